@@ -1,0 +1,226 @@
+//! Why a call was answered as it was: one closed list of stable codes.
+//!
+//! The code goes into metrics, the audit trail and the body of a denial; README.md lists them all.
+
+/// A reason code. `as_str` is the stable name, `status` the HTTP status of a denial for this reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    // allowed
+    Allowed,
+    Approved,
+    // decided by the policies
+    NoRuleAllows,
+    DeniedByRule,
+    Unauthenticated,
+    // held
+    ApprovalPending,
+    ApprovalRejected,
+    ApprovalExpired,
+    ApprovalUsed,
+    TooManyPending,
+    TooManyHeld,
+    // the credential was refused; the caller is told no more than `credential_refused`
+    TokenMalformed,
+    TokenTooLarge,
+    TokenAlgorithm,
+    TokenKeyUnknown,
+    TokenSignature,
+    TokenIssuer,
+    TokenAudience,
+    TokenExpired,
+    TokenNotYetValid,
+    TokenClaim,
+    KeysUnavailable,
+    PeerInvalid,
+    // the call itself can't be judged
+    PathInvalid,
+    PathAmbiguous,
+    PathTooLong,
+    MethodInvalid,
+    HostInvalid,
+    HeaderInvalid,
+    HeaderDuplicate,
+    HeaderTooLarge,
+    HeadersTooLarge,
+    BodyTooLarge,
+    BodyUnavailable,
+    // indeterminate: something of ours failed
+    ConditionError,
+    StoreUnavailable,
+    AuditUnavailable,
+    DecisionTimeout,
+    InternalError,
+    ShuttingDown,
+    // the answer can't be masked
+    MaskUnavailable,
+    Unmaskable,
+}
+
+impl Reason {
+    /// Every reason, for documentation and tests.
+    pub const ALL: [Self; 42] = [
+        Self::Allowed,
+        Self::Approved,
+        Self::NoRuleAllows,
+        Self::DeniedByRule,
+        Self::Unauthenticated,
+        Self::ApprovalPending,
+        Self::ApprovalRejected,
+        Self::ApprovalExpired,
+        Self::ApprovalUsed,
+        Self::TooManyPending,
+        Self::TooManyHeld,
+        Self::TokenMalformed,
+        Self::TokenTooLarge,
+        Self::TokenAlgorithm,
+        Self::TokenKeyUnknown,
+        Self::TokenSignature,
+        Self::TokenIssuer,
+        Self::TokenAudience,
+        Self::TokenExpired,
+        Self::TokenNotYetValid,
+        Self::TokenClaim,
+        Self::KeysUnavailable,
+        Self::PeerInvalid,
+        Self::PathInvalid,
+        Self::PathAmbiguous,
+        Self::PathTooLong,
+        Self::MethodInvalid,
+        Self::HostInvalid,
+        Self::HeaderInvalid,
+        Self::HeaderDuplicate,
+        Self::HeaderTooLarge,
+        Self::HeadersTooLarge,
+        Self::BodyTooLarge,
+        Self::BodyUnavailable,
+        Self::ConditionError,
+        Self::StoreUnavailable,
+        Self::AuditUnavailable,
+        Self::DecisionTimeout,
+        Self::InternalError,
+        Self::ShuttingDown,
+        Self::MaskUnavailable,
+        Self::Unmaskable,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Approved => "approved",
+            Self::NoRuleAllows => "no_rule_allows",
+            Self::DeniedByRule => "denied_by_rule",
+            Self::Unauthenticated => "unauthenticated",
+            Self::ApprovalPending => "approval_pending",
+            Self::ApprovalRejected => "approval_rejected",
+            Self::ApprovalExpired => "approval_expired",
+            Self::ApprovalUsed => "already_used",
+            Self::TooManyPending => "too_many_pending",
+            Self::TooManyHeld => "too_many_held",
+            Self::TokenMalformed => "token_malformed",
+            Self::TokenTooLarge => "token_too_large",
+            Self::TokenAlgorithm => "token_algorithm_not_allowed",
+            Self::TokenKeyUnknown => "token_key_unknown",
+            Self::TokenSignature => "token_signature_invalid",
+            Self::TokenIssuer => "token_issuer_unknown",
+            Self::TokenAudience => "token_audience_mismatch",
+            Self::TokenExpired => "token_expired",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenClaim => "token_claim_invalid",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::PeerInvalid => "peer_invalid",
+            Self::PathInvalid => "path_invalid",
+            Self::PathAmbiguous => "path_ambiguous",
+            Self::PathTooLong => "path_too_long",
+            Self::MethodInvalid => "method_invalid",
+            Self::HostInvalid => "host_invalid",
+            Self::HeaderInvalid => "header_invalid",
+            Self::HeaderDuplicate => "header_duplicate",
+            Self::HeaderTooLarge => "header_too_large",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyUnavailable => "body_unavailable",
+            Self::ConditionError => "condition_error",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::AuditUnavailable => "audit_unavailable",
+            Self::DecisionTimeout => "decision_timeout",
+            Self::InternalError => "internal_error",
+            Self::ShuttingDown => "shutting_down",
+            Self::MaskUnavailable => "mask_unavailable",
+            Self::Unmaskable => "unmaskable",
+        }
+    }
+
+    /// The HTTP status of a denial for this reason, where no rule sets another.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Unauthenticated
+            | Self::TokenMalformed
+            | Self::TokenTooLarge
+            | Self::TokenAlgorithm
+            | Self::TokenKeyUnknown
+            | Self::TokenSignature
+            | Self::TokenIssuer
+            | Self::TokenAudience
+            | Self::TokenExpired
+            | Self::TokenNotYetValid
+            | Self::TokenClaim
+            | Self::PeerInvalid => 401,
+            Self::PathInvalid
+            | Self::PathAmbiguous
+            | Self::MethodInvalid
+            | Self::HostInvalid
+            | Self::HeaderInvalid
+            | Self::HeaderDuplicate => 400,
+            Self::ApprovalUsed => 409,
+            Self::BodyTooLarge => 413,
+            Self::PathTooLong => 414,
+            Self::TooManyPending | Self::TooManyHeld => 429,
+            Self::HeaderTooLarge | Self::HeadersTooLarge => 431,
+            Self::KeysUnavailable
+            | Self::StoreUnavailable
+            | Self::AuditUnavailable
+            | Self::DecisionTimeout
+            | Self::ShuttingDown => 503,
+            Self::Unmaskable => 502,
+            Self::Allowed
+            | Self::Approved
+            | Self::NoRuleAllows
+            | Self::DeniedByRule
+            | Self::ApprovalPending
+            | Self::ApprovalRejected
+            | Self::ApprovalExpired
+            | Self::BodyUnavailable
+            | Self::ConditionError
+            | Self::InternalError
+            | Self::MaskUnavailable => 403,
+        }
+    }
+
+    /// Whether the caller's credential was refused. Callers learn only that; the record has the code.
+    pub fn is_refused_credential(self) -> bool {
+        self.status() == 401 && self != Self::Unauthenticated
+    }
+
+    /// The code that the caller may see.
+    pub fn shown_to_caller(self) -> &'static str {
+        if self.is_refused_credential() { "credential_refused" } else { self.as_str() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_all_is_all() {
+        let codes: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+    }
+
+    #[test]
+    fn callers_do_not_learn_why_a_token_was_refused() {
+        assert_eq!(Reason::TokenSignature.shown_to_caller(), "credential_refused");
+        assert_eq!(Reason::TokenExpired.shown_to_caller(), "credential_refused");
+        assert_eq!(Reason::Unauthenticated.shown_to_caller(), "unauthenticated");
+    }
+}
