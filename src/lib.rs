@@ -18,3 +18,8 @@ pub mod mask;
 
 // floor 3: tools
 pub mod clock;
+pub mod lifecycle;
+pub mod metrics;
+
+// floor 4: ports
+pub mod audit;
