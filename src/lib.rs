@@ -16,6 +16,9 @@ pub mod secret;
 // floor 1: masking
 pub mod mask;
 
+// floor 2: policies
+pub mod policy;
+
 // floor 3: tools
 pub mod clock;
 pub mod lifecycle;
