@@ -18,3 +18,9 @@ pub mod mask;
 
 // floor 3: tools
 pub mod clock;
+
+// floor 4: ports
+pub mod authn;
+
+// floor 8: the shell
+pub mod cli;
