@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::diagnostic::{Diagnostic, Sources, render};
 use crate::document::{Document, Reader};
 use crate::identity::Identity;
+use crate::reason::Reason;
 
 /// More than the longest token that is accepted, so that a longer one is refused for its size.
 const MAX_INPUT: u64 = 64 << 10;
@@ -49,12 +50,12 @@ pub async fn run(args: Args) -> ExitCode {
             return ExitCode::from(BAD_CONFIG);
         }
     };
-    let mut token = String::new();
-    if let Err(error) = std::io::stdin().take(MAX_INPUT).read_to_string(&mut token) {
+    let mut input = Vec::new();
+    if let Err(error) = std::io::stdin().take(MAX_INPUT).read_to_end(&mut input) {
         anstream::eprintln!("can't read the token from standard input: {error}");
         return ExitCode::FAILURE;
     }
-    match authenticator.verify(token.trim()).await {
+    match verify(&authenticator, &input).await {
         Ok(identity) => {
             anstream::println!("{:#}", to_json(&identity));
             ExitCode::SUCCESS
@@ -64,6 +65,12 @@ pub async fn run(args: Args) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Judges the token that `input` holds, a newline around it forgiven.
+async fn verify(authenticator: &Authenticator, input: &[u8]) -> Result<Arc<Identity>, Reason> {
+    let token = std::str::from_utf8(input.trim_ascii()).map_err(|_| Reason::TokenMalformed)?;
+    authenticator.verify(token).await
 }
 
 /// The authenticator that this file configures, or every mistake in it as text.
@@ -107,4 +114,85 @@ fn to_json(identity: &Identity) -> Value {
         "token_id": identity.token_id,
         "claims": identity.claims,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    const CONFIG: &str = "\
+identity:
+  jwt:
+    - issuer: https://idp.example.com
+      audiences: [api]
+      algorithms: [EdDSA]
+      jwks: {file: keys.json}
+";
+    /// The public key of RFC 8037, appendix A.2.
+    const KEYS: &str =
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    /// Writes a configuration and its key set into a folder, and loads them.
+    async fn loaded(config: &str) -> Result<Arc<Authenticator>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("keys.json"), KEYS).unwrap();
+        let path = folder.path().join("portcullis.yaml");
+        std::fs::write(&path, config).unwrap();
+        load(&path).await
+    }
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn the_command_line() {
+        assert!(Line::try_parse_from(["token", "verify", "--config", "a.yaml"]).is_ok());
+        assert!(Line::try_parse_from(["token", "verify"]).is_err());
+        assert!(Line::try_parse_from(["token"]).is_err());
+    }
+
+    #[tokio::test]
+    async fn tokens_are_judged_with_the_key_set_beside_the_configuration() {
+        let authenticator = loaded(CONFIG).await.unwrap();
+        for (input, reason) in [
+            (&b""[..], Reason::TokenMalformed),
+            (b"\xff\xfe", Reason::TokenMalformed),
+            (b"a.b.c\n", Reason::TokenMalformed),
+            (&[b'.'; 20 << 10], Reason::TokenTooLarge),
+        ] {
+            assert_eq!(verify(&authenticator, input).await, Err(reason));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bad_configuration_is_reported_with_its_places() {
+        let report = loaded(&CONFIG.replace("EdDSA", "HS256").replace("[api]", "[]")).await.unwrap_err();
+        assert!(report.contains("unknown signature algorithm `HS256`"), "{report}");
+        assert!(report.contains("portcullis.yaml:4:"), "{report}");
+        for (config, expected) in [
+            ("listen: x\n", "lacks the section `identity`"),
+            ("identity: [", "error"),
+            (&CONFIG.replace("keys.json", "none.json"), "none.json"),
+            (&CONFIG.replace("issuer:", "isuer:"), "did you mean `issuer`?"),
+            (&format!("{CONFIG}  mtsl: true\n"), "did you mean `mtls`?"),
+        ] {
+            let report = loaded(config).await.unwrap_err();
+            assert!(report.contains(expected), "{report}");
+        }
+        assert!(load(Path::new("/nonexistent")).await.unwrap_err().contains("can't read"));
+    }
+
+    #[test]
+    fn identities_as_json() {
+        let identity = Identity { subject: "ana".into(), ..Identity::clone(&Identity::anonymous()) };
+        let shown = to_json(&identity);
+        assert_eq!(shown["subject"], "ana");
+        assert_eq!(shown["person"], Value::Null);
+        assert_eq!(shown["expires"], Value::Null);
+    }
 }

@@ -66,12 +66,8 @@ async fn respond(behaviour: Behaviour) -> Response {
         Behaviour::Redirect => (StatusCode::FOUND, [("location", "/keys")]).into_response(),
         Behaviour::Silent => std::future::pending().await,
         Behaviour::Endless => {
-            let chunk = Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[b' '; 16 << 10]));
-            Body::from_stream(futures_util::stream::repeat_with(move || match &chunk {
-                Ok(chunk) => Ok::<_, std::io::Error>(chunk.clone()),
-                Err(_) => unreachable!(),
-            }))
-            .into_response()
+            let chunk = || Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[b' '; 16 << 10]));
+            Body::from_stream(futures_util::stream::repeat_with(chunk)).into_response()
         }
     }
 }
