@@ -19,7 +19,7 @@ pub struct Fetcher {
 /// Why a fetch brought no keys.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    #[error("the request failed: {0}")]
+    #[error("the request failed: {}", root(.0))]
     Http(#[from] reqwest::Error),
     #[error("the answer's status is {0}")]
     Status(StatusCode),
@@ -58,4 +58,13 @@ impl Fetcher {
         }
         Ok(KeySet::parse(&body)?)
     }
+}
+
+/// The innermost cause, which says what went wrong (`Connection refused`); the outer ones repeat the URL.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }

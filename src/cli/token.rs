@@ -118,6 +118,9 @@ fn to_json(identity: &Identity) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::signature::Ed25519KeyPair;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use clap::Parser as _;
 
     use super::*;
@@ -167,6 +170,22 @@ identity:
         ] {
             assert_eq!(verify(&authenticator, input).await, Err(reason));
         }
+    }
+
+    #[tokio::test]
+    async fn a_good_token_shows_its_identity() {
+        let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
+        let key = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
+        let claims =
+            json!({"iss": "https://idp.example.com", "aud": "api", "sub": "ana", "exp": 250_000_000_000_u64});
+        let (header, claims) =
+            (URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA"}"#), URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let signed = format!("{header}.{claims}");
+        let token = format!("{signed}.{}\n", URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes())));
+        let authenticator = loaded(CONFIG).await.unwrap();
+        let shown = to_json(&verify(&authenticator, token.as_bytes()).await.unwrap());
+        assert_eq!((&shown["method"], &shown["subject"]), (&json!("jwt"), &json!("ana")));
+        assert_eq!(shown["expires"], "9892-03-08T12:26:40Z");
     }
 
     #[tokio::test]
