@@ -12,6 +12,7 @@ pub mod identity;
 pub mod reason;
 pub mod request;
 pub mod secret;
+pub mod verdict;
 
 // floor 1: masking
 pub mod mask;
@@ -26,3 +27,14 @@ pub mod metrics;
 
 // floor 4: ports
 pub mod audit;
+pub mod authn;
+pub mod store;
+
+// floor 5: the engine
+pub mod engine;
+
+// floor 6: edges
+pub mod envoy;
+
+// floor 8: the shell
+pub mod cli;
