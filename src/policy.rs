@@ -9,6 +9,7 @@ use crate::mask;
 use crate::reason::Reason;
 use crate::request::Request;
 
+pub mod cel;
 mod decision;
 
 pub use decision::{Call, Decision, HeadersRead, HoldRule, Needs, Outcome, ResponseHead, Said, Shadow};
