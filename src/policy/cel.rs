@@ -20,7 +20,7 @@ mod types;
 mod value;
 
 pub use expression::Reads;
-pub use scope::Scope;
+pub use scope::{Scope, percent_decode};
 pub use types::Type;
 pub use value::Value;
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde_json::Value as Json;
 
@@ -11,14 +12,14 @@ use super::value::Value;
 use super::{EvaluationError, json};
 use crate::policy::decision::Call;
 
-/// One call under evaluation.
-#[derive(Debug)]
+/// One call under evaluation, seen through one policy's path pattern. Clones share what has been parsed.
+#[derive(Clone, Debug)]
 pub struct Scope<'a> {
     /// Absent where only constants are evaluated.
     call: Option<Call<'a>>,
     captures: &'a [String],
     input: Option<&'a Json>,
-    parsed: Parsed,
+    parsed: Rc<Parsed>,
 }
 
 type Params = BTreeMap<String, Vec<String>>;
@@ -31,19 +32,18 @@ struct Parsed {
 
 impl<'a> Scope<'a> {
     pub fn of(call: Call<'a>) -> Self {
-        Self { call: Some(call), captures: &[], input: None, parsed: Parsed::default() }
+        Self { call: Some(call), captures: &[], input: None, parsed: Rc::default() }
     }
 
     /// A scope in which no attribute has a value.
     pub fn empty() -> Self {
-        Self { call: None, captures: &[], input: None, parsed: Parsed::default() }
+        Self { call: None, captures: &[], input: None, parsed: Rc::default() }
     }
 
-    /// The same call, seen through a path pattern that captured these segments. What has been parsed stays.
+    /// The same call, seen through a path pattern that captured these segments.
     #[must_use]
-    pub fn capturing(mut self, captures: &'a [String]) -> Self {
-        self.captures = captures;
-        self
+    pub fn capturing(&self, captures: &'a [String]) -> Self {
+        Self { captures, ..self.clone() }
     }
 
     #[must_use]
