@@ -31,3 +31,24 @@ pub enum Format {
     Ndjson,
     Sse,
 }
+
+/// Reads the list under `mask:`; mistakes go to the reader's findings.
+pub fn rules_from_node(node: &crate::document::Node, reader: &mut crate::document::Reader) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for item in reader.list(node, "`mask`").unwrap_or_default() {
+        let Some(mut fields) = reader.fields(item, "the mask") else { continue };
+        let field = fields.required("field", reader).and_then(|node| reader.string(node, "`field`"));
+        let words = [("remove", 0), ("null", 1), ("redact", 2), ("hash", 3), ("last4", 4)];
+        let with = fields.required("with", reader).and_then(|node| reader.word(node, "method", &words));
+        fields.close(reader);
+        let method = match with {
+            Some(0) => Method::Remove,
+            Some(1) => Method::Null,
+            Some(3) => Method::Hash,
+            Some(4) => Method::Last4,
+            _ => Method::Redact,
+        };
+        rules.extend(field.map(|text| Rule { field: FieldPath { text: text.to_owned() }, method }));
+    }
+    rules
+}

@@ -4,12 +4,20 @@
 
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Sources};
-use crate::mask;
-use crate::reason::Reason;
-use crate::request::Request;
+use aws_lc_rs::digest;
 
+use crate::diagnostic::{self, Diagnostic, Sources};
+use crate::mask;
+use crate::request::Request;
+use route::{Candidate, Index};
+use rule::Policy;
+
+pub mod cel;
+mod decide;
 mod decision;
+mod route;
+mod rule;
+mod source;
 
 pub use decision::{Call, Decision, HeadersRead, HoldRule, Needs, Outcome, ResponseHead, Said, Shadow};
 
@@ -38,11 +46,13 @@ pub struct Compiled {
 #[derive(Debug)]
 pub struct PolicySet {
     revision: Arc<str>,
+    policies: Vec<Policy>,
+    index: Index,
 }
 
 /// The policies whose route matches one call.
 #[derive(Clone, Debug, Default)]
-pub struct Candidates {}
+pub struct Candidates(Vec<Candidate>);
 
 /// A condition could not be evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,15 +63,39 @@ pub struct ConditionError {
 }
 
 /// Compiles the files together, reporting every mistake of every one.
-pub fn compile(files: &[SourceFile], _options: &Options) -> Compiled {
+pub fn compile(files: &[SourceFile], options: &Options) -> Compiled {
     let mut sources = Sources::default();
     for source in files {
         sources.add(&source.file, &source.text);
     }
-    Compiled { set: Some(PolicySet { revision: "".into() }), findings: Vec::new(), sources }
+    let (policies, mut findings) = source::read(files, options);
+    diagnostic::sort(&mut findings);
+    let set = (!findings.iter().any(Diagnostic::is_error)).then(|| PolicySet::new(revision(files), policies));
+    Compiled { set, findings, sources }
+}
+
+/// The first 16 hex digits of a SHA-256 over every file's name and text, each with its length, in sorted order.
+fn revision(files: &[SourceFile]) -> Arc<str> {
+    let mut sorted: Vec<_> = files.iter().collect();
+    sorted.sort_by(|a, b| (&a.file, &a.text).cmp(&(&b.file, &b.text)));
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in sorted.iter().flat_map(|source| [&source.file, &source.text]) {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    let hex = hex::encode(context.finish());
+    hex.get(..16).unwrap_or(&hex).into()
 }
 
 impl PolicySet {
+    fn new(revision: Arc<str>, policies: Vec<Policy>) -> Self {
+        let mut index = Index::default();
+        for (number, policy) in policies.iter().enumerate() {
+            index.add(number, &policy.entries, &policy.captures);
+        }
+        Self { revision, policies, index }
+    }
+
     /// Names this exact set of texts.
     pub fn revision(&self) -> &Arc<str> {
         &self.revision
@@ -69,39 +103,40 @@ impl PolicySet {
 
     /// How many policies there are.
     pub fn len(&self) -> usize {
-        0
+        self.policies.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.policies.is_empty()
     }
 
-    pub fn candidates(&self, _request: &Request, _gateway: bool) -> Candidates {
-        Candidates {}
+    /// The name of every rule, `policy/rule`.
+    pub fn rule_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.policies.iter().flat_map(|policy| &policy.rules).map(|rule| &rule.name)
     }
 
-    pub fn needs(&self, _candidates: &Candidates) -> Needs {
-        Needs::default()
+    /// The policies that are about this call. On a listener that is no `gateway`, hosts alone match nothing.
+    pub fn candidates(&self, request: &Request, gateway: bool) -> Candidates {
+        Candidates(self.index.candidates(request, gateway))
     }
 
-    pub fn decide(&self, _candidates: &Candidates, _call: &Call<'_>) -> Decision {
-        Decision {
-            outcome: Outcome::Indeterminate,
-            reason: Reason::InternalError,
-            rule: None,
-            may_mask: false,
-            headers: crate::effect::HeaderChanges::default(),
-            shadow: Vec::new(),
-            errors: Vec::new(),
-        }
+    pub fn needs(&self, candidates: &Candidates) -> Needs {
+        decide::needs(&self.policies, &candidates.0)
+    }
+
+    pub fn decide(&self, candidates: &Candidates, call: &Call<'_>) -> Decision {
+        decide::decide(&self.policies, &candidates.0, call)
     }
 
     /// Every mask that applies, those that read the response included; `call.response` is known by now.
     pub fn response_masks(
         &self,
-        _candidates: &Candidates,
-        _call: &Call<'_>,
+        candidates: &Candidates,
+        call: &Call<'_>,
     ) -> Result<Vec<Arc<mask::Rule>>, ConditionError> {
-        Ok(Vec::new())
+        decide::response_masks(&self.policies, &candidates.0, call)
     }
 }
+
+#[cfg(test)]
+mod tests;
