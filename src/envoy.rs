@@ -10,4 +10,4 @@ mod decode;
 mod mutation;
 mod server;
 
-pub use server::{Server, ServerConfig};
+pub use server::{Health, Server, ServerConfig, Socket, bind_unix};
