@@ -12,9 +12,9 @@ use crate::request::Request;
 use route::{Candidate, Index};
 use rule::Policy;
 
-pub mod cel;
 pub mod call_file;
 pub mod cases;
+pub mod cel;
 mod decide;
 mod decision;
 mod explain;
@@ -22,8 +22,8 @@ mod route;
 mod rule;
 mod source;
 
-pub use explain::{Explanation, RuleExplanation};
 pub use decision::{Call, Decision, HeadersRead, HoldRule, Needs, Outcome, ResponseHead, Said, Shadow};
+pub use explain::{Explanation, RuleExplanation};
 
 /// One policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]

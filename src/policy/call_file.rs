@@ -32,7 +32,9 @@ pub fn read(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<CallFile> {
     if let Some(node) = fields.required("request", reader) {
         request(node, &mut parts, reader);
     }
-    let identity = fields.optional("identity").map_or_else(|| Some(Identity::anonymous()), |node| identity(node, reader));
+    let identity = fields
+        .optional("identity")
+        .map_or_else(|| Some(Identity::anonymous()), |node| identity(node, reader));
     if let Some(node) = fields.optional("source") {
         parts.source = peer(node, "`source`", reader);
     }
@@ -48,7 +50,8 @@ pub fn read(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<CallFile> {
     if let Some(serde_json::Value::Object(metadata)) = fields.optional("metadata").map(Node::to_json) {
         parts.metadata = metadata;
     }
-    let gateway = fields.optional("gateway").and_then(|node| reader.boolean(node, "`gateway`")).unwrap_or(false);
+    let gateway =
+        fields.optional("gateway").and_then(|node| reader.boolean(node, "`gateway`")).unwrap_or(false);
     let response = fields.optional("response").and_then(|node| response(node, reader));
     let request = Request::assemble(parts, &Limits::default());
     (reader.findings.len() == before).then_some(CallFile { request, identity: identity?, response, gateway })
@@ -70,7 +73,11 @@ fn request(node: &Node, parts: &mut Parts, reader: &mut Reader) {
         match reader.string(node, "`time`").map(str::parse::<Timestamp>) {
             Some(Ok(time)) => parts.time = time,
             Some(Err(_)) => {
-                reader.error(node.span, "invalid-time", "`time` is not a time such as `2026-11-21T08:00:00Z`");
+                reader.error(
+                    node.span,
+                    "invalid-time",
+                    "`time` is not a time such as `2026-11-21T08:00:00Z`",
+                );
             }
             None => {}
         }
@@ -132,7 +139,8 @@ fn identity(node: &Node, reader: &mut Reader) -> Option<Arc<Identity>> {
     let (subject, issuer, email) = (text("subject", reader), text("issuer", reader), text("email", reader));
     let spiffe = text("spiffe", reader);
     let person = Some(text("person", reader)).filter(|person| !person.is_empty());
-    let groups = fields.optional("groups").map_or(Some(Vec::new()), |node| reader.strings(node, "`groups`"))?;
+    let groups =
+        fields.optional("groups").map_or(Some(Vec::new()), |node| reader.strings(node, "`groups`"))?;
     let claims = match fields.optional("claims").map(Node::to_json) {
         Some(serde_json::Value::Object(claims)) => claims,
         _ => serde_json::Map::new(),
@@ -148,7 +156,18 @@ fn identity(node: &Node, reader: &mut Reader) -> Option<Arc<Identity>> {
         Method::Jwt
     }))?;
     let (expires, token_id) = (None, String::new());
-    Some(Arc::new(Identity { method, subject, issuer, groups, email, person, claims, spiffe, expires, token_id }))
+    Some(Arc::new(Identity {
+        method,
+        subject,
+        issuer,
+        groups,
+        email,
+        person,
+        claims,
+        spiffe,
+        expires,
+        token_id,
+    }))
 }
 
 fn peer(node: &Node, what: &'static str, reader: &mut Reader) -> Peer {
@@ -166,7 +185,8 @@ fn peer(node: &Node, what: &'static str, reader: &mut Reader) -> Peer {
 fn connection(node: &Node, reader: &mut Reader) -> Connection {
     let Some(mut fields) = reader.fields(node, "`connection`") else { return Connection::default() };
     let mtls = fields.optional("mtls").and_then(|node| reader.boolean(node, "`mtls`")).unwrap_or(false);
-    let name = fields.optional("requested_server_name").and_then(|node| reader.string(node, "the server name"));
+    let name =
+        fields.optional("requested_server_name").and_then(|node| reader.string(node, "the server name"));
     fields.close(reader);
     Connection { mtls, requested_server_name: name.unwrap_or_default().to_owned() }
 }

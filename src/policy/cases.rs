@@ -93,7 +93,13 @@ fn read_case(node: &Node, reader: &mut Reader) -> Option<Case> {
     let call = call_file::read(&mut fields, reader);
     let expect = fields.required("expect", reader).and_then(|node| read_expect(node, reader));
     fields.close(reader);
-    Some(Case { file: reader.file.clone(), line: node.span.line, name: name?.to_owned(), call: call?, expect: expect? })
+    Some(Case {
+        file: reader.file.clone(),
+        line: node.span.line,
+        name: name?.to_owned(),
+        call: call?,
+        expect: expect?,
+    })
 }
 
 /// Reads `expect`; `None` when a mistake was reported.
@@ -110,7 +116,10 @@ pub fn read_expect(node: &Node, reader: &mut Reader) -> Option<Expect> {
     let status = fields.optional("status").and_then(|node| reader.integer(node, "`status`", 100..=599));
     expect.status = status.and_then(|status| u16::try_from(status).ok());
     expect.body = fields.optional("body").and_then(|node| call_file::body(node, reader));
-    expect.headers = fields.optional("headers").map(|node| call_file::texts(node, "`headers`", reader)).unwrap_or_default();
+    expect.headers = fields
+        .optional("headers")
+        .map(|node| call_file::texts(node, "`headers`", reader))
+        .unwrap_or_default();
     fields.close(reader);
     if expect == Expect::default() && reader.findings.len() == before {
         reader.error(node.span, "no-expectation", "the case expects nothing");
@@ -131,7 +140,13 @@ pub fn run(set: &PolicySet, cases: &[Case]) -> Report {
             Some(reason) => super::decide::denied(reason),
             None => set.decide(&candidates, &before),
         };
-        reached.extend(set.explain(&candidates, &after).rules.into_iter().filter(|rule| rule.applies()).map(|rule| rule.rule));
+        reached.extend(
+            set.explain(&candidates, &after)
+                .rules
+                .into_iter()
+                .filter(|rule| rule.applies())
+                .map(|rule| rule.rule),
+        );
         let failures = compare(&case.expect, &decision);
         let (file, line) = (case.file.clone(), case.line);
         results.push(CaseResult { case: case.name.as_str().into(), file, line, failures });
