@@ -21,3 +21,9 @@ pub mod policy;
 
 // floor 3: tools
 pub mod clock;
+
+// floor 6: edges
+pub mod bundle;
+
+// floor 8: shell
+pub mod cli;
