@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 mod format;
+mod key;
 mod method;
 mod path;
 mod rules;
 
 pub use format::Format;
+pub use key::{HashKey, WeakKey};
 pub use method::Method;
 pub use path::{FieldPath, PathError};
 pub use rules::rules_from_node;
