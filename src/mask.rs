@@ -14,7 +14,7 @@ mod rules;
 pub use format::Format;
 pub use key::{HashKey, WeakKey};
 pub use method::Method;
-pub use path::{FieldPath, PathError};
+pub use path::{FieldPath, PathError, Segment};
 pub use rules::rules_from_node;
 
 /// One mask obligation: which fields, and what takes their place.
