@@ -5,11 +5,17 @@
 
 use std::sync::Arc;
 
+mod format;
+mod key;
 mod method;
 mod path;
+mod rules;
 
+pub use format::Format;
+pub use key::{HashKey, WeakKey};
 pub use method::Method;
-pub use path::{FieldPath, PathError};
+pub use path::{FieldPath, PathError, Segment};
+pub use rules::rules_from_node;
 
 /// One mask obligation: which fields, and what takes their place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +30,11 @@ pub struct Plan {
     rules: Vec<Arc<Rule>>,
 }
 
-/// What a body is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    Json,
-    Ndjson,
-    Sse,
+impl Plan {
+    /// Whether no rule applies, so that the body may pass as it is.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
 }
 
 /// Reads the list under `mask:`; mistakes go to the reader's findings.

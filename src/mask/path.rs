@@ -14,8 +14,9 @@ pub struct FieldPath {
     segments: Vec<Segment>,
 }
 
+/// One step of a path: a key, one key or element, any number of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Segment {
+pub enum Segment {
     Name(String),
     Any,
     Deep,
@@ -43,7 +44,7 @@ impl FieldPath {
         Ok(FieldPath { text: text.to_owned(), segments })
     }
 
-    pub(super) fn segments(&self) -> &[Segment] {
+    pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 }
