@@ -36,29 +36,3 @@ impl Plan {
         self.rules.is_empty()
     }
 }
-
-/// Reads the list under `mask:`; mistakes go to the reader's findings.
-pub fn rules_from_node(node: &crate::document::Node, reader: &mut crate::document::Reader) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    for item in reader.list(node, "`mask`").unwrap_or_default() {
-        let Some(mut fields) = reader.fields(item, "the mask") else { continue };
-        let field = fields.required("field", reader).and_then(|node| {
-            let text = reader.string(node, "`field`")?;
-            FieldPath::parse(text)
-                .map_err(|error| reader.error(node.span, "invalid-field", error.to_string()))
-                .ok()
-        });
-        let words = [("remove", 0), ("null", 1), ("redact", 2), ("hash", 3), ("last4", 4)];
-        let with = fields.required("with", reader).and_then(|node| reader.word(node, "method", &words));
-        fields.close(reader);
-        let method = match with {
-            Some(0) => Method::Remove,
-            Some(1) => Method::Null,
-            Some(3) => Method::Hash,
-            Some(4) => Method::Last4,
-            _ => Method::Redact { text: method::REDACTED.to_owned() },
-        };
-        rules.extend(field.map(|field| Rule { field, method }));
-    }
-    rules
-}
