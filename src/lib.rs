@@ -34,7 +34,15 @@ pub mod store;
 pub mod engine;
 
 // floor 6: edges
+pub mod bundle;
 pub mod envoy;
 
+// floor 7: the admin API and operations
+pub mod admin;
+pub mod ops;
+
 // floor 8: the shell
+pub mod app;
 pub mod cli;
+pub mod config;
+pub mod telemetry;

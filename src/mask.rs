@@ -5,11 +5,17 @@
 
 use std::sync::Arc;
 
+mod format;
+mod key;
 mod method;
 mod path;
+mod rules;
 
+pub use format::Format;
+pub use key::{HashKey, WeakKey};
 pub use method::Method;
-pub use path::{FieldPath, PathError};
+pub use path::{FieldPath, PathError, Segment};
+pub use rules::rules_from_node;
 
 /// One mask obligation: which fields, and what takes their place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,31 +30,9 @@ pub struct Plan {
     rules: Vec<Arc<Rule>>,
 }
 
-/// What a body is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    Json,
-    Ndjson,
-    Sse,
-}
-
-/// Reads the list under `mask:`; mistakes go to the reader's findings.
-pub fn rules_from_node(node: &crate::document::Node, reader: &mut crate::document::Reader) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    for item in reader.list(node, "`mask`").unwrap_or_default() {
-        let Some(mut fields) = reader.fields(item, "the mask") else { continue };
-        let field = fields.required("field", reader).and_then(|node| reader.string(node, "`field`"));
-        let words = [("remove", 0), ("null", 1), ("redact", 2), ("hash", 3), ("last4", 4)];
-        let with = fields.required("with", reader).and_then(|node| reader.word(node, "method", &words));
-        fields.close(reader);
-        let method = match with {
-            Some(0) => Method::Remove,
-            Some(1) => Method::Null,
-            Some(3) => Method::Hash,
-            Some(4) => Method::Last4,
-            _ => Method::Redact,
-        };
-        rules.extend(field.map(|text| Rule { field: FieldPath { text: text.to_owned() }, method }));
+impl Plan {
+    /// Whether no rule applies, so that the body may pass as it is.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
     }
-    rules
 }

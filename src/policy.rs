@@ -12,14 +12,18 @@ use crate::request::Request;
 use route::{Candidate, Index};
 use rule::Policy;
 
+pub mod call_file;
+pub mod cases;
 pub mod cel;
 mod decide;
 mod decision;
+mod explain;
 mod route;
 mod rule;
 mod source;
 
 pub use decision::{Call, Decision, HeadersRead, HoldRule, Needs, Outcome, ResponseHead, Said, Shadow};
+pub use explain::{Explanation, RuleExplanation};
 
 /// One policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +130,11 @@ impl PolicySet {
 
     pub fn decide(&self, candidates: &Candidates, call: &Call<'_>) -> Decision {
         decide::decide(&self.policies, &candidates.0, call)
+    }
+
+    /// Why `decide` says what it says.
+    pub fn explain(&self, candidates: &Candidates, call: &Call<'_>) -> Explanation {
+        explain::explain(&self.policies, &candidates.0, call)
     }
 
     /// Every mask that applies, those that read the response included; `call.response` is known by now.

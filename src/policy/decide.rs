@@ -86,7 +86,7 @@ pub fn response_masks(
     Ok(masks)
 }
 
-fn denied(reason: Reason) -> Decision {
+pub fn denied(reason: Reason) -> Decision {
     Decision {
         outcome: Outcome::Deny(DenyTerms { status: reason.status(), because: String::new() }),
         reason,

@@ -249,8 +249,7 @@ fn expensive_expressions_run_out_of_steps() {
 #[test]
 fn deep_and_long_expressions_are_refused_without_harm() {
     for text in [
-        "(".repeat(4_000) + "1" + &")".repeat(4_000),
-        "!".repeat(8_000) + "true",
+        "-(".repeat(2_000) + "1" + &")".repeat(2_000),
         "[".repeat(4_000),
         "1".to_owned() + &"+1".repeat(4_000),
         "a".to_owned() + &".b".repeat(4_000),
@@ -258,6 +257,8 @@ fn deep_and_long_expressions_are_refused_without_harm() {
     ] {
         assert!(Expression::compile(&text, &Environment::default()).is_err());
     }
+    // The parser folds these away.
+    assert!(Expression::compile(&("!".repeat(8_000) + "true"), &Environment::default()).is_ok());
     let chain = vec!["request.method == 'GET'"; 100].join(" || ");
     assert!(Expression::compile(&chain, &Environment::default()).is_ok());
 }
