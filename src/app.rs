@@ -83,13 +83,13 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
             sources.extend(compiled.sources);
             compiled.set
         }
-        Err(mistakes) => {
-            findings.extend(mistakes);
+        Err(error) => {
+            findings.push(Diagnostic::error("unreadable-policies", error.to_string()));
             None
         }
     };
     let authenticator = authenticator(config.identity.clone(), clock, &mut findings).await;
-    let admin = authenticator_for_admin(&config, clock, &mut findings).await;
+    let admin = self::authenticator(config.admin.identity.clone(), clock, &mut findings).await;
     let hash_key = hash_key(&config, &mut findings);
     diagnostic::sort(&mut findings);
     match (policies, authenticator, admin, hash_key) {
@@ -117,25 +117,23 @@ async fn authenticator(
     }
 }
 
-async fn authenticator_for_admin(
-    config: &Config,
-    clock: &Clock,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<Arc<Authenticator>> {
-    authenticator(config.admin.identity.clone(), clock, findings).await
-}
-
+/// The configured key, or a random one for the life of this process.
 fn hash_key(config: &Config, findings: &mut Vec<Diagnostic>) -> Option<mask::HashKey> {
-    let Some(path) = &config.hash_key_file else {
-        return mask::HashKey::random().map_err(|error| findings.push(unreadable_key(&error))).ok();
+    let bytes = match &config.hash_key_file {
+        Some(path) => {
+            std::fs::read(path).map_err(|error| format!("can't read `{}`: {error}", path.display()))
+        }
+        None => random_key(),
     };
-    let read = std::fs::read(path).map_err(|error| error.to_string());
-    let key = read.and_then(|bytes| mask::HashKey::new(&bytes).map_err(|error| error.to_string()));
-    key.map_err(|error| findings.push(unreadable_key(&format!("{}: {error}", path.display())))).ok()
+    let key = bytes.and_then(|bytes| mask::HashKey::new(&bytes).map_err(|error| error.to_string()));
+    let refused = |error| Diagnostic::error("invalid-hash-key", format!("the key of masked hashes: {error}"));
+    key.map_err(|error| findings.push(refused(error))).ok()
 }
 
-fn unreadable_key(error: &dyn std::fmt::Display) -> Diagnostic {
-    Diagnostic::error("invalid-hash-key", format!("the key of masked hashes can't be used: {error}"))
+fn random_key() -> Result<Vec<u8>, String> {
+    let mut key = vec![0; 32];
+    aws_lc_rs::rand::fill(&mut key).map_err(|_| "the system gives no random bytes".to_owned())?;
+    Ok(key)
 }
 
 /// Opens the store and the audit trail and binds every socket. Must run within a tokio runtime.
@@ -170,8 +168,14 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> anyhow::Resu
             max_message: (config.limits.body + (1 << 20)).max(16 << 20),
         },
     );
-    let events = admin_events::Recorded { audit: audit.clone(), metrics, clock };
-    let state = admin::AdminState::new(store.clone(), Arc::new(admin_events::Tokens(admin)), Arc::new(events), config.admin.viewers);
+    let events = admin_events::Recorded { audit: audit.clone(), metrics, clock: clock.clone() };
+    let state = admin::AdminState {
+        store: store.clone(),
+        clock,
+        verifier: Arc::new(admin_events::Tokens(admin)),
+        events: Arc::new(events),
+        viewers: config.admin.viewers.into(),
+    };
     let ops = Ops { engine: engine.clone(), store: store.clone() };
     Ok(Bound {
         addresses,

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod approvals;
-pub mod mask;
 pub mod policy;
 pub mod serve;
 pub mod token;
@@ -28,8 +27,6 @@ enum Command {
     Approvals(approvals::Args),
     /// Says whose token this is, or why it is refused.
     Token(token::Args),
-    /// Masks a body read from standard input.
-    Mask(mask::Args),
 }
 
 /// Runs the command that the arguments name. Usage errors exit with 2.
@@ -37,10 +34,9 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Serve(args) => serve::run(&args),
-        Command::Policy(args) => policy::run(args),
+        Command::Policy(args) => policy::run(&args),
         Command::Approvals(args) => on_one_thread(approvals::run(args)),
         Command::Token(args) => on_one_thread(token::run(args)),
-        Command::Mask(args) => mask::run(&args),
     }
 }
 

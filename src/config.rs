@@ -167,13 +167,20 @@ fn listen(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Lis
         && !admin.ip().is_loopback()
     {
         let message = format!("`admin` is {admin}: without TLS the admin API listens on loopback only");
-        reader.error_with_help(node.span, "admin-not-loopback", message, "use 127.0.0.1, and reach it from this host");
+        reader.error_with_help(
+            node.span,
+            "admin-not-loopback",
+            message,
+            "use 127.0.0.1, and reach it from this host",
+        );
     }
-    let metrics = fields.optional("metrics").map_or(Some(loopback(9192)), |node| address(node, "`metrics`", reader));
+    let metrics =
+        fields.optional("metrics").map_or(Some(loopback(9192)), |node| address(node, "`metrics`", reader));
     let gateway = flag(&mut fields, "gateway", false, reader);
     let words = [("buffered", true), ("not_buffered", false)];
-    let body_buffered =
-        fields.optional("request_body").map_or(Some(false), |node| reader.word(node, "`request_body`", &words));
+    let body_buffered = fields
+        .optional("request_body")
+        .map_or(Some(false), |node| reader.word(node, "`request_body`", &words));
     let reflection = flag(&mut fields, "reflection", true, reader);
     fields.close(reader);
     Some(Listen {
@@ -192,7 +199,8 @@ fn admin(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Admi
     };
     let mut fields = reader.fields(node, "`admin`")?;
     let jwt = fields.required("jwt", reader);
-    let viewers = fields.optional("viewers").map_or(Some(Vec::new()), |node| reader.strings(node, "`viewers`"));
+    let viewers =
+        fields.optional("viewers").map_or(Some(Vec::new()), |node| reader.strings(node, "`viewers`"));
     fields.close(reader);
     let items = reader.list(jwt?, "`jwt`")?;
     let issuers: Vec<_> = items.iter().map(|item| authn::IssuerConfig::read(item, reader)).collect();
@@ -292,7 +300,12 @@ fn address(node: &Node, what: &str, reader: &mut Reader) -> Option<SocketAddr> {
     let parsed = text.parse().ok();
     if parsed.is_none() {
         let message = format!("{what} is not an address: `{text}`");
-        reader.error_with_help(node.span, "invalid-address", message, "write it as 127.0.0.1:9191 or [::1]:9191");
+        reader.error_with_help(
+            node.span,
+            "invalid-address",
+            message,
+            "write it as 127.0.0.1:9191 or [::1]:9191",
+        );
     }
     parsed
 }
@@ -327,7 +340,8 @@ fn path(
     folder: &Path,
     reader: &mut Reader,
 ) -> Option<PathBuf> {
-    let text = fields.optional(name).map_or(Some(default), |node| reader.string(node, &format!("`{name}`")))?;
+    let text =
+        fields.optional(name).map_or(Some(default), |node| reader.string(node, &format!("`{name}`")))?;
     Some(folder.join(text))
 }
 

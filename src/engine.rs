@@ -33,7 +33,8 @@ mod snapshot;
 mod waiters;
 
 pub use digest::DEFAULT_HEADERS as DEFAULT_DIGEST_HEADERS;
-pub use response::{MaskedResponse, ResponsePhase, ResponsePlan};
+pub use record::principal;
+pub use response::{MaskedResponse, ResponsePhase, ResponsePlan, STALE_HEADERS};
 pub use snapshot::Snapshot;
 pub use waiters::HeldLimits;
 
@@ -203,7 +204,9 @@ impl Engine {
             return self.refuse(call, Reason::DecisionTimeout);
         };
         match &evaluated.decision.outcome {
-            Outcome::Hold(_) if !is_unmaskable(call, &evaluated) => self.hold(call, evaluated, patience).await,
+            Outcome::Hold(_) if !is_unmaskable(call, &evaluated) => {
+                self.hold(call, evaluated, patience).await
+            }
             _ => self.settled(call, evaluated),
         }
     }
@@ -228,7 +231,9 @@ impl Engine {
         } else {
             match snapshot.authenticator.authenticate(request).await {
                 Authentication::Refused(reason) => refused(reason),
-                Authentication::Anonymous => self.decide(&snapshot, &candidates, request, Identity::anonymous()).await,
+                Authentication::Anonymous => {
+                    self.decide(&snapshot, &candidates, request, Identity::anonymous()).await
+                }
                 Authentication::Authenticated(identity) => {
                     self.decide(&snapshot, &candidates, request, identity).await
                 }

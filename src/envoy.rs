@@ -2,11 +2,11 @@
 //!
 //! The only place, with the admin API's server, that knows protobuf and tonic.
 
-pub mod ext_authz;
-pub mod ext_proc;
 mod answers;
 mod counted;
 mod decode;
+pub mod ext_authz;
+pub mod ext_proc;
 mod mutation;
 mod server;
 

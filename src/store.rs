@@ -1,57 +1,59 @@
-//! Where requests for approval live: one SQLite file, written by one task.
+//! Durable approvals: what was acknowledged survives a crash.
 //!
-//! Acknowledged means durable: callers queue operations, the writer applies what is queued in one transaction
-//! and answers only after its commit (WAL, `synchronous=FULL`). The rules of an approval are `crate::approval`'s;
-//! the writer loads, applies them and writes, so that concurrent decisions meet in one place. Knows nothing of
-//! policies, Envoy or HTTP.
-
-mod error;
-mod rows;
-#[cfg(test)]
-mod tests;
-mod writer;
+//! Callers hand changes to one writer task, which applies everything that is queued in one transaction and
+//! acknowledges it after the commit. The rules of the state machine are [`crate::approval`]'s; this module loads,
+//! applies and writes. It knows nothing of Envoy, of HTTP and of who may see what.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-pub use self::error::{StoreError, VoteError};
-use self::writer::{Answer, Operation, Writer};
-use crate::approval::{Approval, CallSummary, Caller, Choice, State};
+use crate::approval::{Approval, CallSummary, Caller, Choice, State, VoteRefused};
 use crate::clock::Clock;
 use crate::effect::{Approvers, Grant};
 use crate::identity::Identity;
 
-/// How long finished requests are kept, unless the configuration says otherwise.
+mod sqlite;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use writer::{Ballot, Command, Task};
+
+/// How long finished requests are kept, unless configured otherwise.
 pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600);
 
-/// Operations that may wait for the writer; more wait in their callers.
-const QUEUE: usize = 1_024;
+/// Changes that wait for the writer; a caller beyond that waits for its turn.
+const QUEUE: usize = 4_096;
 
-/// Changes that a slow listener may be behind before it is told that it missed some.
-const CHANGES: usize = 8_192;
+/// The most that one listing returns.
+const MAX_LISTED: u32 = 500;
 
-const READERS: u32 = 4;
-
-/// The requests for approval. Clones share one store.
-#[derive(Clone, Debug)]
-pub struct Store(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    path: PathBuf,
-    clock: Clock,
-    readers: SqlitePool,
-    queue: mpsc::Sender<Operation>,
+/// Where approvals live. Clones share one writer.
+#[derive(Clone)]
+pub struct Store {
+    commands: mpsc::Sender<Command>,
+    reader: sqlite::Reader,
     changes: broadcast::Sender<Change>,
+    clock: Clock,
 }
 
-/// A request for approval before the store has given it an id and a time.
+/// An approval that was created, decided, used, or expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub id: String,
+    pub state: State,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+/// A held call that asks for approval.
 #[derive(Clone, Debug)]
 pub struct NewApproval {
     pub digest: String,
@@ -62,42 +64,16 @@ pub struct NewApproval {
     pub revision: String,
     pub requires: Vec<Approvers>,
     pub grant: Grant,
+    /// How long it stays open.
     pub expires_in: Duration,
 }
 
-/// How many requests may be pending at once.
+/// How many pending requests there may be; see [`Opened::TooManyPending`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingLimits {
-    /// Of one caller (issuer, subject and SPIFFE id).
+    /// A principal is an issuer, a subject and a SPIFFE id.
     pub per_principal: u32,
-    /// Held by one rule.
     pub per_rule: u32,
-}
-
-/// What came of asking for an approval.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Opened {
-    Created(Approval),
-    /// The same call waits already, or was approved and not used yet.
-    Attached(Approval),
-    TooManyPending,
-}
-
-/// Which requests to list, newest first.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    pub state: Option<State>,
-    /// At most this many; 0 is none.
-    pub limit: u32,
-    /// Only those older than the one with this id.
-    pub before: Option<String>,
-}
-
-/// A request was opened, voted on, decided, used or expired.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    pub id: String,
-    pub state: State,
 }
 
 impl Default for PendingLimits {
@@ -106,63 +82,90 @@ impl Default for PendingLimits {
     }
 }
 
+/// What became of a request for approval.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Opened {
+    Created(Approval),
+    /// The same call waits already, or was approved and not used yet.
+    Attached(Approval),
+    TooManyPending,
+}
+
+/// Which approvals to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub state: Option<State>,
+    /// At most this many; 500 at most.
+    pub limit: u32,
+    /// Only those older than the one with this id.
+    pub before: Option<String>,
+}
+
+/// The store could not do what it was asked. `Display` is for the operator.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("can't open the store `{}`: {reason}", path.display())]
+    Open { path: PathBuf, reason: String },
+    #[error("the store `{}` was written by a newer version of portcullis", .0.display())]
+    NewerSchema(PathBuf),
+    #[error("the store `{}` is damaged, or not a portcullis store", .0.display())]
+    Corrupt(PathBuf),
+    #[error("the store failed: {0}")]
+    Failed(Arc<sqlx::Error>),
+    #[error("the store holds an approval that can't be read: {0}")]
+    Unreadable(Arc<str>),
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Why a decision was not recorded.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum VoteError {
+    #[error("there is no such request for approval")]
+    NotFound,
+    #[error(transparent)]
+    Refused(#[from] VoteRefused),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Store {
-    /// Opens the store, creating the file if there is none, and brings its schema up to date. Keeps finished
-    /// requests for `DEFAULT_RETENTION`.
+    /// Opens the file, or creates it, readable by its owner only.
     pub async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        Self::open_with_retention(path, clock, DEFAULT_RETENTION).await
+        Self::open_keeping(path, DEFAULT_RETENTION, clock).await
     }
 
-    /// Like `open`; forgets finished requests when they are older than `retention`.
-    pub async fn open_with_retention(
-        path: &Path,
-        clock: Clock,
-        retention: Duration,
-    ) -> Result<Self, StoreError> {
-        create_private(path)?;
-        let failed = |error| StoreError::database(path, error);
-        let options = options(path);
-        let (changes, _) = broadcast::channel(CHANGES);
-        let (queue, operations) = mpsc::channel(QUEUE);
-        // The writer first: it creates what readers need.
-        let writer = Writer::connect(path, &options, clock.clone(), changes.clone(), retention).await?;
-        let readers = SqlitePoolOptions::new().max_connections(READERS);
-        let readers = readers.connect_with(options.pragma("query_only", "ON")).await.map_err(failed)?;
-        tokio::spawn(writer.run(operations));
-        Ok(Self(Arc::new(Shared { path: path.to_owned(), clock, readers, queue, changes })))
+    /// As `open`; finished requests are deleted when they are older than `retention`.
+    pub async fn open_keeping(path: &Path, retention: Duration, clock: Clock) -> Result<Self, StoreError> {
+        let (writing, reader) = sqlite::open(path).await?;
+        let (commands, queue) = mpsc::channel(QUEUE);
+        let changes = broadcast::Sender::new(QUEUE);
+        let writer = writer::Writer::new(writing, clock.clone(), retention, changes.clone());
+        tokio::spawn(writer.run(queue));
+        Ok(Self { commands, reader, changes, clock })
     }
 
-    /// Attaches to the open (pending, or approved and unused) approval with this digest and idempotency key, or
-    /// creates one.
+    /// Attaches to the open approval (pending, or approved and unused) of the same digest and idempotency key,
+    /// or creates one.
     pub async fn open_approval(&self, new: NewApproval, limits: PendingLimits) -> Result<Opened, StoreError> {
-        self.write(|answer| Operation::Open { new: Box::new(new), limits, answer }).await
+        self.write(|reply| Command::Open(Box::new(Task::new((new, limits), reply)))).await
     }
 
-    /// The approval as it stands now: past its expiry it is `Expired`, swept or not.
+    /// One approval, with the state it has now.
     pub async fn approval(&self, id: &str) -> Result<Option<Approval>, StoreError> {
-        let row = rows::by_id(&self.0.readers, id).await.map_err(|error| self.failed(error))?;
-        let Some(row) = row else { return Ok(None) };
-        let mut approval = row.decode()?;
-        approval.state = approval.state_at(self.0.clock.now());
-        Ok(Some(approval))
+        let found = self.reader.approval(id).await?;
+        Ok(found.map(|approval| self.as_of_now(approval)))
     }
 
-    /// Newest first, and without their bodies (`call.body` is empty): a list of bodies has no bounded size.
+    /// The newest first, each without the body of its call.
     pub async fn approvals(&self, filter: Filter) -> Result<Vec<Approval>, StoreError> {
-        let rows = rows::list(&self.0.readers, &filter).await.map_err(|error| self.failed(error))?;
-        let now = self.0.clock.now();
-        let mut approvals = Vec::with_capacity(rows.len());
-        for row in rows {
-            let mut approval = row.decode()?;
-            approval.state = approval.state_at(now);
-            approvals.push(approval);
-        }
-        // What expired less than a sweep ago is still filed under its old state.
-        approvals.retain(|approval| filter.state.is_none_or(|state| approval.state == state));
-        Ok(approvals)
+        let limit = filter.limit.min(MAX_LISTED);
+        let found = self.reader.approvals(filter.state, filter.before.as_deref(), limit).await?;
+        let listed = found.into_iter().map(|approval| self.as_of_now(approval));
+        Ok(listed.filter(|approval| filter.state.is_none_or(|state| approval.state == state)).collect())
     }
 
-    /// Records one person's decision; answers with the approval as it then stands.
+    /// Records one person's decision; it is durable when this returns.
     pub async fn vote(
         &self,
         id: &str,
@@ -170,68 +173,65 @@ impl Store {
         choice: Choice,
         reason: &str,
     ) -> Result<Approval, VoteError> {
-        let (id, who, reason) = (id.to_owned(), Box::new(who.clone()), reason.to_owned());
-        self.write(|answer| Operation::Vote { id, who, choice, reason, answer }).await?
+        let ballot = Ballot { id: id.to_owned(), who: who.clone(), choice, reason: reason.to_owned() };
+        self.write(|reply| Command::Vote(Box::new(Task::new(ballot, reply)))).await?
     }
 
-    /// Uses an approval for one call. At most once: `true` for exactly one caller of a `once` grant, and
-    /// committed before it returns.
+    /// Uses an approval for one call. `true` for exactly one caller of a grant of `once`, and committed before
+    /// this returns; on an error it may or may not have been used, and the call must not be released.
     pub async fn consume(&self, id: &str) -> Result<bool, StoreError> {
         let id = id.to_owned();
-        self.write(|answer| Operation::Consume { id, answer }).await
+        self.write(|reply| Command::Consume(Task::new(id, reply))).await
     }
 
-    /// Every change, after its commit; expiry at most a second late. A receiver that lags has missed some: it
-    /// must read again whatever it waits for.
+    /// The approvals that changed, after the commit. A receiver that
+    /// lagged behind has missed some and must read again what it waits for.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
-        self.0.changes.subscribe()
+        self.changes.subscribe()
     }
 
-    /// Whether the store can be read and its writer runs, for readiness.
+    /// Whether the store can read and its writer works.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        if self.0.queue.is_closed() {
+        if self.commands.is_closed() {
             return Err(StoreError::Closed);
         }
-        rows::ping(&self.0.readers).await.map_err(|error| self.failed(error))
+        self.reader.ping().await
     }
 
-    /// Commits what is queued and closes the file. Later writes answer `StoreError::Closed`.
+    /// Finishes what is queued and closes the file. Later calls fail with `Closed`.
     pub async fn close(&self) {
-        let (answer, closed) = oneshot::channel();
-        if self.0.queue.send(Operation::Close { answer }).await.is_ok() {
+        let (done, closed) = oneshot::channel();
+        if self.commands.send(Command::Close(done)).await.is_ok() {
+            // Either way the writer has ended.
             let _ = closed.await;
         }
-        self.0.readers.close().await;
+        self.reader.close().await;
     }
 
-    async fn write<T>(&self, operation: impl FnOnce(Answer<T>) -> Operation) -> Result<T, StoreError> {
-        let (answer, outcome) = Answer::channel();
-        self.0.queue.send(operation(answer)).await.map_err(|_| StoreError::Closed)?;
-        outcome.await.unwrap_or(Err(StoreError::Closed))
+    async fn write<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
+    ) -> Result<T, StoreError> {
+        let (reply, outcome) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| StoreError::Closed)?;
+        outcome.await.map_err(|_| StoreError::Closed)?
     }
 
-    fn failed(&self, error: sqlx::Error) -> StoreError {
+    /// What is past its expiry reads as expired, also before the sweep has come by.
+    fn as_of_now(&self, mut approval: Approval) -> Approval {
+        approval.state = approval.state_at(self.clock.now());
+        approval
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
         match error {
-            sqlx::Error::PoolClosed => StoreError::Closed,
-            error => StoreError::database(&self.0.path, error),
+            sqlx::Error::Decode(reason) | sqlx::Error::ColumnDecode { source: reason, .. } => {
+                Self::Unreadable(reason.to_string().into())
+            }
+            sqlx::Error::PoolClosed => Self::Closed,
+            error => Self::Failed(Arc::new(error)),
         }
     }
-}
-
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(5))
-}
-
-/// The file holds request bodies: only its owner may read it. SQLite gives its companions the same mode.
-fn create_private(path: &Path) -> Result<(), StoreError> {
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let open = |error: std::io::Error| StoreError::Open { path: path.to_owned(), why: error.to_string() };
-    options.open(path).map(drop).map_err(open)
 }

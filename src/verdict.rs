@@ -40,14 +40,21 @@ pub struct Ticket {
 
 impl Denial {
     /// The answer for `reason`. An empty `because` gets the reason's own text.
-    pub fn new(decision_id: &str, reason: Reason, status: u16, because: &str, ticket: Option<&Ticket>) -> Self {
+    pub fn new(
+        decision_id: &str,
+        reason: Reason,
+        status: u16,
+        because: &str,
+        ticket: Option<&Ticket>,
+    ) -> Self {
         let message = if because.is_empty() { explanation(reason) } else { because };
         let mut body = json!({
             "error": reason.shown_to_caller(),
             "message": message,
             "decision_id": decision_id,
         });
-        let mut headers = vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
+        let mut headers =
+            vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
         if let Some(ticket) = ticket
             && let Value::Object(fields) = &mut body
         {
@@ -56,7 +63,8 @@ impl Denial {
         }
         if status == 401 {
             // RFC 6750 section 3: no error code when no credential was presented.
-            let challenge = if reason == Reason::Unauthenticated { "Bearer" } else { "Bearer error=\"invalid_token\"" };
+            let challenge =
+                if reason == Reason::Unauthenticated { "Bearer" } else { "Bearer error=\"invalid_token\"" };
             headers.push(("www-authenticate", challenge.to_owned()));
         }
         Self { status, headers, body: body.to_string() }
@@ -70,7 +78,9 @@ fn explanation(reason: Reason) -> &'static str {
         Reason::NoRuleAllows => "no policy allows this call",
         Reason::DeniedByRule => "a policy denies this call",
         Reason::Unauthenticated => "this call needs a credential",
-        Reason::ApprovalPending => "this call waits for approval; send the same call again once it is approved",
+        Reason::ApprovalPending => {
+            "this call waits for approval; send the same call again once it is approved"
+        }
         Reason::ApprovalRejected => "the approvers rejected this call",
         Reason::ApprovalExpired => "nobody approved this call in time",
         Reason::ApprovalUsed => "the approval of this call has been used by another call",

@@ -32,7 +32,7 @@ pub(super) struct Recorded {
 }
 
 impl AdminEvents for Recorded {
-    fn voted(&self, approval: &Approval, who: &Identity, choice: Choice, comment: &str) {
+    fn decided(&self, who: &Identity, approval: &Approval, choice: Choice, reason: &str) {
         match approval.state {
             State::Approved => self.metrics.approval(ApprovalEvent::Approved),
             State::Rejected => self.metrics.approval(ApprovalEvent::Rejected),
@@ -44,7 +44,7 @@ impl AdminEvents for Recorded {
             choice: choice.as_str(),
             state: approval.state.as_str(),
             identity: engine::principal(who),
-            comment,
+            comment: reason,
         }));
     }
 }

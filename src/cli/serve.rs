@@ -52,7 +52,9 @@ async fn serve(args: &Args) -> ExitCode {
         Err(Refused { findings, sources }) => {
             anstream::eprint!("{}", render::human(&findings, &sources, true));
             let errors = findings.iter().filter(|finding| finding.is_error()).count();
-            anstream::eprintln!("error: not started, {errors} mistake(s) in the configuration and what it names");
+            anstream::eprintln!(
+                "error: not started, {errors} mistake(s) in the configuration and what it names"
+            );
             return ExitCode::FAILURE;
         }
     };
@@ -76,7 +78,9 @@ async fn serve(args: &Args) -> ExitCode {
 async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<bool> {
     let grpc = loaded.config.listen.grpc.clone();
     if loaded.config.hash_key_file.is_none() {
-        tracing::info!("no `mask.hash_key_file`: hashes in masked bodies can be joined until the next restart only");
+        tracing::info!(
+            "no `mask.hash_key_file`: hashes in masked bodies can be joined until the next restart only"
+        );
     }
     let bound = app::build(loaded, clock, Faults::default()).await?;
     let addresses = &bound.addresses;

@@ -37,7 +37,8 @@ fn is_volatile(name: &str) -> bool {
         "x-request-id",
         "user-agent",
     ];
-    NAMES.contains(&name) || ["x-b3-", "x-envoy-", "x-forwarded-"].iter().any(|prefix| name.starts_with(prefix))
+    NAMES.contains(&name)
+        || ["x-b3-", "x-envoy-", "x-forwarded-"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Digests a held call: identity, target, covered headers, raw body, and the rules that held it.
@@ -50,8 +51,10 @@ pub(super) fn digest<'a>(
     let mut rules: Vec<_> = rules.collect();
     rules.sort_by(|a, b| a.name.cmp(&b.name));
     let names = covered_headers(request, &rules, always);
-    let headers: Vec<(&str, &[u8])> =
-        names.iter().flat_map(|name| request.headers.all(name).map(move |value| (name.as_str(), value))).collect();
+    let headers: Vec<(&str, &[u8])> = names
+        .iter()
+        .flat_map(|name| request.headers.all(name).map(move |value| (name.as_str(), value)))
+        .collect();
     let body = request.body.complete().map(|bytes| &bytes[..]).unwrap_or_default();
 
     let mut hash = Fields(Context::new(&SHA256));
@@ -74,7 +77,8 @@ pub(super) fn digest<'a>(
         hash.add(&rule.content);
     }
 
-    let shown = |(name, value): &(&str, &[u8])| ((*name).to_owned(), String::from_utf8_lossy(value).into_owned());
+    let shown =
+        |(name, value): &(&str, &[u8])| ((*name).to_owned(), String::from_utf8_lossy(value).into_owned());
     let call = CallSummary {
         method: request.method.clone(),
         host: request.host.clone(),
@@ -164,7 +168,8 @@ mod tests {
     }
 
     fn set(parts: &mut Parts, name: &str, value: &str) {
-        let mut headers: Vec<_> = parts.headers.iter().filter(|header| header.name != name).cloned().collect();
+        let mut headers: Vec<_> =
+            parts.headers.iter().filter(|header| header.name != name).cloned().collect();
         headers.push(Header::new(name, value));
         parts.headers = headers.into();
     }
@@ -194,7 +199,9 @@ mod tests {
     #[test]
     fn the_same_call_with_a_fresh_token_is_the_same_call() {
         let same = digest_of(|_, _, _| ());
-        for (name, value) in [("authorization", "Bearer two"), ("traceparent", "two"), ("x-other", "two"), ("date", "x")] {
+        for (name, value) in
+            [("authorization", "Bearer two"), ("traceparent", "two"), ("x-other", "two"), ("date", "x")]
+        {
             assert_eq!(digest_of(|parts, _, _| set(parts, name, value)), same, "{name}");
         }
     }

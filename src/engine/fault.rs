@@ -33,7 +33,10 @@ pub enum Fault {
 
 /// The faults of one engine. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Option<Arc<Mutex<Option<(Point, Fault)>>>>);
+pub struct Faults(Option<Arc<Mutex<Slot>>>);
+
+/// The fault that is set, if any.
+type Slot = Option<(Point, Fault)>;
 
 impl Faults {
     /// Faults that can be set, for tests.

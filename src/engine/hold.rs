@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::digest::{self, Covered};
 use super::fault::Point;
 use super::record::Facts;
-use super::{Call, Engine, Evaluated, Patience, Settled, refusal, remaining};
+use super::{Call, Engine, Evaluated, Patience, Settled, remaining};
 use crate::approval::{Approval, Caller, Choice, State};
 use crate::clock;
 use crate::effect::Grant;
@@ -27,6 +27,7 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_secs(5);
 
 /// What one round of holding came to.
+#[expect(clippy::large_enum_variant, reason = "one exists at a time, and only while a call is held")]
 enum Round {
     /// The call is settled, with the approval that it waited for.
     Settled(Reason, String, Option<Approval>),
@@ -65,7 +66,9 @@ impl Engine {
         let _counted = self.ports.metrics.hold();
         let mut evaluated = first;
         let mut settled = loop {
-            let Outcome::Hold(rules) = &evaluated.decision.outcome else { break self.settled(call, evaluated) };
+            let Outcome::Hold(rules) = &evaluated.decision.outcome else {
+                break self.settled(call, evaluated);
+            };
             let mut caller = CallerWaits::new(self, call, &evaluated, since);
             let round = self.hold_for(call, &evaluated, rules, &mut patience, &mut caller).await;
             caller.gone = false;
@@ -97,7 +100,10 @@ impl Engine {
             return over(Reason::Unauthenticated);
         }
         let names: Vec<String> = rules.iter().map(|rule| rule.name.to_string()).collect();
-        let principal = format!("{}|{}|{}", evaluated.identity.issuer, evaluated.identity.subject, evaluated.identity.spiffe);
+        let principal = format!(
+            "{}|{}|{}",
+            evaluated.identity.issuer, evaluated.identity.subject, evaluated.identity.spiffe
+        );
         let Some(_place) = self.waiters.admit(&principal, &names, &self.settings.held) else {
             return over(Reason::TooManyHeld);
         };
@@ -159,7 +165,12 @@ impl Engine {
     }
 
     /// Waits until `approval` is decided, time is up, or the server drains. `Approved`, or why the call ends.
-    async fn wait_for(&self, approval: &Approval, wait: Duration, patience: &mut Patience) -> (Reason, Approval) {
+    async fn wait_for(
+        &self,
+        approval: &Approval,
+        wait: Duration,
+        patience: &mut Patience,
+    ) -> (Reason, Approval) {
         let notify = self.waiters.of(&approval.id);
         let mut latest = approval.clone();
         let mut deadline = None;
@@ -248,9 +259,12 @@ fn rejection(approval: &Approval, reason: Reason, rules: &[Arc<HoldRule>]) -> St
             let vote = approval.votes.iter().find(|vote| vote.choice == Choice::Reject);
             vote.map(|vote| vote.reason.clone()).unwrap_or_default()
         }
-        Reason::ApprovalPending => {
-            rules.iter().map(|rule| rule.because.as_str()).find(|text| !text.is_empty()).unwrap_or_default().to_owned()
-        }
+        Reason::ApprovalPending => rules
+            .iter()
+            .map(|rule| rule.because.as_str())
+            .find(|text| !text.is_empty())
+            .unwrap_or_default()
+            .to_owned(),
         _ => String::new(),
     }
 }
@@ -318,6 +332,9 @@ mod tests {
     fn the_grant_that_allows_least_wins() {
         let hour = Grant::For(Duration::from_secs(3_600));
         assert_eq!(strictest([hour, Grant::Once].into_iter()), Grant::Once);
-        assert_eq!(strictest([hour, Grant::For(Duration::from_secs(1))].into_iter()), Grant::For(Duration::from_secs(1)));
+        assert_eq!(
+            strictest([hour, Grant::For(Duration::from_secs(1))].into_iter()),
+            Grant::For(Duration::from_secs(1))
+        );
     }
 }

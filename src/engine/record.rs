@@ -58,7 +58,12 @@ impl Engine {
     /// Records without waiting: the caller is gone and gets no answer.
     pub(super) fn note_decision(&self, call: &Call, facts: &Facts<'_>) {
         self.ports.audit.note(&self.decision(call, facts));
-        self.ports.metrics.decided(call.listener.service, outcome(facts.reason), facts.reason, call.received.elapsed());
+        self.ports.metrics.decided(
+            call.listener.service,
+            outcome(facts.reason),
+            facts.reason,
+            call.received.elapsed(),
+        );
     }
 
     fn decision<'a>(&self, call: &'a Call, facts: &'a Facts<'a>) -> Record<'a> {

@@ -132,12 +132,14 @@ mod tests {
     async fn waiters_are_woken_and_forgotten() {
         let waiters = Waiters::default();
         let notify = waiters.of("a");
-        let woken = notify.notified();
-        tokio::pin!(woken);
-        woken.as_mut().enable();
-        waiters.wake("b");
-        waiters.wake("a");
-        woken.await;
+        {
+            let woken = notify.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            waiters.wake("b");
+            waiters.wake("a");
+            woken.await;
+        }
         let other = waiters.of("a");
         waiters.forget("a", notify);
         assert_eq!(waiters.0.lock().waiting.len(), 1);

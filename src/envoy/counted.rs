@@ -57,7 +57,11 @@ where
             {
                 metrics.grpc_started(service);
                 metrics.grpc_handled(service, name(code), started.elapsed());
-                tracing::warn!(service = service.as_str(), code = name(code), "an RPC failed before it was handled");
+                tracing::warn!(
+                    service = service.as_str(),
+                    code = name(code),
+                    "an RPC failed before it was handled"
+                );
             }
             Ok(response)
         })

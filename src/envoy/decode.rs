@@ -23,8 +23,15 @@ const PARTIAL_BODY: &str = "x-envoy-auth-partial-body";
 /// then does a missing body mean an empty one.
 pub(super) fn check(request: CheckRequest, buffered: bool) -> Parts {
     let attributes = request.attributes.unwrap_or_default();
-    let AttributeContext { source, destination, request, context_extensions, metadata_context, tls_session, .. } =
-        attributes;
+    let AttributeContext {
+        source,
+        destination,
+        request,
+        context_extensions,
+        metadata_context,
+        tls_session,
+        ..
+    } = attributes;
     let request = request.unwrap_or_default();
     let mut http = request.http.unwrap_or_default();
     let headers = match http.header_map.take() {
@@ -85,7 +92,8 @@ pub(super) fn request_headers(
 ) -> Parts {
     let (pseudo, headers) = raw_headers(map.unwrap_or_default());
     let pseudo = |name: &str| pseudo.get(name).cloned().unwrap_or_default();
-    let attributes = Attributes(attributes.remove(ATTRIBUTES).map(|attributes| attributes.fields).unwrap_or_default());
+    let attributes =
+        Attributes(attributes.remove(ATTRIBUTES).map(|attributes| attributes.fields).unwrap_or_default());
     let id = headers.text("x-request-id").ok().flatten().unwrap_or_default().to_owned();
     Parts {
         id,
@@ -211,7 +219,11 @@ impl Attributes {
     fn peer(&self, address: &str, port: &str) -> Peer {
         let socket: Option<std::net::SocketAddr> = self.text(address).parse().ok();
         let number = match self.0.get(port).and_then(|value| value.kind.as_ref()) {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a port")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "checked to be a port"
+            )]
             Some(Kind::NumberValue(number)) if (0.0..=65_535.0).contains(number) => Some(*number as u16),
             _ => None,
         };
@@ -262,7 +274,11 @@ mod tests {
             // A client can claim completeness, but not make an unread body look read.
             (vec![(PARTIAL_BODY, "false")], "", "HTTP/2", false, Body::Absent),
         ] {
-            assert_eq!(body_of(&headers, body, protocol, buffered), expected, "{headers:?} {body} {protocol} {buffered}");
+            assert_eq!(
+                body_of(&headers, body, protocol, buffered),
+                expected,
+                "{headers:?} {body} {protocol} {buffered}"
+            );
         }
     }
 

@@ -91,8 +91,10 @@ mod tests {
 
     #[test]
     fn aliases_of_what_is_set_are_removed() {
-        let sent: Headers =
-            ["x_user", "x-user", "X_USER", "x-us-er", "x_user_id"].into_iter().map(|name| Header::new(name, "evil")).collect();
+        let sent: Headers = ["x_user", "x-user", "X_USER", "x-us-er", "x_user_id"]
+            .into_iter()
+            .map(|name| Header::new(name, "evil"))
+            .collect();
         let changes = [HeaderChange::Set { name: "x-user".into(), value: "ana".into() }];
         let mutation = mutation(&changes, &sent);
         assert_eq!(mutation.remove, ["x_user", "x_user"]);

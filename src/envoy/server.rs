@@ -9,7 +9,8 @@ use envoy_types::pb::envoy::service::auth::v3::authorization_server::Authorizati
 use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_server::ExternalProcessorServer;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-use tonic_health::server::HealthReporter;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 
 use super::counted::CountFailed;
 use super::ext_authz::ExtAuthz;
@@ -34,7 +35,6 @@ pub struct Server {
     engine: Arc<Engine>,
     config: ServerConfig,
     health: HealthReporter,
-    health_service: tonic_health::pb::health_server::HealthServer<tonic_health::server::HealthService>,
 }
 
 /// Where the server listens.
@@ -49,8 +49,8 @@ const EXTERNAL_PROCESSOR: &str = "envoy.service.ext_proc.v3.ExternalProcessor";
 
 impl Server {
     pub fn new(socket: Socket, engine: Arc<Engine>, config: ServerConfig) -> Self {
-        let (health, health_service) = tonic_health::server::health_reporter();
-        Self { socket, engine, config, health, health_service }
+        let (health, _) = tonic_health::server::health_reporter();
+        Self { socket, engine, config, health }
     }
 
     /// Tells `grpc.health.v1` callers whether calls are welcome. Overall health is the empty name.
@@ -60,7 +60,8 @@ impl Server {
 
     /// Serves until the engine's lifecycle drains; then sends GOAWAY and finishes the streams in flight.
     pub async fn serve(self) -> Result<(), tonic::transport::Error> {
-        let Self { socket, engine, config, health_service, .. } = self;
+        let Self { socket, engine, config, health } = self;
+        let health_service = HealthServer::new(HealthService::from_health_reporter(health));
         let authorization = AuthorizationServer::new(ExtAuthz {
             engine: engine.clone(),
             gateway: config.gateway,
@@ -107,8 +108,11 @@ pub struct Health(HealthReporter);
 
 impl Health {
     pub async fn set_serving(&self, serving: bool) {
-        let status =
-            if serving { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
+        let status = if serving {
+            tonic_health::ServingStatus::Serving
+        } else {
+            tonic_health::ServingStatus::NotServing
+        };
         for service in ["", AUTHORIZATION, EXTERNAL_PROCESSOR] {
             self.0.set_service_status(service, status).await;
         }
@@ -122,7 +126,9 @@ pub fn bind_unix(path: &std::path::Path) -> io::Result<UnixListener> {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens there"));
     }
     match std::fs::symlink_metadata(path) {
-        Ok(found) if std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) => std::fs::remove_file(path)?,
+        Ok(found) if std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) => {
+            std::fs::remove_file(path)?
+        }
         Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is not a socket")),
         Err(_) => {}
     }
@@ -143,9 +149,9 @@ fn no_delay(
 }
 
 /// Reflection of the services that are served. `proto/README.md` says how the descriptors were made.
-fn reflection()
--> Option<tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>>
-{
+fn reflection() -> Option<
+    tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
+> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(include_bytes!("../../proto/envoy.binpb"))

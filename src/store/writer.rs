@@ -1,248 +1,240 @@
-//! The one task that writes: takes what is queued, applies it in one transaction, commits, then answers.
+//! The one task that changes the store: group commit, expiry, retention.
 //!
-//! Each transaction first expires what lapsed, so the rules of `crate::approval` see true states. When the
-//! database fails, the whole transaction is undone and each of its callers gets the error.
+//! Every batch is one transaction at one moment: what is due expires first, then the queued changes apply in
+//! order, then the commit, then the answers and the announcements.
 
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
-use uuid::{ContextV7, Uuid};
 
-use super::error::{StoreError, VoteError};
-use super::{Change, NewApproval, Opened, PendingLimits, rows};
-use crate::approval::{Approval, Choice, State, later};
+use super::sqlite::{self, Transaction};
+use super::{Change, NewApproval, Opened, PendingLimits, StoreError, VoteError};
+use crate::approval::{Approval, Choice, State, VoteRefused, later};
 use crate::clock::Clock;
 use crate::identity::Identity;
 
-/// Operations that share one commit, at most.
+/// The most changes in one transaction.
 const BATCH: usize = 256;
 
-/// How often lapsed requests are looked for when nothing is written: half of what `Store::changes` promises.
+/// How often expiry looks around; nothing is announced later than this.
 const SWEEP: Duration = Duration::from_millis(500);
 
-/// Sweeps between two looks for requests past their retention: a minute's.
-const SWEEPS_PER_RETENTION: u32 = 120;
+/// How many sweeps pass between two deletions of old history.
+const SWEEPS_PER_RETENTION: u32 = 7_200;
 
-/// One write, and where its outcome goes.
-#[derive(Debug)]
-pub(super) enum Operation {
-    Open {
-        new: Box<NewApproval>,
-        limits: PendingLimits,
-        answer: Answer<Opened>,
-    },
-    Vote {
-        id: String,
-        who: Box<Identity>,
-        choice: Choice,
-        reason: String,
-        answer: Answer<Result<Approval, VoteError>>,
-    },
-    Consume {
-        id: String,
-        answer: Answer<bool>,
-    },
-    Close {
-        answer: oneshot::Sender<()>,
-    },
+pub(super) enum Command {
+    Open(Box<Task<(NewApproval, PendingLimits), Opened>>),
+    Vote(Box<Task<Ballot, Result<Approval, VoteError>>>),
+    Consume(Task<String, bool>),
+    Close(oneshot::Sender<()>),
 }
 
-/// An outcome on its way: known once the operation is applied, sent once that is committed.
-#[derive(Debug)]
-pub(super) struct Answer<T> {
-    to: oneshot::Sender<Result<T, StoreError>>,
-    outcome: Result<T, StoreError>,
+/// One person's decision on its way to the store.
+pub(super) struct Ballot {
+    pub(super) id: String,
+    pub(super) who: Identity,
+    pub(super) choice: Choice,
+    pub(super) reason: String,
 }
 
-impl<T> Answer<T> {
-    pub fn channel() -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
-        let (to, from) = oneshot::channel();
-        (Self { to, outcome: Err(StoreError::Closed) }, from)
+/// A change, what came of it inside the transaction, and who is told after the commit.
+pub(super) struct Task<I, O> {
+    input: I,
+    outcome: Option<O>,
+    reply: oneshot::Sender<Result<O, StoreError>>,
+}
+
+impl<I, O> Task<I, O> {
+    pub(super) fn new(input: I, reply: oneshot::Sender<Result<O, StoreError>>) -> Self {
+        Self { input, outcome: None, reply }
     }
 
-    fn send(self, committed: Result<(), StoreError>) {
-        // A caller that is gone needs no answer.
-        let _ = self.to.send(committed.and(self.outcome));
+    /// Nobody may be waiting any more; what was committed stays committed.
+    fn answer(self, result: Result<(), StoreError>) {
+        let answer = result.and_then(|()| self.outcome.ok_or(StoreError::Closed));
+        let _ = self.reply.send(answer);
     }
 }
 
-impl Operation {
-    fn acknowledge(self, committed: Result<(), StoreError>) {
+impl Command {
+    fn answer(self, result: Result<(), StoreError>) {
         match self {
-            Self::Open { answer, .. } => answer.send(committed),
-            Self::Vote { answer, .. } => answer.send(committed),
-            Self::Consume { answer, .. } => answer.send(committed),
-            Self::Close { .. } => {}
+            Self::Open(task) => task.answer(result),
+            Self::Vote(task) => task.answer(result),
+            Self::Consume(task) => task.answer(result),
+            Self::Close(done) => drop(done),
         }
     }
 }
 
 pub(super) struct Writer {
-    path: PathBuf,
-    database: SqliteConnection,
+    connection: SqliteConnection,
     clock: Clock,
-    changes: broadcast::Sender<Change>,
     retention: Duration,
-    ids: ContextV7,
+    changes: broadcast::Sender<Change>,
+    ids: Arc<sqlite::Ids>,
 }
 
 impl Writer {
-    /// Opens the file for writing and brings its schema up to date.
-    pub async fn connect(
-        path: &Path,
-        options: &SqliteConnectOptions,
+    pub(super) fn new(
+        connection: SqliteConnection,
         clock: Clock,
-        changes: broadcast::Sender<Change>,
         retention: Duration,
-    ) -> Result<Self, StoreError> {
-        let failed = |error| StoreError::database(path, error);
-        let mut database = options.connect().await.map_err(failed)?;
-        let migrations = sqlx::migrate!();
-        migrations.run(&mut database).await.map_err(|error| StoreError::migration(path, error))?;
-        Ok(Self { path: path.to_owned(), database, clock, changes, retention, ids: ContextV7::new() })
+        changes: broadcast::Sender<Change>,
+    ) -> Self {
+        Self { connection, clock, retention, changes, ids: Arc::default() }
     }
 
-    /// Writes until the store is closed, or its last handle is dropped.
-    pub async fn run(mut self, mut queue: mpsc::Receiver<Operation>) {
+    /// Runs until it is told to close or every `Store` is gone.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut sweeps: u32 = 0;
-        let mut closing = Vec::new();
-        let mut taken = Vec::with_capacity(BATCH);
-        loop {
+        let mut sweeps = 0_u32;
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut closing = None;
+        while closing.is_none() {
             tokio::select! {
-                biased;
-                count = queue.recv_many(&mut taken, BATCH) => {
-                    if count == 0 {
+                received = queue.recv_many(&mut batch, BATCH) => {
+                    if received == 0 {
                         break;
                     }
-                    let mut batch = Vec::with_capacity(count);
-                    for operation in taken.drain(..) {
-                        match operation {
-                            Operation::Close { answer } => closing.push(answer),
-                            write => batch.push(write),
-                        }
-                    }
-                    if !closing.is_empty() {
-                        // What is queued is still written; nothing new gets in.
-                        queue.close();
-                    }
-                    self.write(batch).await;
+                    closing = take_close(&mut batch);
+                    self.write(std::mem::take(&mut batch)).await;
                 }
                 _ = sweep.tick() => {
-                    self.write(Vec::new()).await;
-                    if sweeps.is_multiple_of(SWEEPS_PER_RETENTION) {
-                        self.forget().await;
-                    }
+                    self.sweep(sweeps.is_multiple_of(SWEEPS_PER_RETENTION)).await;
                     sweeps = sweeps.wrapping_add(1);
                 }
             }
         }
-        if let Err(error) = self.database.close().await {
-            tracing::warn!(%error, path = %self.path.display(), "the store did not close cleanly");
+        queue.close();
+        if let Err(error) = self.connection.close().await {
+            tracing::warn!(%error, "closing the store failed");
         }
-        for answer in closing {
-            let _ = answer.send(());
-        }
+        drop(closing);
     }
 
-    /// Applies, commits, announces, and only then answers.
-    async fn write(&mut self, mut batch: Vec<Operation>) {
-        let committed = match self.commit(&mut batch).await {
-            Ok(changes) => {
-                for change in changes {
-                    // Nobody may be listening.
-                    let _ = self.changes.send(change);
-                }
-                Ok(())
+    /// One transaction for all; if that fails, one for each, so that one bad change spoils no other.
+    async fn write(&mut self, mut batch: Vec<Command>) {
+        match self.commit(&mut batch).await {
+            Ok(()) => batch.into_iter().for_each(|command| command.answer(Ok(()))),
+            Err(error) if batch.len() == 1 => {
+                batch.into_iter().for_each(|command| command.answer(Err(error.clone())));
             }
             Err(error) => {
-                let error = StoreError::database(&self.path, error);
-                tracing::error!(%error, operations = batch.len(), "the store could not write");
-                Err(error)
+                tracing::warn!(%error, changes = batch.len(), "a batch failed; its changes are tried one by one");
+                for command in batch {
+                    let mut alone = [command];
+                    let result = self.commit(&mut alone).await;
+                    alone.into_iter().for_each(|command| command.answer(result.clone()));
+                }
             }
+        }
+    }
+
+    async fn commit(&mut self, commands: &mut [Command]) -> Result<(), StoreError> {
+        let now = self.now();
+        let mut batch = Batch {
+            transaction: Transaction::begin(&mut self.connection).await?,
+            now,
+            ids: &self.ids,
+            changed: Vec::new(),
         };
-        for operation in batch {
-            operation.acknowledge(committed.clone());
-        }
-    }
-
-    async fn commit(&mut self, batch: &mut [Operation]) -> Result<Vec<Change>, sqlx::Error> {
-        let now = to_microsecond(self.clock.now());
-        let mut transaction = self.database.begin_with("BEGIN IMMEDIATE").await?;
-        let changes = rows::expire(&mut transaction, now).await?;
-        let mut turn = Turn { database: &mut transaction, now, ids: &mut self.ids, changes };
-        for operation in batch {
-            turn.apply(operation).await?;
-        }
-        let changes = turn.changes;
-        transaction.commit().await?;
-        Ok(changes)
-    }
-
-    /// Forgets finished requests past their retention, a few at a time so that nobody waits long.
-    async fn forget(&mut self) {
-        let Ok(then) = self.clock.now().checked_sub(self.retention) else { return };
-        if let Err(error) = rows::forget(&mut self.database, then).await {
-            tracing::error!(%error, path = %self.path.display(), "old approvals could not be removed");
-        }
-    }
-}
-
-/// Rows hold microseconds; an approval is the same before and after it was stored.
-fn to_microsecond(time: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
-}
-
-/// One transaction being filled.
-struct Turn<'a> {
-    database: &'a mut SqliteConnection,
-    now: Timestamp,
-    ids: &'a mut ContextV7,
-    changes: Vec<Change>,
-}
-
-/// The outcome of one operation; the outer error undoes the whole transaction.
-type Applied<T> = Result<Result<T, StoreError>, sqlx::Error>;
-
-impl Turn<'_> {
-    async fn apply(&mut self, operation: &mut Operation) -> Result<(), sqlx::Error> {
-        match operation {
-            Operation::Open { new, limits, answer } => answer.outcome = self.open(new, *limits).await?,
-            Operation::Vote { id, who, choice, reason, answer } => {
-                answer.outcome = self.vote(id, who, *choice, reason).await?;
+        batch.changed.extend(expired(batch.transaction.expire(now).await?));
+        for command in commands {
+            match command {
+                Command::Open(task) => task.outcome = Some(batch.open(&task.input.0, task.input.1).await?),
+                Command::Vote(task) => task.outcome = Some(batch.vote(&task.input).await?),
+                Command::Consume(task) => task.outcome = Some(batch.consume(&task.input).await?),
+                Command::Close(_) => {}
             }
-            Operation::Consume { id, answer } => answer.outcome = self.consume(id).await?,
-            Operation::Close { .. } => {}
         }
+        let Batch { transaction, changed, .. } = batch;
+        transaction.commit().await?;
+        announce(&self.changes, changed);
         Ok(())
     }
 
-    async fn open(&mut self, new: &NewApproval, limits: PendingLimits) -> Applied<Opened> {
-        if let Some(row) = rows::open(self.database, &new.digest, &new.idempotency_key).await? {
-            return Ok(row.decode().map(Opened::Attached));
+    async fn sweep(&mut self, history_too: bool) {
+        if let Err(error) = self.commit_sweep(history_too).await {
+            tracing::warn!(%error, "the store could not expire what is due; it tries again");
         }
-        let waiting = rows::count_of_principal(self.database, &rows::principal(&new.caller)).await?;
-        if waiting >= i64::from(limits.per_principal) {
-            return Ok(Ok(Opened::TooManyPending));
+    }
+
+    async fn commit_sweep(&mut self, history_too: bool) -> Result<(), StoreError> {
+        let now = self.now();
+        let mut transaction = Transaction::begin(&mut self.connection).await?;
+        let changed = expired(transaction.expire(now).await?).collect();
+        if history_too {
+            let kept_since = now.checked_sub(self.retention).unwrap_or(Timestamp::MIN);
+            transaction.forget(kept_since).await?;
+        }
+        transaction.commit().await?;
+        announce(&self.changes, changed);
+        Ok(())
+    }
+
+    /// As precise as what is stored, so that what is answered equals what is read back.
+    fn now(&self) -> Timestamp {
+        let now = self.clock.now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    }
+}
+
+fn announce(changes: &broadcast::Sender<Change>, changed: Vec<Change>) {
+    for change in changed {
+        // Without a receiver nobody waits.
+        let _ = changes.send(change);
+    }
+}
+
+fn expired(ids: Vec<String>) -> impl Iterator<Item = Change> {
+    ids.into_iter().map(|id| Change { id, state: State::Expired })
+}
+
+fn take_close(batch: &mut Vec<Command>) -> Option<oneshot::Sender<()>> {
+    let at = batch.iter().position(|command| matches!(command, Command::Close(_)))?;
+    match batch.remove(at) {
+        Command::Close(done) => Some(done),
+        other => {
+            batch.insert(at, other);
+            None
+        }
+    }
+}
+
+/// A transaction under way.
+struct Batch<'c> {
+    transaction: Transaction<'c>,
+    now: Timestamp,
+    ids: &'c sqlite::Ids,
+    changed: Vec<Change>,
+}
+
+impl Batch<'_> {
+    async fn open(&mut self, new: &NewApproval, limits: PendingLimits) -> Result<Opened, StoreError> {
+        if let Some(open) = self.transaction.open_approval(&new.digest, &new.idempotency_key).await? {
+            return Ok(Opened::Attached(open));
+        }
+        if self.transaction.pending_of(&new.caller).await? >= i64::from(limits.per_principal) {
+            return Ok(Opened::TooManyPending);
         }
         for rule in &new.rules {
-            if rows::count_of_rule(self.database, rule).await? >= i64::from(limits.per_rule) {
-                return Ok(Ok(Opened::TooManyPending));
+            if self.transaction.pending_by(rule).await? >= i64::from(limits.per_rule) {
+                return Ok(Opened::TooManyPending);
             }
         }
         let approval = Approval {
-            id: self.next_id(),
+            id: self.ids.next(self.now),
             digest: new.digest.clone(),
             idempotency_key: new.idempotency_key.clone(),
             state: State::Pending,
             created: self.now,
-            expires: to_microsecond(later(self.now, new.expires_in)),
+            expires: later(self.now, new.expires_in),
             caller: new.caller.clone(),
             call: new.call.clone(),
             rules: new.rules.clone(),
@@ -251,56 +243,37 @@ impl Turn<'_> {
             grant: new.grant,
             votes: Vec::new(),
         };
-        rows::insert(self.database, &approval).await?;
-        self.changed(&approval);
-        Ok(Ok(Opened::Created(approval)))
+        self.transaction.insert(&approval).await?;
+        self.changed.push(Change { id: approval.id.clone(), state: approval.state });
+        Ok(Opened::Created(approval))
     }
 
-    async fn vote(
-        &mut self,
-        id: &str,
-        who: &Identity,
-        choice: Choice,
-        reason: &str,
-    ) -> Applied<Result<Approval, VoteError>> {
-        let Some(row) = rows::by_id(&mut *self.database, id).await? else {
-            return Ok(Ok(Err(VoteError::NotFound)));
+    async fn vote(&mut self, ballot: &Ballot) -> Result<Result<Approval, VoteError>, StoreError> {
+        let Some(mut approval) = self.transaction.approval(&ballot.id).await? else {
+            return Ok(Err(VoteError::NotFound));
         };
-        let mut approval = match row.decode() {
-            Ok(approval) => approval,
-            Err(error) => return Ok(Err(error)),
-        };
-        if let Err(refused) = approval.vote(who, choice, reason, self.now) {
-            return Ok(Ok(Err(refused.into())));
+        let refused: Result<(), VoteRefused> =
+            approval.vote(&ballot.who, ballot.choice, &ballot.reason, self.now);
+        if let Err(refused) = refused {
+            return Ok(Err(refused.into()));
         }
-        approval.expires = to_microsecond(approval.expires);
-        rows::update(self.database, &approval).await?;
-        self.changed(&approval);
-        Ok(Ok(Ok(approval)))
+        self.update(&approval).await?;
+        Ok(Ok(approval))
     }
 
-    async fn consume(&mut self, id: &str) -> Applied<bool> {
-        let Some(row) = rows::by_id(&mut *self.database, id).await? else { return Ok(Ok(false)) };
-        let mut approval = match row.decode() {
-            Ok(approval) => approval,
-            Err(error) => return Ok(Err(error)),
-        };
+    async fn consume(&mut self, id: &str) -> Result<bool, StoreError> {
+        let Some(mut approval) = self.transaction.approval(id).await? else { return Ok(false) };
         let before = approval.state;
-        let released = approval.consume(self.now);
+        let used = approval.consume(self.now);
         if approval.state != before {
-            rows::update(self.database, &approval).await?;
-            self.changed(&approval);
+            self.update(&approval).await?;
         }
-        Ok(Ok(released))
+        Ok(used)
     }
 
-    fn changed(&mut self, approval: &Approval) {
-        self.changes.push(Change { id: approval.id.clone(), state: approval.state });
-    }
-
-    fn next_id(&mut self) -> String {
-        let seconds = u64::try_from(self.now.as_second()).unwrap_or_default();
-        let nanoseconds = u32::try_from(self.now.subsec_nanosecond()).unwrap_or_default();
-        Uuid::new_v7(uuid::Timestamp::from_unix(&*self.ids, seconds, nanoseconds)).to_string()
+    async fn update(&mut self, approval: &Approval) -> Result<(), StoreError> {
+        self.transaction.update(approval).await?;
+        self.changed.push(Change { id: approval.id.clone(), state: approval.state });
+        Ok(())
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::ProcessingMode;
-use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::{BodySendMode, HeaderSendMode};
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::{
+    BodySendMode, HeaderSendMode,
+};
 use envoy_types::pb::envoy::service::ext_proc::v3::body_mutation::Mutation as BodyChange;
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response;
 use envoy_types::pb::envoy::service::ext_proc::v3::{
@@ -92,7 +94,10 @@ pub(super) fn trailers(half: Half, mutation: Mutation) -> ProcessingResponse {
 pub(super) fn immediate(denial: &Denial, reason: Reason) -> ProcessingResponse {
     let response = ImmediateResponse {
         status: Some(status(denial.status)),
-        headers: Some(HeaderMutation { set_headers: denial_headers(&denial.headers), remove_headers: Vec::new() }),
+        headers: Some(HeaderMutation {
+            set_headers: denial_headers(&denial.headers),
+            remove_headers: Vec::new(),
+        }),
         body: denial.body.clone().into_bytes(),
         details: format!("portcullis_{}", reason.shown_to_caller()),
         ..ImmediateResponse::default()
@@ -122,5 +127,6 @@ fn common(mutation: Mutation, replacement: Option<Vec<u8>>) -> CommonResponse {
 
 fn header_mutation(mutation: Mutation) -> Option<HeaderMutation> {
     let Mutation { set, remove } = mutation;
-    (!set.is_empty() || !remove.is_empty()).then_some(HeaderMutation { set_headers: set, remove_headers: remove })
+    (!set.is_empty() || !remove.is_empty())
+        .then_some(HeaderMutation { set_headers: set, remove_headers: remove })
 }

@@ -45,7 +45,9 @@ impl Order {
             (Event::RequestHeaders { last }, Side::Waiting, Side::Waiting) => self.request = next(last),
             (Event::RequestBody { last }, Side::Body, _) => self.request = next(last),
             (Event::RequestTrailers, Side::Body, _) => self.request = Side::Done,
-            (Event::ResponseHeaders { last }, Side::Body | Side::Done, Side::Waiting) => self.response = next(last),
+            (Event::ResponseHeaders { last }, Side::Body | Side::Done, Side::Waiting) => {
+                self.response = next(last)
+            }
             (Event::ResponseBody { last, .. }, _, Side::Body) => self.response = next(last),
             // Envoy may repeat the end of a body.
             (Event::ResponseBody { last: true, empty: true }, _, Side::Done) => {}
@@ -91,13 +93,26 @@ mod tests {
     #[test]
     fn whole_calls_are_legal() {
         use Event::*;
-        let (body, end) = (ResponseBody { last: false, empty: false }, ResponseBody { last: true, empty: true });
+        let (body, end) =
+            (ResponseBody { last: false, empty: false }, ResponseBody { last: true, empty: true });
         for events in [
             &[RequestHeaders { last: true }, ResponseHeaders { last: false }, body, body, end, end][..],
             &[RequestHeaders { last: false }, RequestBody { last: true }, ResponseHeaders { last: true }],
             // A streamed request may still come while its response has begun.
-            &[RequestHeaders { last: false }, ResponseHeaders { last: false }, RequestBody { last: false }, body, end],
-            &[RequestHeaders { last: false }, RequestTrailers, ResponseHeaders { last: false }, body, ResponseTrailers],
+            &[
+                RequestHeaders { last: false },
+                ResponseHeaders { last: false },
+                RequestBody { last: false },
+                body,
+                end,
+            ],
+            &[
+                RequestHeaders { last: false },
+                RequestTrailers,
+                ResponseHeaders { last: false },
+                body,
+                ResponseTrailers,
+            ],
         ] {
             assert!(run(events).unwrap().may_end(), "{events:?}");
         }
@@ -142,7 +157,8 @@ mod tests {
 
     #[test]
     fn an_unfinished_body_may_not_end() {
-        let order = run(&[Event::RequestHeaders { last: true }, Event::ResponseHeaders { last: false }]).unwrap();
+        let order =
+            run(&[Event::RequestHeaders { last: true }, Event::ResponseHeaders { last: false }]).unwrap();
         assert!(!order.may_end());
         assert!(!Order::default().may_end());
     }

@@ -10,7 +10,9 @@ use super::encode::{self, Half, Modes};
 use super::order::{Event, Order};
 use crate::clock;
 use crate::effect::{HeaderChange, HeaderChanges};
-use crate::engine::{Call, Checked, Listener, MaskedResponse, Patience, ResponsePhase, ResponsePlan, STALE_HEADERS};
+use crate::engine::{
+    Call, Checked, Listener, MaskedResponse, Patience, ResponsePhase, ResponsePlan, STALE_HEADERS,
+};
 use crate::envoy::answers::Answers;
 use crate::envoy::decode;
 use crate::envoy::mutation::{Mutation, mutation};
@@ -62,7 +64,9 @@ impl Session {
         while let Some(message) = self.inbound.message().await? {
             self.service.engine.metrics().grpc_received(Service::ExtProc);
             if message.observability_mode {
-                return Err(Status::failed_precondition("observability_mode ignores answers: nothing is enforced"));
+                return Err(Status::failed_precondition(
+                    "observability_mode ignores answers: nothing is enforced",
+                ));
             }
             self.answer(message).await?;
             self.service.engine.metrics().grpc_sent(Service::ExtProc);
@@ -73,17 +77,25 @@ impl Session {
     async fn answer(&mut self, message: ProcessingRequest) -> Result<(), Status> {
         let ProcessingRequest { request, attributes, metadata_context, protocol_config, .. } = message;
         let message = request.ok_or_else(|| Status::invalid_argument("a message without content"))?;
-        self.order.accept(event(&message)).map_err(|illegal| Status::failed_precondition(illegal.to_string()))?;
+        self.order
+            .accept(event(&message))
+            .map_err(|illegal| Status::failed_precondition(illegal.to_string()))?;
         match message {
             Message::RequestHeaders(headers) => {
                 self.modes = Modes::of(protocol_config);
-                let parts =
-                    decode::request_headers(headers.headers, headers.end_of_stream, attributes, metadata_context);
+                let parts = decode::request_headers(
+                    headers.headers,
+                    headers.end_of_stream,
+                    attributes,
+                    metadata_context,
+                );
                 let request = Request::assemble(parts, self.service.engine.limits());
                 self.request_headers(request).await
             }
             Message::RequestBody(body) => self.request_body(body).await,
-            Message::RequestTrailers(_) => self.send(encode::trailers(Half::Request, Mutation::default())).await,
+            Message::RequestTrailers(_) => {
+                self.send(encode::trailers(Half::Request, Mutation::default())).await
+            }
             Message::ResponseHeaders(headers) => self.response_headers(headers).await,
             Message::ResponseBody(body) => self.response_body(body).await,
             Message::ResponseTrailers(trailers) => self.response_trailers(trailers).await,
@@ -98,7 +110,8 @@ impl Session {
         let has_body = request.body.complete().is_none();
         let call = self.service.engine.receive(request, listener);
         let needs = call.needs();
-        let will_see_body = matches!(self.modes.request, BodySendMode::Buffered | BodySendMode::BufferedPartial);
+        let will_see_body =
+            matches!(self.modes.request, BodySendMode::Buffered | BodySendMode::BufferedPartial);
         if needs.body && has_body && will_see_body && call.defect().is_none() {
             let mode = if needs.may_mask { self.modes.masking() } else { BodySendMode::None };
             let mut changes = Mutation::default();
@@ -106,7 +119,9 @@ impl Session {
                 narrow(&mut changes);
             }
             self.waiting = Some(call);
-            return self.send(encode::headers(Half::Request, changes, Some(self.modes.with_response(mode)))).await;
+            return self
+                .send(encode::headers(Half::Request, changes, Some(self.modes.with_response(mode))))
+                .await;
         }
         let checked = self.check(call).await?;
         let Some(changes) = self.permit(checked).await? else { return Ok(()) };
@@ -220,7 +235,7 @@ impl Session {
         if let Some(masked) = &mut self.masked {
             let mut rest = Vec::new();
             let result = masked.finish(&mut rest);
-            if let Err(code) = result.and_then(|()| if rest.is_empty() { Ok(()) } else { Err("incomplete") }) {
+            if let Err(code) = result.and(if rest.is_empty() { Ok(()) } else { Err("incomplete") }) {
                 return Err(self.cut_off(code));
             }
             let (_, trailers) = decode::raw_headers(message.trailers.unwrap_or_default());
@@ -258,7 +273,10 @@ impl Session {
         self.send(encode::immediate(denial, reason)).await
     }
 
-    async fn send(&mut self, answer: envoy_types::pb::envoy::service::ext_proc::v3::ProcessingResponse) -> Result<(), Status> {
+    async fn send(
+        &mut self,
+        answer: envoy_types::pb::envoy::service::ext_proc::v3::ProcessingResponse,
+    ) -> Result<(), Status> {
         self.answers.send(answer).await
     }
 }
