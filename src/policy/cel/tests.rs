@@ -322,3 +322,87 @@ fn the_reference_evaluator_agrees() {
         assert_eq!(ours, theirs.json().unwrap(), "{text}");
     }
 }
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn token() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "request",
+            ".",
+            "body",
+            "amount",
+            "headers",
+            "identity",
+            "groups",
+            "exists",
+            "all",
+            "map",
+            "has",
+            "size",
+            "matches",
+            "(",
+            ")",
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            ":",
+            "?",
+            "&&",
+            "||",
+            "!",
+            "-",
+            "+",
+            "*",
+            "/",
+            "%",
+            "==",
+            "<",
+            ">=",
+            "in",
+            "1",
+            "2u",
+            "1.5",
+            "1e400",
+            "'a'",
+            "'",
+            "\"",
+            "r'\\'",
+            "b'x'",
+            "true",
+            "null",
+            "x",
+            "`",
+            "ä",
+            "€",
+            "\\u00",
+            "0x",
+            "//",
+            "\n",
+            " ",
+            "@result",
+            "__result__",
+            "timestamp",
+            "duration",
+            "'(a+)+'",
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_written_panics(tokens in prop::collection::vec(token(), 0..24)) {
+            for text in [tokens.concat(), tokens.join(" ")] {
+                let _ = evaluate_on(&request(), &text);
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,40}") {
+            let _ = evaluate_on(&request(), &text);
+        }
+    }
+}
