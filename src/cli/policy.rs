@@ -114,3 +114,6 @@ fn read_call(path: &Path) -> Result<CallFile, ExitCode> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

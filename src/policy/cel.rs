@@ -62,6 +62,8 @@ pub struct At {
 pub enum EvaluationError {
     #[error("`{0}` is not there")]
     Absent(String),
+    #[error("the request's body is not here in full")]
+    BodyUnavailable,
     #[error("there is no key `{0}`")]
     NoKey(String),
     #[error("the index {0} is out of range")]

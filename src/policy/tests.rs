@@ -297,7 +297,7 @@ fn the_revision_names_the_texts_in_any_order() {
     let both = revision(&[a.clone(), b.clone()]);
     assert_eq!(both, revision(&[b.clone(), a.clone()]));
     assert_eq!(both.len(), 16);
-    assert_ne!(both, revision(&[a.clone()]));
+    assert_ne!(both, revision(std::slice::from_ref(&a)));
     let twice = compile(&[a.clone(), SourceFile { file: "c.yaml".into(), ..a }], &Options::default());
     assert!(twice.findings.iter().any(|finding| finding.code == "duplicate-policy"));
 }

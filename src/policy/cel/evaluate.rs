@@ -151,6 +151,7 @@ impl<'s> Evaluation<'s> {
     fn index(&mut self, operand: &'s Expr, index: &'s Expr) -> Evaluated<'s> {
         let (operand, index) = (self.value(operand)?, self.value(index)?);
         if operand.list_len().is_none() {
+            self.spend(operand.lookup_cost())?;
             let found = operand.entry(&index)?;
             return found.ok_or_else(|| EvaluationError::NoKey(index.shown()));
         }
@@ -178,6 +179,9 @@ impl<'s> Evaluation<'s> {
 
     fn binary(&mut self, operator: Operator, left: &'s Expr, right: &'s Expr) -> Evaluated<'s> {
         let (left, right) = (self.value(left)?, self.value(right)?);
+        if operator == Operator::In {
+            return self.contains(&right, &left).map(Value::Bool);
+        }
         self.spend(left.weight() + right.weight())?;
         Ok(match operator {
             Operator::Equal => Value::Bool(left.equals(&right)),
@@ -190,26 +194,29 @@ impl<'s> Evaluation<'s> {
             Operator::GreaterOrEqual => {
                 Value::Bool(left.order(&right, ">=")?.is_some_and(std::cmp::Ordering::is_ge))
             }
-            Operator::In => Value::Bool(self.contains(&right, &left)?),
             _ => return left.arithmetic(operator, &right),
         })
     }
 
     fn contains(&mut self, collection: &Value<'s>, item: &Value<'s>) -> Result<bool, EvaluationError> {
-        match collection.list_len() {
-            Some(len) => {
-                self.spend(len)?;
-                Ok((0..len).any(|index| collection.at(index).is_some_and(|value| value.equals(item))))
-            }
-            None if collection.keys().is_some() => Ok(collection.entry(item)?.is_some()),
-            None => Err(EvaluationError::overload("in", &[item, collection])),
+        if collection.is_map() {
+            self.spend(collection.lookup_cost())?;
+            return Ok(collection.entry(item)?.is_some());
         }
+        let Some(len) = collection.list_len() else {
+            return Err(EvaluationError::overload("in", &[item, collection]));
+        };
+        self.spend(collection.weight() + len)?;
+        Ok((0..len).any(|index| collection.at(index).is_some_and(|value| value.equals(item))))
     }
 
     fn fold(&mut self, fold: &'s Fold) -> Evaluated<'s> {
         let range = self.value(&fold.range)?;
         let range = match range.keys() {
-            Some(keys) => Value::List(Rc::from(keys)),
+            Some(keys) => {
+                self.spend(keys.len())?;
+                Value::List(Rc::from(keys))
+            }
             None => range,
         };
         let Some(len) = range.list_len() else { return Err(EvaluationError::overload("macro", &[&range])) };

@@ -24,7 +24,7 @@ impl Function {
 
     fn apply_to_one<'a>(self, value: &Value<'a>) -> Applied<'a> {
         match (self, value) {
-            (Self::Size, _) => size(value).ok_or_else(|| self.no_overload(&[value.clone()])),
+            (Self::Size, _) => size(value).ok_or_else(|| self.no_overload(std::slice::from_ref(value))),
             (Self::LowerAscii, Value::Text(text)) => Ok(Value::Text(Cow::Owned(text.to_ascii_lowercase()))),
             (Self::UpperAscii, Value::Text(text)) => Ok(Value::Text(Cow::Owned(text.to_ascii_uppercase()))),
             (Self::TypeOf, _) => Ok(Value::Type(value.type_name())),
@@ -53,12 +53,12 @@ impl Function {
                 time::parse_duration(text).map(Value::Duration).ok_or(EvaluationError::Conversion("duration"))
             }
             (_, Value::Timestamp(at)) => {
-                time::of_timestamp(self, *at).ok_or_else(|| self.no_overload(&[value.clone()]))
+                time::of_timestamp(self, *at).ok_or_else(|| self.no_overload(std::slice::from_ref(value)))
             }
             (_, Value::Duration(span)) => {
-                time::of_duration(self, *span).ok_or_else(|| self.no_overload(&[value.clone()]))
+                time::of_duration(self, *span).ok_or_else(|| self.no_overload(std::slice::from_ref(value)))
             }
-            _ => Err(self.no_overload(&[value.clone()])),
+            _ => Err(self.no_overload(std::slice::from_ref(value))),
         }
     }
 

@@ -79,7 +79,19 @@ impl<'a> Value<'a> {
             Value::Object(map) => map.values().map(json_weight).sum(),
             Value::List(items) => items.iter().map(|item| 1 + item.weight()).sum(),
             Value::Map(entries) => entries.iter().map(|(key, value)| 1 + key.weight() + value.weight()).sum(),
+            Value::Headers(headers) => headers.iter().count().saturating_pow(2) / 8,
+            Value::Params(map) => map.len(),
+            Value::TextMap(map) => map.len(),
             _ => self.list_len().unwrap_or(0),
+        }
+    }
+
+    /// What it costs, in steps, to look up one entry of a map beyond a constant.
+    pub fn lookup_cost(&self) -> usize {
+        match self {
+            Value::Headers(headers) => headers.iter().count() / 8,
+            Value::Map(entries) => entries.len(),
+            _ => 0,
         }
     }
 

@@ -76,9 +76,9 @@ impl<'a> Scope<'a> {
             Attribute::Time => Value::Timestamp(request.time),
             Attribute::Id => Value::from(request.id.as_str()),
             Attribute::Body => self.body()?.map(Value::from).ok_or_else(absent)?,
-            Attribute::RawBody => {
-                Value::Bytes(Cow::Borrowed(request.body.complete().ok_or_else(absent)?.as_ref()))
-            }
+            Attribute::RawBody => Value::Bytes(Cow::Borrowed(
+                request.body.complete().ok_or(EvaluationError::BodyUnavailable)?.as_ref(),
+            )),
             Attribute::Subject => Value::from(identity.subject.as_str()),
             Attribute::Issuer => Value::from(identity.issuer.as_str()),
             Attribute::Groups => Value::Texts(&identity.groups),
@@ -107,7 +107,7 @@ impl<'a> Scope<'a> {
     /// The body as JSON; `None` when it is complete and empty.
     pub fn body(&self) -> Result<Option<&Json>, EvaluationError> {
         let body = self.call.as_ref().and_then(|call| call.request.body.complete());
-        let Some(bytes) = body else { return Err(EvaluationError::Absent("request.body".into())) };
+        let Some(bytes) = body else { return Err(EvaluationError::BodyUnavailable) };
         if bytes.is_empty() {
             return Ok(None);
         }

@@ -111,6 +111,7 @@ fn operators_and_macros() {
         ("-7 / 2", json!(-3)),
         ("1 == 1.0 && 1u == 1 && 2.5 > 2", json!(true)),
         ("9223372036854775807 < 9223372036854775808.0", json!(true)),
+        ("9007199254740993 == 9007199254740992.0", json!(false)),
         ("'a' + 'b' == 'ab' && [1] + [2] == [1, 2]", json!(true)),
         ("{'a': 1}['a'] == 1 && {'a': 1} == {'a': 1.0}", json!(true)),
         ("[1, 2, 3].all(x, x > 0) && ![1, 2].exists(x, x > 2)", json!(true)),
@@ -224,12 +225,14 @@ fn mistakes_are_found_before_any_call() {
 fn every_mistake_is_reported_at_its_place() {
     let text = "request.method == 'ä' && request.metod == identity.subjct";
     let mistakes = Expression::compile(text, &Environment::default()).unwrap_err();
-    let shown: Vec<_> =
-        mistakes.iter().map(|mistake| &text[mistake.at.offset..mistake.at.offset + mistake.at.len]).collect();
+    let shown: Vec<_> = mistakes
+        .iter()
+        .map(|mistake| text.get(mistake.at.offset..mistake.at.offset + mistake.at.len).unwrap())
+        .collect();
     assert_eq!(shown, ["request.metod", "identity.subjct"]);
     let text = "true &&\n  (1 == )";
     let mistakes = Expression::compile(text, &Environment::default()).unwrap_err();
-    assert_eq!(&text[mistakes[0].at.offset..], ")");
+    assert_eq!(text.get(mistakes[0].at.offset..), Some(")"));
 }
 
 #[test]
@@ -247,6 +250,22 @@ fn expensive_expressions_run_out_of_steps() {
 }
 
 #[test]
+fn large_inputs_run_out_of_steps() {
+    let mut call = request();
+    let keys = (0..20_000).map(|n| format!(r#""k{n}": 0"#)).collect::<Vec<_>>().join(",");
+    call.set_body(Body::Complete(format!("{{{keys}}}").into()), &Limits::default());
+    call.headers = (0..20_000).map(|n| Header::new(&format!("{n}"), "")).collect();
+    for text in [
+        "request.body.all(k, !request.body.all(j, false))",
+        "request.headers.all(k, request.headers[k] == '')",
+        "request.body.all(k, request.body == request.body)",
+        "request.body.all(k, !('x' in [request.body, request.body]))",
+    ] {
+        assert_eq!(evaluate_on(&call, text).unwrap_err(), "the expression takes too many steps", "{text}");
+    }
+}
+
+#[test]
 fn deep_and_long_expressions_are_refused_without_harm() {
     for text in [
         "-(".repeat(2_000) + "1" + &")".repeat(2_000),
@@ -261,4 +280,129 @@ fn deep_and_long_expressions_are_refused_without_harm() {
     assert!(Expression::compile(&("!".repeat(8_000) + "true"), &Environment::default()).is_ok());
     let chain = vec!["request.method == 'GET'"; 100].join(" || ");
     assert!(Expression::compile(&chain, &Environment::default()).is_ok());
+}
+
+/// The same expressions by the `cel` crate's own evaluator.
+#[test]
+fn the_reference_evaluator_agrees() {
+    for text in [
+        "1 + 2 * 3 - 4 / 2 % 3",
+        "-7 / 2 + -7 % 3",
+        "1 == 1.0 && 1u == 1 && 2.5 > 2",
+        "'a' < 'b' && 'B' < 'a' && b'a' < b'b'",
+        "[1, 2] + [3] == [1, 2, 3] && 2 in [1, 2] && !(4 in [1, 2])",
+        "{'a': 1, 'b': [1]} == {'b': [1.0], 'a': 1u}",
+        "'a' in {'a': 1} && {'a': 1}.a == 1",
+        "[1, 2, 3].all(x, x > 0) && [1, 2, 3].exists_one(x, x == 2)",
+        "[1, 2, 3].filter(x, x % 2 == 1).map(x, x * 10) == [10, 30]",
+        "[[1, 2], [3]].map(l, l.map(x, x + size(l)))[1][0] == 4",
+        "[1, 2, 3].map(x, x > 1, x * 2) == [4, 6]",
+        "false && 1 / 0 == 1 || true",
+        "(1 / 0 == 1 || true) && [0, 1].exists(x, 1 / x == 1)",
+        "1 > 2 ? 'a' : 2 > 1 ? 'b' : 'c'",
+        "size('ä€') == 2 && size([1, 2]) == 2 && size({'a': 1}) == 1 && size(b'abc') == 3",
+        "'abc'.startsWith('a') && 'abc'.endsWith('c') && 'abc'.contains('b') && 'abc'.matches('a.c')",
+        "int('-7') + int(3.99) - int(-3.99)",
+        "uint(7) + uint('8')",
+        "double('1.5') * 2.0",
+        "string(7) + string(1.5) + string(true) + string(7u)",
+        "timestamp('2026-11-21T07:30:15Z').getHours() + timestamp('2026-11-21T07:30:15Z').getMonth()",
+        "timestamp('2026-11-21T07:30:15Z').getDayOfWeek() + timestamp('2026-11-21T07:30:15Z').getDayOfYear()",
+        "timestamp('2026-11-21T07:30:15Z') + duration('1h') == timestamp('2026-11-21T08:30:15Z')",
+        "duration('90m') == duration('1h30m') && duration('1.5s') > duration('1s')",
+        "has({'a': 1}.a) && !has({'a': 1}.b)",
+        r#"'\u00e9\n' + "\x41" + r'\d' == 'é\nA\\d'"#,
+        "!!true == !false && - -1 == 1",
+        "'a' != 'b' || 1 / 0 == 0",
+    ] {
+        let ours = evaluate_on(&request(), text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let program = cel::Program::compile(text).unwrap();
+        let theirs =
+            program.execute(&cel::Context::default()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(ours, theirs.json().unwrap(), "{text}");
+    }
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn token() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "request",
+            ".",
+            "body",
+            "amount",
+            "headers",
+            "identity",
+            "groups",
+            "exists",
+            "all",
+            "map",
+            "has",
+            "size",
+            "matches",
+            "(",
+            ")",
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            ":",
+            "?",
+            "&&",
+            "||",
+            "!",
+            "-",
+            "+",
+            "*",
+            "/",
+            "%",
+            "==",
+            "<",
+            ">=",
+            "in",
+            "1",
+            "2u",
+            "1.5",
+            "1e400",
+            "'a'",
+            "'",
+            "\"",
+            "r'\\'",
+            "b'x'",
+            "true",
+            "null",
+            "x",
+            "`",
+            "ä",
+            "€",
+            "\\u00",
+            "0x",
+            "//",
+            "\n",
+            " ",
+            "@result",
+            "__result__",
+            "timestamp",
+            "duration",
+            "'(a+)+'",
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_written_panics(tokens in prop::collection::vec(token(), 0..24)) {
+            for text in [tokens.concat(), tokens.join(" ")] {
+                let _ = evaluate_on(&request(), &text);
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,40}") {
+            let _ = evaluate_on(&request(), &text);
+        }
+    }
 }

@@ -112,6 +112,10 @@ impl<'a> Value<'a> {
         }
     }
 
+    pub fn is_map(&self) -> bool {
+        matches!(self, Self::Map(_) | Self::Object(_) | Self::TextMap(_) | Self::Params(_) | Self::Headers(_))
+    }
+
     /// The keys of a map.
     pub fn keys(&self) -> Option<Vec<Value<'a>>> {
         match self {

@@ -45,7 +45,7 @@ fn offset_in_source(source: &str, value: &str, offset: usize) -> Option<usize> {
 }
 
 /// What follows `wanted` at the beginning of `rest`, as the quoting style writes it.
-fn after_char<'s>(rest: &'s str, wanted: char, quote: Option<char>) -> Option<&'s str> {
+fn after_char(rest: &str, wanted: char, quote: Option<char>) -> Option<&str> {
     match (quote, wanted) {
         (Some('\''), '\'') => rest.strip_prefix("''"),
         (Some('"'), '"' | '\\') => rest.strip_prefix('\\')?.strip_prefix(wanted),

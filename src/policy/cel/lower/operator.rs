@@ -87,7 +87,8 @@ impl Lowering<'_> {
             Type::Map(key, value) => (*key, *value),
             other => return self.refuse(node, "type-mismatch", format!("a {other} can't be indexed")),
         };
-        if !index_type.fits(&wanted) && !(index_type.is_number() && wanted.is_number()) {
+        let fits = index_type.fits(&wanted) || (index_type.is_number() && wanted.is_number());
+        if !fits {
             let message = format!("the index must be a {wanted}, not a {index_type}");
             return self.refuse(index, "type-mismatch", message);
         }
