@@ -6,6 +6,17 @@
 pub mod address;
 pub mod child;
 pub mod clock;
+pub mod envoy;
 pub mod idp;
+pub mod portcullis;
 pub mod serving;
+pub mod template;
 pub mod upstream;
+
+use std::path::Path;
+
+/// The root of this repository, as it was when this was built.
+pub fn repository() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
