@@ -106,6 +106,12 @@ impl IdentityProvider {
         self.state.token(person, audience, TTL, Algorithm::Rs256)
     }
 
+    /// A token that is good for `ttl`, counted in whole seconds.
+    pub fn token_for(&self, person: &str, audience: &str, ttl: Duration) -> Result<String> {
+        let ttl = i64::try_from(ttl.as_secs()).context("a token can't be good for that long")?;
+        self.state.token(person, audience, ttl, Algorithm::Rs256)
+    }
+
     /// A token that ran out an hour ago.
     pub fn expired_token(&self, person: &str) -> Result<String> {
         self.state.token(person, AUDIENCE, -TTL, Algorithm::Rs256)

@@ -32,7 +32,7 @@ impl Config {
     /// The policies of the sample set-up, and any free addresses.
     pub fn sample(issuer: String, data: PathBuf) -> Result<Self> {
         let [grpc, admin, metrics] = address::free()?;
-        Ok(Self { grpc, admin, metrics, issuer, policies: repository().join("sample/policies"), data })
+        Ok(Self { grpc, admin, metrics, issuer, policies: repository().join("policies"), data })
     }
 
     pub fn render(&self) -> Result<String> {

@@ -31,7 +31,9 @@ mod tests {
 
     #[test]
     fn every_name_needs_its_value_and_every_value_its_name() {
-        let cases: [(&str, &[(&str, &str)], Result<&str, &str>); 5] = [
+        type Case =
+            (&'static str, &'static [(&'static str, &'static str)], Result<&'static str, &'static str>);
+        let cases: [Case; 5] = [
             ("a: ${A}, b: ${B}, a: ${A}", &[("A", "1"), ("B", "2")], Ok("a: 1, b: 2, a: 1")),
             ("no names, $5 and {}", &[], Ok("no names, $5 and {}")),
             ("${A}", &[], Err("`${A}` has no value")),
