@@ -301,3 +301,11 @@ fn the_revision_names_the_texts_in_any_order() {
     let twice = compile(&[a.clone(), SourceFile { file: "c.yaml".into(), ..a }], &Options::default());
     assert!(twice.findings.iter().any(|finding| finding.code == "duplicate-policy"));
 }
+
+#[test]
+fn sets_and_candidates_may_cross_threads() {
+    fn may_cross<T: Send + Sync + 'static>() {}
+    may_cross::<PolicySet>();
+    may_cross::<Candidates>();
+    may_cross::<Decision>();
+}
