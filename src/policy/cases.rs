@@ -28,8 +28,6 @@ pub struct Expect {
     pub rule: Option<String>,
     pub reason: Option<String>,
     pub status: Option<u16>,
-    /// The masked response body; a map or list is compared as JSON.
-    pub body: Option<String>,
     /// Headers that the request is sent on with.
     pub headers: Vec<(String, String)>,
 }
@@ -115,7 +113,6 @@ pub fn read_expect(node: &Node, reader: &mut Reader) -> Option<Expect> {
     expect.reason = reason.map(str::to_owned);
     let status = fields.optional("status").and_then(|node| reader.integer(node, "`status`", 100..=599));
     expect.status = status.and_then(|status| u16::try_from(status).ok());
-    expect.body = fields.optional("body").and_then(|node| call_file::body(node, reader));
     expect.headers = fields
         .optional("headers")
         .map(|node| call_file::texts(node, "`headers`", reader))

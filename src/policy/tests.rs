@@ -301,3 +301,30 @@ fn the_revision_names_the_texts_in_any_order() {
     let twice = compile(&[a.clone(), SourceFile { file: "c.yaml".into(), ..a }], &Options::default());
     assert!(twice.findings.iter().any(|finding| finding.code == "duplicate-policy"));
 }
+
+#[test]
+fn sets_and_candidates_may_cross_threads() {
+    fn may_cross<T: Send + Sync + 'static>() {}
+    may_cross::<PolicySet>();
+    may_cross::<Candidates>();
+    may_cross::<Decision>();
+}
+
+#[test]
+fn mistakes_are_placed_in_every_style_of_scalar() {
+    for scalar in [
+        "request.method == 'ü' && nonsense",
+        "'request.method == ''ü'' && nonsense'",
+        r#""request.method == \"ü\" && nonsense""#,
+        ">-\n        request.method == 'ü' &&\n          nonsense",
+        "|\n        request.method == 'ü'\n\n        && nonsense\n",
+        "request.method == 'ü'\n        && nonsense",
+    ] {
+        let text = format!(
+            "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {{name: p}}\nspec:\n  rules:\n    - name: a\n      when: {scalar}\n      allow: {{}}\n"
+        );
+        let findings = compile_text(&text).findings;
+        let place = findings[0].place.as_ref().unwrap();
+        assert_eq!(text.get(place.offset..place.offset + place.len), Some("nonsense"), "{scalar}");
+    }
+}
