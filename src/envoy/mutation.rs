@@ -58,12 +58,12 @@ impl Mutation {
     }
 }
 
-/// One header to add or overwrite.
+/// One header to add or overwrite. In `value`, not `raw_value`: ext_authz ignores the latter.
 pub(super) fn option(name: &str, value: &str, action: HeaderAppendAction) -> HeaderValueOption {
     HeaderValueOption {
         header: Some(HeaderValue {
             key: name.to_owned(),
-            raw_value: value.as_bytes().to_vec(),
+            value: value.to_owned(),
             ..HeaderValue::default()
         }),
         append_action: action.into(),
@@ -99,6 +99,6 @@ mod tests {
         let mutation = mutation(&changes, &sent);
         assert_eq!(mutation.remove, ["x_user", "x_user"]);
         let set = mutation.set[0].header.as_ref().unwrap();
-        assert_eq!((set.key.as_str(), set.raw_value.as_slice()), ("x-user", b"ana".as_slice()));
+        assert_eq!((set.key.as_str(), set.value.as_str()), ("x-user", "ana"));
     }
 }
