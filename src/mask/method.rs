@@ -1,58 +1,48 @@
-//! What takes a masked value's place. Knows the methods and their order; not how a body is read.
+//! What takes a masked value's place, and which of two methods on one value wins.
 
-/// How one value is masked.
-///
-/// `null` values stay `null` unless they are removed: there is nothing in them to hide.
+/// Declared from the strictest to the mildest; see [`Method::strictness`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// The member or array element disappears, with its comma. A document's root becomes `null` instead.
+    /// The member or element goes, with its comma; a whole document becomes `null`.
     Remove,
     /// `null`.
     Null,
-    /// A fixed string.
+    /// This text, as a string.
     Redact { text: String },
-    /// A keyed hash, so that equal values stay recognisably equal: `hmac:<key id>:<32 hex digits>`.
+    /// `hmac:<key id>:<digest>`: the same value gives the same text, under one key. See [`super::HashKey`].
     Hash,
-    /// `************1111`: the last four characters, but never more than a third of them.
+    /// `****` and the last four characters, but never more than a third of them; `****` alone for what has no
+    /// characters to show: booleans, objects and arrays.
     Last4,
 }
 
-/// What `redact` writes unless the rule says otherwise.
-pub const REDACTED: &str = "[redacted]";
-
 impl Method {
-    /// Of two methods for one value the one that shows less: `remove > null > redact > hash > last4`. Of two
-    /// redactions the smaller text wins, so that the order of the rules never matters.
-    #[must_use]
-    pub fn stricter<'m>(&'m self, other: &'m Method) -> &'m Method {
-        if (other.rank(), other.text()) < (self.rank(), self.text()) { other } else { self }
+    pub const DEFAULT_TEXT: &str = "[redacted]";
+
+    /// `redact` with its usual text.
+    pub fn redact() -> Self {
+        Self::Redact { text: Self::DEFAULT_TEXT.to_owned() }
     }
 
     /// The word that policies use.
     pub fn name(&self) -> &'static str {
         match self {
-            Method::Remove => "remove",
-            Method::Null => "null",
-            Method::Redact { .. } => "redact",
-            Method::Hash => "hash",
-            Method::Last4 => "last4",
+            Self::Remove => "remove",
+            Self::Null => "null",
+            Self::Redact { .. } => "redact",
+            Self::Hash => "hash",
+            Self::Last4 => "last4",
         }
     }
 
-    fn rank(&self) -> u8 {
+    /// The greater, the less of a value remains. Where two methods meet on one value, the stricter wins.
+    pub fn strictness(&self) -> u8 {
         match self {
-            Method::Remove => 0,
-            Method::Null => 1,
-            Method::Redact { .. } => 2,
-            Method::Hash => 3,
-            Method::Last4 => 4,
-        }
-    }
-
-    fn text(&self) -> &str {
-        match self {
-            Method::Redact { text } => text,
-            _ => "",
+            Self::Remove => 5,
+            Self::Null => 4,
+            Self::Redact { .. } => 3,
+            Self::Hash => 2,
+            Self::Last4 => 1,
         }
     }
 }
@@ -62,14 +52,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stricter_method_wins_in_either_order() {
-        let redact = |text: &str| Method::Redact { text: text.to_owned() };
-        let order = [Method::Remove, Method::Null, redact("a"), redact("b"), Method::Hash, Method::Last4];
-        for (i, strict) in order.iter().enumerate() {
-            for mild in &order[i..] {
-                assert_eq!(strict.stricter(mild), strict);
-                assert_eq!(mild.stricter(strict), strict);
-            }
-        }
+    fn strictness_is_the_order_of_declaration() {
+        let order = [Method::Remove, Method::Null, Method::redact(), Method::Hash, Method::Last4];
+        assert!(order.windows(2).all(|pair| pair[0].strictness() > pair[1].strictness()));
     }
 }

@@ -1,11 +1,21 @@
-//! Field paths such as `**.card.number`: their grammar. Knows nothing of documents; `plan` matches them.
+//! Field paths such as `**.card.number`: how they are written, and what their segments mean.
 //!
-//! Segments are joined by `.`: a name; `"a name"` in double quotes when it holds dots, quotes (`\"`), backslashes
-//! (`\\`), brackets or `*`; `*`, one key or any array element; `**`, any depth, also none. Arrays are transparent
-//! and addressable: `cards.number` and `cards.*.number` both match `number` in each element of an array `cards`.
-//! A `**` at the end matches from depth none on: `a.**` masks all of `a`, a lone `**` the whole document.
+//! | segment | matches |
+//! |---|---|
+//! | `name`, `"any.text"` | the member of that name; case and spelling count, escapes in the document don't |
+//! | `*` | any one member, or any one array element |
+//! | `**` | any number of members and elements, also none |
+//!
+//! Arrays are transparent: `cards.number` reaches `number` in each element of an array `cards`, however deeply
+//! arrays nest; `cards.*.number` does too. A path that ends in `**` matches the leaves below (strings, numbers,
+//! booleans), not the objects and arrays around them: `customer.**` keeps the shape and masks all it holds.
 
 use std::fmt;
+use std::iter::Peekable;
+use std::str::{CharIndices, FromStr};
+
+/// More segments than any sensible path has.
+const MAX_SEGMENTS: usize = 64;
 
 /// A path to fields of a document. `Display` gives back the text it was read from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,11 +24,12 @@ pub struct FieldPath {
     segments: Vec<Segment>,
 }
 
-/// One step of a path: a key, one key or element, any number of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Segment {
+pub(super) enum Segment {
     Name(String),
+    /// `*`
     Any,
+    /// `**`; never twice in a row.
     Deep,
 }
 
@@ -31,21 +42,25 @@ pub struct PathError {
 }
 
 impl FieldPath {
-    pub fn parse(text: &str) -> Result<FieldPath, PathError> {
-        let mut parser = Parser { text, at: 0 };
-        let mut segments = vec![parser.segment()?];
-        while let Some(c) = parser.peek() {
-            if c != '.' {
-                return Err(parser.error(format!("`.` expected before `{c}`")));
-            }
-            parser.advance(c);
-            segments.push(parser.segment()?);
-        }
-        Ok(FieldPath { text: text.to_owned(), segments })
+    pub fn parse(text: &str) -> Result<Self, PathError> {
+        Parser { text, rest: text.char_indices().peekable() }.path()
     }
 
-    pub fn segments(&self) -> &[Segment] {
+    /// The path as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+}
+
+impl FromStr for FieldPath {
+    type Err = PathError;
+
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        Self::parse(text)
     }
 }
 
@@ -57,82 +72,112 @@ impl fmt::Display for FieldPath {
 
 struct Parser<'t> {
     text: &'t str,
-    at: usize,
+    rest: Peekable<CharIndices<'t>>,
 }
 
 impl Parser<'_> {
-    fn segment(&mut self) -> Result<Segment, PathError> {
-        if self.peek() == Some('"') {
-            return self.quoted();
-        }
-        let start = self.at;
-        let mut name = String::new();
-        while let Some(c) = self.peek() {
-            match c {
-                '.' => break,
-                '[' | ']' => {
-                    let message =
-                        "an index such as `[3]` is not a supported segment; `*` matches every element";
-                    return Err(self.error(message.to_owned()));
-                }
-                '"' | '\\' => return Err(self.error(format!("`{c}` is allowed in a quoted name only"))),
-                c if c.is_whitespace() || c.is_control() => {
-                    return Err(self.error("a name with spaces is written in double quotes".to_owned()));
-                }
-                c => name.push(c),
+    fn path(mut self) -> Result<FieldPath, PathError> {
+        let mut segments = Vec::new();
+        loop {
+            if segments.len() == MAX_SEGMENTS {
+                return Err(self.error(format!("a path has at most {MAX_SEGMENTS} segments")));
             }
-            self.advance(c);
+            let segment = self.segment()?;
+            // `**.**` says no more than `**`.
+            if segment != Segment::Deep || segments.last() != Some(&Segment::Deep) {
+                segments.push(segment);
+            }
+            match self.rest.peek() {
+                None => return Ok(FieldPath { text: self.text.to_owned(), segments }),
+                Some((_, '.')) => {
+                    self.rest.next();
+                }
+                Some((_, '[')) => return Err(self.index()),
+                Some((_, '*')) => return Err(self.error("`*` and `**` stand alone between dots")),
+                Some((_, other)) => {
+                    let message = format!(
+                        "unexpected `{}`: put a name with such characters in double quotes",
+                        other.escape_debug()
+                    );
+                    return Err(self.error(message));
+                }
+            }
         }
-        match name.as_str() {
-            "" => Err(self.error("a segment is empty".to_owned())),
-            "*" => Ok(Segment::Any),
-            "**" => Ok(Segment::Deep),
-            _ if name.contains('*') => {
-                self.at = start;
-                Err(self
-                    .error(format!("`*` stands alone in a segment; quote the name `{name}` if it is meant")))
+    }
+
+    fn segment(&mut self) -> Result<Segment, PathError> {
+        match self.rest.peek() {
+            None if self.text.is_empty() => Err(self.error("the path is empty")),
+            None => Err(self.error("the path ends in a dot")),
+            Some((_, '.')) => Err(self.error("a segment is empty; write `\"\"` for the empty name")),
+            Some((_, '[')) => Err(self.index()),
+            Some((_, '*')) => Ok(self.wildcard()),
+            Some((_, '"')) => self.quoted(),
+            Some(_) => self.bare(),
+        }
+    }
+
+    fn wildcard(&mut self) -> Segment {
+        self.rest.next();
+        match self.rest.next_if(|(_, c)| *c == '*') {
+            Some(_) => Segment::Deep,
+            None => Segment::Any,
+        }
+    }
+
+    fn quoted(&mut self) -> Result<Segment, PathError> {
+        let unclosed = self.error("the quoted name is not closed");
+        self.rest.next();
+        let mut name = String::new();
+        loop {
+            match self.rest.next().map(|(_, c)| c) {
+                None => return Err(unclosed),
+                Some('"') => return Ok(Segment::Name(name)),
+                Some('\\') => match self.rest.next_if(|(_, c)| matches!(c, '"' | '\\')) {
+                    Some((_, escaped)) => name.push(escaped),
+                    None => return Err(self.error("in a quoted name `\\` stands before `\"` or `\\` only")),
+                },
+                Some(other) => name.push(other),
+            }
+        }
+    }
+
+    fn bare(&mut self) -> Result<Segment, PathError> {
+        let start = self.error("");
+        let mut name = String::new();
+        while let Some((_, c)) = self.rest.next_if(|(_, c)| c.is_alphanumeric() || "_-$@".contains(*c)) {
+            name.push(c);
+        }
+        if name == "$" {
+            return Err(PathError { message: "a path starts with a name, without `$`".to_owned(), ..start });
+        }
+        if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) {
+            let message = format!(
+                "`{name}` looks like an array index: write `*` for any element, or `\"{name}\"` for a member of that name"
+            );
+            return Err(PathError { message, ..start });
+        }
+        match (name.is_empty(), self.rest.peek()) {
+            (true, Some((_, other))) => {
+                let message = format!(
+                    "unexpected `{}`: put a name with such characters in double quotes",
+                    other.escape_debug()
+                );
+                Err(PathError { message, ..start })
             }
             _ => Ok(Segment::Name(name)),
         }
     }
 
-    fn quoted(&mut self) -> Result<Segment, PathError> {
-        let start = self.at;
-        self.advance('"');
-        let mut name = String::new();
-        while let Some(c) = self.peek() {
-            self.advance(c);
-            match c {
-                '"' => return Ok(Segment::Name(name)),
-                '\\' => match self.peek() {
-                    Some(escaped @ ('"' | '\\')) => {
-                        self.advance(escaped);
-                        name.push(escaped);
-                    }
-                    _ => {
-                        return Err(
-                            self.error(r#"only `\"` and `\\` are escapes in a quoted name"#.to_owned())
-                        );
-                    }
-                },
-                c => name.push(c),
-            }
-        }
-        self.at = start;
-        Err(self.error("the quoted name is not closed".to_owned()))
+    fn index(&mut self) -> PathError {
+        self.error("array indexes are not supported: leave them out, or write `.*` for any element")
     }
 
-    fn peek(&self) -> Option<char> {
-        self.text.get(self.at..)?.chars().next()
-    }
-
-    fn advance(&mut self, c: char) {
-        self.at += c.len_utf8();
-    }
-
-    fn error(&self, message: String) -> PathError {
-        let before = self.text.get(..self.at).unwrap_or(self.text);
-        PathError { column: before.chars().count() + 1, message }
+    /// An error at the next character.
+    fn error(&mut self, message: impl Into<String>) -> PathError {
+        let offset = self.rest.peek().map_or(self.text.len(), |(offset, _)| *offset);
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        PathError { column: before.chars().count() + 1, message: message.into() }
     }
 }
 
@@ -140,19 +185,28 @@ impl Parser<'_> {
 mod tests {
     use super::*;
 
+    fn name(text: &str) -> Segment {
+        Segment::Name(text.to_owned())
+    }
+
     #[test]
-    fn paths_are_read_into_segments() {
-        let name = |text: &str| Segment::Name(text.to_owned());
-        for (text, segments) in [
-            ("note", vec![name("note")]),
-            ("**.card.number", vec![Segment::Deep, name("card"), name("number")]),
-            ("cards.*.x-y_z", vec![name("cards"), Segment::Any, name("x-y_z")]),
+    fn reads_names_wildcards_and_quotes() {
+        use Segment::{Any, Deep};
+        let table = [
+            ("a", vec![name("a")]),
+            (
+                "a.b-c.$ref.@type.größe_2",
+                vec![name("a"), name("b-c"), name("$ref"), name("@type"), name("größe_2")],
+            ),
+            ("**.card.number", vec![Deep, name("card"), name("number")]),
+            ("cards.*.number", vec![name("cards"), Any, name("number")]),
             (r#"cards."a.b".number"#, vec![name("cards"), name("a.b"), name("number")]),
-            (r#""a\"\\*".é"#, vec![name(r#"a"\*"#), name("é")]),
-            (r#""""#, vec![name("")]),
-            ("a.**", vec![name("a"), Segment::Deep]),
-            ("**", vec![Segment::Deep]),
-        ] {
+            (r#""*"."say \"hi\" \\"."""#, vec![name("*"), name("say \"hi\" \\"), name("")]),
+            (r#""0""#, vec![name("0")]),
+            ("**", vec![Deep]),
+            ("a.**.**.b", vec![name("a"), Deep, name("b")]),
+        ];
+        for (text, segments) in table {
             let path = FieldPath::parse(text).unwrap();
             assert_eq!(path.segments(), segments, "{text}");
             assert_eq!(path.to_string(), text);
@@ -160,23 +214,36 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_placed() {
-        for (text, column) in [
-            ("", 1),
-            ("a.", 3),
-            (".a", 1),
-            ("a..b", 3),
-            ("é.b[3]", 4),
-            ("a b", 2),
-            ("a.b*", 3),
-            ("***", 1),
-            (r#"a."b"#, 3),
-            (r#""a"b"#, 4),
-            (r#""a\n""#, 4),
-            (r#"a"b""#, 2),
-        ] {
-            assert_eq!(FieldPath::parse(text).map_err(|error| error.column), Err(column), "{text}");
+    fn says_what_is_wrong_and_where() {
+        let table = [
+            ("", 1, "empty"),
+            ("a.", 3, "ends in a dot"),
+            (".a", 1, "segment is empty"),
+            ("a..b", 3, "segment is empty"),
+            ("cards[3].number", 6, "array indexes are not supported"),
+            ("[0]", 1, "array indexes are not supported"),
+            ("cards.0.number", 7, "looks like an array index"),
+            ("$.a", 1, "without `$`"),
+            ("a*", 2, "stand alone"),
+            ("***", 3, "stand alone"),
+            ("*a", 2, "double quotes"),
+            ("ü b", 2, "double quotes"),
+            ("a b", 2, "double quotes"),
+            ("a. b", 3, "double quotes"),
+            ("\"a", 1, "not closed"),
+            ("\"a\\n\"", 4, "`\\` stands before"),
+            ("\"a\"b", 4, "double quotes"),
+        ];
+        for (text, column, part) in table {
+            let error = FieldPath::parse(text).unwrap_err();
+            assert_eq!(error.column, column, "{text}: {error}");
+            assert!(error.message.contains(part), "{text}: {error}");
         }
-        assert!(FieldPath::parse("a[3]").unwrap_err().message.contains("not a supported segment"));
+    }
+
+    #[test]
+    fn has_an_end() {
+        assert!(FieldPath::parse(&vec!["a"; 64].join(".")).is_ok());
+        assert!(FieldPath::parse(&vec!["a"; 65].join(".")).is_err());
     }
 }

@@ -1,40 +1,38 @@
-//! Reading mask rules from YAML: policies and `portcullis mask` share this. Knows nothing of how they are applied.
+//! Mask rules as people write them:
+//!
+//! ```yaml
+//! - {field: "**.card.number", with: last4}
+//! - {field: note, with: {redact: "[hidden]"}}
+//! ```
 
-use super::method::REDACTED;
 use super::{FieldPath, Method, Rule};
 use crate::document::{Node, Reader, Value};
 
-const WORDS: [(&str, Word); 5] = [
-    ("remove", Word::Remove),
-    ("null", Word::Null),
-    ("redact", Word::Redact),
-    ("hash", Word::Hash),
-    ("last4", Word::Last4),
+/// The methods in a user's words.
+const WORDS: [(&str, fn() -> Method); 5] = [
+    ("remove", || Method::Remove),
+    ("null", || Method::Null),
+    ("redact", Method::redact),
+    ("hash", || Method::Hash),
+    ("last4", || Method::Last4),
 ];
 
-#[derive(Clone, Copy)]
-enum Word {
-    Remove,
-    Null,
-    Redact,
-    Hash,
-    Last4,
-}
-
-/// The rules of a list such as `- {field: "**.card.number", with: last4}`; what is wrong with it is in the reader.
+/// Reads a list of rules; every mistake is reported to `reader`, and a rule with one is left out.
 pub fn rules_from_node(node: &Node, reader: &mut Reader) -> Vec<Rule> {
-    let Some(items) = reader.list(node, "a mask") else { return Vec::new() };
+    let Some(items) = reader.list(node, "the list of mask rules") else { return Vec::new() };
     items.iter().filter_map(|item| rule(item, reader)).collect()
 }
 
 fn rule(node: &Node, reader: &mut Reader) -> Option<Rule> {
     let mut fields = reader.fields(node, "a mask rule")?;
-    let field = fields.required("field", reader).and_then(|node| field_path(node, reader));
-    fields.optional("with");
+    let field = fields.required("field", reader).and_then(|node| field(node, reader));
+    let _ = fields.optional("with");
+    // `with: null` is meant: YAML reads the word as no value, and `optional` would call it absent.
     let method = match node.get("with") {
         Some(with) => method(with, reader),
         None => {
-            reader.error(fields.span, "missing-field", "a mask rule lacks the field `with`");
+            let help = "write `with: redact`, `remove`, `null`, `hash` or `last4`";
+            reader.error_with_help(node.span, "missing-field", "a mask rule lacks the field `with`", help);
             None
         }
     };
@@ -42,39 +40,29 @@ fn rule(node: &Node, reader: &mut Reader) -> Option<Rule> {
     Some(Rule { field: field?, method: method? })
 }
 
-fn field_path(node: &Node, reader: &mut Reader) -> Option<FieldPath> {
-    let text = reader.string(node, "`field`")?;
+fn field(node: &Node, reader: &mut Reader) -> Option<FieldPath> {
+    let text = reader.string(node, "field")?;
     match FieldPath::parse(text) {
         Ok(path) => Some(path),
         Err(error) => {
-            let message = format!("the field path `{text}` is wrong at column {}: {error}", error.column);
-            reader.error(node.span, "invalid-field-path", message);
+            let message = format!("the field path `{text}` can't be read: {error}");
+            let help = format!("look at character {} of the path", error.column);
+            reader.error_with_help(node.span, "invalid-field-path", message, help);
             None
         }
     }
 }
 
-/// A word, or `{redact: TEXT}`. YAML's own `null` is refused: it looks like a value that was forgotten.
 fn method(node: &Node, reader: &mut Reader) -> Option<Method> {
     match &node.value {
-        Value::Null => {
-            let help = "write `with: \"null\"` in quotes to mask by `null`";
-            reader.error_with_help(node.span, "missing-value", "`with` has no value", help);
-            None
-        }
+        Value::Null => Some(Method::Null),
         Value::Map(_) => {
             let mut fields = reader.fields(node, "`with`")?;
-            let text = fields.required("redact", reader).and_then(|text| reader.string(text, "`redact`"));
+            let text = fields.required("redact", reader).and_then(|node| reader.string(node, "redact"));
             fields.close(reader);
             Some(Method::Redact { text: text?.to_owned() })
         }
-        _ => Some(match reader.word(node, "masking method", &WORDS)? {
-            Word::Remove => Method::Remove,
-            Word::Null => Method::Null,
-            Word::Redact => Method::Redact { text: REDACTED.to_owned() },
-            Word::Hash => Method::Hash,
-            Word::Last4 => Method::Last4,
-        }),
+        _ => reader.word(node, "mask method", &WORDS).map(|method| method()),
     }
 }
 
@@ -83,56 +71,59 @@ mod tests {
     use super::*;
     use crate::document::Document;
 
-    fn read(text: &str) -> (Vec<String>, Vec<String>) {
+    fn read(text: &str) -> (Vec<Rule>, Vec<String>) {
         let document = Document::parse(&"rules.yaml".into(), &text.into()).unwrap();
         let mut reader = Reader::new(&document.file);
         let rules = rules_from_node(&document.roots[0], &mut reader);
-        let shown = rules.iter().map(|rule| format!("{} {:?}", rule.field, rule.method)).collect();
-        (
-            shown,
-            reader
-                .findings
-                .iter()
-                .map(|f| format!("{}: {}", f.code, f.place.as_ref().unwrap().line))
-                .collect(),
-        )
+        (rules, reader.findings.iter().map(ToString::to_string).collect())
     }
 
     #[test]
-    fn every_method_is_read() {
-        let text = "- {field: a, with: remove}\n- {field: a, with: 'null'}\n- {field: a, with: redact}\n\
-                    - {field: a, with: {redact: x}}\n- {field: a, with: hash}\n- {field: '**.a', with: last4}\n";
-        let rules = [
-            "a Remove",
-            "a Null",
-            "a Redact { text: \"[redacted]\" }",
-            "a Redact { text: \"x\" }",
-            "a Hash",
-            "**.a Last4",
-        ];
-        assert_eq!(read(text), (rules.map(str::to_owned).to_vec(), vec![]));
-    }
-
-    #[test]
-    fn every_mistake_is_reported_and_good_rules_stay() {
-        let text = "- {field: 'a[3]', with: last4}\n- {field: a, with: null}\n- {field: a, with: lastfour}\n\
-                    - {field: a}\n- {with: hash}\n- {field: a, with: hash, detect: [iban]}\n\
-                    - {field: a, with: {redact: 3}}\n- {field: a, with: {hide: x}}\n- 7\n- {field: b, with: hash}\n";
-        let (rules, findings) = read(text);
-        assert_eq!(rules, ["a Hash", "b Hash"]);
+    fn reads_every_method() {
+        let (rules, findings) = read(
+            "- {field: '**.number', with: last4}\n- {field: a, with: remove}\n- {field: b, with: \"null\"}\n\
+             - {field: c, with: null}\n- {field: d, with: redact}\n- {field: e, with: {redact: '[hidden]'}}\n\
+             - {field: f, with: hash}\n",
+        );
+        assert_eq!(findings, [""; 0]);
+        let read: Vec<_> = rules.into_iter().map(|rule| (rule.field.to_string(), rule.method)).collect();
         let expected = [
-            "invalid-field-path: 1",
-            "missing-value: 2",
-            "unknown-value: 3",
-            "missing-field: 4",
-            "missing-field: 5",
-            "unknown-field: 6",
-            "wrong-type: 7",
-            "missing-field: 8",
-            "unknown-field: 8",
-            "wrong-type: 9",
+            ("**.number", Method::Last4),
+            ("a", Method::Remove),
+            ("b", Method::Null),
+            ("c", Method::Null),
+            ("d", Method::redact()),
+            ("e", Method::Redact { text: "[hidden]".to_owned() }),
+            ("f", Method::Hash),
         ];
-        assert_eq!(findings, expected);
-        assert_eq!(read("a: b").1, ["wrong-type: 1"]);
+        assert_eq!(read, expected.map(|(field, method)| (field.to_owned(), method)));
+    }
+
+    #[test]
+    fn reports_every_mistake_at_its_place() {
+        let (rules, findings) = read(
+            "- {field: 'a[0]', with: lats4}\n- {field: a}\n- {with: hash, detect: iban}\n- 5\n\
+             - {field: 7, with: {redact: 8}}\n- {field: a, with: {hash: x}}\n- {field: ok, with: hash}\n",
+        );
+        assert_eq!(rules.len(), 1);
+        assert_eq!(
+            findings,
+            [
+                "rules.yaml:1:11: error[invalid-field-path]: the field path `a[0]` can't be read: array indexes are not supported: leave them out, or write `.*` for any element (look at character 2 of the path)",
+                "rules.yaml:1:25: error[unknown-value]: unknown mask method `lats4` (did you mean `last4`?)",
+                "rules.yaml:2:3: error[missing-field]: a mask rule lacks the field `with` (write `with: redact`, `remove`, `null`, `hash` or `last4`)",
+                "rules.yaml:3:3: error[missing-field]: a mask rule lacks the field `field`",
+                "rules.yaml:3:16: error[unknown-field]: unknown field `detect` in a mask rule (known here: field, with)",
+                "rules.yaml:4:3: error[wrong-type]: a mask rule must be a map, not an integer",
+                "rules.yaml:5:11: error[wrong-type]: field must be a string, not an integer",
+                "rules.yaml:5:29: error[wrong-type]: redact must be a string, not an integer",
+                "rules.yaml:6:20: error[missing-field]: `with` lacks the field `redact`",
+                "rules.yaml:6:21: error[unknown-field]: unknown field `hash` in `with` (known here: redact)",
+            ]
+        );
+        assert_eq!(
+            read("field: a\n").1,
+            ["rules.yaml:1:1: error[wrong-type]: the list of mask rules must be a list, not a map"]
+        );
     }
 }
