@@ -61,11 +61,7 @@ impl Mutation {
 /// One header to add or overwrite. In `value`, not `raw_value`: ext_authz ignores the latter.
 pub(super) fn option(name: &str, value: &str, action: HeaderAppendAction) -> HeaderValueOption {
     HeaderValueOption {
-        header: Some(HeaderValue {
-            key: name.to_owned(),
-            value: value.to_owned(),
-            ..HeaderValue::default()
-        }),
+        header: Some(HeaderValue { key: name.to_owned(), value: value.to_owned(), ..HeaderValue::default() }),
         append_action: action.into(),
         keep_empty_value: true,
         ..HeaderValueOption::default()
