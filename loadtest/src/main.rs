@@ -2,7 +2,18 @@
 
 mod clock;
 mod cpu;
+mod envoy;
+mod lane;
+mod load;
 mod null;
+mod policies;
+mod portcullis;
+mod process;
+mod report;
+mod run;
+mod server;
+mod token;
+mod traffic;
 
 use std::net::SocketAddr;
 
@@ -11,9 +22,15 @@ use clap::Parser;
 
 /// What Portcullis costs per call, beside a null server in the same run.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(
+    version,
+    about,
+    after_help = "Example: portcullis-loadtest run --portcullis target/release/portcullis"
+)]
 enum Command {
-    /// Serve the null server: yes to every call, on one worker thread.
+    /// Measure a server, print a table and write the numbers to a file.
+    Run(Box<run::Options>),
+    /// Serve the null server, which says yes to every call.
     Null {
         /// The address to serve gRPC on.
         #[arg(long, value_name = "ADDRESS")]
@@ -23,10 +40,13 @@ enum Command {
 
 fn main() -> Result<()> {
     match Command::parse() {
-        Command::Null { listen } => tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()?
-            .block_on(null::serve(listen)),
+        // The servers under test want the other core.
+        Command::Run(options) => {
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run::run(*options))
+        }
+        // How many workers it has is said by its environment, as it is for Portcullis.
+        Command::Null { listen } => {
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(null::serve(listen))
+        }
     }
 }

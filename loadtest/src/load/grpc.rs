@@ -36,7 +36,8 @@ pub async fn drive(
 ) -> Result<Infallible> {
     ensure!(!messages.is_empty(), "no message to send");
     ensure!(messages.iter().all(|message| message.len() <= LARGEST_MESSAGE), "a message is too long");
-    let mut socket = TcpStream::connect(address).await.with_context(|| format!("cannot reach `{address}`"))?;
+    let mut socket =
+        TcpStream::connect(address).await.with_context(|| format!("cannot reach `{address}`"))?;
     socket.set_nodelay(true)?;
     let mut calls = messages.iter().cycle();
     let mut connection = Connection::open();
@@ -125,7 +126,9 @@ impl Connection {
             Some(Kind::WindowUpdate) if frame.stream == 0 => {
                 self.send_window += i64::from(frame::number(frame.payload)?);
             }
-            Some(Kind::ResetStream) => bail!("the server reset a call: code {}", frame::number(frame.payload)?),
+            Some(Kind::ResetStream) => {
+                bail!("the server reset a call: code {}", frame::number(frame.payload)?)
+            }
             Some(Kind::GoAway) => bail!("the server sent the connection away"),
             Some(Kind::Ping | Kind::WindowUpdate) | None => {}
         }

@@ -27,7 +27,7 @@ pub async fn drive(address: SocketAddr, requests: &[Vec<u8>], tally: &Tally) -> 
 /// The status that GET `path` is answered with, on a connection of its own.
 pub async fn status(address: SocketAddr, path: &str) -> Result<u16> {
     let mut socket = TcpStream::connect(address).await?;
-    socket.write_all(&get(path, &[("connection", "close")])).await?;
+    socket.write_all(&get(path, &[("host", "localhost"), ("connection", "close")])).await?;
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).await?;
     let answer = String::from_utf8_lossy(&answer);
@@ -37,7 +37,7 @@ pub async fn status(address: SocketAddr, path: &str) -> Result<u16> {
 
 /// A GET request, encoded.
 pub fn get(path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
-    let mut request = format!("GET {path} HTTP/1.1\r\nhost: api.example.com\r\n");
+    let mut request = format!("GET {path} HTTP/1.1\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -52,7 +52,8 @@ struct Connection {
 
 impl Connection {
     async fn open(address: SocketAddr) -> Result<Self> {
-        let socket = TcpStream::connect(address).await.with_context(|| format!("cannot reach `{address}`"))?;
+        let socket =
+            TcpStream::connect(address).await.with_context(|| format!("cannot reach `{address}`"))?;
         socket.set_nodelay(true)?;
         Ok(Self { socket, input: Vec::with_capacity(16 * 1024) })
     }
@@ -88,7 +89,8 @@ fn head(input: &[u8]) -> Result<Option<Head>> {
     let (head, _) = input.split_at_checked(end).context("an answer without a head")?;
     let head = std::str::from_utf8(head).context("an answer's head is not text")?;
     let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("an answer without a status")?;
+    let status =
+        lines.next().and_then(|line| line.split(' ').nth(1)).context("an answer without a status")?;
     let mut body = 0;
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         ensure!(!name.eq_ignore_ascii_case("transfer-encoding"), "the answer's length is not announced");
@@ -109,7 +111,10 @@ mod tests {
             ("HTTP/1.1 200 OK\r\nserver: x\r\n", None),
             ("HTTP/1.1 200 OK\r\n\r\n", Some(Head { status: 200, length: 19 })),
             ("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nno", Some(Head { status: 403, length: 49 })),
-            ("HTTP/1.1 200 \r\ncontent-length:  2 \r\na: b:c\r\n\r\nok", Some(Head { status: 200, length: 48 })),
+            (
+                "HTTP/1.1 200 \r\ncontent-length:  2 \r\na: b:c\r\n\r\nok",
+                Some(Head { status: 200, length: 48 }),
+            ),
         ];
         for (input, expected) in cases {
             assert_eq!(head(input.as_bytes()).unwrap(), expected, "{input}");
