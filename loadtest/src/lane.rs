@@ -1,6 +1,7 @@
 //! What is compared: lanes, each a server with the calls that are sent to it, measured in turn, round by round. It
 //! knows how lanes take turns, and not what their figures mean.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
@@ -67,7 +68,9 @@ pub async fn measure<const N: usize>(
     for round in 1..=rounds {
         for (lane, measured) in lanes.iter().zip(&mut measured) {
             let Label { path, server, request, .. } = &lane.label;
-            eprintln!("round {round} of {rounds}: {path}, {server}, {request}");
+            if std::io::stderr().is_terminal() {
+                eprintln!("round {round} of {rounds}: {path}, {server}, {request}");
+            }
             let sample = lane.sample(window, concurrency).await;
             measured.samples.push(sample.with_context(|| format!("{path}, {server}, {request}"))?);
         }

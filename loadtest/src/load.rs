@@ -100,3 +100,6 @@ pub async fn measure(
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde_json::{Map, Number, Value};
 
 use crate::lane::{Label, Measured};
@@ -39,7 +39,7 @@ impl Report {
     pub fn new(prefix: &'static str) -> Self {
         let lanes = [
             "path", "server", "request", "policies", "audit", "calls/s", "p50 us", "p99 us", "p99.9 us",
-            "CPU us",
+            "CPU us", "busy %",
         ];
         let ratios = ["ratio", "request", "policies", "audit", "min", "median", "max"];
         Self { lanes: table(&lanes, 5), ratios: table(&ratios, 4), numbers: Map::new(), prefix }
@@ -53,24 +53,23 @@ impl Report {
     /// Adds the figures of a lane as `name`: medians over the rounds.
     pub fn add_lane(&mut self, name: &str, lane: &Measured) {
         let median = |figure: fn(&Sample) -> f64| Spread::of(lane.samples.iter().map(figure)).median;
-        let [throughput, p50, p99, p999, cpu] = [
-            median(|sample| sample.throughput),
-            median(|sample| sample.p50),
-            median(|sample| sample.p99),
-            median(|sample| sample.p999),
-            median(|sample| sample.cpu),
+        let figures = [
+            ("throughput", median(|sample| sample.throughput), 0),
+            ("p50_us", median(|sample| sample.p50), 0),
+            ("p99_us", median(|sample| sample.p99), 0),
+            ("p999_us", median(|sample| sample.p999), 0),
+            ("cpu_us", median(|sample| sample.cpu), 2),
+            // Of one core: well below 100, it was not the server that set the pace.
+            ("busy_percent", median(|sample| sample.throughput * sample.cpu / 1e4), 0),
         ];
         let Label { path, server, request, .. } = &lane.label;
         let [policies, audit] = conditions(&lane.label);
         let mut row = vec![(*path).to_owned(), (*server).to_owned(), request.clone(), policies, audit];
-        row.extend([throughput, p50, p99, p999].map(|figure| format!("{figure:.0}")));
-        row.push(format!("{cpu:.2}"));
+        row.extend(figures.map(|(_, figure, digits)| format!("{figure:.digits$}")));
         self.lanes.add_row(row);
-        self.number(&format!("{name}_throughput"), throughput);
-        self.number(&format!("{name}_p50_us"), p50);
-        self.number(&format!("{name}_p99_us"), p99);
-        self.number(&format!("{name}_p999_us"), p999);
-        self.number(&format!("{name}_cpu_us"), cpu);
+        for (what, figure, _) in figures {
+            self.number(&format!("{name}_{what}"), figure);
+        }
     }
 
     /// Adds what `lane` costs beside the null server, as `NAME_cpu_vs_null` and the like.
@@ -107,7 +106,10 @@ impl Report {
 
     /// The tables.
     pub fn print(&self) {
-        println!("Medians over the rounds; CPU is the server's, per call.\n{}\n", self.lanes);
+        println!(
+            "Medians over the rounds. CPU is the server's, per call; busy is its share of one core.\n{}\n",
+            self.lanes
+        );
         println!("Ratios within each round, and their spread over the rounds.\n{}", self.ratios);
     }
 
@@ -142,7 +144,7 @@ fn conditions(label: &Label) -> [String; 2] {
 /// A table with these columns, of which the first `words` hold text and the others numbers.
 fn table(columns: &[&str], words: usize) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(columns);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none())).set_header(columns);
     for column in table.column_iter_mut().skip(words) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -14,6 +14,9 @@ use crate::report::Report;
 use crate::server::{self, Server};
 use crate::{policies, token, traffic};
 
+/// How a call without a token is named in the report.
+const ANONYMOUS: &str = "anonymous";
+
 /// What to measure, and how.
 #[derive(Args)]
 #[command(group(ArgGroup::new("subject").required(true)))]
@@ -97,12 +100,13 @@ impl Options {
         Ok(Servers { null, subject })
     }
 
-    /// gRPC straight at the servers: the null server, then the subject without and with tokens.
+    /// gRPC straight at the servers: without tokens, and with a token for each user.
     async fn measure_direct(&self, servers: &Servers, users: &[String], report: &mut Report) -> Result<()> {
         const PATH: &str = "gRPC Check";
         let path = policies::path(self.policies as usize);
         let anonymous = vec![traffic::check(&path, None)];
-        let with_token = users.iter().map(|token| traffic::check(&path, Some(token))).collect();
+        let jwt: Vec<_> = users.iter().map(|token| traffic::check(&path, Some(token))).collect();
+        let users = format!("JWT, {} users", users.len());
         let lane = |label: Label, server: &Server, calls: Vec<Vec<u8>>| Lane {
             label,
             wire: Wire::Grpc,
@@ -111,16 +115,18 @@ impl Options {
             calls,
         };
         let lanes = [
-            lane(null_label(PATH), &servers.null, anonymous.clone()),
-            lane(self.label(PATH, "anonymous".into()), &servers.subject, anonymous),
-            lane(self.label(PATH, format!("JWT, {} users", users.len())), &servers.subject, with_token),
+            lane(null_label(PATH, ANONYMOUS), &servers.null, anonymous.clone()),
+            lane(self.label(PATH, ANONYMOUS), &servers.subject, anonymous),
+            lane(null_label(PATH, &users), &servers.null, jwt.clone()),
+            lane(self.label(PATH, &users), &servers.subject, jwt),
         ];
-        let [null, anonymous, jwt] = self.measure(&lanes).await?;
+        let [null, anonymous, null_jwt, jwt] = self.measure(&lanes).await?;
         report.add_lane("null_check", &null);
         report.add_lane("check", &anonymous);
+        report.add_lane("null_check_jwt", &null_jwt);
         report.add_lane("check_jwt", &jwt);
         report.add_versus_null("check", &anonymous, &null);
-        report.add_versus_null("check_jwt", &jwt, &null);
+        report.add_versus_null("check_jwt", &jwt, &null_jwt);
         report.add_cpu_ratio("check_jwt", &jwt, ("anonymous", &anonymous));
         Ok(())
     }
@@ -143,7 +149,7 @@ impl Options {
         let envoy = envoy::start(binary, &routes, directory).await?;
         let calls = vec![traffic::get(&policies::path(self.policies as usize), None)];
         for ((_, path, name), listeners) in questions.into_iter().zip(envoy.listeners.as_chunks().0) {
-            let labels = [null_label(path), self.label(path, "anonymous".into())];
+            let labels = [null_label(path, ANONYMOUS), self.label(path, ANONYMOUS)];
             let [null, subject] = labels;
             let [null_listener, subject_listener] = *listeners;
             let lane = |label, address, server: &Server| Lane {
@@ -172,21 +178,20 @@ impl Options {
         lane::measure(lanes, self.rounds, window, concurrency).await
     }
 
-    fn label(&self, path: &'static str, request: String) -> Label {
+    fn label(&self, path: &'static str, request: &str) -> Label {
         if self.self_check {
-            return Label { request, server: "second null", ..null_label(path) };
+            return Label { server: "second null", ..null_label(path, request) };
         }
         Label {
             path,
             server: "portcullis",
-            request,
+            request: request.to_owned(),
             policies: Some(self.policies as usize),
             audit: Some(self.audit.to_string()),
         }
     }
 }
 
-/// The null server is asked without a token; it would not look at one.
-fn null_label(path: &'static str) -> Label {
-    Label { path, server: "null", request: "anonymous".into(), policies: None, audit: None }
+fn null_label(path: &'static str, request: &str) -> Label {
+    Label { path, server: "null", request: request.to_owned(), policies: None, audit: None }
 }

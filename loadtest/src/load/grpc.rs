@@ -23,6 +23,8 @@ mod frame;
 
 /// The largest request: one DATA frame, within every window that a server may begin with by default.
 const LARGEST_MESSAGE: usize = 16_000;
+/// What gRPC puts before a message: whether it is compressed, and its length.
+const PREFIX: usize = 5;
 /// Answers are acknowledged once this many bytes of them have come.
 const ACKNOWLEDGE: u32 = 1 << 20;
 
@@ -39,19 +41,21 @@ pub async fn drive(
     let mut socket =
         TcpStream::connect(address).await.with_context(|| format!("cannot reach `{address}`"))?;
     socket.set_nodelay(true)?;
-    let mut calls = messages.iter().cycle();
+    let mut messages = messages.iter().cycle().peekable();
     let mut connection = Connection::open();
     let mut input = Vec::with_capacity(64 * 1024);
     let mut due = streams;
     loop {
-        for message in calls.by_ref().take(due) {
+        while due > 0
+            && let Some(message) = messages.next_if(|message| connection.admits(message))
+        {
             connection.call(message)?;
+            due -= 1;
         }
         socket.write_all(&connection.output).await?;
         connection.output.clear();
         ensure!(socket.read_buf(&mut input).await? > 0, "the server closed the connection");
         let ended = clock::instant();
-        due = 0;
         let mut rest = input.as_slice();
         while let Some((frame, behind)) = frame::split(rest) {
             if let Some(begun) = connection.take(&frame)? {
@@ -63,6 +67,11 @@ pub async fn drive(
         let taken = input.len() - rest.len();
         input.drain(..taken);
     }
+}
+
+/// What a call of `message` takes from the server's window.
+fn cost(message: &[u8]) -> i64 {
+    (PREFIX + message.len()).try_into().unwrap_or(i64::MAX)
 }
 
 /// One client's end of an HTTP/2 connection.
@@ -97,14 +106,17 @@ impl Connection {
         }
     }
 
+    /// Whether the server's window has room for a call of `message`.
+    fn admits(&self, message: &[u8]) -> bool {
+        cost(message) <= self.send_window
+    }
+
     /// Begins a call of `message`.
     fn call(&mut self, message: &[u8]) -> Result<()> {
         let stream = self.next_stream;
         self.next_stream = stream.checked_add(2).context("the connection ran out of streams")?;
         let length = u32::try_from(message.len())?;
-        // A call is far smaller than the window, and the server gives back what it has read before it answers.
-        self.send_window -= i64::from(length) + 5;
-        ensure!(self.send_window >= 0, "the server's window is too small for this many streams");
+        self.send_window -= cost(message);
         frame::write(&mut self.output, Kind::Headers, frame::END_HEADERS, stream, &[&self.headers]);
         let prefix = [&[0], length.to_be_bytes().as_slice()].concat();
         frame::write(&mut self.output, Kind::Data, frame::END_STREAM, stream, &[&prefix, message]);

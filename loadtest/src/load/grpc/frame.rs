@@ -116,3 +116,40 @@ fn literal(block: &mut Vec<u8>, name: &str, value: &str) {
         block.extend_from_slice(text.as_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_written_frame_is_split_again() {
+        let mut output = Vec::new();
+        write(&mut output, Kind::Data, END_STREAM, 7, &[b"ab", &[b'c'; 300]]);
+        write(&mut output, Kind::Ping, ACK, 0, &[]);
+        for end in 0..9 + 302 {
+            assert_eq!(split(&output[..end]), None, "{end}");
+        }
+        let (frame, rest) = split(&output).unwrap();
+        assert_eq!((Kind::of(frame.kind), frame.flags, frame.stream), (Some(Kind::Data), END_STREAM, 7));
+        assert_eq!((frame.payload.len(), &frame.payload[..3]), (302, b"abc".as_slice()));
+        let (frame, rest) = split(rest).unwrap();
+        assert_eq!(
+            (Kind::of(frame.kind), frame.flags, frame.payload),
+            (Some(Kind::Ping), ACK, [].as_slice())
+        );
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn the_reserved_bit_of_a_stream_is_ignored() {
+        let (frame, _) = split(&[0, 0, 0, 9, 0, 0x80, 0, 0, 5]).unwrap();
+        assert_eq!((Kind::of(frame.kind), frame.stream), (None, 5));
+    }
+
+    #[test]
+    fn reads_settings() {
+        let payload = [0, 3, 0, 0, 0, 200, 0, 4, 0, 1, 0, 0];
+        assert_eq!(setting(&payload, INITIAL_WINDOW_SIZE), Some(65_536));
+        assert_eq!(setting(&payload, ENABLE_PUSH), None);
+    }
+}
