@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Map, Value};
 
+#[expect(clippy::unwrap_used, reason = "without its process there is nothing to test")]
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_portcullis-loadtest")).arg("run").args(arguments).output().unwrap()
 }
