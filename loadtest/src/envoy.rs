@@ -48,7 +48,7 @@ pub async fn start(binary: &Path, routes: &[(Filter, SocketAddr)], directory: &P
     let path = directory.join("envoy.json");
     fs::write(&path, bootstrap(admin, &listeners, routes).to_string())?;
     let mut command = Command::new(binary);
-    command.args(["--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warn", "--config-path"]);
+    command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "warn", "--config-path"]);
     command.arg(&path);
     let mut process = Process::start("envoy", command, directory)
         .with_context(|| format!("`{}` is not Envoy", binary.display()))?;

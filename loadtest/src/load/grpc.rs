@@ -1,6 +1,6 @@
 //! The calls of one connection as a gRPC client makes them, without the cost of one: the frames of a unary call are
 //! laid out once and written again and again, and an answer is decoded just enough to see that it says yes. A common
-//! client costs more CPU per call than the server under test, and would measure itself.
+//! client costs about as much CPU per call as the server under test, and would measure itself.
 //!
 //! It speaks the part of HTTP/2 (RFC 9113) that such a connection needs, and refuses the rest.
 
