@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use tokio::time::timeout;
 
 use crate::envoy::{Envoy, Settings, Template};
 use crate::idp::{ADMIN_AUDIENCE, AUDIENCE, IdentityProvider, PEOPLE};
@@ -106,6 +107,11 @@ impl Setup {
             Ok(status) => anyhow!("{} has died ({status})\n{}", child.name(), child.tail()),
             Err(error) => error.context(format!("lost sight of {}", child.name())),
         }
+    }
+
+    /// The part that has died already, if any has.
+    pub async fn failure_so_far(&mut self) -> Option<anyhow::Error> {
+        timeout(Duration::from_millis(100), self.first_failure()).await.ok()
     }
 
     /// Stops the parts from the outside in, so that none sees a neighbour vanish.
