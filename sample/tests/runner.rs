@@ -1,5 +1,7 @@
 //! The runner as a program, around a stand-in for the server that gets ready and then answers no call at all.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
