@@ -68,5 +68,17 @@ class Tools(unittest.TestCase):
         self.assertEqual(load("tools").wanted_version(), "1.40.0")
 
 
+class Skipped(unittest.TestCase):
+    def test_names_and_reasons(self):
+        log = (
+            "test a::b ... ok\ntest store::postgres ... ignored, needs a PostgreSQL\n"
+            "test c ... ignored\ntest src/lib.rs - x (line 3) ... ignored\n"
+        )
+        self.assertEqual(
+            load("skipped").skipped(log),
+            [("store::postgres", "needs a PostgreSQL"), ("c", "no reason given"), ("src/lib.rs", "no reason given")],
+        )
+
+
 if __name__ == "__main__":
     unittest.main()
