@@ -22,7 +22,7 @@ tools: ## Install the pinned Envoy into .tools/ (unless it is there, or on the P
 
 .PHONY: run
 run: tools ## Build and start the sample set-up: upstream, identity provider, Portcullis, Envoy
-	@$(CARGO) build --locked --quiet -p portcullis -p portcullis-sample
+	@$(CARGO) build --locked -p portcullis -p portcullis-sample
 	@exec $(TARGET)/debug/portcullis-sample $(VERB)
 
 .PHONY: test

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use portcullis_sample::setup::{Options, Setup};
+use portcullis_sample::setup::{Options, Services, Setup};
 use portcullis_sample::{guide, tour};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,6 +25,8 @@ enum Command {
     Run(Options),
     /// Start everything, play the tour, and exit with 0 only when every step did what it says
     Demo(Options),
+    /// Start only the upstream and the identity provider, and write tokens and configurations for the rest
+    Services(Options),
 }
 
 #[tokio::main]
@@ -32,6 +34,7 @@ async fn main() -> ExitCode {
     let outcome = match Line::parse().command {
         Command::Run(options) => run(&options).await,
         Command::Demo(options) => demo(options).await,
+        Command::Services(options) => services(&options).await,
     };
     match outcome {
         Ok(code) => code,
@@ -78,6 +81,17 @@ async fn demo(mut options: Options) -> Result<ExitCode> {
     }
     setup.stop().await?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn services(options: &Options) -> Result<ExitCode> {
+    let services = Services::start_with_configurations(options).await?;
+    anstream::println!(
+        "upstream {}, identity provider {}",
+        services.upstream.address(),
+        services.idp.address()
+    );
+    asked_to_stop().await;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Returns on Ctrl-C, and on SIGTERM.
