@@ -3,6 +3,7 @@
 //! States: pending -> approved | rejected | expired; approved -> used (a grant of `once`). The store applies
 //! these rules inside its one writer, so concurrent decisions are resolved there.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -118,6 +119,29 @@ impl State {
     }
 }
 
+impl Choice {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+impl FromStr for State {
+    type Err = UnknownState;
+
+    fn from_str(name: &str) -> Result<Self, UnknownState> {
+        let all = [Self::Pending, Self::Approved, Self::Rejected, Self::Expired, Self::Used];
+        all.into_iter().find(|state| state.as_str() == name).ok_or_else(|| UnknownState(name.to_owned()))
+    }
+}
+
+/// Not the name of a state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a state: pending, approved, rejected, expired or used")]
+pub struct UnknownState(String);
+
 impl Caller {
     pub fn of(identity: &Identity, address: &str) -> Self {
         Self {
@@ -130,7 +154,8 @@ impl Caller {
         }
     }
 
-    fn is(&self, who: &Identity) -> bool {
+    /// Whether `who` is the caller, by login, SPIFFE id or person.
+    pub fn is(&self, who: &Identity) -> bool {
         let same_login = self.issuer == who.issuer && self.subject == who.subject && !who.subject.is_empty();
         let same_spiffe = !self.spiffe.is_empty() && self.spiffe == who.spiffe;
         let same_person = match (&self.person, &who.person) {
@@ -169,7 +194,7 @@ impl Approval {
     }
 
     /// The indices of the requirements that `who` is an approver for.
-    fn speaks_for(&self, who: &Identity) -> Vec<usize> {
+    pub fn speaks_for(&self, who: &Identity) -> Vec<usize> {
         let named =
             |name: &String| who.person.as_deref().is_some_and(|person| name.eq_ignore_ascii_case(person));
         let may = |approvers: &Approvers| {

@@ -3,6 +3,8 @@
 //! One call reads top to bottom through `envoy` (decode), `engine` (decide) and back. ARCHITECTURE.md tells the
 //! story; `tests/floors.rs` keeps the modules below in the order of their floors.
 
+#![cfg_attr(test, allow(clippy::string_slice, reason = "a test may panic"))]
+
 // floor 0: values
 pub mod approval;
 pub mod diagnostic;
@@ -12,9 +14,37 @@ pub mod identity;
 pub mod reason;
 pub mod request;
 pub mod secret;
+pub mod verdict;
 
 // floor 1: masking
 pub mod mask;
 
+// floor 2: policies
+pub mod policy;
+
 // floor 3: tools
 pub mod clock;
+pub mod lifecycle;
+pub mod metrics;
+
+// floor 4: ports
+pub mod audit;
+pub mod authn;
+pub mod store;
+
+// floor 5: the engine
+pub mod engine;
+
+// floor 6: edges
+pub mod bundle;
+pub mod envoy;
+
+// floor 7: the admin API and operations
+pub mod admin;
+pub mod ops;
+
+// floor 8: the shell
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod telemetry;

@@ -1,1 +1,8 @@
-fn main() {}
+//! The `portcullis` program.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    portcullis::cli::run()
+}

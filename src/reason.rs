@@ -19,6 +19,7 @@ pub enum Reason {
     ApprovalUsed,
     TooManyPending,
     TooManyHeld,
+    CallerGone,
     // the credential was refused; the caller is told no more than `credential_refused`
     TokenMalformed,
     TokenTooLarge,
@@ -58,7 +59,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Allowed,
         Self::Approved,
         Self::NoRuleAllows,
@@ -70,6 +71,7 @@ impl Reason {
         Self::ApprovalUsed,
         Self::TooManyPending,
         Self::TooManyHeld,
+        Self::CallerGone,
         Self::TokenMalformed,
         Self::TokenTooLarge,
         Self::TokenAlgorithm,
@@ -116,6 +118,7 @@ impl Reason {
             Self::ApprovalUsed => "already_used",
             Self::TooManyPending => "too_many_pending",
             Self::TooManyHeld => "too_many_held",
+            Self::CallerGone => "caller_gone",
             Self::TokenMalformed => "token_malformed",
             Self::TokenTooLarge => "token_too_large",
             Self::TokenAlgorithm => "token_algorithm_not_allowed",
@@ -187,6 +190,7 @@ impl Reason {
             | Self::NoRuleAllows
             | Self::DeniedByRule
             | Self::ApprovalPending
+            | Self::CallerGone
             | Self::ApprovalRejected
             | Self::ApprovalExpired
             | Self::BodyUnavailable

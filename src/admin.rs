@@ -1,0 +1,79 @@
+//! The admin API: people look at held calls and decide on them, over gRPC and JSON.
+//!
+//! `approvals` is the one implementation; `grpc` and `http` translate. Every call carries a bearer token; there is
+//! no anonymous way in. Knows nothing of Envoy and of how tokens are verified.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
+
+use crate::approval::{Approval, Choice};
+use crate::clock::Clock;
+use crate::identity::Identity;
+use crate::reason::Reason;
+use crate::store::Store;
+
+mod approvals;
+mod encode;
+mod fault;
+mod grpc;
+mod http;
+#[cfg(test)]
+mod tests;
+
+/// The messages and the service of `proto/portcullis/admin/v1/admin.proto`.
+pub mod v1 {
+    #![allow(clippy::all, clippy::allow_attributes_without_reason, reason = "generated code")]
+    tonic::include_proto!("portcullis.admin.v1");
+
+    /// The descriptors of this API, for gRPC reflection and for its JSON form.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptors.bin"));
+}
+
+/// No admin call takes longer.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// The largest request: a decision with its reason.
+const MAX_REQUEST: usize = 64 << 10;
+
+/// Turns the bearer token of an admin call into an identity.
+pub trait VerifyToken: Send + Sync {
+    fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Arc<Identity>, Reason>>;
+}
+
+/// Is told of every decision that was recorded.
+pub trait AdminEvents: Send + Sync {
+    fn decided(&self, who: &Identity, approval: &Approval, choice: Choice, reason: &str);
+}
+
+/// What the admin API works with.
+#[derive(Clone)]
+pub struct AdminState {
+    pub store: Store,
+    pub clock: Clock,
+    pub verifier: Arc<dyn VerifyToken>,
+    pub events: Arc<dyn AdminEvents>,
+    /// Members of these groups see every request for approval, without headers and bodies.
+    pub viewers: Arc<[String]>,
+}
+
+/// Everything that the admin port serves for approvals.
+pub fn router(state: AdminState) -> axum::Router {
+    let grpc = grpc::service(state.clone());
+    http::router(state)
+        .route_service("/portcullis.admin.v1.Approvals/{method}", grpc)
+        .layer(axum::extract::DefaultBodyLimit::max(MAX_REQUEST))
+        .layer(middleware::from_fn(within_deadline))
+}
+
+async fn within_deadline(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(DEADLINE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}

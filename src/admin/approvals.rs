@@ -1,0 +1,105 @@
+//! What may be done with approvals and by whom; the one implementation behind gRPC and JSON.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::fault::Fault;
+use super::{AdminState, encode, v1};
+use crate::approval::{Approval, Choice, State, VoteRefused};
+use crate::identity::Identity;
+use crate::store::{Filter, VoteError};
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 500;
+const MAX_REASON: usize = 2_000;
+
+/// How many rows of other people's requests one listing skips before it hands back a page token.
+const PAGES: usize = 8;
+
+impl AdminState {
+    /// The identity behind an `authorization` header.
+    pub(super) async fn authenticate(&self, authorization: Option<&str>) -> Result<Arc<Identity>, Fault> {
+        let header = authorization.ok_or(Fault::Unauthenticated)?;
+        let (scheme, token) = header.split_once(' ').ok_or(Fault::Unauthenticated)?;
+        let token = token.trim();
+        if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+            return Err(Fault::Unauthenticated);
+        }
+        let identity = self.verifier.verify(token).await?;
+        if identity.is_anonymous() { Err(Fault::CredentialRefused) } else { Ok(identity) }
+    }
+
+    pub(super) async fn list(
+        &self,
+        who: &Identity,
+        request: v1::ListApprovalsRequest,
+    ) -> Result<v1::ListApprovalsResponse, Fault> {
+        let state = match request.state.as_str() {
+            "" => None,
+            name => Some(State::from_str(name).map_err(|error| Fault::Invalid(error.to_string()))?),
+        };
+        let limit = if request.limit == 0 { DEFAULT_LIMIT } else { request.limit.min(MAX_LIMIT) };
+        let mut before = Some(request.page_token).filter(|token| !token.is_empty());
+        let mut response = v1::ListApprovalsResponse::default();
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        for _ in 0..PAGES {
+            let page =
+                self.store.approvals(Filter { state, limit: MAX_LIMIT, before: before.clone() }).await?;
+            let Some(last) = page.last() else { return Ok(response) };
+            let oldest = last.id.clone();
+            for approval in page.iter().filter(|approval| self.may_see(approval, who)) {
+                response.approvals.push(encode::listed(approval, who, self.clock.now()));
+                if response.approvals.len() == wanted {
+                    response.next_page_token = approval.id.clone();
+                    return Ok(response);
+                }
+            }
+            before = Some(oldest);
+        }
+        response.next_page_token = before.unwrap_or_default();
+        Ok(response)
+    }
+
+    pub(super) async fn get(&self, who: &Identity, id: &str) -> Result<v1::Approval, Fault> {
+        let approval = self.store.approval(id).await?.ok_or(Fault::NotFound)?;
+        if !self.may_see(&approval, who) {
+            return Err(Fault::NotVisible);
+        }
+        Ok(self.shown(&approval, who))
+    }
+
+    pub(super) async fn decide(
+        &self,
+        who: &Identity,
+        request: v1::DecideApprovalRequest,
+        choice: Choice,
+    ) -> Result<v1::Approval, Fault> {
+        if request.reason.len() > MAX_REASON {
+            return Err(Fault::Invalid(format!("the reason is longer than {MAX_REASON} bytes")));
+        }
+        let approval = match self.store.vote(&request.id, who, choice, &request.reason).await {
+            // The state of a request is told only to those who may see it.
+            Err(VoteError::Refused(VoteRefused::NotPending)) => {
+                self.get(who, &request.id).await?;
+                return Err(Fault::Refused(VoteRefused::NotPending));
+            }
+            voted => voted?,
+        };
+        self.events.decided(who, &approval, choice, &request.reason);
+        Ok(self.shown(&approval, who))
+    }
+
+    /// The call itself is for those who decide on it.
+    fn shown(&self, approval: &Approval, who: &Identity) -> v1::Approval {
+        let now = self.clock.now();
+        if approval.speaks_for(who).is_empty() {
+            encode::listed(approval, who, now)
+        } else {
+            encode::complete(approval, who, now)
+        }
+    }
+
+    fn may_see(&self, approval: &Approval, who: &Identity) -> bool {
+        !approval.speaks_for(who).is_empty() || self.viewers.iter().any(|group| who.groups.contains(group))
+    }
+}

@@ -1,0 +1,92 @@
+//! What may go wrong in an admin call, said once for gRPC and for JSON.
+
+use axum::http::StatusCode;
+use tonic::{Code, Status};
+
+use crate::approval::VoteRefused;
+use crate::reason::Reason;
+use crate::store::{StoreError, VoteError};
+
+/// Why an admin call was refused. `Display` is what the person reads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("a bearer token is required")]
+    Unauthenticated,
+    #[error("the token was refused")]
+    CredentialRefused,
+    #[error("only approvers of this request, and members of the viewer groups, may see it")]
+    NotVisible,
+    #[error("{0}")]
+    Refused(VoteRefused),
+    #[error("there is no such request for approval")]
+    NotFound,
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the server can't answer now; try again")]
+    Unavailable,
+}
+
+impl Fault {
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::CredentialRefused => "credential_refused",
+            Self::NotVisible | Self::Refused(VoteRefused::NotAnApprover) => "not_an_approver",
+            Self::Refused(VoteRefused::OwnCall) => "own_call",
+            Self::Refused(VoteRefused::NoPerson) => "no_person",
+            Self::Refused(VoteRefused::VotedAlready) => "voted_already",
+            Self::Refused(VoteRefused::NotPending) => "not_pending",
+            Self::NotFound => "not_found",
+            Self::Invalid(_) => "invalid_argument",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthenticated | Self::CredentialRefused => StatusCode::UNAUTHORIZED,
+            Self::Refused(VoteRefused::VotedAlready | VoteRefused::NotPending) => StatusCode::CONFLICT,
+            Self::NotVisible | Self::Refused(_) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl From<Fault> for Status {
+    fn from(fault: Fault) -> Self {
+        let code = match fault.status() {
+            StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+            StatusCode::FORBIDDEN => Code::PermissionDenied,
+            StatusCode::NOT_FOUND => Code::NotFound,
+            StatusCode::CONFLICT => Code::FailedPrecondition,
+            StatusCode::BAD_REQUEST => Code::InvalidArgument,
+            _ => Code::Unavailable,
+        };
+        Self::new(code, fault.to_string())
+    }
+}
+
+impl From<Reason> for Fault {
+    fn from(reason: Reason) -> Self {
+        if reason.is_refused_credential() { Self::CredentialRefused } else { Self::Unavailable }
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "an admin call found the store failing");
+        Self::Unavailable
+    }
+}
+
+impl From<VoteError> for Fault {
+    fn from(error: VoteError) -> Self {
+        match error {
+            VoteError::NotFound => Self::NotFound,
+            VoteError::Refused(refused) => Self::Refused(refused),
+            VoteError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The admin API as JSON: the canonical protobuf JSON of the same messages.
+
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use serde::Deserialize;
+
+use super::fault::Fault;
+use super::{AdminState, v1};
+use crate::approval::Choice;
+
+static DESCRIPTORS: LazyLock<Option<DescriptorPool>> =
+    LazyLock::new(|| DescriptorPool::decode(v1::DESCRIPTORS).ok());
+
+pub(super) fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/api/v1/approvals", get(list))
+        .route("/api/v1/approvals/{id}", get(show).post(decide))
+        .with_state(state)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ListQuery {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    limit: u32,
+    #[serde(default)]
+    page_token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decision {
+    #[serde(default)]
+    reason: String,
+}
+
+async fn list(
+    State(state): State<AdminState>,
+    headers: HeaderMap,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Response, Fault> {
+    let who = state.authenticate(authorization(&headers)).await?;
+    let Query(query) = query.map_err(|error| Fault::Invalid(error.body_text().to_lowercase()))?;
+    let request =
+        v1::ListApprovalsRequest { state: query.state, limit: query.limit, page_token: query.page_token };
+    json("portcullis.admin.v1.ListApprovalsResponse", &state.list(&who, request).await?)
+}
+
+async fn show(
+    State(state): State<AdminState>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Fault> {
+    let who = state.authenticate(authorization(&headers)).await?;
+    json("portcullis.admin.v1.Approval", &state.get(&who, &id).await?)
+}
+
+/// `POST .../{id}:approve` and `:reject`.
+async fn decide(
+    State(state): State<AdminState>,
+    headers: HeaderMap,
+    Path(target): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Fault> {
+    let who = state.authenticate(authorization(&headers)).await?;
+    let (id, choice) = match target.rsplit_once(':') {
+        Some((id, "approve")) => (id, Choice::Approve),
+        Some((id, "reject")) => (id, Choice::Reject),
+        _ => return Err(Fault::Invalid("post to `{id}:approve` or `{id}:reject`".to_owned())),
+    };
+    let body = body.map_err(|error| Fault::Invalid(error.body_text().to_lowercase()))?;
+    let decision: Decision = serde_json::from_slice(&body)
+        .map_err(|error| Fault::Invalid(format!("the body is not `{{\"reason\": \"...\"}}`: {error}")))?;
+    let request = v1::DecideApprovalRequest { id: id.to_owned(), reason: decision.reason };
+    json("portcullis.admin.v1.Approval", &state.decide(&who, request, choice).await?)
+}
+
+/// Two tokens are no token.
+fn authorization(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let first = values.next()?;
+    if values.next().is_some() { None } else { first.to_str().ok() }
+}
+
+fn json<M: Message>(name: &str, message: &M) -> Result<Response, Fault> {
+    let encoded = encode(name, message).ok_or(Fault::Unavailable)?;
+    Ok(response(StatusCode::OK, encoded))
+}
+
+fn encode<M: Message>(name: &str, message: &M) -> Option<Vec<u8>> {
+    let descriptor = DESCRIPTORS.as_ref()?.get_message_by_name(name)?;
+    let mut dynamic = DynamicMessage::new(descriptor);
+    dynamic.transcode_from(message).ok()?;
+    let mut encoded = Vec::new();
+    let mut serializer = serde_json::Serializer::new(&mut encoded);
+    dynamic.serialize_with_options(&mut serializer, &SerializeOptions::new()).ok()?;
+    Some(encoded)
+}
+
+fn response(status: StatusCode, body: Vec<u8>) -> Response {
+    (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({"code": self.code(), "message": self.to_string()});
+        let mut response = response(self.status(), body.to_string().into_bytes());
+        if self.status() == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

@@ -1,0 +1,275 @@
+//! The admin API over a real socket.
+
+use base64::Engine as _;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tonic::Code;
+
+use super::*;
+use crate::approval::{CallSummary, Caller};
+use crate::effect::{Approvers, Grant};
+use crate::identity::Method;
+use crate::store::{NewApproval, Opened, PendingLimits};
+use v1::approvals_client::ApprovalsClient;
+
+/// Knows `name` and `name+group+group` as tokens.
+struct Names;
+
+impl VerifyToken for Names {
+    fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Arc<Identity>, Reason>> {
+        Box::pin(async move {
+            match token {
+                "bad" => Err(Reason::TokenSignature),
+                "keyless" => Err(Reason::KeysUnavailable),
+                "nobody" => Ok(Identity::anonymous()),
+                name => Ok(Arc::new(person(name))),
+            }
+        })
+    }
+}
+
+#[derive(Default)]
+struct Log(Mutex<Vec<String>>);
+
+impl AdminEvents for Log {
+    fn decided(&self, who: &Identity, approval: &Approval, choice: Choice, reason: &str) {
+        self.0.lock().push(format!("{} {choice:?} {} {reason}", who.subject, approval.state.as_str()));
+    }
+}
+
+fn person(token: &str) -> Identity {
+    let mut parts = token.split('+');
+    let name = parts.next().unwrap();
+    let mut identity = (*Identity::anonymous()).clone();
+    identity.method = Method::Jwt;
+    identity.issuer = "https://idp.example".into();
+    identity.subject = name.into();
+    identity.person = Some(format!("{name}@example.com"));
+    identity.groups = parts.map(str::to_owned).collect();
+    identity
+}
+
+struct Fixture {
+    url: String,
+    store: Store,
+    log: Arc<Log>,
+    client: reqwest::Client,
+    _directory: tempfile::TempDir,
+}
+
+async fn fixture() -> Fixture {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&directory.path().join("store.db"), Clock::system()).await.unwrap();
+    let log = Arc::new(Log::default());
+    let state = AdminState {
+        store: store.clone(),
+        clock: Clock::system(),
+        verifier: Arc::new(Names),
+        events: log.clone(),
+        viewers: Arc::from(["auditors".to_owned()]),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router(state)).await });
+    Fixture { url, store, log, client: reqwest::Client::new(), _directory: directory }
+}
+
+impl Fixture {
+    async fn hold(&self, digest: &str, count: u32) -> String {
+        let new = NewApproval {
+            digest: digest.into(),
+            idempotency_key: String::new(),
+            caller: Caller::of(&person("ana"), "10.0.0.7"),
+            call: CallSummary {
+                method: "POST".into(),
+                host: "api.example.com".into(),
+                path: "/v1/refunds".into(),
+                headers: vec![
+                    ("content-type".into(), "text/plain".into()),
+                    ("Authorization".into(), "Bearer top-secret".into()),
+                ],
+                body: base64::engine::general_purpose::STANDARD.encode("pay 700"),
+            },
+            rules: vec!["refunds/large".into()],
+            revision: "r1".into(),
+            requires: vec![Approvers { groups: vec!["finance".into()], people: vec![], count }],
+            grant: Grant::Once,
+            expires_in: Duration::from_secs(600),
+        };
+        match self.store.open_approval(new, PendingLimits::default()).await.unwrap() {
+            Opened::Created(approval) => approval.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn get(&self, token: Option<&str>, path: &str) -> (u16, Value) {
+        self.send(self.client.get(format!("{}{path}", self.url)), token).await
+    }
+
+    async fn post(&self, token: Option<&str>, path: &str, body: Value) -> (u16, Value) {
+        self.send(self.client.post(format!("{}{path}", self.url)).json(&body), token).await
+    }
+
+    async fn decide(&self, token: &str, id: &str, verb: &str) -> (u16, Value) {
+        self.post(Some(token), &format!("/api/v1/approvals/{id}:{verb}"), json!({"reason": "seen"})).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder, token: Option<&str>) -> (u16, Value) {
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let response = request.send().await.unwrap();
+        let challenge = response.headers().contains_key("www-authenticate");
+        let status = response.status().as_u16();
+        assert_eq!(challenge, status == 401);
+        (status, response.json().await.unwrap())
+    }
+}
+
+#[tokio::test]
+async fn nobody_comes_in_without_a_valid_token() {
+    let fixture = fixture().await;
+    let id = fixture.hold("a", 1).await;
+    let one = format!("/api/v1/approvals/{id}");
+    for path in ["/api/v1/approvals", &one] {
+        for (token, status, code) in [
+            (None, 401, "unauthenticated"),
+            (Some("bad"), 401, "credential_refused"),
+            (Some("nobody"), 401, "credential_refused"),
+            (Some("keyless"), 503, "unavailable"),
+        ] {
+            let (got, body) = fixture.get(token, path).await;
+            assert_eq!((got, &body["code"]), (status, &json!(code)), "{path} {token:?}");
+            let (got, _) = fixture.post(token, &format!("{one}:approve"), json!({})).await;
+            assert_eq!(got, status);
+        }
+    }
+    assert!(fixture.store.approval(&id).await.unwrap().unwrap().votes.is_empty());
+}
+
+#[tokio::test]
+async fn the_call_is_shown_to_its_approvers_and_its_body_to_nobody_else() {
+    let fixture = fixture().await;
+    let id = fixture.hold("a", 1).await;
+    let one = format!("/api/v1/approvals/{id}");
+    let (status, shown) = fixture.get(Some("bob+finance"), &one).await;
+    assert_eq!((status, &shown["call"]["text"]), (200, &json!("pay 700")));
+    assert_eq!(shown["mayDecide"], json!(true));
+    let text = shown.to_string();
+    assert!(text.contains("sha256:") && !text.contains("top-secret"), "{text}");
+
+    let (status, viewed) = fixture.get(Some("vera+auditors"), &one).await;
+    assert_eq!(status, 200);
+    assert!(!viewed.to_string().contains("pay 700") && viewed["call"].get("headers").is_none(), "{viewed}");
+    let (status, refused) = fixture.get(Some("dave+staff"), &one).await;
+    assert_eq!((status, &refused["code"]), (403, &json!("not_an_approver")));
+
+    for (token, count) in [("bob+finance", 1), ("vera+auditors", 1), ("dave+staff", 0)] {
+        let (_, list) = fixture.get(Some(token), "/api/v1/approvals?state=pending&limit=10").await;
+        let listed = list.get("approvals").and_then(Value::as_array).map_or(0, Vec::len);
+        assert_eq!(listed, count, "{token}");
+        assert!(!list.to_string().contains("pay 700"));
+    }
+}
+
+#[tokio::test]
+async fn only_other_approvers_decide_and_only_once() {
+    let fixture = fixture().await;
+    let id = fixture.hold("a", 2).await;
+    for (token, status, code) in [
+        ("dave+staff", 403, "not_an_approver"),
+        ("vera+auditors", 403, "not_an_approver"),
+        ("ana+finance", 403, "own_call"),
+    ] {
+        let (got, body) = fixture.decide(token, &id, "approve").await;
+        assert_eq!((got, &body["code"]), (status, &json!(code)), "{token}");
+    }
+    let (status, first) = fixture.decide("bob+finance", &id, "approve").await;
+    assert_eq!((status, &first["state"]), (200, &json!("pending")), "two people are wanted");
+    let (status, twice) = fixture.decide("bob+finance", &id, "approve").await;
+    assert_eq!((status, &twice["code"]), (409, &json!("voted_already")));
+    let (status, second) = fixture.decide("carl+finance", &id, "approve").await;
+    assert_eq!((status, &second["state"]), (200, &json!("approved")));
+    let (status, late) = fixture.decide("dora+finance", &id, "reject").await;
+    assert_eq!((status, &late["code"]), (409, &json!("not_pending")));
+    assert_eq!(fixture.decide("dave+staff", &id, "reject").await.0, 403, "the state is not for everybody");
+    assert_eq!(*fixture.log.0.lock(), ["bob Approve pending seen", "carl Approve approved seen"]);
+
+    let other = fixture.hold("b", 1).await;
+    let (status, rejected) = fixture.decide("bob+finance", &other, "reject").await;
+    assert_eq!((status, &rejected["state"]), (200, &json!("rejected")));
+}
+
+#[tokio::test]
+async fn bad_input_is_named() {
+    let fixture = fixture().await;
+    let id = fixture.hold("a", 1).await;
+    let bob = "bob+finance";
+    assert_eq!(fixture.decide(bob, "unknown", "approve").await.0, 404);
+    assert_eq!(fixture.get(Some(bob), "/api/v1/approvals/unknown").await.0, 404);
+    assert_eq!(fixture.decide(bob, &id, "delete").await.0, 400);
+    assert_eq!(fixture.get(Some(bob), "/api/v1/approvals?state=open").await.0, 400);
+    assert_eq!(fixture.get(Some(bob), "/api/v1/approvals?colour=red").await.0, 400);
+    let approve = format!("/api/v1/approvals/{id}:approve");
+    assert_eq!(fixture.post(Some(bob), &approve, json!({"why": "x"})).await.0, 400);
+    let long = json!({"reason": "x".repeat(2_001)});
+    assert_eq!(fixture.post(Some(bob), &approve, long).await.0, 400);
+    let huge = json!({"reason": "x".repeat(MAX_REQUEST)});
+    assert_eq!(fixture.post(Some(bob), &approve, huge).await.0, 400);
+    fixture.store.close().await;
+    assert_eq!(fixture.decide(bob, &id, "approve").await.0, 503);
+}
+
+#[tokio::test]
+async fn a_long_list_comes_in_pages() {
+    let fixture = fixture().await;
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.insert(0, fixture.hold(&format!("d{n}"), 1).await);
+    }
+    let mut seen = Vec::new();
+    let mut token = String::new();
+    loop {
+        let path = format!("/api/v1/approvals?limit=2&pageToken={token}");
+        let (_, page) = fixture.get(Some("bob+finance"), &path).await;
+        let listed = page.get("approvals").and_then(Value::as_array).cloned().unwrap_or_default();
+        seen.extend(listed.iter().map(|approval| approval["id"].as_str().unwrap().to_owned()));
+        match page.get("nextPageToken").and_then(Value::as_str) {
+            Some(next) => token = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ids);
+}
+
+#[tokio::test]
+async fn grpc_says_the_same_as_json() {
+    fn with<T>(message: T, token: &str) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        request
+    }
+    let fixture = fixture().await;
+    let id = fixture.hold("a", 1).await;
+    let mut client = ApprovalsClient::connect(fixture.url.clone()).await.unwrap();
+    let get = v1::GetApprovalRequest { id: id.clone() };
+    let bare = client.get_approval(get.clone()).await.unwrap_err();
+    assert_eq!(bare.code(), Code::Unauthenticated);
+    let refused = client.get_approval(with(get.clone(), "dave+staff")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let shown = client.get_approval(with(get, "bob+finance")).await.unwrap().into_inner();
+    let (_, json) = fixture.get(Some("bob+finance"), &format!("/api/v1/approvals/{id}")).await;
+    assert_eq!(json["digest"], json!(shown.digest));
+    assert_eq!(shown.call.unwrap().body, Some(v1::call::Body::Text("pay 700".into())));
+
+    let decide = v1::DecideApprovalRequest { id: id.clone(), reason: "fine".into() };
+    let own = client.approve_approval(with(decide.clone(), "ana+finance")).await.unwrap_err();
+    assert_eq!(own.code(), Code::PermissionDenied);
+    let done = client.approve_approval(with(decide.clone(), "bob+finance")).await.unwrap().into_inner();
+    assert_eq!((done.state.as_str(), done.votes.len()), ("approved", 1));
+    let again = client.reject_approval(with(decide, "carl+finance")).await.unwrap_err();
+    assert_eq!(again.code(), Code::FailedPrecondition);
+    let all = client.list_approvals(with(v1::ListApprovalsRequest::default(), "vera+auditors")).await;
+    assert_eq!(all.unwrap().into_inner().approvals.len(), 1);
+}

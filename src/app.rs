@@ -1,0 +1,272 @@
+//! From a configuration to a running server: load, bind, serve, drain.
+//!
+//! `load` finds every mistake without touching a socket (`serve --check` stops there). `build` binds every
+//! socket and says where, so that tests run the real server on port 0. `Bound::serve` runs until it is told to
+//! stop: not ready, GOAWAY, held calls answered with tickets, audit flushed.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::admin;
+use crate::audit::Audit;
+use crate::authn::Authenticator;
+use crate::bundle;
+use crate::clock::Clock;
+use crate::config::{self, Config, GrpcAddress};
+use crate::diagnostic::{self, Diagnostic, Sources};
+use crate::engine::fault::Faults;
+use crate::engine::{Engine, Ports, Settings, Snapshot};
+use crate::envoy::{self, ServerConfig, Socket, bind_unix};
+use crate::lifecycle::Lifecycle;
+use crate::mask;
+use crate::metrics::Metrics;
+use crate::ops::{self, Ops};
+use crate::policy;
+use crate::store::Store;
+
+mod admin_events;
+
+/// A configuration with the policies and keys that it names, all of them valid.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub snapshot: Snapshot,
+    pub admin: Arc<Authenticator>,
+    hash_key: mask::HashKey,
+    /// Warnings: they do not stop a load.
+    pub findings: Vec<Diagnostic>,
+    pub sources: Sources,
+}
+
+/// Why a load was refused, or what it warned of: everything at once.
+#[derive(Debug)]
+pub struct Refused {
+    pub findings: Vec<Diagnostic>,
+    pub sources: Sources,
+}
+
+/// Where a bound server listens.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// `None` for a Unix socket.
+    pub grpc: Option<SocketAddr>,
+    pub admin: SocketAddr,
+    pub metrics: SocketAddr,
+}
+
+/// A server with all its sockets bound.
+#[derive(Debug)]
+pub struct Bound {
+    pub addresses: Addresses,
+    pub engine: Arc<Engine>,
+    server: envoy::Server,
+    admin: (TcpListener, axum::Router),
+    ops: (TcpListener, Ops),
+    store: Store,
+    audit: Audit,
+    lifecycle: Lifecycle,
+    drain: Duration,
+}
+
+/// Reads everything that `read`'s configuration names. Every mistake of every file is in the refusal.
+pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> {
+    let config::Read { config, mut findings, mut sources } = read;
+    let Some(config) = config else { return Err(Refused { findings, sources }) };
+    let policies = match bundle::read(&config.policies) {
+        Ok(files) => {
+            let compiled = policy::compile(&files, &policy::Options { gateway: config.listen.gateway });
+            findings.extend(compiled.findings);
+            sources.extend(compiled.sources);
+            compiled.set
+        }
+        Err(error) => {
+            findings.push(Diagnostic::error("unreadable-policies", error.to_string()));
+            None
+        }
+    };
+    let authenticator = authenticator(config.identity.clone(), clock, &mut findings).await;
+    let admin = self::authenticator(config.admin.identity.clone(), clock, &mut findings).await;
+    let hash_key = hash_key(&config, &mut findings);
+    diagnostic::sort(&mut findings);
+    match (policies, authenticator, admin, hash_key) {
+        (Some(policies), Some(authenticator), Some(admin), Some(hash_key))
+            if !findings.iter().any(Diagnostic::is_error) =>
+        {
+            let snapshot = Snapshot { policies, authenticator };
+            Ok(Loaded { config, snapshot, admin, hash_key, findings, sources })
+        }
+        _ => Err(Refused { findings, sources }),
+    }
+}
+
+async fn authenticator(
+    config: crate::authn::Config,
+    clock: &Clock,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Arc<Authenticator>> {
+    match Authenticator::build(config, clock.clone()).await {
+        Ok(authenticator) => Some(authenticator),
+        Err(mistakes) => {
+            findings.extend(mistakes);
+            None
+        }
+    }
+}
+
+/// The configured key, or a random one for the life of this process.
+fn hash_key(config: &Config, findings: &mut Vec<Diagnostic>) -> Option<mask::HashKey> {
+    let bytes = match &config.hash_key_file {
+        Some(path) => {
+            std::fs::read(path).map_err(|error| format!("can't read `{}`: {error}", path.display()))
+        }
+        None => random_key(),
+    };
+    let key = bytes.and_then(|bytes| mask::HashKey::new(&bytes).map_err(|error| error.to_string()));
+    let refused = |error| Diagnostic::error("invalid-hash-key", format!("the key of masked hashes: {error}"));
+    key.map_err(|error| findings.push(refused(error))).ok()
+}
+
+fn random_key() -> Result<Vec<u8>, String> {
+    let mut key = vec![0; 32];
+    aws_lc_rs::rand::fill(&mut key).map_err(|_| "the system gives no random bytes".to_owned())?;
+    Ok(key)
+}
+
+/// Opens the store and the audit trail and binds every socket. Must run within a tokio runtime.
+pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> anyhow::Result<Bound> {
+    let Loaded { config, snapshot, admin, hash_key, .. } = loaded;
+    let metrics = Metrics::new()?;
+    let lifecycle = Lifecycle::new();
+    let audit = Audit::open(&config.audit, metrics.clone())?;
+    let store = Store::open(&config.store, clock.clone()).await?;
+    let ports = Ports {
+        store: store.clone(),
+        audit: audit.clone(),
+        metrics: metrics.clone(),
+        clock: clock.clone(),
+        lifecycle: lifecycle.clone(),
+        faults,
+    };
+    let engine = Engine::new(snapshot, ports, settings(&config, hash_key));
+    let (socket, grpc) = bind_grpc(&config.listen.grpc).await?;
+    let admin_listener = bind("admin", config.listen.admin).await?;
+    let metrics_listener = bind("metrics", config.listen.metrics).await?;
+    let addresses =
+        Addresses { grpc, admin: admin_listener.local_addr()?, metrics: metrics_listener.local_addr()? };
+    let server = envoy::Server::new(
+        socket,
+        engine.clone(),
+        ServerConfig {
+            gateway: config.listen.gateway,
+            body_buffered: config.listen.body_buffered,
+            max_message_timeout: config.holds.max_message_timeout,
+            reflection: config.listen.reflection,
+            max_message: (config.limits.body + (1 << 20)).max(16 << 20),
+        },
+    );
+    let events = admin_events::Recorded { audit: audit.clone(), metrics, clock: clock.clone() };
+    let state = admin::AdminState {
+        store: store.clone(),
+        clock,
+        verifier: Arc::new(admin_events::Tokens(admin)),
+        events: Arc::new(events),
+        viewers: config.admin.viewers.into(),
+    };
+    let ops = Ops { engine: engine.clone(), store: store.clone() };
+    Ok(Bound {
+        addresses,
+        engine,
+        server,
+        admin: (admin_listener, admin::router(state)),
+        ops: (metrics_listener, ops),
+        store,
+        audit,
+        lifecycle,
+        drain: config.drain,
+    })
+}
+
+fn settings(config: &Config, hash_key: mask::HashKey) -> Settings {
+    Settings {
+        limits: config.limits,
+        decision_timeout: config.decision_timeout,
+        held: config.holds.held,
+        pending: config.holds.pending,
+        digest_headers: config.holds.digest_headers.clone(),
+        ticket_status: config.holds.ticket_status,
+        hash_key,
+        mask_limits: mask::Limits::default(),
+    }
+}
+
+async fn bind(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| anyhow::anyhow!("can't listen on {address} ({what}): {error}"))
+}
+
+async fn bind_grpc(address: &GrpcAddress) -> anyhow::Result<(Socket, Option<SocketAddr>)> {
+    match address {
+        GrpcAddress::Tcp(address) => {
+            let listener = bind("grpc", *address).await?;
+            let address = listener.local_addr()?;
+            Ok((Socket::Tcp(listener), Some(address)))
+        }
+        GrpcAddress::Unix(path) => {
+            let listener = bind_unix(path)
+                .map_err(|error| anyhow::anyhow!("can't listen on {} (grpc): {error}", path.display()))?;
+            Ok((Socket::Unix(listener, path.clone()), None))
+        }
+    }
+}
+
+/// How often readiness is looked at for `grpc.health.v1`, and histograms are folded.
+const BEAT: Duration = Duration::from_secs(1);
+
+impl Bound {
+    /// Serves until `stop` completes, then drains. `false` when calls were still running at the drain's limit.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<bool> {
+        let Self { engine, server, admin, ops, store, audit, lifecycle, drain, .. } = self;
+        let health = server.health();
+        let (metrics_listener, ops) = ops;
+        let ops_task = tokio::spawn(axum::serve(metrics_listener, ops::router(ops.clone())).into_future());
+        let admin_task = tokio::spawn(axum::serve(admin.0, admin.1).into_future());
+        let beat_task = tokio::spawn(beat(ops, health.clone()));
+        let mut grpc_task = tokio::spawn(server.serve());
+        tokio::select! {
+            () = stop => tracing::info!("draining"),
+            ended = &mut grpc_task => {
+                ended??;
+                anyhow::bail!("the gRPC server ended by itself");
+            }
+        }
+        beat_task.abort();
+        health.set_serving(false).await;
+        lifecycle.drain();
+        let finished = tokio::time::timeout(drain, async {
+            grpc_task.await.ok();
+            lifecycle.drained(drain).await
+        });
+        let in_time = finished.await.unwrap_or(false);
+        admin_task.abort();
+        store.close().await;
+        audit.close().await;
+        ops_task.abort();
+        drop(engine);
+        tracing::info!(in_time, "stopped");
+        Ok(in_time)
+    }
+}
+
+/// Keeps `grpc.health.v1` in step with `/readyz`, and metrics from piling up samples.
+async fn beat(ops: Ops, health: envoy::Health) {
+    let mut interval = tokio::time::interval(BEAT);
+    loop {
+        interval.tick().await;
+        health.set_serving(ops.not_ready().await.is_empty()).await;
+        ops.engine.metrics().upkeep();
+    }
+}

@@ -1,0 +1,50 @@
+//! What the admin API needs of the rest: tokens verified like any other, votes recorded.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::admin::{AdminEvents, VerifyToken};
+use crate::approval::{Approval, Choice, State};
+use crate::audit::{self, Audit, Record};
+use crate::authn::Authenticator;
+use crate::clock::Clock;
+use crate::engine;
+use crate::identity::Identity;
+use crate::metrics::{ApprovalEvent, Metrics};
+use crate::reason::Reason;
+
+/// The admin API's authenticator: an audience of its own.
+pub(super) struct Tokens(pub Arc<Authenticator>);
+
+impl VerifyToken for Tokens {
+    fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Arc<Identity>, Reason>> {
+        self.0.verify(token).boxed()
+    }
+}
+
+/// Votes go into the audit trail and the metrics.
+pub(super) struct Recorded {
+    pub audit: Audit,
+    pub metrics: Metrics,
+    pub clock: Clock,
+}
+
+impl AdminEvents for Recorded {
+    fn decided(&self, who: &Identity, approval: &Approval, choice: Choice, reason: &str) {
+        match approval.state {
+            State::Approved => self.metrics.approval(ApprovalEvent::Approved),
+            State::Rejected => self.metrics.approval(ApprovalEvent::Rejected),
+            State::Pending | State::Expired | State::Used => {}
+        }
+        self.audit.note(&Record::Vote(audit::Vote {
+            time: self.clock.now(),
+            approval: &approval.id,
+            choice: choice.as_str(),
+            state: approval.state.as_str(),
+            identity: engine::principal(who),
+            comment: reason,
+        }));
+    }
+}

@@ -1,0 +1,89 @@
+use std::sync::atomic::Ordering;
+
+use super::writer::failing::Disk;
+use super::*;
+
+fn start(disk: &Disk, mode: Mode) -> Audit {
+    let metrics = Metrics::new().unwrap();
+    let (queue, entries) = mpsc::channel(QUEUE);
+    let lost = Arc::new(AtomicU64::new(0));
+    writer::start(disk.clone(), mode, entries, lost.clone(), metrics.clone());
+    Audit { mode, queue, lost, metrics }
+}
+
+fn blocked(decision_id: &str) -> Record<'_> {
+    Record::Response(Response {
+        time: Timestamp::UNIX_EPOCH,
+        decision_id,
+        outcome: "blocked",
+        masked_fields: 0,
+        reason: Some("invalid_json"),
+    })
+}
+
+/// The lines of the trail that are whole; a torn one is left out.
+fn lines(disk: &Disk) -> Vec<serde_json::Value> {
+    let bytes = disk.bytes.lock().clone();
+    String::from_utf8(bytes).unwrap().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+#[tokio::test]
+async fn required_answers_only_what_is_on_disk_and_resumes() {
+    let disk = Disk::default();
+    let audit = start(&disk, Mode::Required);
+    assert_eq!(audit.record(&blocked("a")).await, Ok(()));
+    disk.full.store(true, Ordering::SeqCst);
+    assert_eq!(audit.record(&blocked("b")).await, Err(NotRecorded));
+    disk.full.store(false, Ordering::SeqCst);
+    disk.sync_fails.store(true, Ordering::SeqCst);
+    assert_eq!(audit.record(&blocked("c")).await, Err(NotRecorded));
+    disk.sync_fails.store(false, Ordering::SeqCst);
+    assert_eq!(audit.record(&blocked("d")).await, Ok(()));
+    let lines = lines(&disk);
+    let last = lines.last().unwrap();
+    assert_eq!(last["decision_id"], "d");
+    assert!(lines.iter().any(|line| line["kind"] == "gap"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn best_effort_counts_what_it_loses_and_writes_a_gap_record() {
+    let disk = Disk::default();
+    let audit = start(&disk, Mode::BestEffort);
+    disk.full.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert_eq!(audit.record(&blocked("lost")).await, Ok(()));
+    }
+    while !audit.metrics.render().contains("portcullis_audit_lost_total 3") {
+        tokio::task::yield_now().await;
+    }
+    disk.full.store(false, Ordering::SeqCst);
+    audit.record(&blocked("kept")).await.unwrap();
+    audit.close().await;
+    let lines = lines(&disk);
+    // A line of a batch that failed may have reached the disk whole; it counts as lost all the same.
+    let [.., gap, kept] = lines.as_slice() else { unreachable!("{lines:?}") };
+    assert_eq!((&gap["kind"], &gap["lost"]), (&"gap".into(), &3.into()));
+    assert_eq!((&kept["decision_id"], &kept["seq"]), (&"kept".into(), &2.into()));
+}
+
+#[tokio::test]
+async fn whatever_a_caller_sends_stays_on_one_line() {
+    let disk = Disk::default();
+    let audit = start(&disk, Mode::Required);
+    for hostile in ["\r\nfake", "\u{2028}x", "\x1b[31m", "\"}\n{\"kind\":\"decision\"", "\0"] {
+        audit.record(&blocked(hostile)).await.unwrap();
+        let bytes = disk.bytes.lock().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        let last = text.trim_end_matches('\n').rsplit('\n').next().unwrap();
+        let read: serde_json::Value = serde_json::from_str(last).unwrap();
+        assert_eq!(read["decision_id"], hostile);
+        assert!(!last.contains(['\r', '\x1b', '\0']));
+    }
+}
+
+#[test]
+fn an_unwritable_path_is_named() {
+    let config = Config { path: "/proc/nothing/audit.jsonl".into(), mode: Mode::Required };
+    let error = Audit::open(&config, Metrics::new().unwrap()).unwrap_err();
+    assert!(error.to_string().contains("/proc/nothing/audit.jsonl"), "{error}");
+}

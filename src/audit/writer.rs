@@ -1,0 +1,177 @@
+//! The one thread that writes the trail: batches of lines, one sync for all that wait.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Entry, Mode, NotRecorded};
+use crate::metrics::Metrics;
+
+/// Lines written between two syncs at most.
+const BATCH: usize = 512;
+
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+pub(super) fn start(
+    file: impl Sink + 'static,
+    mode: Mode,
+    entries: mpsc::Receiver<Entry>,
+    lost: Arc<AtomicU64>,
+    metrics: Metrics,
+) {
+    let mut writer = Writer { sink: file, mode, lost, metrics, sequence: 0, torn: true };
+    std::thread::spawn(move || writer.run(entries));
+}
+
+/// Where lines go: a file, or a test's failing disk.
+pub(super) trait Sink: Write + Send {
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Sink for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+struct Writer<S> {
+    sink: S,
+    mode: Mode,
+    /// Records lost since the last gap record.
+    lost: Arc<AtomicU64>,
+    metrics: Metrics,
+    sequence: u64,
+    /// The file may end in half a line: after a crash of an earlier process, or a write that failed.
+    torn: bool,
+}
+
+impl<S: Sink> Writer<S> {
+    fn run(&mut self, mut entries: mpsc::Receiver<Entry>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            batch.clear();
+            if entries.blocking_recv_many(&mut batch, BATCH) == 0 {
+                return;
+            }
+            let (mut lines, mut waiting, mut closing) = (Vec::new(), Vec::new(), None);
+            for entry in batch.drain(..) {
+                match entry {
+                    Entry::Line(line, done) => {
+                        lines.push(line);
+                        waiting.extend(done);
+                    }
+                    Entry::Close(done) => closing = Some(done),
+                }
+            }
+            self.write_batch(&lines, waiting, closing.is_some());
+            if let Some(done) = closing {
+                done.send(()).ok();
+                return;
+            }
+        }
+    }
+
+    fn write_batch(
+        &mut self,
+        lines: &[Vec<u8>],
+        waiting: Vec<oneshot::Sender<Result<(), NotRecorded>>>,
+        closing: bool,
+    ) {
+        let gap = self.lost.swap(0, Ordering::Relaxed);
+        let result = self.try_write(lines, gap, closing);
+        let count = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        match &result {
+            Ok(()) => self.metrics.audit_written(count),
+            Err(error) => {
+                tracing::error!(%error, records = count, "audit records could not be written");
+                self.torn = true;
+                self.lost.fetch_add(gap + count, Ordering::Relaxed);
+                self.metrics.audit_lost(count);
+            }
+        }
+        for done in waiting {
+            done.send(if result.is_ok() { Ok(()) } else { Err(NotRecorded) }).ok();
+        }
+    }
+
+    fn try_write(&mut self, lines: &[Vec<u8>], gap: u64, closing: bool) -> io::Result<()> {
+        let mut out = Vec::with_capacity(lines.iter().map(|line| line.len() + 32).sum());
+        let mut sequence = self.sequence;
+        if self.torn {
+            out.push(b'\n');
+        }
+        if gap > 0 {
+            let gap = format!(r#"{{"kind":"gap","lost":{gap}}}"#);
+            push_line(&mut out, &mut sequence, gap.as_bytes());
+        }
+        for line in lines {
+            push_line(&mut out, &mut sequence, line);
+        }
+        self.sink.write_all(&out)?;
+        if self.mode == Mode::Required || closing {
+            self.sink.sync()?;
+        }
+        self.sequence = sequence;
+        self.torn = false;
+        Ok(())
+    }
+}
+
+/// Appends `line`, a JSON object, with its sequence number in front of the other fields.
+fn push_line(out: &mut Vec<u8>, sequence: &mut u64, line: &[u8]) {
+    *sequence += 1;
+    out.extend_from_slice(format!(r#"{{"seq":{sequence},"#).as_bytes());
+    out.extend_from_slice(line.strip_prefix(b"{").unwrap_or(line));
+    out.push(b'\n');
+}
+
+#[cfg(test)]
+pub(super) mod failing {
+    //! A disk that fails on command.
+
+    use std::io::{self, Write};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use parking_lot::Mutex;
+
+    #[derive(Clone, Default)]
+    pub struct Disk {
+        pub bytes: Arc<Mutex<Vec<u8>>>,
+        pub full: Arc<AtomicBool>,
+        pub sync_fails: Arc<AtomicBool>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.full.load(Ordering::SeqCst) {
+                // A full disk takes half of the line first.
+                let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
+                self.bytes.lock().extend_from_slice(half);
+                return Err(io::Error::other("no space left on device"));
+            }
+            self.bytes.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl super::Sink for Disk {
+        fn sync(&mut self) -> io::Result<()> {
+            if self.sync_fails.load(Ordering::SeqCst) { Err(io::Error::other("EIO")) } else { Ok(()) }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! From the claims of a token whose signature holds to an identity: every claim is of its type, or the token is
+//! refused. A claim of the wrong type is never treated as absent.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::identity::{Identity, Method};
+use crate::reason::Reason;
+
+use super::config::{IssuerConfig, MAX_LEEWAY};
+
+/// Judges `claims` by what `issuer` is configured to say, at `now`.
+pub fn identify(
+    claims: Map<String, Value>,
+    issuer: &IssuerConfig,
+    now: Timestamp,
+) -> Result<Identity, Reason> {
+    let expires = time(&claims, "exp")?.ok_or(Reason::TokenClaim)?;
+    check_times(&claims, expires, issuer.leeway, now)?;
+    check_audience(&claims, &issuer.audiences)?;
+    let subject = text(claims.get("sub"))?.filter(|sub| is_name(sub)).ok_or(Reason::TokenClaim)?.to_owned();
+    let token_id = text(claims.get("jti"))?.unwrap_or_default().to_owned();
+    let names = &issuer.claims;
+    let groups = groups(lookup(&claims, &names.groups)?)?;
+    let email = text(lookup(&claims, &names.email)?)?.unwrap_or_default().to_owned();
+    if email.matches('@').count() > 1 || email.chars().any(char::is_control) {
+        return Err(Reason::TokenClaim);
+    }
+    let person = match &names.person {
+        Some(name) => text(lookup(&claims, name)?)?.filter(|person| !person.is_empty()).map(str::to_owned),
+        None => None,
+    };
+    Ok(Identity {
+        method: Method::Jwt,
+        subject,
+        issuer: issuer.issuer.clone(),
+        groups,
+        email,
+        person,
+        claims,
+        spiffe: String::new(),
+        expires: Some(expires),
+        token_id,
+    })
+}
+
+/// Whether a credential that ends at `expires` still counts at `now`.
+pub fn in_time(expires: Timestamp, leeway: Duration, now: Timestamp) -> bool {
+    let leeway = leeway.min(MAX_LEEWAY);
+    expires.checked_add(leeway).map_or(true, |end| now < end)
+}
+
+fn check_times(
+    claims: &Map<String, Value>,
+    expires: Timestamp,
+    leeway: Duration,
+    now: Timestamp,
+) -> Result<(), Reason> {
+    let starts = [time(claims, "nbf")?, time(claims, "iat")?];
+    if !in_time(expires, leeway, now) {
+        return Err(Reason::TokenExpired);
+    }
+    let latest = now.checked_add(leeway.min(MAX_LEEWAY)).unwrap_or(Timestamp::MAX);
+    if starts.into_iter().flatten().any(|start| start > latest) {
+        return Err(Reason::TokenNotYetValid);
+    }
+    Ok(())
+}
+
+/// A NumericDate of RFC 7519: seconds since 1970, fractions allowed.
+fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, Reason> {
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    let seconds = value.as_f64().ok_or(Reason::TokenClaim)?;
+    // Past the year 9999 the multiplication below would saturate; no issuer means that.
+    if !(0.0..=253_402_207_200.0).contains(&seconds) {
+        return Err(Reason::TokenClaim);
+    }
+    Timestamp::from_millisecond((seconds * 1_000.0) as i64).map(Some).map_err(|_| Reason::TokenClaim)
+}
+
+fn check_audience(claims: &Map<String, Value>, accepted: &[String]) -> Result<(), Reason> {
+    let meant = match claims.get("aud") {
+        None => return Err(Reason::TokenAudience),
+        Some(value) => strings(value)?,
+    };
+    if meant.iter().any(|audience| accepted.contains(audience)) { Ok(()) } else { Err(Reason::TokenAudience) }
+}
+
+fn groups(value: Option<&Value>) -> Result<Vec<String>, Reason> {
+    value.map_or(Ok(Vec::new()), strings)
+}
+
+/// One string, or a list of nothing but strings.
+fn strings(value: &Value) -> Result<Vec<String>, Reason> {
+    match value {
+        Value::String(one) => Ok(vec![one.clone()]),
+        Value::Array(items) => {
+            items.iter().map(|item| item.as_str().map(str::to_owned).ok_or(Reason::TokenClaim)).collect()
+        }
+        _ => Err(Reason::TokenClaim),
+    }
+}
+
+fn text(value: Option<&Value>) -> Result<Option<&str>, Reason> {
+    value.map(|value| value.as_str().ok_or(Reason::TokenClaim)).transpose()
+}
+
+/// A claim by its name, which may hold dots (`https://example.com/groups`), else by the path that the dots make.
+fn lookup<'c>(claims: &'c Map<String, Value>, name: &str) -> Result<Option<&'c Value>, Reason> {
+    if let Some(value) = claims.get(name) {
+        return Ok(Some(value));
+    }
+    let mut map = claims;
+    let mut path = name;
+    while let Some((step, rest)) = path.split_once('.') {
+        map = match map.get(step) {
+            None => return Ok(None),
+            Some(value) => value.as_object().ok_or(Reason::TokenClaim)?,
+        };
+        path = rest;
+    }
+    Ok(map.get(path))
+}
+
+fn is_name(subject: &str) -> bool {
+    !subject.is_empty() && !subject.chars().any(char::is_control)
+}

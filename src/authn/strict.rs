@@ -1,0 +1,103 @@
+//! JSON that every reader reads alike: duplicate keys are refused at any depth, as is anything after the value.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+/// Parses `bytes` as one JSON object.
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+    match serde_json::from_slice(bytes)? {
+        Strict(Value::Object(map)) => Ok(map),
+        Strict(_) => Err(de::Error::custom("it is not a JSON object")),
+    }
+}
+
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Strict)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> de::Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Strict(value)) = items.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, Strict(value))) = entries.next_entry::<String, Strict>()? {
+            if map.insert(key, value).is_some() {
+                return Err(de::Error::custom("a key appears twice"));
+            }
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_object_without_duplicates() {
+        assert!(object(br#" {"a": [1, {"b": null}], "c": 1.5} "#).is_ok());
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        for bad in [
+            "",
+            "null",
+            "[]",
+            "{",
+            "{}{}",
+            "{\"a\":1,}",
+            "\u{feff}{}",
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"x":[{"a":1,"a":1}]}"#,
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":1e400}"#,
+            &deep,
+        ] {
+            assert!(object(bad.as_bytes()).is_err(), "{bad:.40}");
+        }
+        assert!(object(b"{\"a\":\"\xff\"}").is_err());
+    }
+}

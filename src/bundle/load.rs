@@ -1,0 +1,137 @@
+//! Finds and reads policy files: named ones, and those below named directories.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::policy::SourceFile;
+
+/// A larger policy file is a mistake.
+const MAX_BYTES: u64 = 1 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("can't read `{}`: {error}", path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error("`{}` is larger than {MAX_BYTES} bytes", path.display())]
+    TooLarge { path: PathBuf },
+    #[error("`{}` is not UTF-8", path.display())]
+    NotText { path: PathBuf },
+    #[error("there is no policy file (`*.yaml`, `*.yml`) in {0}")]
+    Nothing(String),
+}
+
+/// The policy files at `paths`, sorted by name; `*.cases.yaml` are left out of directories.
+pub fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, LoadError> {
+    // A file that was named itself may have any name.
+    let named = |path: &Path| paths.iter().any(|named| named == path);
+    let files = find(paths, &|path| (is_yaml(path) || named(path)) && !is_cases(path))?;
+    if files.is_empty() {
+        let names: Vec<_> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+        return Err(LoadError::Nothing(names.join(", ")));
+    }
+    files.iter().map(|path| read_file(path)).collect()
+}
+
+/// The `*.cases.yaml` files at `paths`, sorted by name.
+pub fn cases(paths: &[PathBuf]) -> Result<Vec<SourceFile>, LoadError> {
+    find(paths, &is_cases)?.iter().map(|path| read_file(path)).collect()
+}
+
+fn find(paths: &[PathBuf], wanted: &dyn Fn(&Path) -> bool) -> Result<BTreeSet<PathBuf>, LoadError> {
+    let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    for path in paths {
+        let metadata = fs::metadata(path).map_err(|error| LoadError::Io { path: path.clone(), error })?;
+        if metadata.is_dir() {
+            walk(path, wanted, &mut seen, &mut found)?;
+        } else if wanted(path) {
+            found.insert(path.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// Symlinks are followed, since Kubernetes mounts ConfigMaps through them, but no directory is entered twice.
+/// Names that begin with a dot are passed over: there they hold the same files again.
+fn walk(
+    directory: &Path,
+    wanted: &dyn Fn(&Path) -> bool,
+    seen: &mut BTreeSet<PathBuf>,
+    found: &mut BTreeSet<PathBuf>,
+) -> Result<(), LoadError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| LoadError::Io { path, error }
+    };
+    if !seen.insert(directory.canonicalize().map_err(failed(directory))?) {
+        return Ok(());
+    }
+    for entry in fs::read_dir(directory).map_err(failed(directory))? {
+        let path = entry.map_err(failed(directory))?.path();
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+            continue;
+        }
+        let metadata = fs::metadata(&path).map_err(failed(&path))?;
+        if metadata.is_dir() {
+            walk(&path, wanted, seen, found)?;
+        } else if wanted(&path) {
+            found.insert(path);
+        }
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path) -> Result<SourceFile, LoadError> {
+    let failed = |error| LoadError::Io { path: path.to_owned(), error };
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(failed)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if u64::try_from(bytes.len()).is_ok_and(|len| len > MAX_BYTES) {
+        return Err(LoadError::TooLarge { path: path.to_owned() });
+    }
+    let text = String::from_utf8(bytes).map_err(|_| LoadError::NotText { path: path.to_owned() })?;
+    Ok(SourceFile { file: path.display().to_string().into(), text: text.into() })
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+fn is_cases(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.ends_with(".cases.yaml") || name.ends_with(".cases.yml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_read_recursively_and_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        fs::create_dir_all(root.join("a/.hidden")).unwrap();
+        for name in ["b.yaml", "a/c.yml", "a/c.cases.yaml", "a/.hidden/d.yaml", "note.txt"] {
+            fs::write(root.join(name), name).unwrap();
+        }
+        std::os::unix::fs::symlink(root, root.join("a/loop")).unwrap();
+        let names =
+            |files: Vec<SourceFile>| files.iter().map(|file| file.text.to_string()).collect::<Vec<_>>();
+        assert_eq!(names(read(&[root.to_owned()]).unwrap()), ["a/c.yml", "b.yaml"]);
+        assert_eq!(names(cases(&[root.to_owned()]).unwrap()), ["a/c.cases.yaml"]);
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.yaml");
+        let error = || read(std::slice::from_ref(&path)).unwrap_err().to_string();
+        assert!(error().contains("x.yaml"));
+        fs::write(&path, [0xFF]).unwrap();
+        assert!(error().ends_with("is not UTF-8"));
+        fs::write(&path, vec![b' '; (1 << 20) + 1]).unwrap();
+        assert!(error().contains("is larger than"));
+        assert!(matches!(read(&[directory.path().join("none")]), Err(LoadError::Io { .. })));
+    }
+}

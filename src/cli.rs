@@ -1,0 +1,52 @@
+//! The command line: one file per command.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod approvals;
+pub mod policy;
+pub mod serve;
+pub mod token;
+
+/// External authorization for Envoy and Istio: identity, policies as code, approvals, masking, audit.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the server.
+    Serve(serve::Args),
+    /// Checks, tests and explains policies.
+    Policy(policy::Args),
+    /// Lists and decides calls that wait for approval.
+    Approvals(approvals::Args),
+    /// Says whose token this is, or why it is refused.
+    Token(token::Args),
+}
+
+/// Runs the command that the arguments name. Usage errors exit with 2.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Policy(args) => policy::run(&args),
+        Command::Approvals(args) => on_one_thread(approvals::run(args)),
+        Command::Token(args) => on_one_thread(token::run(args)),
+    }
+}
+
+/// Runs a short client command.
+fn on_one_thread(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => {
+            anstream::eprintln!("can't start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! `portcullis approvals`: held calls, from a terminal.
+//!
+//! Speaks the JSON form of the admin API and knows no more of the server than that.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use serde_json::Value;
+
+mod client;
+mod human;
+
+use client::{Client, Failure};
+
+const EXAMPLES: &str = "Examples:
+  portcullis approvals list --state pending
+  portcullis approvals show 3f9c1a
+  portcullis approvals approve 3f9c1a --reason 'checked with the customer'
+  PORTCULLIS_TOKEN=$(cat token) portcullis approvals reject 3f9c1a --reason 'wrong account'
+
+An ID is the whole id, or its end: at least 6 characters that only one request ends with.";
+
+/// Look at held calls, and approve or reject them
+#[derive(Parser, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The server's admin address
+    #[arg(long, global = true, env = "PORTCULLIS_SERVER", default_value = "http://127.0.0.1:9190")]
+    server: String,
+    /// A file that holds the bearer token; otherwise PORTCULLIS_TOKEN
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// For people or for scripts
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// List the requests for approval that you may see, the newest first
+    List {
+        /// Only those in this state
+        #[arg(long, value_parser = ["pending", "approved", "rejected", "expired", "used"])]
+        state: Option<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
+    /// Show one call completely: all that an approval would cover
+    Show { id: String },
+    /// Approve one call
+    Approve {
+        id: String,
+        /// Why; recorded
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Reject one call, for good
+    Reject {
+        id: String,
+        /// Why; recorded
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+}
+
+/// Prints the answer, or why there is none: exit code 0, or 1.
+pub async fn run(args: Args) -> ExitCode {
+    let format = args.format;
+    match answer(args).await {
+        Ok((answer, human)) => {
+            let text = if format == Format::Json { format!("{answer:#}\n") } else { human };
+            match anstream::stdout().write_all(text.as_bytes()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            }
+        }
+        Err(failure) => {
+            anstream::eprintln!("error: {}", human::visible(&failure.to_string()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The server's answer, and how a person reads it.
+async fn answer(args: Args) -> Result<(Value, String), Failure> {
+    let client = Client::new(&args.server, args.token_file.as_deref())?;
+    match args.action {
+        Action::List { state, limit } => {
+            let list = client.list(state.as_deref(), limit).await?;
+            let human = human::list(&list);
+            Ok((list, human))
+        }
+        Action::Show { id } => {
+            let approval = client.show(&client.resolve(&id).await?).await?;
+            let human = human::show(&approval);
+            Ok((approval, human))
+        }
+        Action::Approve { id, reason } => decide(&client, &id, "approve", &reason).await,
+        Action::Reject { id, reason } => decide(&client, &id, "reject", &reason).await,
+    }
+}
+
+async fn decide(client: &Client, id: &str, verb: &str, reason: &str) -> Result<(Value, String), Failure> {
+    let approval = client.decide(&client.resolve(id).await?, verb, reason).await?;
+    let human = human::decided(&approval);
+    Ok((approval, human))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent_and_options_may_follow_the_command() {
+        use clap::CommandFactory as _;
+        Args::command().debug_assert();
+        let line = ["approvals", "approve", "abcdef", "--reason", "ok", "--server", "http://h:1"];
+        let args = Args::try_parse_from(line).unwrap();
+        assert_eq!(args.server, "http://h:1");
+        assert!(Args::try_parse_from(["approvals", "list", "--state", "open"]).is_err());
+    }
+}

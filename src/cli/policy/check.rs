@@ -1,0 +1,84 @@
+//! `portcullis policy check`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::bundle;
+use crate::diagnostic::{Diagnostic, Severity, Sources, render};
+use crate::policy::{self, cases};
+
+/// Report every mistake in policies and cases at once
+///
+/// Exits with 0 when there is no error (warnings are shown), 1 when there is one, 2 when nothing could be checked.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: portcullis policy check policies/ --format sarif > policies.sarif")]
+pub struct Args {
+    /// Policy files, and directories that hold them
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+    /// The policies are for gateways, where they may match by host alone
+    #[arg(long)]
+    gateway: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    Human,
+    Json,
+    Sarif,
+    Github,
+}
+
+pub fn run(args: &Args) -> ExitCode {
+    let (files, case_files) = match (bundle::read(&args.paths), bundle::cases(&args.paths)) {
+        (Ok(files), Ok(cases)) => (files, cases),
+        (Err(error), _) | (_, Err(error)) => return super::usage_error(&error),
+    };
+    let compiled = policy::compile(&files, &policy::Options { gateway: args.gateway });
+    let (_, case_findings) = cases::read(&case_files);
+    let (mut findings, mut sources) = (compiled.findings, compiled.sources);
+    findings.extend(case_findings);
+    for source in &case_files {
+        sources.add(&source.file, &source.text);
+    }
+    let errors = findings.iter().filter(|finding| finding.is_error()).count();
+    let checked = files.len() + case_files.len();
+    super::print(&match args.format {
+        Format::Human => human(&findings, &sources, errors, checked),
+        Format::Json => super::as_json(&findings),
+        Format::Sarif => super::as_json(&super::sarif::log(&findings)),
+        Format::Github => findings.iter().map(github).collect(),
+    });
+    if errors == 0 { ExitCode::SUCCESS } else { ExitCode::from(super::FINDINGS) }
+}
+
+fn human(findings: &[Diagnostic], sources: &Sources, errors: usize, checked: usize) -> String {
+    let warnings = findings.len() - errors;
+    let shown = render::human(findings, sources, true);
+    format!("{shown}{checked} files checked: {errors} errors, {warnings} warnings\n")
+}
+
+/// A workflow command that GitHub shows beside the line.
+fn github(finding: &Diagnostic) -> String {
+    let level = match finding.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let place = finding
+        .place
+        .as_ref()
+        .map(|place| format!(" file={},line={},col={}", property(&place.file), place.line, place.column));
+    let help = finding.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+    let message = format!("{}: {}{help}", finding.code, finding.message);
+    format!("::{level}{}::{}\n", place.unwrap_or_default(), data(&message))
+}
+
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}

@@ -1,0 +1,105 @@
+//! `portcullis serve`: the server.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{self, Loaded, Refused};
+use crate::clock::Clock;
+use crate::config;
+use crate::diagnostic::render;
+use crate::engine::fault::Faults;
+use crate::telemetry;
+
+/// Runs the server until SIGTERM or Ctrl-C, then drains.
+///
+///     portcullis serve --config portcullis.yaml
+///     portcullis serve --config portcullis.yaml --check
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+    config: PathBuf,
+    /// Validate the configuration, the policies and the keys that it names, and exit.
+    #[arg(long)]
+    check: bool,
+    /// Worker threads; by default one for each processor.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+pub fn run(args: &Args) -> ExitCode {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = args.threads {
+        runtime.worker_threads(threads.max(1));
+    }
+    let runtime = match runtime.enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            anstream::eprintln!("error: can't start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(serve(args))
+}
+
+async fn serve(args: &Args) -> ExitCode {
+    let clock = Clock::system();
+    let loaded = match app::load(config::read(&args.config), &clock).await {
+        Ok(loaded) => loaded,
+        Err(Refused { findings, sources }) => {
+            anstream::eprint!("{}", render::human(&findings, &sources, true));
+            let errors = findings.iter().filter(|finding| finding.is_error()).count();
+            anstream::eprintln!(
+                "error: not started, {errors} mistake(s) in the configuration and what it names"
+            );
+            return ExitCode::FAILURE;
+        }
+    };
+    anstream::eprint!("{}", render::human(&loaded.findings, &loaded.sources, true));
+    if args.check {
+        let (policies, revision) = (loaded.snapshot.policies.len(), loaded.snapshot.policies.revision());
+        anstream::println!("ok: {policies} policies, revision {revision}");
+        return ExitCode::SUCCESS;
+    }
+    telemetry::init();
+    match start(loaded, clock).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            anstream::eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<bool> {
+    let grpc = loaded.config.listen.grpc.clone();
+    if loaded.config.hash_key_file.is_none() {
+        tracing::info!(
+            "no `mask.hash_key_file`: hashes in masked bodies can be joined until the next restart only"
+        );
+    }
+    let bound = app::build(loaded, clock, Faults::default()).await?;
+    let addresses = &bound.addresses;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        revision = %bound.engine.snapshot().policies.revision(),
+        grpc = %addresses.grpc.map_or_else(|| format!("{grpc:?}"), |address| address.to_string()),
+        admin = %addresses.admin,
+        metrics = %addresses.metrics,
+        "serving"
+    );
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    bound
+        .serve(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await
+}

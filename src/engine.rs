@@ -1,0 +1,355 @@
+//! The story of one call: borrow the snapshot, authenticate, evaluate, hold if a rule says so, record, answer.
+//!
+//! Knows nothing of Envoy: the edges bring a `Request` and take a `Verdict`. `check` never fails: whatever goes
+//! wrong inside becomes a denial with a reason.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+
+use crate::approval::Approval;
+use crate::audit::Audit;
+use crate::authn::Authentication;
+use crate::clock::{self, Clock};
+use crate::effect::{DenyTerms, HeaderChanges};
+use crate::identity::Identity;
+use crate::lifecycle::Lifecycle;
+use crate::mask;
+use crate::metrics::{Metrics, Service};
+use crate::policy::{self, Candidates, Decision, Needs, Outcome};
+use crate::reason::Reason;
+use crate::request::{Body, Limits, Request};
+use crate::store::Store;
+use crate::verdict::{Answer, Denial, Ticket, Verdict};
+
+mod digest;
+pub mod fault;
+mod hold;
+mod record;
+mod response;
+mod snapshot;
+mod waiters;
+
+pub use digest::DEFAULT_HEADERS as DEFAULT_DIGEST_HEADERS;
+pub use record::principal;
+pub use response::{MaskedResponse, ResponsePhase, ResponsePlan, STALE_HEADERS};
+pub use snapshot::Snapshot;
+pub use waiters::HeldLimits;
+
+use fault::{Faults, Point};
+use snapshot::Snapshots;
+use waiters::Waiters;
+
+/// Decides calls. One per server, shared by all of them.
+#[derive(Debug)]
+pub struct Engine {
+    snapshots: Snapshots,
+    waiters: Waiters,
+    ports: Ports,
+    settings: Settings,
+}
+
+/// What the engine works with.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    pub store: Store,
+    pub audit: Audit,
+    pub metrics: Metrics,
+    pub clock: Clock,
+    pub lifecycle: Lifecycle,
+    pub faults: Faults,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub limits: Limits,
+    /// How long authentication and evaluation may take before the call is denied (`decision_timeout`).
+    pub decision_timeout: Duration,
+    pub held: HeldLimits,
+    pub pending: crate::store::PendingLimits,
+    /// Headers that every approval covers, in lower case.
+    pub digest_headers: Vec<String>,
+    /// The HTTP status of a ticket.
+    pub ticket_status: u16,
+    pub hash_key: mask::HashKey,
+    pub mask_limits: mask::Limits,
+}
+
+/// Where a call came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub service: Service,
+    /// Whether hosts are more than the caller's claim here.
+    pub gateway: bool,
+    /// Whether this service can mask response bodies.
+    pub masks: bool,
+}
+
+/// A call taken up: it sees one snapshot until it is answered.
+#[derive(Debug)]
+pub struct Call {
+    request: Request,
+    listener: Listener,
+    snapshot: Arc<Snapshot>,
+    candidates: Candidates,
+    needs: Needs,
+    decision_id: String,
+    received: Instant,
+}
+
+/// How long the caller's proxy will wait, and how to tell it that it must.
+pub struct Patience {
+    /// When the proxy gives up; `None` when it did not say.
+    pub until: Option<Instant>,
+    /// Called once, before the first wait, with the time that the wait may take.
+    pub announce: Option<Box<dyn FnOnce(Duration) + Send>>,
+}
+
+/// A call's answer, and what is needed to mask its response.
+#[derive(Debug)]
+pub struct Checked {
+    pub verdict: Verdict,
+    /// Present when the call goes on and a mask may apply to its response.
+    pub response: Option<ResponsePhase>,
+}
+
+/// One evaluation: who calls, and what the policies say, on one snapshot.
+#[derive(Debug)]
+struct Evaluated {
+    snapshot: Arc<Snapshot>,
+    candidates: Candidates,
+    identity: Arc<Identity>,
+    decision: Decision,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+struct Settled {
+    evaluated: Evaluated,
+    reason: Reason,
+    /// Shown to the caller in place of the reason's own text.
+    because: String,
+    approval: Option<Approval>,
+    held: Option<Duration>,
+}
+
+impl Engine {
+    pub fn new(first: Snapshot, ports: Ports, settings: Settings) -> Arc<Self> {
+        ports.metrics.revision(first.policies.revision());
+        let engine =
+            Arc::new(Self { snapshots: Snapshots::new(first), waiters: Waiters::default(), ports, settings });
+        hold::follow_changes(&engine);
+        engine
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.ports.metrics
+    }
+
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.ports.lifecycle
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.settings.limits
+    }
+
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.current()
+    }
+
+    /// Puts `next` in force. Decisions under way finish on the snapshot that they hold.
+    pub fn replace(&self, next: Snapshot) {
+        self.ports.metrics.revision(next.policies.revision());
+        self.snapshots.replace(next);
+    }
+
+    /// Takes up a call; the clock of its latency starts here.
+    pub fn receive(&self, request: Request, listener: Listener) -> Call {
+        let snapshot = self.snapshots.current();
+        let candidates = snapshot.policies.candidates(&request, listener.gateway);
+        let needs = snapshot.policies.needs(&candidates);
+        let decision_id = uuid::Uuid::now_v7().to_string();
+        Call { request, listener, snapshot, candidates, needs, decision_id, received: clock::instant() }
+    }
+
+    /// Answers a call. Dropping the future (the caller hung up) ends the wait of a held call, nothing else.
+    pub async fn check(&self, call: Call, patience: Patience) -> Checked {
+        let settled = match AssertUnwindSafe(self.settle(&call, patience)).catch_unwind().await {
+            Ok(settled) => settled,
+            Err(_panic) => self.refuse(&call, Reason::InternalError),
+        };
+        let verdict = self.verdict(&call, &settled);
+        let verdict = match self.record_decision(&call, &settled, &verdict).await {
+            Ok(()) => verdict,
+            Err(reason) => self.verdict(&call, &self.refuse(&call, reason)),
+        };
+        let (service, reason) = (call.listener.service, verdict.reason);
+        self.ports.metrics.decided(service, record::outcome(reason), reason, call.received.elapsed());
+        let goes_on = matches!(verdict.answer, Answer::Allow(_));
+        let may_mask = settled.evaluated.decision.may_mask;
+        let response = (goes_on && may_mask).then(|| ResponsePhase::new(call, settled.evaluated));
+        Checked { verdict, response }
+    }
+
+    async fn settle(&self, call: &Call, patience: Patience) -> Settled {
+        let (snapshot, candidates) = (call.snapshot.clone(), call.candidates.clone());
+        let within = patience.until.map_or(self.settings.decision_timeout, |until| {
+            remaining(until).min(self.settings.decision_timeout)
+        });
+        let evaluation = self.evaluate(call, snapshot, candidates);
+        let Ok(evaluated) = tokio::time::timeout(within, evaluation).await else {
+            return self.refuse(call, Reason::DecisionTimeout);
+        };
+        match &evaluated.decision.outcome {
+            Outcome::Hold(_) if !is_unmaskable(call, &evaluated) => {
+                self.hold(call, evaluated, patience).await
+            }
+            _ => self.settled(call, evaluated),
+        }
+    }
+
+    /// A call that an evaluation decides by itself. One that goes on must be one whose response can be masked.
+    fn settled(&self, call: &Call, evaluated: Evaluated) -> Settled {
+        if is_unmaskable(call, &evaluated) {
+            return Settled { reason: Reason::MaskUnavailable, ..Settled::of(evaluated) };
+        }
+        Settled::of(evaluated)
+    }
+
+    /// Who calls, and what the policies of `snapshot` say. A call or credential that must be refused whatever
+    /// they say is a decision too.
+    async fn evaluate(&self, call: &Call, snapshot: Arc<Snapshot>, candidates: Candidates) -> Evaluated {
+        let request = &call.request;
+        let refused = |reason: Reason| (Identity::anonymous(), refusal(reason));
+        let (identity, decision) = if let Some(defect) = request.defect {
+            refused(defect)
+        } else if let Err(reason) = self.ports.faults.pass(Point::Authenticate).await {
+            refused(reason)
+        } else {
+            match snapshot.authenticator.authenticate(request).await {
+                Authentication::Refused(reason) => refused(reason),
+                Authentication::Anonymous => {
+                    self.decide(&snapshot, &candidates, request, Identity::anonymous()).await
+                }
+                Authentication::Authenticated(identity) => {
+                    self.decide(&snapshot, &candidates, request, identity).await
+                }
+            }
+        };
+        Evaluated { snapshot, candidates, identity, decision }
+    }
+
+    async fn decide(
+        &self,
+        snapshot: &Snapshot,
+        candidates: &Candidates,
+        request: &Request,
+        identity: Arc<Identity>,
+    ) -> (Arc<Identity>, Decision) {
+        if let Err(reason) = self.ports.faults.pass(Point::Evaluate).await {
+            return (identity, refusal(reason));
+        }
+        let call = policy::Call { request, identity: &identity, response: None };
+        let decision = snapshot.policies.decide(candidates, &call);
+        for (rule, error) in &decision.errors {
+            tracing::warn!(%rule, %error, request_id = %request.id, "a rule could not be evaluated");
+        }
+        (identity, decision)
+    }
+
+    /// A call that ends without having been evaluated in full.
+    fn refuse(&self, call: &Call, reason: Reason) -> Settled {
+        Settled::of(Evaluated {
+            snapshot: call.snapshot.clone(),
+            candidates: call.candidates.clone(),
+            identity: Identity::anonymous(),
+            decision: refusal(reason),
+        })
+    }
+
+    /// The answer on the wire. The only place that makes an `Answer::Allow`, and only for two reasons.
+    fn verdict(&self, call: &Call, settled: &Settled) -> Verdict {
+        let reason = settled.reason;
+        let id = &call.decision_id;
+        let answer = match reason {
+            Reason::Allowed | Reason::Approved => Answer::Allow(settled.evaluated.decision.headers.clone()),
+            Reason::ApprovalPending => {
+                let ticket = settled.approval.as_ref().map(|approval| Ticket {
+                    approval: approval.id.clone(),
+                    retry_after: hold::RETRY_AFTER.as_secs(),
+                });
+                let status = self.settings.ticket_status;
+                Answer::Deny(Denial::new(id, reason, status, &settled.because, ticket.as_ref()))
+            }
+            _ => {
+                let status = match &settled.evaluated.decision.outcome {
+                    Outcome::Deny(terms) if reason == settled.evaluated.decision.reason => terms.status,
+                    _ => reason.status(),
+                };
+                Answer::Deny(Denial::new(id, reason, status, &settled.because, None))
+            }
+        };
+        Verdict { decision_id: id.clone(), reason, answer }
+    }
+}
+
+impl Call {
+    /// What the rules that may apply must be given.
+    pub fn needs(&self) -> Needs {
+        self.needs
+    }
+
+    pub fn defect(&self) -> Option<Reason> {
+        self.request.defect
+    }
+
+    /// The request's body, which came after its headers.
+    pub fn set_body(&mut self, body: Body, limits: &Limits) {
+        self.request.set_body(body, limits);
+    }
+}
+
+impl Settled {
+    /// A call that the evaluation itself decided.
+    fn of(evaluated: Evaluated) -> Self {
+        let reason = evaluated.decision.reason;
+        let because = match &evaluated.decision.outcome {
+            Outcome::Deny(terms) => terms.because.clone(),
+            _ => String::new(),
+        };
+        Self { evaluated, reason, because, approval: None, held: None }
+    }
+}
+
+impl std::fmt::Debug for Patience {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Patience").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+/// A denial for `reason`, whatever the policies say.
+fn refusal(reason: Reason) -> Decision {
+    Decision {
+        outcome: Outcome::Deny(DenyTerms { status: reason.status(), because: String::new() }),
+        reason,
+        rule: None,
+        may_mask: false,
+        headers: HeaderChanges::default(),
+        shadow: Vec::new(),
+        errors: Vec::new(),
+    }
+}
+
+/// Whether the call would go on with a mask that this listener can't apply.
+fn is_unmaskable(call: &Call, evaluated: &Evaluated) -> bool {
+    let may_go_on = matches!(evaluated.decision.outcome, Outcome::Allow | Outcome::Hold(_));
+    may_go_on && evaluated.decision.may_mask && !call.listener.masks
+}
+
+/// What is left until `until`.
+fn remaining(until: Instant) -> Duration {
+    until.saturating_duration_since(clock::instant())
+}

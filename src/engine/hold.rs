@@ -1,0 +1,340 @@
+//! Holding a call until a person decides: open a request for approval, wait, then decide again.
+//!
+//! The release is a second decision, on the policies and credentials of that moment. An approval is consumed
+//! only when that decision still asks for it, and the mark is durable before the call goes on: at most once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::broadcast::error::RecvError;
+
+use super::digest::{self, Covered};
+use super::fault::Point;
+use super::record::Facts;
+use super::{Call, Engine, Evaluated, Patience, Settled, remaining};
+use crate::approval::{Approval, Caller, Choice, State};
+use crate::clock;
+use crate::effect::Grant;
+use crate::metrics::ApprovalEvent;
+use crate::policy::{HoldRule, Outcome};
+use crate::reason::Reason;
+use crate::store::{NewApproval, Opened};
+
+/// What a ticket tells the caller to wait before it asks again.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// An approval is read again at least this often, whatever the notifications say.
+const POLL: Duration = Duration::from_secs(5);
+
+/// What one round of holding came to.
+#[expect(clippy::large_enum_variant, reason = "one exists at a time, and only while a call is held")]
+enum Round {
+    /// The call is settled, with the approval that it waited for.
+    Settled(Reason, String, Option<Approval>),
+    /// The second decision holds the call for another reason: wait for that.
+    HeldAgain(Evaluated),
+    /// The second decision settles the call by itself.
+    Decided(Evaluated),
+}
+
+/// Wakes held calls when the store says that their approval changed. Ends with the engine.
+pub(super) fn follow_changes(engine: &Arc<Engine>) {
+    let mut changes = engine.ports.store.changes();
+    let engine = Arc::downgrade(engine);
+    tokio::spawn(async move {
+        loop {
+            let change = changes.recv().await;
+            let Some(engine) = engine.upgrade() else { return };
+            match change {
+                Ok(change) => {
+                    if change.state == State::Expired {
+                        engine.ports.metrics.approval(ApprovalEvent::Expired);
+                    }
+                    engine.waiters.wake(&change.id);
+                }
+                Err(RecvError::Lagged(_)) => engine.waiters.wake_all(),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    });
+}
+
+impl Engine {
+    /// Settles a call that a rule holds.
+    pub(super) async fn hold(&self, call: &Call, first: Evaluated, mut patience: Patience) -> Settled {
+        let since = clock::instant();
+        let _counted = self.ports.metrics.hold();
+        let mut evaluated = first;
+        let mut settled = loop {
+            let Outcome::Hold(rules) = &evaluated.decision.outcome else {
+                break self.settled(call, evaluated);
+            };
+            let mut caller = CallerWaits::new(self, call, &evaluated, since);
+            let round = self.hold_for(call, &evaluated, rules, &mut patience, &mut caller).await;
+            caller.gone = false;
+            drop(caller);
+            match round {
+                Round::Settled(reason, because, approval) => {
+                    break Settled { reason, because, approval, ..Settled::of(evaluated) };
+                }
+                Round::Decided(again) => break self.settled(call, again),
+                Round::HeldAgain(again) => evaluated = again,
+            }
+        };
+        settled.held = Some(since.elapsed());
+        settled
+    }
+
+    /// Waits for the approval of one set of hold rules, and releases the call if it comes.
+    async fn hold_for(
+        &self,
+        call: &Call,
+        evaluated: &Evaluated,
+        rules: &[Arc<HoldRule>],
+        patience: &mut Patience,
+        caller: &mut CallerWaits<'_>,
+    ) -> Round {
+        let over = |reason| Round::Settled(reason, String::new(), None);
+        // Nobody could be kept from approving their own call, so nobody in particular may make one.
+        if evaluated.identity.is_anonymous() {
+            return over(Reason::Unauthenticated);
+        }
+        let names: Vec<String> = rules.iter().map(|rule| rule.name.to_string()).collect();
+        let principal = format!(
+            "{}|{}|{}",
+            evaluated.identity.issuer, evaluated.identity.subject, evaluated.identity.spiffe
+        );
+        let Some(_place) = self.waiters.admit(&principal, &names, &self.settings.held) else {
+            return over(Reason::TooManyHeld);
+        };
+        let covered = self.covered(call, evaluated, rules);
+        let digest = covered.digest.clone();
+        let approval = match self.open_approval(call, evaluated, rules, names, covered).await {
+            Ok(approval) => approval,
+            Err(reason) => return over(reason),
+        };
+        caller.approval = Some(approval.id.clone());
+        let wait = rules.iter().map(|rule| rule.terms.wait).min().unwrap_or_default();
+        match self.wait_for(&approval, wait, patience).await {
+            (Reason::Approved, approval) => self.release(call, &digest, approval).await,
+            (reason, approval) => {
+                let because = rejection(&approval, reason, rules);
+                Round::Settled(reason, because, Some(approval))
+            }
+        }
+    }
+
+    fn covered(&self, call: &Call, evaluated: &Evaluated, rules: &[Arc<HoldRule>]) -> Covered {
+        let rules = rules.iter().map(|rule| &**rule);
+        digest::digest(&call.request, &evaluated.identity, rules, &self.settings.digest_headers)
+    }
+
+    async fn open_approval(
+        &self,
+        call: &Call,
+        evaluated: &Evaluated,
+        rules: &[Arc<HoldRule>],
+        names: Vec<String>,
+        covered: Covered,
+    ) -> Result<Approval, Reason> {
+        self.ports.faults.pass(Point::OpenApproval).await.map_err(|_| Reason::StoreUnavailable)?;
+        let key = call.request.headers.text("idempotency-key").ok().flatten().unwrap_or_default();
+        let new = NewApproval {
+            digest: covered.digest,
+            idempotency_key: key.to_owned(),
+            caller: Caller::of(&evaluated.identity, &call.request.source.address),
+            call: covered.call,
+            rules: names,
+            revision: evaluated.snapshot.policies.revision().to_string(),
+            requires: rules.iter().map(|rule| rule.terms.approvers.clone()).collect(),
+            grant: strictest(rules.iter().map(|rule| rule.terms.grant)),
+            expires_in: rules.iter().map(|rule| rule.terms.expires).min().unwrap_or_default(),
+        };
+        match self.ports.store.open_approval(new, self.settings.pending).await {
+            Ok(Opened::Created(approval)) => {
+                self.ports.metrics.approval(ApprovalEvent::Created);
+                Ok(approval)
+            }
+            Ok(Opened::Attached(approval)) => Ok(approval),
+            Ok(Opened::TooManyPending) => Err(Reason::TooManyPending),
+            Err(error) => {
+                tracing::error!(%error, "an approval could not be opened");
+                Err(Reason::StoreUnavailable)
+            }
+        }
+    }
+
+    /// Waits until `approval` is decided, time is up, or the server drains. `Approved`, or why the call ends.
+    async fn wait_for(
+        &self,
+        approval: &Approval,
+        wait: Duration,
+        patience: &mut Patience,
+    ) -> (Reason, Approval) {
+        let notify = self.waiters.of(&approval.id);
+        let mut latest = approval.clone();
+        let mut deadline = None;
+        let reason = loop {
+            let changed = notify.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            match self.ports.store.approval(&approval.id).await {
+                Ok(Some(read)) => latest = read,
+                Ok(None) => break Reason::ApprovalExpired,
+                Err(error) => {
+                    tracing::error!(%error, "an approval could not be read");
+                    break Reason::StoreUnavailable;
+                }
+            }
+            match latest.state_at(self.ports.clock.now()) {
+                State::Approved => break Reason::Approved,
+                State::Rejected => break Reason::ApprovalRejected,
+                State::Expired => break Reason::ApprovalExpired,
+                State::Used => break Reason::ApprovalUsed,
+                State::Pending => {}
+            }
+            let until = *deadline.get_or_insert_with(|| ticket_time(wait, patience));
+            if remaining(until).is_zero() {
+                break Reason::ApprovalPending;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(remaining(until).min(POLL)) => {}
+                () = self.ports.lifecycle.draining() => break Reason::ApprovalPending,
+            }
+        };
+        self.waiters.forget(&approval.id, notify);
+        (reason, latest)
+    }
+
+    /// The second decision: evaluates afresh, and consumes the approval if it is still what is needed.
+    async fn release(&self, call: &Call, digest: &str, approval: Approval) -> Round {
+        let snapshot = self.snapshots.current();
+        let candidates = snapshot.policies.candidates(&call.request, call.listener.gateway);
+        let evaluation = self.evaluate(call, snapshot, candidates);
+        let Ok(again) = tokio::time::timeout(self.settings.decision_timeout, evaluation).await else {
+            return Round::Settled(Reason::DecisionTimeout, String::new(), Some(approval));
+        };
+        let Outcome::Hold(rules) = &again.decision.outcome else { return Round::Decided(again) };
+        if self.covered(call, &again, rules).digest != digest {
+            return Round::HeldAgain(again);
+        }
+        if self.ports.faults.pass(Point::Release).await.is_err() {
+            return Round::Settled(Reason::StoreUnavailable, String::new(), Some(approval));
+        }
+        let reason = match self.ports.store.consume(&approval.id).await {
+            Ok(true) => {
+                self.ports.metrics.approval(ApprovalEvent::Released);
+                Reason::Approved
+            }
+            Ok(false) => Reason::ApprovalUsed,
+            Err(error) => {
+                tracing::error!(%error, approval = %approval.id, "an approval could not be consumed");
+                Reason::StoreUnavailable
+            }
+        };
+        Round::Settled(reason, String::new(), Some(approval))
+    }
+}
+
+/// When an undecided call is answered with a ticket: when its wait is over, or a little before the proxy gives
+/// up. Tells the proxy, the first time.
+fn ticket_time(wait: Duration, patience: &mut Patience) -> Instant {
+    let now = clock::instant();
+    let own = now + wait;
+    let until = patience.until.map_or(own, |until| {
+        let margin = (remaining(until) / 5).clamp(Duration::from_millis(20), Duration::from_millis(500));
+        own.min(until.checked_sub(margin).unwrap_or(now))
+    });
+    if let Some(announce) = patience.announce.take() {
+        announce(until.saturating_duration_since(now));
+    }
+    until
+}
+
+/// What the caller is told: the approver's own words on a rejection, the rule's text on a ticket.
+fn rejection(approval: &Approval, reason: Reason, rules: &[Arc<HoldRule>]) -> String {
+    match reason {
+        Reason::ApprovalRejected => {
+            let vote = approval.votes.iter().find(|vote| vote.choice == Choice::Reject);
+            vote.map(|vote| vote.reason.clone()).unwrap_or_default()
+        }
+        Reason::ApprovalPending => rules
+            .iter()
+            .map(|rule| rule.because.as_str())
+            .find(|text| !text.is_empty())
+            .unwrap_or_default()
+            .to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Of several rules' grants the one that allows least.
+fn strictest(grants: impl Iterator<Item = Grant>) -> Grant {
+    grants
+        .min_by_key(|grant| match grant {
+            Grant::Once => Duration::ZERO,
+            Grant::For(period) => *period,
+        })
+        .unwrap_or(Grant::Once)
+}
+
+/// Notes in the record that the caller hung up, if this is dropped while the call waits.
+struct CallerWaits<'a> {
+    engine: &'a Engine,
+    call: &'a Call,
+    evaluated: &'a Evaluated,
+    since: Instant,
+    approval: Option<String>,
+    gone: bool,
+}
+
+impl<'a> CallerWaits<'a> {
+    fn new(engine: &'a Engine, call: &'a Call, evaluated: &'a Evaluated, since: Instant) -> Self {
+        Self { engine, call, evaluated, since, approval: None, gone: true }
+    }
+}
+
+impl Drop for CallerWaits<'_> {
+    fn drop(&mut self) {
+        if !self.gone || std::thread::panicking() {
+            return;
+        }
+        let facts = Facts {
+            held: Some(self.since.elapsed()),
+            approval: self.approval.as_deref(),
+            ..Facts::of(self.evaluated, Reason::CallerGone)
+        };
+        self.engine.note_decision(self.call, &facts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ticket_comes_before_the_proxy_gives_up() {
+        let now = clock::instant();
+        let mut announced = None;
+        for (until_ms, wait_ms) in [(200, 60_000), (10_000, 60_000), (10_000, 50), (30, 60_000)] {
+            let until = now + Duration::from_millis(until_ms);
+            let mut patience = Patience { until: Some(until), announce: None };
+            let ticket = ticket_time(Duration::from_millis(wait_ms), &mut patience);
+            assert!(ticket < until, "{until_ms} {wait_ms}");
+            assert!(ticket <= clock::instant() + Duration::from_millis(wait_ms));
+            announced = Some(ticket);
+        }
+        assert!(announced.is_some());
+    }
+
+    #[test]
+    fn the_grant_that_allows_least_wins() {
+        let hour = Grant::For(Duration::from_secs(3_600));
+        assert_eq!(strictest([hour, Grant::Once].into_iter()), Grant::Once);
+        assert_eq!(
+            strictest([hour, Grant::For(Duration::from_secs(1))].into_iter()),
+            Grant::For(Duration::from_secs(1))
+        );
+    }
+}

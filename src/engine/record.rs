@@ -1,0 +1,106 @@
+//! From a settled call to its line in the audit trail and its place in the metrics.
+
+use std::time::Duration;
+
+use super::fault::Point;
+use super::{Call, Engine, Evaluated, Settled};
+use crate::approval::Approval;
+use crate::audit::{self, Record};
+use crate::identity::Identity;
+use crate::metrics::Outcome;
+use crate::reason::Reason;
+use crate::verdict::{Answer, Verdict};
+
+/// What the record says beyond the request itself.
+pub(super) struct Facts<'a> {
+    pub evaluated: &'a Evaluated,
+    pub reason: Reason,
+    pub status: Option<u16>,
+    pub held: Option<Duration>,
+    pub approval: Option<&'a str>,
+    pub approvers: Vec<String>,
+}
+
+impl<'a> Facts<'a> {
+    pub fn of(evaluated: &'a Evaluated, reason: Reason) -> Self {
+        Self { evaluated, reason, status: None, held: None, approval: None, approvers: Vec::new() }
+    }
+}
+
+/// The outcome that the metrics and the record show for a reason.
+pub(super) fn outcome(reason: Reason) -> Outcome {
+    Outcome::of(reason)
+}
+
+impl Engine {
+    /// Records the answer. An error is the reason to deny with instead: it may not leave unrecorded.
+    pub(super) async fn record_decision(
+        &self,
+        call: &Call,
+        settled: &Settled,
+        verdict: &Verdict,
+    ) -> Result<(), Reason> {
+        let facts = Facts {
+            status: match &verdict.answer {
+                Answer::Allow(_) => None,
+                Answer::Deny(denial) => Some(denial.status),
+            },
+            held: settled.held,
+            approval: settled.approval.as_ref().map(|approval| approval.id.as_str()),
+            approvers: settled.approval.as_ref().map(Approval::approvers).unwrap_or_default(),
+            ..Facts::of(&settled.evaluated, settled.reason)
+        };
+        self.ports.faults.pass(Point::Record).await.map_err(|_| Reason::AuditUnavailable)?;
+        let record = self.decision(call, &facts);
+        self.ports.audit.record(&record).await.map_err(|_| Reason::AuditUnavailable)
+    }
+
+    /// Records without waiting: the caller is gone and gets no answer.
+    pub(super) fn note_decision(&self, call: &Call, facts: &Facts<'_>) {
+        self.ports.audit.note(&self.decision(call, facts));
+        self.ports.metrics.decided(
+            call.listener.service,
+            outcome(facts.reason),
+            facts.reason,
+            call.received.elapsed(),
+        );
+    }
+
+    fn decision<'a>(&self, call: &'a Call, facts: &'a Facts<'a>) -> Record<'a> {
+        let (request, decision) = (&call.request, &facts.evaluated.decision);
+        Record::Decision(audit::Decision {
+            time: self.ports.clock.now(),
+            decision_id: &call.decision_id,
+            trace_id: request.trace_id(),
+            request_id: &request.id,
+            service: call.listener.service.as_str(),
+            outcome: outcome(facts.reason).as_str(),
+            reason: facts.reason.as_str(),
+            rule: decision.rule.as_deref(),
+            revision: facts.evaluated.snapshot.policies.revision(),
+            identity: principal(&facts.evaluated.identity),
+            method: &request.method,
+            host: &request.host,
+            path: request.path.raw().split('?').next().unwrap_or_default(),
+            source: &request.source.address,
+            status: facts.status,
+            latency_us: u64::try_from(call.received.elapsed().as_micros()).unwrap_or(u64::MAX),
+            held_ms: facts.held.map(|held| u64::try_from(held.as_millis()).unwrap_or(u64::MAX)),
+            approval: facts.approval,
+            approvers: &facts.approvers,
+            errors: decision.errors.iter().map(|(rule, _)| &**rule).collect(),
+            shadow: decision.shadow.iter().map(|shadow| (&*shadow.rule, shadow.said.as_str())).collect(),
+        })
+    }
+}
+
+/// Who, as the trail names them.
+pub fn principal(identity: &Identity) -> audit::Principal<'_> {
+    audit::Principal {
+        method: identity.method.as_str(),
+        issuer: &identity.issuer,
+        subject: &identity.subject,
+        person: identity.person.as_deref(),
+        spiffe: &identity.spiffe,
+    }
+}

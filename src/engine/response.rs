@@ -1,0 +1,201 @@
+//! The way back: which masks a response gets, and whether it can be masked at all.
+//!
+//! What must be masked and can't be understood (an encoding, a part, an unknown type) is blocked.
+
+use std::sync::Arc;
+
+use super::fault::{Faults, Point};
+use super::{Call, Engine, Evaluated};
+use crate::audit::{self, Record};
+use crate::identity::Identity;
+use crate::mask::{Format, Limits, Masker, Plan, Unmaskable};
+use crate::policy::{self, Candidates, ResponseHead};
+use crate::request::Request;
+
+use super::Snapshot;
+
+/// What is kept of an allowed call until its response has passed.
+#[derive(Debug)]
+pub struct ResponsePhase {
+    decision_id: String,
+    request: Request,
+    identity: Arc<Identity>,
+    snapshot: Arc<Snapshot>,
+    candidates: Candidates,
+}
+
+/// What is to be done with a response.
+#[derive(Debug)]
+pub enum ResponsePlan {
+    /// No mask applies.
+    Pass,
+    Mask(Box<MaskedResponse>),
+    /// It must be masked and can't be; the code says why.
+    Block(&'static str),
+}
+
+/// One response body on its way through the masker.
+#[derive(Debug)]
+pub struct MaskedResponse {
+    masker: Masker,
+    faults: Faults,
+    chunks: u32,
+}
+
+/// Headers of a masked response that describe the unmasked bytes.
+pub const STALE_HEADERS: [&str; 8] = [
+    "accept-ranges",
+    "content-digest",
+    "content-length",
+    "content-md5",
+    "digest",
+    "etag",
+    "repr-digest",
+    "last-modified",
+];
+
+impl ResponsePhase {
+    pub(super) fn new(call: Call, evaluated: Evaluated) -> Self {
+        Self {
+            decision_id: call.decision_id,
+            request: call.request,
+            identity: evaluated.identity,
+            snapshot: evaluated.snapshot,
+            candidates: evaluated.candidates,
+        }
+    }
+}
+
+impl Engine {
+    /// Decides on a response by its head. `has_body` is false when it ends with its headers.
+    pub fn plan_response(&self, phase: &ResponsePhase, head: &ResponseHead, has_body: bool) -> ResponsePlan {
+        if self.ports.faults.pass_sync(Point::MaskHead).is_err() {
+            return ResponsePlan::Block("internal_error");
+        }
+        let call = policy::Call { request: &phase.request, identity: &phase.identity, response: Some(head) };
+        let rules = match phase.snapshot.policies.response_masks(&phase.candidates, &call) {
+            Ok(rules) => rules,
+            Err(error) => {
+                tracing::warn!(%error, "a mask rule could not be evaluated");
+                return ResponsePlan::Block("condition_error");
+            }
+        };
+        let plan = Plan::compile(&rules, &self.settings.hash_key);
+        if plan.is_empty() || !has_body {
+            return ResponsePlan::Pass;
+        }
+        match maskable(head) {
+            Ok(format) => ResponsePlan::Mask(Box::new(MaskedResponse {
+                masker: Masker::new(Arc::new(plan), format, self.mask_limits()),
+                faults: self.ports.faults.clone(),
+                chunks: 0,
+            })),
+            Err(code) => ResponsePlan::Block(code),
+        }
+    }
+
+    /// The response is through: counts and records what was masked.
+    pub fn response_masked(&self, phase: &ResponsePhase, masked: &MaskedResponse) {
+        self.ports.metrics.masked(masked.masker.masked_fields());
+        self.note_response(phase, "masked", masked.masker.masked_fields(), None);
+    }
+
+    /// The response could not be masked: counts and records why.
+    pub fn response_blocked(&self, phase: &ResponsePhase, code: &'static str) {
+        self.ports.metrics.mask_failed(code);
+        self.note_response(phase, "blocked", 0, Some(code));
+    }
+
+    fn note_response(
+        &self,
+        phase: &ResponsePhase,
+        outcome: &'static str,
+        masked_fields: u64,
+        reason: Option<&'static str>,
+    ) {
+        self.ports.audit.note(&Record::Response(audit::Response {
+            time: self.ports.clock.now(),
+            decision_id: &phase.decision_id,
+            outcome,
+            masked_fields,
+            reason,
+        }));
+    }
+
+    fn mask_limits(&self) -> Limits {
+        self.settings.mask_limits
+    }
+}
+
+impl ResponsePhase {
+    pub fn decision_id(&self) -> &str {
+        &self.decision_id
+    }
+}
+
+impl MaskedResponse {
+    /// Masks one chunk into `out`. After an error nothing more may be sent.
+    pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+        let point = Point::MaskChunk(self.chunks);
+        self.chunks = self.chunks.saturating_add(1);
+        self.faults.pass_sync(point).map_err(|reason| reason.as_str())?;
+        self.masker.push(chunk, out).map_err(|error| code(&error))
+    }
+
+    /// The body is complete: what was held back goes to `out`.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), &'static str> {
+        self.masker.finish(out).map_err(|error| code(&error))
+    }
+}
+
+fn code(error: &Unmaskable) -> &'static str {
+    tracing::warn!(%error, "a response could not be masked");
+    error.code()
+}
+
+/// The format of a body that can be masked, or the code of the reason why it can't.
+fn maskable(head: &ResponseHead) -> Result<Format, &'static str> {
+    let text = |name: &str| head.headers.joined(name).map_err(|_| "header_invalid");
+    if head.code == 101 {
+        return Err("upgrade");
+    }
+    if head.code == 206 || head.headers.contains("content-range") {
+        return Err("partial_content");
+    }
+    if text("content-encoding")?.is_some_and(|encoding| !encoding.trim().eq_ignore_ascii_case("identity")) {
+        return Err("encoded");
+    }
+    let content_type = text("content-type")?.ok_or("unknown_format")?;
+    Format::of_content_type(&content_type).ok_or("unknown_format")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{Header, Headers};
+
+    fn head(code: u16, headers: &[(&str, &str)]) -> ResponseHead {
+        let headers: Headers = headers.iter().map(|(name, value)| Header::new(name, *value)).collect();
+        ResponseHead { code, headers }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_not_maskable() {
+        let json = ("content-type", "application/json");
+        assert_eq!(maskable(&head(200, &[json])), Ok(Format::Json));
+        assert_eq!(maskable(&head(200, &[json, ("content-encoding", "identity")])), Ok(Format::Json));
+        for (code, headers, reason) in [
+            (206, vec![json], "partial_content"),
+            (200, vec![json, ("content-range", "bytes 0-9/10")], "partial_content"),
+            (101, vec![json], "upgrade"),
+            (200, vec![json, ("content-encoding", "gzip")], "encoded"),
+            (200, vec![json, ("content-encoding", "identity"), ("content-encoding", "br")], "encoded"),
+            (200, vec![], "unknown_format"),
+            (200, vec![("content-type", "text/plain")], "unknown_format"),
+            (200, vec![json, json], "unknown_format"),
+            (200, vec![("content-type", "multipart/byteranges; boundary=x")], "unknown_format"),
+        ] {
+            assert_eq!(maskable(&head(code, &headers)), Err(reason));
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What one decision sees: policies and identity providers, swapped as a whole.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::authn::Authenticator;
+use crate::policy::PolicySet;
+
+/// Policies and identity providers that belong together. Immutable.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub policies: PolicySet,
+    pub authenticator: Arc<Authenticator>,
+}
+
+/// The snapshot that decides now. A decision borrows it once, so that a reload never splits one.
+#[derive(Debug)]
+pub(super) struct Snapshots(RwLock<Arc<Snapshot>>);
+
+impl Snapshots {
+    pub fn new(first: Snapshot) -> Self {
+        Self(RwLock::new(Arc::new(first)))
+    }
+
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.0.read().clone()
+    }
+
+    pub fn replace(&self, next: Snapshot) {
+        *self.0.write() = Arc::new(next);
+    }
+}

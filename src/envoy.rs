@@ -1,0 +1,13 @@
+//! Envoy's side: the gRPC services that proxies call, decoded to `Request`s and encoded from `Verdict`s.
+//!
+//! The only place, with the admin API's server, that knows protobuf and tonic.
+
+mod answers;
+mod counted;
+mod decode;
+pub mod ext_authz;
+pub mod ext_proc;
+mod mutation;
+mod server;
+
+pub use server::{Health, Server, ServerConfig, Socket, bind_unix};

@@ -1,0 +1,119 @@
+//! `envoy.service.auth.v3.Authorization`: one Check, one answer.
+//!
+//! Every Check that decodes is answered with OK or `denied_response`, never with a gRPC error or an
+//! `error_response`: those obey Envoy's `failure_mode_allow` and may become an allow.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use envoy_types::pb::envoy::service::auth::v3::authorization_server::Authorization;
+use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
+use envoy_types::pb::envoy::service::auth::v3::{
+    CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse,
+};
+use envoy_types::pb::google::rpc;
+use tonic::{Request, Response, Status};
+
+use super::decode;
+use super::mutation::{denial_headers, mutation, status};
+use crate::clock;
+use crate::engine::{Engine, Listener, Patience};
+use crate::metrics::Service;
+use crate::request::{self, Headers};
+use crate::verdict::{Answer, Verdict};
+
+/// The ext_authz service of one listener.
+#[derive(Clone, Debug)]
+pub struct ExtAuthz {
+    pub engine: Arc<Engine>,
+    pub gateway: bool,
+    /// Whether the filters that call here are configured `with_request_body`.
+    pub body_buffered: bool,
+}
+
+#[tonic::async_trait]
+impl Authorization for ExtAuthz {
+    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        let received = clock::instant();
+        let metrics = self.engine.metrics();
+        metrics.grpc_started(Service::ExtAuthz);
+        metrics.grpc_received(Service::ExtAuthz);
+        let until = deadline(request.metadata(), received);
+        let parts = decode::check(request.into_inner(), self.body_buffered);
+        let request = request::Request::assemble(parts, self.engine.limits());
+        let sent = request.headers.clone();
+        let listener = Listener { service: Service::ExtAuthz, gateway: self.gateway, masks: false };
+        let call = self.engine.receive(request, listener);
+        let checked = self.engine.check(call, Patience { until, announce: None }).await;
+        metrics.grpc_sent(Service::ExtAuthz);
+        metrics.grpc_handled(Service::ExtAuthz, "OK", received.elapsed());
+        Ok(Response::new(encode(&checked.verdict, &sent)))
+    }
+}
+
+/// When Envoy gives up on this Check: its `grpc-timeout` header, counted from the receipt.
+fn deadline(metadata: &tonic::metadata::MetadataMap, received: Instant) -> Option<Instant> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok()?;
+    let timeout = match unit {
+        "H" => Duration::from_secs(number.checked_mul(3_600)?),
+        "M" => Duration::from_secs(number.checked_mul(60)?),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    };
+    received.checked_add(timeout)
+}
+
+fn encode(verdict: &Verdict, sent: &Headers) -> CheckResponse {
+    let (code, response) = match &verdict.answer {
+        Answer::Allow(changes) => {
+            let request = mutation(&changes.request, sent);
+            let response = mutation(&changes.response, &Headers::default());
+            let ok = OkHttpResponse {
+                headers: request.set,
+                headers_to_remove: request.remove,
+                response_headers_to_add: response.set,
+                ..OkHttpResponse::default()
+            };
+            (tonic::Code::Ok, HttpResponse::OkResponse(ok))
+        }
+        Answer::Deny(denial) => {
+            let denied = DeniedHttpResponse {
+                status: Some(status(denial.status)),
+                headers: denial_headers(&denial.headers),
+                body: denial.body.clone(),
+            };
+            (tonic::Code::PermissionDenied, HttpResponse::DeniedResponse(denied))
+        }
+    };
+    CheckResponse {
+        status: Some(rpc::Status { code: code.into(), ..rpc::Status::default() }),
+        http_response: Some(response),
+        dynamic_metadata: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts() {
+        let now = clock::instant();
+        let parse = |text: &str| {
+            let mut metadata = tonic::metadata::MetadataMap::new();
+            metadata.insert("grpc-timeout", text.parse().unwrap());
+            deadline(&metadata, now).map(|until| until - now)
+        };
+        assert_eq!(parse("200m"), Some(Duration::from_millis(200)));
+        assert_eq!(parse("330S"), Some(Duration::from_secs(330)));
+        assert_eq!(parse("1H"), Some(Duration::from_secs(3_600)));
+        for bad in ["", "S", "1", "1x", "-1S", "99999999999999999999S"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+}

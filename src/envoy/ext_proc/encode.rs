@@ -1,0 +1,132 @@
+//! Answers in ext_proc's words: exactly one, of the message's own type, for each message.
+
+use std::time::Duration;
+
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::ProcessingMode;
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::{
+    BodySendMode, HeaderSendMode,
+};
+use envoy_types::pb::envoy::service::ext_proc::v3::body_mutation::Mutation as BodyChange;
+use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response;
+use envoy_types::pb::envoy::service::ext_proc::v3::{
+    BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, ImmediateResponse,
+    ProcessingResponse, ProtocolConfiguration, TrailersResponse,
+};
+
+use crate::envoy::mutation::{Mutation, denial_headers, status};
+use crate::reason::Reason;
+use crate::verdict::Denial;
+
+/// The body modes that the filter is configured with, as its first message tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Modes {
+    pub request: BodySendMode,
+    pub response: BodySendMode,
+}
+
+impl Modes {
+    /// Without a `protocol_config` (before Envoy 1.34) no body is counted on.
+    pub fn of(config: Option<ProtocolConfiguration>) -> Self {
+        let config = config.unwrap_or_default();
+        Self {
+            request: BodySendMode::try_from(config.request_body_mode).unwrap_or(BodySendMode::None),
+            response: BodySendMode::try_from(config.response_body_mode).unwrap_or(BodySendMode::None),
+        }
+    }
+
+    /// The mode in which a response is masked: buffered where the filter says so, else streamed.
+    pub fn masking(self) -> BodySendMode {
+        if self.response == BodySendMode::Buffered { BodySendMode::Buffered } else { BodySendMode::Streamed }
+    }
+
+    /// The whole mode, every field restated: an override that leaves `request_body_mode` out cancels a configured
+    /// BUFFERED. Trailers are asked for with a masked body, because they bypass processing otherwise.
+    pub fn with_response(self, body: BodySendMode) -> ProcessingMode {
+        let trailers =
+            if body == BodySendMode::None { HeaderSendMode::Default } else { HeaderSendMode::Send };
+        ProcessingMode {
+            request_header_mode: HeaderSendMode::Default.into(),
+            response_header_mode: HeaderSendMode::Send.into(),
+            request_body_mode: self.request.into(),
+            response_body_mode: body.into(),
+            request_trailer_mode: HeaderSendMode::Default.into(),
+            response_trailer_mode: trailers.into(),
+        }
+    }
+}
+
+/// Which half of the call an answer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    Request,
+    Response,
+}
+
+pub(super) fn headers(half: Half, mutation: Mutation, mode: Option<ProcessingMode>) -> ProcessingResponse {
+    let response = HeadersResponse { response: Some(common(mutation, None)) };
+    let response = match half {
+        Half::Request => Response::RequestHeaders(response),
+        Half::Response => Response::ResponseHeaders(response),
+    };
+    ProcessingResponse { response: Some(response), mode_override: mode, ..ProcessingResponse::default() }
+}
+
+/// `replacement` takes the chunk's place; without one the chunk passes as it is.
+pub(super) fn body(half: Half, mutation: Mutation, replacement: Option<Vec<u8>>) -> ProcessingResponse {
+    let response = BodyResponse { response: Some(common(mutation, replacement)) };
+    let response = match half {
+        Half::Request => Response::RequestBody(response),
+        Half::Response => Response::ResponseBody(response),
+    };
+    ProcessingResponse { response: Some(response), ..ProcessingResponse::default() }
+}
+
+pub(super) fn trailers(half: Half, mutation: Mutation) -> ProcessingResponse {
+    let response = TrailersResponse { header_mutation: header_mutation(mutation) };
+    let response = match half {
+        Half::Request => Response::RequestTrailers(response),
+        Half::Response => Response::ResponseTrailers(response),
+    };
+    ProcessingResponse { response: Some(response), ..ProcessingResponse::default() }
+}
+
+/// Answers the caller in the upstream's place. `details` shows in Envoy's `%RESPONSE_CODE_DETAILS%`.
+pub(super) fn immediate(denial: &Denial, reason: Reason) -> ProcessingResponse {
+    let response = ImmediateResponse {
+        status: Some(status(denial.status)),
+        headers: Some(HeaderMutation {
+            set_headers: denial_headers(&denial.headers),
+            remove_headers: Vec::new(),
+        }),
+        body: denial.body.clone().into_bytes(),
+        details: format!("portcullis_{}", reason.shown_to_caller()),
+        ..ImmediateResponse::default()
+    };
+    ProcessingResponse {
+        response: Some(Response::ImmediateResponse(response)),
+        ..ProcessingResponse::default()
+    }
+}
+
+/// Asks Envoy to wait for this message's answer for so long.
+pub(super) fn wait(timeout: Duration) -> ProcessingResponse {
+    let timeout = envoy_types::pb::google::protobuf::Duration {
+        seconds: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(timeout.subsec_nanos()).unwrap_or(0),
+    };
+    ProcessingResponse { override_message_timeout: Some(timeout), ..ProcessingResponse::default() }
+}
+
+fn common(mutation: Mutation, replacement: Option<Vec<u8>>) -> CommonResponse {
+    CommonResponse {
+        header_mutation: header_mutation(mutation),
+        body_mutation: replacement.map(|body| BodyMutation { mutation: Some(BodyChange::Body(body)) }),
+        ..CommonResponse::default()
+    }
+}
+
+fn header_mutation(mutation: Mutation) -> Option<HeaderMutation> {
+    let Mutation { set, remove } = mutation;
+    (!set.is_empty() || !remove.is_empty())
+        .then_some(HeaderMutation { set_headers: set, remove_headers: remove })
+}

@@ -1,0 +1,301 @@
+//! One call's stream: takes each message in its order and sends exactly one answer of its type.
+
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::BodySendMode;
+use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Message;
+use envoy_types::pb::envoy::service::ext_proc::v3::{HttpBody, HttpHeaders, HttpTrailers, ProcessingRequest};
+use tonic::{Status, Streaming};
+
+use super::ExtProc;
+use super::encode::{self, Half, Modes};
+use super::order::{Event, Order};
+use crate::clock;
+use crate::effect::{HeaderChange, HeaderChanges};
+use crate::engine::{
+    Call, Checked, Listener, MaskedResponse, Patience, ResponsePhase, ResponsePlan, STALE_HEADERS,
+};
+use crate::envoy::answers::Answers;
+use crate::envoy::decode;
+use crate::envoy::mutation::{Mutation, mutation};
+use crate::metrics::Service;
+use crate::policy::ResponseHead;
+use crate::reason::Reason;
+use crate::request::{Body, Headers, Request};
+use crate::verdict::{Answer, Denial};
+
+/// Headers that ask for a response that can't be masked: parts, encodings.
+const UNMASKABLE_WISHES: [&str; 2] = ["range", "if-range"];
+
+pub(super) struct Session {
+    service: ExtProc,
+    inbound: Streaming<ProcessingRequest>,
+    answers: Answers,
+    order: Order,
+    modes: Modes,
+    /// The request's headers as sent, for finding aliases of those that are set.
+    sent: Headers,
+    /// A call whose verdict waits for its body.
+    waiting: Option<Call>,
+    /// Response headers to change.
+    changes: Vec<HeaderChange>,
+    /// An allowed call whose response may be masked.
+    phase: Option<ResponsePhase>,
+    /// A response that is being masked.
+    masked: Option<MaskedResponse>,
+}
+
+impl Session {
+    pub fn new(service: ExtProc, inbound: Streaming<ProcessingRequest>, answers: Answers) -> Self {
+        Self {
+            service,
+            inbound,
+            answers,
+            order: Order::default(),
+            modes: Modes { request: BodySendMode::None, response: BodySendMode::None },
+            sent: Headers::default(),
+            waiting: None,
+            changes: Vec::new(),
+            phase: None,
+            masked: None,
+        }
+    }
+
+    /// Answers messages until the proxy ends the stream. Every other end is an error status.
+    pub async fn run(mut self) -> Result<(), Status> {
+        while let Some(message) = self.inbound.message().await? {
+            self.service.engine.metrics().grpc_received(Service::ExtProc);
+            if message.observability_mode {
+                return Err(Status::failed_precondition(
+                    "observability_mode ignores answers: nothing is enforced",
+                ));
+            }
+            self.answer(message).await?;
+            self.service.engine.metrics().grpc_sent(Service::ExtProc);
+        }
+        if self.order.may_end() { Ok(()) } else { Err(Status::cancelled("the stream ended early")) }
+    }
+
+    async fn answer(&mut self, message: ProcessingRequest) -> Result<(), Status> {
+        let ProcessingRequest { request, attributes, metadata_context, protocol_config, .. } = message;
+        let message = request.ok_or_else(|| Status::invalid_argument("a message without content"))?;
+        self.order
+            .accept(event(&message))
+            .map_err(|illegal| Status::failed_precondition(illegal.to_string()))?;
+        match message {
+            Message::RequestHeaders(headers) => {
+                self.modes = Modes::of(protocol_config);
+                let parts = decode::request_headers(
+                    headers.headers,
+                    headers.end_of_stream,
+                    attributes,
+                    metadata_context,
+                );
+                let request = Request::assemble(parts, self.service.engine.limits());
+                self.request_headers(request).await
+            }
+            Message::RequestBody(body) => self.request_body(body).await,
+            Message::RequestTrailers(_) => {
+                self.send(encode::trailers(Half::Request, Mutation::default())).await
+            }
+            Message::ResponseHeaders(headers) => self.response_headers(headers).await,
+            Message::ResponseBody(body) => self.response_body(body).await,
+            Message::ResponseTrailers(trailers) => self.response_trailers(trailers).await,
+        }
+    }
+
+    // === the request ===
+
+    async fn request_headers(&mut self, request: Request) -> Result<(), Status> {
+        self.sent = request.headers.clone();
+        let listener = Listener { service: Service::ExtProc, gateway: self.service.gateway, masks: true };
+        let has_body = request.body.complete().is_none();
+        let call = self.service.engine.receive(request, listener);
+        let needs = call.needs();
+        let will_see_body =
+            matches!(self.modes.request, BodySendMode::Buffered | BodySendMode::BufferedPartial);
+        if needs.body && has_body && will_see_body && call.defect().is_none() {
+            let mode = if needs.may_mask { self.modes.masking() } else { BodySendMode::None };
+            let mut changes = Mutation::default();
+            if needs.may_mask {
+                narrow(&mut changes);
+            }
+            self.waiting = Some(call);
+            return self
+                .send(encode::headers(Half::Request, changes, Some(self.modes.with_response(mode))))
+                .await;
+        }
+        let checked = self.check(call).await?;
+        let Some(changes) = self.permit(checked).await? else { return Ok(()) };
+        let mode = match (&self.phase, self.changes.is_empty()) {
+            (Some(_), _) => Some(self.modes.with_response(self.modes.masking())),
+            (None, false) => Some(self.modes.with_response(BodySendMode::None)),
+            (None, true) => None,
+        };
+        self.send(encode::headers(Half::Request, changes, mode)).await
+    }
+
+    async fn request_body(&mut self, body: HttpBody) -> Result<(), Status> {
+        let Some(mut call) = self.waiting.take() else {
+            // The verdict did not need it.
+            return self.send(encode::body(Half::Request, Mutation::default(), None)).await;
+        };
+        let cut_off = self.modes.request == BodySendMode::BufferedPartial && !body.end_of_stream;
+        let body = if cut_off { Body::Partial } else { Body::Complete(body.body.into()) };
+        call.set_body(body, self.service.engine.limits());
+        let checked = self.check(call).await?;
+        let Some(changes) = self.permit(checked).await? else { return Ok(()) };
+        self.send(encode::body(Half::Request, changes, None)).await
+    }
+
+    /// The engine's verdict; the wait ends when the proxy ends the stream because the caller is gone.
+    async fn check(&mut self, call: Call) -> Result<Checked, Status> {
+        let longest = self.service.max_message_timeout;
+        let answers = self.answers.clone();
+        let patience = Patience {
+            until: clock::instant().checked_add(longest),
+            announce: Some(Box::new(move |wait| {
+                let slack = std::time::Duration::from_secs(1);
+                answers.send_now(encode::wait(wait.saturating_add(slack).min(longest)));
+            })),
+        };
+        tokio::select! {
+            checked = self.service.engine.check(call, patience) => Ok(checked),
+            message = self.inbound.message() => Err(match message {
+                Ok(None) => Status::cancelled("the caller is gone"),
+                Ok(Some(_)) => Status::failed_precondition("a message came before the answer to the last one"),
+                Err(status) => status,
+            }),
+        }
+    }
+
+    /// The changes to the request of a call that goes on. A refused call is answered here, and gives `None`.
+    async fn permit(&mut self, checked: Checked) -> Result<Option<Mutation>, Status> {
+        let Checked { verdict, response } = checked;
+        match verdict.answer {
+            Answer::Allow(HeaderChanges { request, response: changes }) => {
+                let mut to_request = mutation(&request, &self.sent);
+                if response.is_some() {
+                    narrow(&mut to_request);
+                }
+                self.phase = response;
+                self.changes = changes;
+                Ok(Some(to_request))
+            }
+            Answer::Deny(denial) => {
+                self.refuse(&denial, verdict.reason).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    // === the response ===
+
+    async fn response_headers(&mut self, message: HttpHeaders) -> Result<(), Status> {
+        let (pseudo, headers) = decode::raw_headers(message.headers.unwrap_or_default());
+        let mut changes = mutation(&self.changes, &headers);
+        let code = pseudo.get(":status").and_then(|status| status.parse().ok()).unwrap_or(0);
+        let head = ResponseHead { code, headers };
+        if let Some(phase) = &self.phase {
+            match self.service.engine.plan_response(phase, &head, !message.end_of_stream) {
+                ResponsePlan::Pass => self.phase = None,
+                ResponsePlan::Mask(masked) => {
+                    STALE_HEADERS.iter().for_each(|name| changes.remove(name));
+                    self.masked = Some(*masked);
+                }
+                ResponsePlan::Block(code) => return self.block(code).await,
+            }
+        }
+        self.send(encode::headers(Half::Response, changes, None)).await
+    }
+
+    async fn response_body(&mut self, message: HttpBody) -> Result<(), Status> {
+        let Some(masked) = &mut self.masked else {
+            return self.send(encode::body(Half::Response, Mutation::default(), None)).await;
+        };
+        let mut out = Vec::with_capacity(message.body.len());
+        let mut result = masked.push(&message.body, &mut out);
+        if result.is_ok() && message.end_of_stream {
+            result = masked.finish(&mut out);
+        }
+        match result {
+            Ok(()) => {
+                if message.end_of_stream {
+                    self.response_ended();
+                }
+                self.send(encode::body(Half::Response, Mutation::default(), Some(out))).await
+            }
+            // Headers are still held back: the caller can be told.
+            Err(code) if self.modes.masking() == BodySendMode::Buffered => self.block(code).await,
+            Err(code) => Err(self.cut_off(code)),
+        }
+    }
+
+    /// Trailers end a body too. Those of a masked response are dropped: nobody looks into them.
+    async fn response_trailers(&mut self, message: HttpTrailers) -> Result<(), Status> {
+        let mut changes = Mutation::default();
+        if let Some(masked) = &mut self.masked {
+            let mut rest = Vec::new();
+            let result = masked.finish(&mut rest);
+            if let Err(code) = result.and(if rest.is_empty() { Ok(()) } else { Err("incomplete") }) {
+                return Err(self.cut_off(code));
+            }
+            let (_, trailers) = decode::raw_headers(message.trailers.unwrap_or_default());
+            trailers.iter().for_each(|trailer| changes.remove(&trailer.name));
+            self.response_ended();
+        }
+        self.send(encode::trailers(Half::Response, changes)).await
+    }
+
+    fn response_ended(&mut self) {
+        if let (Some(phase), Some(masked)) = (self.phase.take(), &self.masked) {
+            self.service.engine.response_masked(&phase, masked);
+        }
+    }
+
+    /// Answers 502 in place of a response whose headers have not gone out.
+    async fn block(&mut self, code: &'static str) -> Result<(), Status> {
+        let Some(phase) = self.phase.take() else { return Err(Status::internal("blocked without a call")) };
+        self.service.engine.response_blocked(&phase, code);
+        let reason = Reason::Unmaskable;
+        let denial = Denial::new(phase.decision_id(), reason, reason.status(), "", None);
+        self.refuse(&denial, reason).await
+    }
+
+    /// The status that makes Envoy cut off a response whose headers are out.
+    fn cut_off(&mut self, code: &'static str) -> Status {
+        if let Some(phase) = self.phase.take() {
+            self.service.engine.response_blocked(&phase, code);
+        }
+        Status::aborted("the response could not be masked")
+    }
+
+    async fn refuse(&mut self, denial: &Denial, reason: Reason) -> Result<(), Status> {
+        self.order.close();
+        self.send(encode::immediate(denial, reason)).await
+    }
+
+    async fn send(
+        &mut self,
+        answer: envoy_types::pb::envoy::service::ext_proc::v3::ProcessingResponse,
+    ) -> Result<(), Status> {
+        self.answers.send(answer).await
+    }
+}
+
+/// Asks the upstream for a response that can be masked: whole and unencoded.
+fn narrow(changes: &mut Mutation) {
+    UNMASKABLE_WISHES.iter().for_each(|name| changes.remove(name));
+    changes.set("accept-encoding", "identity");
+}
+
+fn event(message: &Message) -> Event {
+    match message {
+        Message::RequestHeaders(headers) => Event::RequestHeaders { last: headers.end_of_stream },
+        Message::RequestBody(body) => Event::RequestBody { last: body.end_of_stream },
+        Message::RequestTrailers(_) => Event::RequestTrailers,
+        Message::ResponseHeaders(headers) => Event::ResponseHeaders { last: headers.end_of_stream },
+        Message::ResponseBody(body) => {
+            Event::ResponseBody { last: body.end_of_stream, empty: body.body.is_empty() }
+        }
+        Message::ResponseTrailers(_) => Event::ResponseTrailers,
+    }
+}

@@ -1,0 +1,104 @@
+//! Header changes and denials in Envoy's words.
+
+use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
+use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
+use envoy_types::pb::envoy::r#type::v3::HttpStatus;
+
+use crate::effect::HeaderChange;
+use crate::request::Headers;
+
+/// Header changes split as Envoy wants them.
+#[derive(Debug, Default)]
+pub(super) struct Mutation {
+    pub set: Vec<HeaderValueOption>,
+    pub remove: Vec<String>,
+}
+
+/// The changes, and the removal of every client-sent alias of a header that is set: `x_user` beside `x-user`
+/// would reach a backend that folds `_` and `-` (CVE-2025-64484). `sent` are the headers that are changed.
+pub(super) fn mutation(changes: &[HeaderChange], sent: &Headers) -> Mutation {
+    let mut mutation = Mutation::default();
+    for change in changes {
+        match change {
+            HeaderChange::Set { name, value } => {
+                mutation.remove_aliases(name, sent);
+                mutation.set.push(option(name, value, HeaderAppendAction::OverwriteIfExistsOrAdd));
+            }
+            HeaderChange::Append { name, value } => {
+                mutation.remove_aliases(name, sent);
+                mutation.set.push(option(name, value, HeaderAppendAction::AppendIfExistsOrAdd));
+            }
+            HeaderChange::Remove { name } => {
+                mutation.remove_aliases(name, sent);
+                mutation.remove.push(name.clone());
+            }
+        }
+    }
+    mutation
+}
+
+impl Mutation {
+    /// Removes `name`, which need not be there.
+    pub fn remove(&mut self, name: &str) {
+        self.remove.push(name.to_owned());
+    }
+
+    /// Sets `name` to `value`, whatever it was.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.set.push(option(name, value, HeaderAppendAction::OverwriteIfExistsOrAdd));
+    }
+
+    /// Every sent header that some backend takes for `name`: the same letters, with other `_` and `-`.
+    fn remove_aliases(&mut self, name: &str, sent: &Headers) {
+        let folded = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+        let wanted = folded(name);
+        for header in sent.iter().filter(|header| header.name != name && folded(&header.name) == wanted) {
+            self.remove.push(header.name.clone());
+        }
+    }
+}
+
+/// One header to add or overwrite. In `value`, not `raw_value`: ext_authz ignores the latter.
+pub(super) fn option(name: &str, value: &str, action: HeaderAppendAction) -> HeaderValueOption {
+    HeaderValueOption {
+        header: Some(HeaderValue {
+            key: name.to_owned(),
+            value: value.to_owned(),
+            ..HeaderValue::default()
+        }),
+        append_action: action.into(),
+        keep_empty_value: true,
+        ..HeaderValueOption::default()
+    }
+}
+
+/// The headers of a denial.
+pub(super) fn denial_headers(headers: &[(&'static str, String)]) -> Vec<HeaderValueOption> {
+    let set = |(name, value): &(&'static str, String)| {
+        option(name, value, HeaderAppendAction::OverwriteIfExistsOrAdd)
+    };
+    headers.iter().map(set).collect()
+}
+
+pub(super) fn status(code: u16) -> HttpStatus {
+    HttpStatus { code: code.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Header;
+
+    #[test]
+    fn aliases_of_what_is_set_are_removed() {
+        let sent: Headers = ["x_user", "x-user", "X_USER", "x-us-er", "x_user_id"]
+            .into_iter()
+            .map(|name| Header::new(name, "evil"))
+            .collect();
+        let changes = [HeaderChange::Set { name: "x-user".into(), value: "ana".into() }];
+        let mutation = mutation(&changes, &sent);
+        assert_eq!(mutation.remove, ["x_user", "x_user"]);
+        let set = mutation.set[0].header.as_ref().unwrap();
+        assert_eq!((set.key.as_str(), set.value.as_str()), ("x-user", "ana"));
+    }
+}

@@ -1,0 +1,144 @@
+//! What a body is made of, as its content type tells.
+
+/// The formats that can be masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON document.
+    Json,
+    /// One JSON document per line.
+    Ndjson,
+    /// Server-sent events whose data is JSON.
+    Sse,
+}
+
+impl Format {
+    /// The format that a `content-type` names; `None` for a type that can't be masked, a charset other than UTF-8,
+    /// and every value that isn't exactly one well-formed media type.
+    pub fn of_content_type(value: &str) -> Option<Self> {
+        let mut parts = Parts { rest: value };
+        let kind = parts.token()?.to_ascii_lowercase();
+        parts.take('/')?;
+        let subtype = parts.token()?.to_ascii_lowercase();
+        parts.parameters()?;
+        match (kind.as_str(), subtype.as_str()) {
+            ("application", "json") => Some(Self::Json),
+            ("application", "x-ndjson" | "ndjson" | "jsonl" | "x-jsonl" | "json-lines") => Some(Self::Ndjson),
+            ("text", "event-stream") => Some(Self::Sse),
+            (_, subtype) => {
+                subtype.strip_suffix("+json").is_some_and(|name| !name.is_empty()).then_some(Self::Json)
+            }
+        }
+    }
+}
+
+/// What is left of a header's value.
+struct Parts<'v> {
+    rest: &'v str,
+}
+
+impl<'v> Parts<'v> {
+    fn token(&mut self) -> Option<&'v str> {
+        let end = self.rest.find(|c| !is_token(c)).unwrap_or(self.rest.len());
+        let (token, rest) = self.rest.split_at_checked(end)?;
+        self.rest = rest;
+        (!token.is_empty()).then_some(token)
+    }
+
+    fn take(&mut self, c: char) -> Option<()> {
+        self.rest = self.rest.strip_prefix(c)?;
+        Some(())
+    }
+
+    fn space(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\t']);
+    }
+
+    /// `; name=value`, to the end; a charset must be one that is read as UTF-8.
+    fn parameters(&mut self) -> Option<()> {
+        loop {
+            self.space();
+            if self.rest.is_empty() {
+                return Some(());
+            }
+            self.take(';')?;
+            self.space();
+            if self.rest.is_empty() || self.rest.starts_with(';') {
+                continue;
+            }
+            let name = self.token()?;
+            self.take('=')?;
+            let value = if self.rest.starts_with('"') { self.quoted()? } else { self.token()?.to_owned() };
+            let utf8 = ["utf-8", "utf8", "us-ascii"].iter().any(|known| value.eq_ignore_ascii_case(known));
+            if name.eq_ignore_ascii_case("charset") && !utf8 {
+                return None;
+            }
+        }
+    }
+
+    fn quoted(&mut self) -> Option<String> {
+        self.take('"')?;
+        let mut text = String::new();
+        let mut chars = self.rest.chars();
+        loop {
+            match chars.next()? {
+                '"' => break,
+                '\\' => text.push(chars.next()?),
+                c if c.is_control() && c != '\t' => return None,
+                c => text.push(c),
+            }
+        }
+        self.rest = chars.as_str();
+        Some(text)
+    }
+}
+
+fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_its_types_and_nothing_else() {
+        use Format::{Json, Ndjson, Sse};
+        let table = [
+            ("application/json", Some(Json)),
+            ("Application/JSON", Some(Json)),
+            ("application/json; charset=utf-8", Some(Json)),
+            ("application/json;charset=\"UTF-8\" ; q=1", Some(Json)),
+            ("application/json;", Some(Json)),
+            ("application/json; charset=us-ascii", Some(Json)),
+            ("application/problem+json", Some(Json)),
+            ("application/vnd.api+json;profile=\"a;b=c\"", Some(Json)),
+            ("application/x-ndjson", Some(Ndjson)),
+            ("application/jsonl", Some(Ndjson)),
+            ("text/event-stream;charset=utf-8", Some(Sse)),
+            ("application/json; charset=utf-16", None),
+            ("application/json; charset=utf-8; charset=utf-16", None),
+            ("application/json; charset=\"utf-7\"", None),
+            ("application/json; charset=", None),
+            ("application/json, application/json", None),
+            ("application/json, text/html", None),
+            ("application/json charset=utf-8", None),
+            ("application/json; charset", None),
+            ("application/json; a=\"b", None),
+            (" application/json", None),
+            ("application /json", None),
+            ("application/jsonp", None),
+            ("application/+json", None),
+            ("text/json", None),
+            ("text/plain", None),
+            ("text/html", None),
+            ("multipart/byteranges; boundary=x", None),
+            ("application/grpc+proto", None),
+            ("application", None),
+            ("/json", None),
+            ("", None),
+        ];
+        for (value, format) in table {
+            assert_eq!(Format::of_content_type(value), format, "{value}");
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! One JSON document (RFC 8259), checked and rewritten as its bytes arrive.
+//!
+//! A state machine over bytes that builds nothing: what no rule takes is copied from chunk to output in slices, what
+//! a rule takes is read past. The grammar is checked everywhere, also where nothing is masked, because a reader
+//! that repairs what it reads might see other fields in it than this one.
+//!
+//! Knows nothing of lines, events or content types.
+
+use std::sync::Arc;
+
+use super::json_string::Scanner;
+use super::plan::{Action, Plan};
+use super::unmaskable::{Limits, Unmaskable};
+use flow::Flow;
+use number::Number;
+use replacement::Replacement;
+
+mod flow;
+mod number;
+mod replacement;
+
+/// The rewriter of one document.
+#[derive(Debug)]
+pub struct Json {
+    plan: Arc<Plan>,
+    limits: Limits,
+    state: State,
+    zone: Zone,
+    /// The open objects and arrays.
+    frames: Vec<Frame>,
+    /// The reach of every open object, and of every open array's elements, while `zone` is `Rules`; each takes
+    /// `plan.width()` words.
+    reaches: Vec<u64>,
+    /// The reach of the value to come.
+    reach: Vec<u64>,
+    string: Scanner,
+    /// The name being read, decoded.
+    name: Vec<u8>,
+    flow: Flow,
+    masked: u64,
+    /// Bytes in earlier chunks.
+    read: u64,
+}
+
+/// What the grammar expects next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Value,
+    /// After `[`.
+    ValueOrClose,
+    /// After `{`.
+    NameOrClose,
+    Name,
+    InName,
+    Colon,
+    InString,
+    InNumber(Number),
+    /// The rest of `true`, `false` or `null`.
+    InLiteral(&'static [u8]),
+    CommaOrClose,
+    Done,
+}
+
+/// What applies where the machine is. `depth` counts the frames around the value that the zone is about.
+#[derive(Debug)]
+enum Zone {
+    /// Rules may match here.
+    Rules,
+    /// No rule can match anything in this value.
+    Clear { depth: usize },
+    /// This value is being replaced.
+    Masked { depth: usize, replacement: Replacement },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    is_object: bool,
+    /// Whether a member or element of it has been kept, so that the next needs a comma.
+    kept: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueKind {
+    Object,
+    Array,
+    String,
+    Number,
+    Boolean,
+    Null,
+}
+
+/// A chunk and where its rewritten bytes go.
+struct Io<'io> {
+    chunk: &'io [u8],
+    out: &'io mut Vec<u8>,
+}
+
+impl Json {
+    pub fn new(plan: Arc<Plan>, limits: Limits) -> Self {
+        Self {
+            plan,
+            limits,
+            state: State::Value,
+            zone: Zone::Rules,
+            frames: Vec::new(),
+            reaches: Vec::new(),
+            reach: Vec::new(),
+            string: Scanner::default(),
+            name: Vec::new(),
+            flow: Flow::new(limits.token_bytes),
+            masked: 0,
+            read: 0,
+        }
+    }
+
+    pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
+        let mut io = Io { chunk, out };
+        let mut at = 0;
+        while at < chunk.len() {
+            at = match self.state {
+                State::InString | State::InName => self.in_string(&mut io, at)?,
+                State::InNumber(number) => self.in_number(&mut io, at, number)?,
+                State::InLiteral(rest) => self.in_literal(&mut io, at, rest)?,
+                state => {
+                    let Some((token, byte)) = next_token(chunk, at) else { break };
+                    self.between_tokens(&mut io, token, byte, state)?
+                }
+            };
+        }
+        self.flow.end_chunk(io.chunk, io.out)?;
+        self.read += chunk.len() as u64;
+        Ok(())
+    }
+
+    /// The document ends here.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Unmaskable> {
+        if let State::InNumber(number) = self.state
+            && number.is_complete()
+        {
+            self.end_value(&mut Io { chunk: &[], out }, 0);
+        }
+        if self.state == State::Done { Ok(()) } else { Err(self.invalid(0, "it ends too early")) }
+    }
+
+    /// Ready for a document after a finished one, of which `skipped` bytes were no part.
+    pub fn restart(&mut self, skipped: u64) {
+        self.state = State::Value;
+        self.read += skipped;
+    }
+
+    /// Whether nothing but white space has been read of a document.
+    pub fn is_blank(&self) -> bool {
+        self.state == State::Value && self.frames.is_empty()
+    }
+
+    pub fn masked_fields(&self) -> u64 {
+        self.masked
+    }
+
+    // === tokens ===
+
+    fn between_tokens(
+        &mut self,
+        io: &mut Io,
+        at: usize,
+        byte: u8,
+        state: State,
+    ) -> Result<usize, Unmaskable> {
+        match (state, byte) {
+            (
+                State::Value | State::ValueOrClose,
+                b'"' | b'{' | b'[' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n',
+            ) => self.begin_value(io, at, byte),
+            (State::ValueOrClose, b']') | (State::NameOrClose, b'}') => self.close(io, at, byte),
+            (State::CommaOrClose, b']' | b'}') => self.close(io, at, byte),
+            (State::CommaOrClose, b',') => self.comma(io, at),
+            (State::NameOrClose | State::Name, b'"') => {
+                self.feed(b"\"");
+                self.begin_name(io, at + 1)
+            }
+            (State::Colon, b':') => {
+                self.feed(b":");
+                self.state = State::Value;
+                Ok(at + 1)
+            }
+            (State::Value | State::ValueOrClose, _) => Err(self.invalid(at, "a value was expected")),
+            (State::NameOrClose | State::Name, _) => Err(self.invalid(at, "a field's name was expected")),
+            (State::Colon, _) => Err(self.invalid(at, "`:` was expected")),
+            (State::CommaOrClose, _) => {
+                Err(self.invalid(at, "`,` or the end of an object or array was expected"))
+            }
+            _ => Err(self.invalid(at, "something follows its end")),
+        }
+    }
+
+    fn begin_value(&mut self, io: &mut Io, at: usize, first: u8) -> Result<usize, Unmaskable> {
+        let (kind, state) = match first {
+            b'{' => (ValueKind::Object, State::NameOrClose),
+            b'[' => (ValueKind::Array, State::ValueOrClose),
+            b'"' => (ValueKind::String, State::InString),
+            b't' => (ValueKind::Boolean, State::InLiteral(b"rue")),
+            b'f' => (ValueKind::Boolean, State::InLiteral(b"alse")),
+            b'n' => (ValueKind::Null, State::InLiteral(b"ull")),
+            _ => (ValueKind::Number, State::InNumber(Number::start(first).unwrap_or(Number::Minus))),
+        };
+        if matches!(self.zone, Zone::Rules) {
+            self.decide(io, at, kind)?;
+        }
+        // A string that is replaced itself is fed decoded, everything else as written.
+        if kind != ValueKind::String || !self.is_masked_value() {
+            self.feed(&[first]);
+        }
+        if matches!(kind, ValueKind::Object | ValueKind::Array) {
+            self.open(kind)?;
+            // The first name or element may have to go.
+            if matches!(self.zone, Zone::Rules) && self.plan.removes() {
+                self.flow.wait(io.chunk, at + 1, io.out);
+            }
+        }
+        self.string = Scanner::default();
+        self.state = state;
+        Ok(at + 1)
+    }
+
+    /// Reads on in a string or name.
+    fn in_string(&mut self, io: &mut Io, at: usize) -> Result<usize, Unmaskable> {
+        let bytes = io.chunk.get(at..).unwrap_or_default();
+        let is_name = self.state == State::InName;
+        let whole = self.is_masked_value();
+        let (name, limit) = (&mut self.name, self.limits.key_bytes);
+        let scanned = match &mut self.zone {
+            Zone::Rules if is_name => self.string.scan(bytes, |piece| {
+                // One byte more than allowed is enough to tell.
+                let room = (limit + 1).saturating_sub(name.len()).min(piece.len());
+                name.extend_from_slice(piece.get(..room).unwrap_or(piece));
+            }),
+            Zone::Masked { replacement, .. } if whole => {
+                self.string.scan(bytes, |piece| replacement.feed(piece))
+            }
+            _ => self.string.scan(bytes, |_| {}),
+        };
+        let (taken, closed) = scanned.map_err(|fault| self.invalid(at + fault.at, fault.what))?;
+        if !whole {
+            self.feed(bytes.get(..taken).unwrap_or_default());
+        }
+        if closed && is_name {
+            self.end_name()?;
+        } else if closed {
+            self.end_value(io, at + taken);
+        }
+        Ok(at + taken)
+    }
+
+    fn in_number(&mut self, io: &mut Io, start: usize, mut number: Number) -> Result<usize, Unmaskable> {
+        let mut at = start;
+        while let Some(next) = io.chunk.get(at).and_then(|byte| number.next(*byte)) {
+            number = next;
+            at += 1;
+        }
+        self.feed(io.chunk.get(start..at).unwrap_or_default());
+        self.state = State::InNumber(number);
+        if at < io.chunk.len() {
+            if !number.is_complete() {
+                return Err(self.invalid(at, "a number is cut short"));
+            }
+            self.end_value(io, at);
+        }
+        Ok(at)
+    }
+
+    fn in_literal(&mut self, io: &mut Io, at: usize, rest: &'static [u8]) -> Result<usize, Unmaskable> {
+        let byte = io.chunk.get(at).copied();
+        match rest.split_first() {
+            Some((expected, rest)) if byte == Some(*expected) => {
+                self.feed(&[*expected]);
+                if rest.is_empty() {
+                    self.end_value(io, at + 1);
+                } else {
+                    self.state = State::InLiteral(rest);
+                }
+                Ok(at + 1)
+            }
+            _ => Err(self.invalid(at, "`true`, `false` or `null` was expected")),
+        }
+    }
+}
+
+// === structure ===
+
+impl Json {
+    fn open(&mut self, kind: ValueKind) -> Result<(), Unmaskable> {
+        if self.frames.len() == self.limits.depth {
+            return Err(Unmaskable::TooDeep { limit: self.limits.depth });
+        }
+        if matches!(self.zone, Zone::Rules) {
+            if kind == ValueKind::Array {
+                self.plan.at_elements(&mut self.reach);
+            }
+            if self.reach.iter().all(|word| *word == 0) {
+                self.zone = Zone::Clear { depth: self.frames.len() };
+            } else {
+                self.reaches.extend_from_slice(&self.reach);
+            }
+        }
+        self.frames.push(Frame { is_object: kind == ValueKind::Object, kept: false });
+        Ok(())
+    }
+
+    fn close(&mut self, io: &mut Io, at: usize, byte: u8) -> Result<usize, Unmaskable> {
+        let frame = self.frames.pop();
+        if frame.is_none_or(|frame| frame.is_object != (byte == b'}')) {
+            return Err(self.invalid(at, "an object or array is closed by the other's sign"));
+        }
+        self.feed(&[byte]);
+        if matches!(self.zone, Zone::Rules) {
+            self.flow.pass(at, io.out)?;
+            self.reaches.truncate(self.reaches.len().saturating_sub(self.plan.width()));
+        }
+        self.end_value(io, at + 1);
+        Ok(at + 1)
+    }
+
+    fn comma(&mut self, io: &mut Io, at: usize) -> Result<usize, Unmaskable> {
+        self.feed(b",");
+        let Some(frame) = self.frames.last() else {
+            return Err(self.invalid(at, "something follows its end"));
+        };
+        self.state = if frame.is_object { State::Name } else { State::Value };
+        if matches!(self.zone, Zone::Rules) && self.plan.removes() {
+            if frame.kept {
+                self.flow.wait(io.chunk, at, io.out);
+            } else {
+                self.flow.leave_out(io.chunk, at, io.out);
+                self.flow.wait(io.chunk, at + 1, io.out);
+            }
+        }
+        Ok(at + 1)
+    }
+
+    fn begin_name(&mut self, io: &mut Io, at: usize) -> Result<usize, Unmaskable> {
+        self.string = Scanner::default();
+        self.name.clear();
+        self.state = State::InName;
+        self.in_string(io, at)
+    }
+
+    fn end_name(&mut self) -> Result<(), Unmaskable> {
+        self.state = State::Colon;
+        if matches!(self.zone, Zone::Rules) {
+            if self.name.len() > self.limits.key_bytes {
+                return Err(Unmaskable::KeyTooLong { limit: self.limits.key_bytes });
+            }
+            let top = self.reaches.len().saturating_sub(self.plan.width());
+            let from = self.reaches.get(top..).unwrap_or_default();
+            self.plan.at_member(from, &self.name, &mut self.reach);
+        }
+        Ok(())
+    }
+
+    fn end_value(&mut self, io: &mut Io, at: usize) {
+        self.state = if self.frames.is_empty() { State::Done } else { State::CommaOrClose };
+        let here = self.frames.len();
+        match &self.zone {
+            Zone::Clear { depth } if *depth == here => self.zone = Zone::Rules,
+            Zone::Masked { depth, .. } if *depth == here => {
+                let zone = std::mem::replace(&mut self.zone, Zone::Rules);
+                if let Zone::Masked { replacement, .. } = zone {
+                    replacement.finish(io.out);
+                }
+                self.flow.resume(at);
+                self.masked += 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+// === masking ===
+
+impl Json {
+    /// Decides about the value that begins at `at`.
+    fn decide(&mut self, io: &mut Io, at: usize, kind: ValueKind) -> Result<(), Unmaskable> {
+        match self.frames.last() {
+            None => self.plan.at_root(&mut self.reach),
+            Some(frame) if frame.is_object => {}
+            Some(_) => {
+                let top = self.reaches.len().saturating_sub(self.plan.width());
+                self.reach.clear();
+                self.reach.extend_from_slice(self.reaches.get(top..).unwrap_or_default());
+            }
+        }
+        let is_leaf = !matches!(kind, ValueKind::Object | ValueKind::Array);
+        let action = self.plan.action(&self.reach, is_leaf);
+        // `null` holds nothing to mask; but a removed field is not there, whatever it holds.
+        let action = action.filter(|action| kind != ValueKind::Null || matches!(action, Action::Remove));
+        let is_document = self.frames.is_empty();
+        let replacement = action.map(|action| Replacement::start(action, kind, is_document, self.plan.key()));
+        let kept = !matches!(replacement, Some(Replacement::Nothing));
+        if let Some(frame) = self.frames.last_mut() {
+            frame.kept |= kept;
+        }
+        match replacement {
+            None => self.flow.pass(at, io.out),
+            Some(replacement) => {
+                self.zone = Zone::Masked { depth: self.frames.len(), replacement };
+                self.flow.drop(io.chunk, at, kept, io.out)
+            }
+        }
+    }
+
+    /// Whether the value at hand is replaced itself, not one within it.
+    fn is_masked_value(&self) -> bool {
+        matches!(self.zone, Zone::Masked { depth, .. } if depth == self.frames.len())
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        if let Zone::Masked { replacement, .. } = &mut self.zone {
+            replacement.feed(bytes);
+        }
+    }
+
+    fn invalid(&self, at: usize, what: &'static str) -> Unmaskable {
+        Unmaskable::InvalidJson { offset: self.read + at as u64, what }
+    }
+}
+
+/// The next byte that is no white space.
+fn next_token(chunk: &[u8], at: usize) -> Option<(usize, u8)> {
+    let rest = chunk.get(at..)?;
+    let space = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
+    rest.get(space).map(|byte| (at + space, *byte))
+}

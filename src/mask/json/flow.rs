@@ -1,0 +1,101 @@
+//! What happens to the bytes read: they flow on as they are, wait for a decision, or go.
+//!
+//! Positions are those of the chunk at hand. Bytes that wait are copied only when their chunk ends first.
+
+use super::super::unmaskable::Unmaskable;
+
+#[derive(Debug)]
+pub struct Flow {
+    course: Course,
+    /// Where in the chunk the bytes begin that have not gone their way.
+    from: usize,
+    /// Bytes of earlier chunks that wait.
+    held: Vec<u8>,
+    limit: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    Pass,
+    Wait,
+    Drop,
+}
+
+impl Flow {
+    /// At most `limit` bytes may wait at a time.
+    pub fn new(limit: usize) -> Self {
+        Self { course: Course::Pass, from: 0, held: Vec::new(), limit }
+    }
+
+    /// What was read before `at` passes; what follows waits.
+    pub fn wait(&mut self, chunk: &[u8], at: usize, out: &mut Vec<u8>) {
+        self.write(chunk, at, out);
+        self.course = Course::Wait;
+    }
+
+    /// The byte at `at` goes, alone.
+    pub fn leave_out(&mut self, chunk: &[u8], at: usize, out: &mut Vec<u8>) {
+        self.write(chunk, at, out);
+        self.from = at + 1;
+    }
+
+    /// What waited passes, and what follows too.
+    pub fn pass(&mut self, at: usize, out: &mut Vec<u8>) -> Result<(), Unmaskable> {
+        if self.course == Course::Wait {
+            self.check_limit(at)?;
+            out.append(&mut self.held);
+            self.course = Course::Pass;
+        }
+        Ok(())
+    }
+
+    /// What waited before `at` goes unless `spare` is set, and what follows goes in any case.
+    pub fn drop(
+        &mut self,
+        chunk: &[u8],
+        at: usize,
+        spare: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unmaskable> {
+        if self.course == Course::Wait && !spare {
+            self.check_limit(at)?;
+            self.held.clear();
+        } else {
+            self.pass(at, out)?;
+            self.write(chunk, at, out);
+        }
+        self.course = Course::Drop;
+        Ok(())
+    }
+
+    /// What follows `at` passes again, after what was dropped.
+    pub fn resume(&mut self, at: usize) {
+        self.from = at;
+        self.course = Course::Pass;
+    }
+
+    pub fn end_chunk(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
+        match self.course {
+            Course::Pass => self.write(chunk, chunk.len(), out),
+            Course::Wait => {
+                self.check_limit(chunk.len())?;
+                self.held.extend_from_slice(chunk.get(self.from..).unwrap_or_default());
+            }
+            Course::Drop => {}
+        }
+        self.from = 0;
+        Ok(())
+    }
+
+    fn write(&mut self, chunk: &[u8], until: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(chunk.get(self.from..until).unwrap_or_default());
+        self.from = until;
+    }
+
+    fn check_limit(&self, at: usize) -> Result<(), Unmaskable> {
+        if self.held.len() + at.saturating_sub(self.from) > self.limit {
+            return Err(Unmaskable::TokenTooLong { limit: self.limit });
+        }
+        Ok(())
+    }
+}

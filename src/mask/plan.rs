@@ -1,0 +1,327 @@
+//! All rules that apply to a body, compiled into one matcher that follows the document down.
+//!
+//! Field paths are sequences without branches, so a set of them runs as a bit-parallel automaton ("shift-and"):
+//! bit `i` of a `Reach` says that everything before segment `i` has matched. A step to a member or element is a
+//! handful of word operations whatever the paths are, and a document can't make the set of states grow.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use super::hash::HashKey;
+use super::method::Method;
+use super::path::Segment;
+use super::{Rule, json_string};
+
+/// The rules that apply to one body, compiled together. Cheap to share between bodies.
+#[derive(Debug)]
+pub struct Plan {
+    start: Reach,
+    /// Segments `*`.
+    any: Reach,
+    /// Segments `**`.
+    deep: Reach,
+    /// Every name in the rules with the segments that want it, ordered by length, then text.
+    names: Vec<(Box<[u8]>, Reach)>,
+    /// From the strictest to the mildest.
+    actions: Vec<Accept>,
+    removes: bool,
+    key: HashKey,
+}
+
+/// How far each rule's path has matched, as bits; all `Reach` of one plan have the same length.
+type Reach = Vec<u64>;
+
+/// An action, and where the paths of its rules end.
+#[derive(Debug)]
+struct Accept {
+    action: Action,
+    /// Takes any value.
+    whole: Reach,
+    /// Takes leaves only: the paths that end in `**`.
+    leaf: Reach,
+}
+
+/// A method, ready to be applied.
+#[derive(Clone, Debug)]
+pub(super) enum Action {
+    Remove,
+    /// This JSON takes the value's place.
+    Write(Arc<[u8]>),
+    Hash,
+    Last4,
+}
+
+impl Plan {
+    /// The order of the rules does not matter. The key serves the `hash` method.
+    pub fn compile(rules: &[Arc<Rule>], key: &HashKey) -> Self {
+        let bits: usize = rules.iter().map(|rule| rule.field.segments().len() + 1).sum();
+        let blank: Reach = vec![0; bits.div_ceil(64)];
+        let mut plan = Self {
+            start: blank.clone(),
+            any: blank.clone(),
+            deep: blank.clone(),
+            names: Vec::new(),
+            actions: Vec::new(),
+            removes: rules.iter().any(|rule| rule.method == Method::Remove),
+            key: key.clone(),
+        };
+        for method in methods(rules) {
+            let action = Action::of(method);
+            plan.actions.push(Accept { action, whole: blank.clone(), leaf: blank.clone() });
+        }
+        let order = methods(rules);
+        let mut bit = 0;
+        for rule in rules {
+            let slot = order.iter().position(|method| **method == rule.method).unwrap_or(0);
+            plan.add(rule, slot, bit, &blank);
+            bit += rule.field.segments().len() + 1;
+        }
+        let mut start = std::mem::take(&mut plan.start);
+        plan.close(&mut start);
+        plan.start = start;
+        plan
+    }
+
+    /// Whether no rule is in it, so that every body passes as it is.
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty()
+    }
+
+    fn add(&mut self, rule: &Rule, slot: usize, first: usize, blank: &Reach) {
+        set(&mut self.start, first);
+        let mut bit = first;
+        for segment in rule.field.segments() {
+            match segment {
+                Segment::Any => set(&mut self.any, bit),
+                Segment::Deep => set(&mut self.deep, bit),
+                Segment::Name(name) => {
+                    let name = name.as_bytes();
+                    let at = match self.find(name) {
+                        Ok(at) => at,
+                        Err(at) => {
+                            self.names.insert(at, (name.into(), blank.clone()));
+                            at
+                        }
+                    };
+                    if let Some((_, wanted)) = self.names.get_mut(at) {
+                        set(wanted, bit);
+                    }
+                }
+            }
+            bit += 1;
+        }
+        if let Some(accept) = self.actions.get_mut(slot) {
+            match rule.field.segments().last() {
+                Some(Segment::Deep) => set(&mut accept.leaf, bit - 1),
+                _ => set(&mut accept.whole, bit),
+            }
+        }
+    }
+
+    fn find(&self, name: &[u8]) -> Result<usize, usize> {
+        self.names.binary_search_by(|(known, _)| match known.len().cmp(&name.len()) {
+            Ordering::Equal => (**known).cmp(name),
+            unequal => unequal,
+        })
+    }
+
+    /// `**` may match nothing: what reaches it reaches the segment after it too.
+    fn close(&self, reach: &mut Reach) {
+        let mut carry = 0;
+        for (word, deep) in reach.iter_mut().zip(&self.deep) {
+            let passed = *word & deep;
+            *word |= passed << 1 | carry;
+            carry = passed >> 63;
+        }
+    }
+}
+
+// === following a document ===
+
+impl Plan {
+    pub(super) fn key(&self) -> &HashKey {
+        &self.key
+    }
+
+    /// The words that a reach takes.
+    pub(super) fn width(&self) -> usize {
+        self.start.len()
+    }
+
+    /// Whether any rule removes, so that what precedes a value must wait for it.
+    pub(super) fn removes(&self) -> bool {
+        self.removes
+    }
+
+    pub(super) fn at_root(&self, reach: &mut Reach) {
+        reach.clone_from(&self.start);
+    }
+
+    /// The reach at the member `name` of an object that was reached `from`.
+    pub(super) fn at_member(&self, from: &[u64], name: &[u8], reach: &mut Reach) {
+        reach.clear();
+        let named = self.find(name).ok().and_then(|at| self.names.get(at)).map(|(_, wanted)| wanted);
+        let mut carry = 0;
+        for (i, ((word, any), deep)) in from.iter().zip(&self.any).zip(&self.deep).enumerate() {
+            let wanted = any | named.and_then(|named| named.get(i)).unwrap_or(&0);
+            let passed = word & wanted;
+            reach.push(passed << 1 | carry | word & deep);
+            carry = passed >> 63;
+        }
+        self.close(reach);
+    }
+
+    /// The reach at the elements of an array that was reached so: arrays are transparent.
+    pub(super) fn at_elements(&self, reach: &mut Reach) {
+        let mut carry = 0;
+        for (word, any) in reach.iter_mut().zip(&self.any) {
+            let passed = *word & any;
+            *word |= passed << 1 | carry;
+            carry = passed >> 63;
+        }
+        self.close(reach);
+    }
+
+    /// What happens to a value reached so, if anything; the strictest rule decides.
+    pub(super) fn action(&self, reach: &[u64], is_leaf: bool) -> Option<&Action> {
+        let takes = |accept: &&Accept| meet(reach, &accept.whole) || is_leaf && meet(reach, &accept.leaf);
+        self.actions.iter().find(takes).map(|accept| &accept.action)
+    }
+}
+
+impl Action {
+    fn of(method: &Method) -> Self {
+        match method {
+            Method::Remove => Self::Remove,
+            Method::Null => Self::Write(Arc::from(&b"null"[..])),
+            Method::Redact { text } => {
+                let mut json = Vec::new();
+                json_string::write(text.as_bytes(), &mut json);
+                Self::Write(json.into())
+            }
+            Method::Hash => Self::Hash,
+            Method::Last4 => Self::Last4,
+        }
+    }
+}
+
+/// Every method in the rules once, the strictest first; among texts to redact with, the shortest.
+fn methods(rules: &[Arc<Rule>]) -> Vec<&Method> {
+    let text = |method: &Method| match method {
+        Method::Redact { text } => (text.len(), text.clone()),
+        _ => (0, String::new()),
+    };
+    let mut methods: Vec<&Method> = rules.iter().map(|rule| &rule.method).collect();
+    methods.sort_by_cached_key(|method| (std::cmp::Reverse(method.strictness()), text(method)));
+    methods.dedup();
+    methods
+}
+
+fn set(reach: &mut Reach, bit: usize) {
+    if let Some(word) = reach.get_mut(bit / 64) {
+        *word |= 1 << (bit % 64);
+    }
+}
+
+fn meet(one: &[u64], other: &[u64]) -> bool {
+    one.iter().zip(other).any(|(one, other)| one & other != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mask::FieldPath;
+
+    /// Walks down `steps` (`[]` is an array's element) and tells what would happen to a leaf and to a container.
+    fn at(rules: &[(&str, Method)], steps: &[&str]) -> (Option<&'static str>, Option<&'static str>) {
+        let rules: Vec<_> = rules
+            .iter()
+            .map(|(field, method)| {
+                Arc::new(Rule { field: FieldPath::parse(field).unwrap(), method: method.clone() })
+            })
+            .collect();
+        let plan = Plan::compile(&rules, &HashKey::new(&[0; 32]).unwrap());
+        let mut reach = Reach::new();
+        plan.at_root(&mut reach);
+        for step in steps {
+            match *step {
+                "[]" => plan.at_elements(&mut reach),
+                name => {
+                    let from = reach.clone();
+                    plan.at_member(&from, name.as_bytes(), &mut reach);
+                }
+            }
+        }
+        let name = |is_leaf| {
+            plan.action(&reach, is_leaf).map(|action| match action {
+                Action::Remove => "remove",
+                Action::Write(text) if **text == *b"null" => "null",
+                Action::Write(_) => "redact",
+                Action::Hash => "hash",
+                Action::Last4 => "last4",
+            })
+        };
+        (name(true), name(false))
+    }
+
+    #[test]
+    fn paths_match_as_documented() {
+        let (both, leaf, none) = ((Some("hash"), Some("hash")), (Some("hash"), None), (None, None));
+        let table: &[(&str, &[&str], _)] = &[
+            ("a.b", &["a", "b"], both),
+            ("a.b", &["a"], none),
+            ("a.b", &["b"], none),
+            ("a.b", &["a", "b", "c"], none),
+            ("a.b", &["[]", "a", "[]", "[]", "b"], both),
+            ("cards.*.number", &["cards", "[]", "number"], both),
+            ("cards.*.number", &["cards", "[]", "x", "number"], both),
+            ("cards.*.number", &["cards", "x", "[]", "number"], both),
+            ("cards.*.number", &["cards", "number"], none),
+            ("cards.*", &["cards", "[]"], both),
+            ("*", &["[]"], both),
+            ("*", &[], none),
+            ("**.x", &["x"], both),
+            ("**.x", &["a", "[]", "b", "x"], both),
+            ("**.x", &["x", "y", "x"], both),
+            ("**.x.**.y", &["x", "y"], both),
+            ("**.x.**.y", &["a", "x", "x", "[]", "c", "y"], both),
+            ("**.x.**.y", &["y", "x"], none),
+            ("**", &[], leaf),
+            ("**", &["a", "[]"], leaf),
+            ("a.**", &["a"], leaf),
+            ("a.**", &["a", "b", "[]"], leaf),
+            ("a.**", &["b"], none),
+        ];
+        for (field, steps, expected) in table {
+            assert_eq!(at(&[(field, Method::Hash)], steps), *expected, "{field} at {steps:?}");
+        }
+    }
+
+    #[test]
+    fn the_strictest_rule_decides_in_any_order() {
+        let rules = [
+            ("a", Method::Last4),
+            ("*", Method::Hash),
+            ("**.a", Method::redact()),
+            ("**", Method::Null),
+            ("a.a", Method::Remove),
+        ];
+        let reversed: Vec<_> = rules.iter().rev().cloned().collect();
+        for rules in [&rules[..], &reversed] {
+            assert_eq!(at(rules, &["a"]), (Some("null"), Some("redact")));
+            assert_eq!(at(rules, &["b"]), (Some("null"), Some("hash")));
+            assert_eq!(at(rules, &["a", "a"]), (Some("remove"), Some("remove")));
+        }
+    }
+
+    #[test]
+    fn many_rules_cross_word_borders() {
+        let fields: Vec<String> = (0..100).map(|i| format!("**.r{i}.*.**.x{i}.y")).collect();
+        let rules: Vec<_> = fields.iter().map(|field| (field.as_str(), Method::Hash)).collect();
+        for i in 0..100 {
+            let (r, x) = (format!("r{i}"), format!("x{i}"));
+            assert_eq!(at(&rules, &["q", &r, "q", "q", &x, "y"]).0, Some("hash"), "{i}");
+            assert_eq!(at(&rules, &["q", &r, &x, "y"]).0, None, "{i}");
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! The masker as a whole: tables of small documents, then properties against a reference over `serde_json::Value`.
+
+use super::*;
+
+mod properties;
+
+fn rules(rules: &[(&str, Method)]) -> Vec<Arc<Rule>> {
+    let rule = |(field, method): &(&str, Method)| {
+        Arc::new(Rule { field: FieldPath::parse(field).unwrap(), method: method.clone() })
+    };
+    rules.iter().map(rule).collect()
+}
+
+fn plan(list: &[(&str, Method)]) -> Arc<Plan> {
+    Arc::new(Plan::compile(&rules(list), &key()))
+}
+
+fn key() -> HashKey {
+    HashKey::new(&[7; 32]).unwrap()
+}
+
+/// Masks the body given in those chunks.
+fn mask_chunks<'c>(
+    plan: &Arc<Plan>,
+    format: Format,
+    limits: Limits,
+    chunks: impl IntoIterator<Item = &'c [u8]>,
+) -> Result<Vec<u8>, Unmaskable> {
+    let mut masker = Masker::new(plan.clone(), format, limits);
+    let mut out = Vec::new();
+    for chunk in chunks {
+        masker.push(chunk, &mut out)?;
+    }
+    masker.finish(&mut out)?;
+    Ok(out)
+}
+
+/// Masks a body whole, in every two chunks and byte by byte; all must agree, also about failing.
+fn mask_with(plan: &Arc<Plan>, format: Format, limits: Limits, body: &[u8]) -> Result<Vec<u8>, Unmaskable> {
+    let whole = mask_chunks(plan, format, limits, [body]);
+    let cuts = (0..=body.len()).map(|cut| mask_chunks(plan, format, limits, [&body[..cut], &body[cut..]]));
+    let single = mask_chunks(plan, format, limits, body.chunks(1));
+    for other in cuts.chain([single]) {
+        match (&whole, other) {
+            (Ok(whole), Ok(other)) => {
+                assert_eq!(String::from_utf8_lossy(&other), String::from_utf8_lossy(whole));
+            }
+            (Err(whole), Err(other)) => assert_eq!(whole.code(), other.code()),
+            (whole, other) => panic!("whole {whole:?}, cut {other:?}: {}", String::from_utf8_lossy(body)),
+        }
+    }
+    whole
+}
+
+fn mask(list: &[(&str, Method)], body: &str) -> Result<String, Unmaskable> {
+    let masked = mask_with(&plan(list), Format::Json, Limits::default(), body.as_bytes())?;
+    Ok(String::from_utf8(masked).unwrap())
+}
+
+fn check(list: &[(&str, Method)], body: &str, expected: &str) {
+    assert_eq!(mask(list, body).as_deref(), Ok(expected), "{list:?} on {body}");
+}
+
+#[test]
+fn only_the_masked_values_change() {
+    let redact = [("a", Method::redact())];
+    check(&redact, r#"{"a":1}"#, r#"{"a":"[redacted]"}"#);
+    check(
+        &redact,
+        "\t{ \"a\" :\r\n 1 , \"b\":[1e5,-0.0,\"\\u00e9\\/\"] }\n",
+        "\t{ \"a\" :\r\n \"[redacted]\" , \"b\":[1e5,-0.0,\"\\u00e9\\/\"] }\n",
+    );
+    check(&redact, r#"{"a":{"b":[1,{"c":"}]"}]},"d":{"a":1}}"#, r#"{"a":"[redacted]","d":{"a":1}}"#);
+    check(
+        &redact,
+        r#"{"a":"x","a":null,"a":[],"A":1}"#,
+        r#"{"a":"[redacted]","a":null,"a":"[redacted]","A":1}"#,
+    );
+    check(&redact, r#"[[{"a":true}],{"b":{"a":1}}]"#, r#"[[{"a":"[redacted]"}],{"b":{"a":1}}]"#);
+    check(&[], r#" {"a":[1,"x"]} "#, r#" {"a":[1,"x"]} "#);
+    check(&[("**", Method::redact())], "17", "\"[redacted]\"");
+    check(&[("**", Method::Null)], r#"{"a":[1,"x",null],"b":{}}"#, r#"{"a":[null,null,null],"b":{}}"#);
+    check(&[("a.**", Method::redact())], r#"{"a":{"b":[1]},"c":1}"#, r#"{"a":{"b":["[redacted]"]},"c":1}"#);
+    let text = Method::Redact { text: "a\"\\\n€".to_owned() };
+    check(&[("a", text)], r#"{"a":1}"#, r#"{"a":"a\"\\\u000a€"}"#);
+}
+
+#[test]
+fn names_are_compared_decoded() {
+    let list =
+        [("email", Method::Null), ("\"a.b\"", Method::Null), ("😀", Method::Null), ("\"\"", Method::Null)];
+    // A quoted emoji, since bare names are letters and digits.
+    let list = [list[0].clone(), list[1].clone(), ("\"😀\"", Method::Null), list[3].clone()];
+    check(
+        &list,
+        r#"{"\u0065mail":1,"emai\u006C":2,"email":3}"#,
+        r#"{"\u0065mail":null,"emai\u006C":null,"email":null}"#,
+    );
+    check(
+        &list,
+        r#"{"a\u002eb":1,"\ud83d\ude00":2,"😀":3,"":4}"#,
+        r#"{"a\u002eb":null,"\ud83d\ude00":null,"😀":null,"":null}"#,
+    );
+    check(
+        &list,
+        r#"{"email\u0000":1,"\ud83d":2,"\ude00\ud83d":3}"#,
+        r#"{"email\u0000":1,"\ud83d":2,"\ude00\ud83d":3}"#,
+    );
+}
+
+#[test]
+fn removing_takes_the_comma() {
+    let list = [("x", Method::Remove), ("l.*", Method::Remove), ("y.**", Method::Remove)];
+    let table = [
+        (r#"{"x":1}"#, "{}"),
+        (r#"{"x":1,"a":2}"#, r#"{"a":2}"#),
+        (r#"{"a":2,"x":1}"#, r#"{"a":2}"#),
+        (r#"{"a":1,"x":[{"q":1}],"b":2}"#, r#"{"a":1,"b":2}"#),
+        (r#"{"x":1,"x":2,"a":3,"x":4,"x":null}"#, r#"{"a":3}"#),
+        ("{\n  \"x\": 1,\n  \"a\": 2\n}", "{\n  \"a\": 2\n}"),
+        ("{\n  \"a\": 2,\n  \"x\": 1\n}", "{\n  \"a\": 2\n}"),
+        (r#"{"l":[1,[2],{"x":3}],"a":[]}"#, r#"{"l":[],"a":[]}"#),
+        (r#"{"y":[1,[2,{"q":null}],"s"],"a":{}}"#, r#"{"y":[[{}]],"a":{}}"#),
+        (r#"[{"x":1},{},[ ],{"a" : {"x":1} }]"#, r#"[{},{},[ ],{"a" : {"x":1} }]"#),
+    ];
+    for (body, expected) in table {
+        check(&list, body, expected);
+    }
+    check(&[("**", Method::Remove)], "\"whole\" ", "null ");
+    check(&[("x", Method::Remove), ("*", Method::Hash)], r#"{"x":"a"}"#, "{}");
+}
+
+#[test]
+fn last4_shows_a_third_at_most() {
+    let list = [("a", Method::Last4)];
+    let table = [
+        (r#"{"a":"4111111111111234"}"#, r#"{"a":"****1234"}"#),
+        (r#"{"a":4111111111111234}"#, r#"{"a":"****1234"}"#),
+        (r#"{"a":-12.5e7}"#, r#"{"a":"****e7"}"#),
+        (r#"{"a":"abc"}"#, r#"{"a":"****c"}"#),
+        (r#"{"a":""}"#, r#"{"a":"****"}"#),
+        (r#"{"a":true}"#, r#"{"a":"****"}"#),
+        (r#"{"a":["4111111111111234"]}"#, r#"{"a":"****"}"#),
+        (r#"{"a":"--------\u00e9\"\\\n"}"#, "{\"a\":\"****é\\\"\\\\\\u000a\"}"),
+        (r#"{"a":"ééééééééé😀\ud83d\ude00\ud83d"}"#, r#"{"a":"****é😀😀\ud83d"}"#),
+        (r#"{"a":null}"#, r#"{"a":null}"#),
+    ];
+    for (body, expected) in table {
+        check(&list, body, expected);
+    }
+}
+
+#[test]
+fn hashes_agree_where_documented() {
+    let hash = |value: &str| mask(&[("a", Method::Hash)], &format!("{{\"a\":{value}}}")).unwrap();
+    assert!(hash("1").starts_with(&format!("{{\"a\":\"hmac:{}:", key().id())));
+    let equal = [
+        (r#""5""#, "5"),
+        (r#""\u0035""#, r#""5""#),
+        (r#""\ud83d\ude00""#, r#""😀""#),
+        (r#"{"k" : [ 1, "x y" , {} ] }"#, r#"{"k":[1,"x y",{}]}"#),
+        ("true", r#""true""#),
+    ];
+    for (one, other) in equal {
+        assert_eq!(hash(one), hash(other), "{one} {other}");
+    }
+    let different =
+        [("1", "1.0"), (r#"["ab","c"]"#, r#"["a","bc"]"#), ("[1,2]", "[12]"), (r#""x y""#, r#""xy""#)];
+    for (one, other) in different {
+        assert_ne!(hash(one), hash(other), "{one} {other}");
+    }
+}
+
+#[test]
+fn masked_ancestors_and_stricter_rules_win() {
+    let list =
+        [("a", Method::Last4), ("a.b", Method::Remove), ("**.c", Method::Hash), ("d.c", Method::redact())];
+    check(&list, r#"{"a":{"b":1},"d":{"c":1}}"#, r#"{"a":"****","d":{"c":"[redacted]"}}"#);
+}
+
+#[test]
+fn invalid_documents_are_refused() {
+    let bodies = [
+        "",
+        " ",
+        "{",
+        "}",
+        "[1",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{\"a\":1]",
+        "[1}",
+        "{\"a\" 1}",
+        "{1:1}",
+        "{,}",
+        "01",
+        "-",
+        "1.",
+        "tru",
+        "truee",
+        "True",
+        "nul",
+        "nan",
+        "'a'",
+        "\"a",
+        "\"\t\"",
+        "\"\\x\"",
+        "1 2",
+        "{} x",
+        "[]]",
+        "\u{feff}1",
+        "// c\n1",
+        "\u{a0}1",
+        "[1]\0",
+        "\u{c}1",
+    ];
+    for body in bodies {
+        for list in [&[][..], &[("a", Method::redact())], &[("**", Method::Remove)]] {
+            let error = mask(list, body).unwrap_err();
+            assert_eq!(error.code(), "invalid_json", "{body}: {error}");
+        }
+    }
+    assert_eq!(
+        mask(&[], "[1,\n x]").unwrap_err().to_string(),
+        "invalid JSON at byte 5: a value was expected"
+    );
+}
+
+#[test]
+fn limits_hold_for_every_chunking() {
+    let limits = Limits { depth: 3, key_bytes: 4, token_bytes: 16, event_bytes: 40 };
+    let run = |list: &[(&str, Method)], format, body: &str| {
+        mask_with(&plan(list), format, limits, body.as_bytes()).map_err(|error| error.code())
+    };
+    let list = [("**.x", Method::Remove)];
+    assert!(run(&list, Format::Json, "[[[1]]]").is_ok());
+    assert_eq!(run(&list, Format::Json, "[[[[1]]]]"), Err("too_deep"));
+    assert_eq!(run(&[], Format::Json, "[[[[1]]]]"), Err("too_deep"));
+    assert!(run(&list, Format::Json, r#"{"abcd":1}"#).is_ok());
+    assert!(run(&list, Format::Json, r#"{"\u0061bcd":1}"#).is_ok());
+    assert_eq!(run(&list, Format::Json, r#"{"abcde":1}"#), Err("key_too_long"));
+    assert!(
+        run(&[("x", Method::Null)], Format::Json, r#"{"y":{"abcdef":1}}"#).is_ok(),
+        "no rule reads that name"
+    );
+    assert!(run(&list, Format::Json, "[1,               2]").is_ok());
+    assert_eq!(run(&list, Format::Json, "[1,                2]"), Err("token_too_long"));
+    let long = format!("{{\"x\":\"{0}\",\"y\":\"{0}\"}}", "v".repeat(500));
+    assert!(run(&list, Format::Json, &long).is_ok(), "values are not held");
+    assert!(run(&list, Format::Sse, &format!("data: \"{}\"\n\n", "v".repeat(31))).is_ok());
+    assert_eq!(run(&list, Format::Sse, &format!("data: \"{}\"\n\n", "v".repeat(32))), Err("event_too_long"));
+    assert_eq!(run(&list, Format::Sse, &"data:1\n".repeat(7)), Err("event_too_long"));
+}
+
+#[test]
+fn a_failed_masker_stays_failed_and_silent() {
+    let mut masker = Masker::new(plan(&[("a", Method::Null)]), Format::Json, Limits::default());
+    let mut out = Vec::new();
+    masker.push(b"[1,", &mut out).unwrap();
+    let error = masker.push(b"2,3,x", &mut out).unwrap_err();
+    assert_eq!(out, b"[1,");
+    assert_eq!(masker.push(b"4]", &mut out), Err(error.clone()));
+    assert_eq!(masker.finish(&mut out), Err(error));
+    assert_eq!(out, b"[1,");
+}
+
+#[test]
+fn finishing_twice_is_finishing_once() {
+    let mut masker = Masker::new(plan(&[("**", Method::Hash)]), Format::Json, Limits::default());
+    let mut out = Vec::new();
+    masker.push(b"12", &mut out).unwrap();
+    masker.finish(&mut out).unwrap();
+    let once = out.clone();
+    masker.finish(&mut out).unwrap();
+    masker.push(b"", &mut out).unwrap();
+    assert_eq!(out, once);
+    assert_eq!(masker.masked_fields(), 1);
+    assert_eq!(masker.push(b" ", &mut out), Err(Unmaskable::AfterEnd));
+    assert_eq!(masker.finish(&mut out), Err(Unmaskable::AfterEnd));
+}
+
+#[test]
+fn nothing_that_could_be_masked_leaves_early() {
+    let mut masker =
+        Masker::new(plan(&[("a", Method::redact()), ("b", Method::Remove)]), Format::Json, Limits::default());
+    let mut out = Vec::new();
+    for (chunk, so_far) in [
+        ("{\"a\":\"sec", r#"{"a":"#),
+        ("ret\"", r#"{"a":"[redacted]""#),
+        (" , \"b", r#"{"a":"[redacted]" "#),
+        ("\": [", r#"{"a":"[redacted]" "#),
+        ("1],\"c\":", r#"{"a":"[redacted]" "#),
+        ("\"pla", r#"{"a":"[redacted]" ,"c":"pla"#),
+        ("in\"}", r#"{"a":"[redacted]" ,"c":"plain"}"#),
+    ] {
+        masker.push(chunk.as_bytes(), &mut out).unwrap();
+        assert_eq!(String::from_utf8_lossy(&out), so_far, "after {chunk}");
+    }
+    assert_eq!(masker.masked_fields(), 2);
+}
+
+#[test]
+fn ndjson_masks_line_by_line() {
+    let run = |body: &str| {
+        let masked =
+            mask_with(&plan(&[("a", Method::Null)]), Format::Ndjson, Limits::default(), body.as_bytes());
+        masked.map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+    let table = [
+        ("", ""),
+        ("{\"a\":1}\n", "{\"a\":null}\n"),
+        ("{\"a\":1}\r\n\r\n \n[{\"a\":2}]\n3", "{\"a\":null}\r\n\r\n \n[{\"a\":null}]\n3"),
+        ("1\n2\n", "1\n2\n"),
+    ];
+    for (body, expected) in table {
+        assert_eq!(run(body).as_deref(), Ok(expected), "{body}");
+    }
+    for bad in ["{\"a\":\n1}\n", "{} {}\n", "x\n", "{}\n{", "[1,\n2]", "\u{feff}{}\n"] {
+        assert_eq!(run(bad).unwrap_err().code(), "invalid_json", "{bad}");
+    }
+    assert_eq!(
+        run("{}\n[1\n").unwrap_err(),
+        Unmaskable::InvalidJson { offset: 5, what: "it ends too early" }
+    );
+}
+
+fn sse(body: &str) -> Result<String, Unmaskable> {
+    let masked = mask_with(
+        &plan(&[("a", Method::Null), ("r", Method::Remove)]),
+        Format::Sse,
+        Limits::default(),
+        body.as_bytes(),
+    );
+    masked.map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+#[test]
+fn events_are_masked_in_their_data() {
+    let table = [
+        ("", ""),
+        ("data: {\"a\":1}\n\n", "data: {\"a\":null}\n\n"),
+        ("data:{\"a\":1}\r\n\r\ndata:{\"a\":2}\r\r", "data:{\"a\":null}\r\n\r\ndata:{\"a\":null}\r\r"),
+        ("\u{feff}data:{\"a\":1}\n\n", "\u{feff}data:{\"a\":null}\n\n"),
+        ("\u{feff}\ndata:{\"a\":1}\n\n", "\u{feff}\ndata:{\"a\":null}\n\n"),
+        (
+            ": ping\n\nevent: x\nid: 1\nretry: 5\ndata: {\"b\":1}\n\n",
+            ": ping\n\nevent: x\nid: 1\nretry: 5\ndata: {\"b\":1}\n\n",
+        ),
+        // Untouched, byte for byte, though it has several lines.
+        ("data: {\"b\":\nid: 1\ndata:1}\r\n\n", "data: {\"b\":\nid: 1\ndata:1}\r\n\n"),
+        // Rewritten where the first data line stood.
+        ("id: 1\ndata: {\"a\":\nevent: x\ndata: 1}\n\n", "id: 1\ndata: {\"a\":\ndata: null}\nevent: x\n\n"),
+        ("data: {\"b\":1,\ndata: \"r\":\ndata: 2}\n\n", "data: {\"b\":1}\n\n"),
+        ("data\ndata:{\"a\":1}\n\n", "data: \ndata: {\"a\":null}\n\n"),
+        ("data: {\"a\":1}", "data: {\"a\":null}"),
+        ("data: {\"a\":1}\nid: 7", "data: {\"a\":null}\nid: 7"),
+        ("data: [DONE]\n\n", "data: [DONE]\n\n"),
+        ("data:[DONE]\n\ndata:\n\ndata\n\n", "data:[DONE]\n\ndata:\n\ndata\n\n"),
+        ("\n\n\r\r\n", "\n\n\r\r\n"),
+    ];
+    for (body, expected) in table {
+        assert_eq!(sse(body).as_deref(), Ok(expected), "{body}");
+    }
+}
+
+#[test]
+fn events_without_json_are_refused() {
+    let json = [
+        "data: hello\n\n",
+        "data: [DONE] \n\n",
+        "data: {\"a\":1\n\ndata: }\n\n",
+        "data: {}\ndata: [DONE]\n\n",
+        "data: {\"a\"",
+    ];
+    for body in json {
+        assert_eq!(sse(body).unwrap_err().code(), "invalid_json", "{body}");
+    }
+    for body in [
+        "{\"a\":1}",
+        "{\"a\":1}\n\n",
+        " data: 1\n\n",
+        "Data: 1\n\n",
+        "\u{feff}\u{feff}data: 1\n\n",
+        "data : 1\n\n",
+    ] {
+        assert_eq!(sse(body).unwrap_err().code(), "invalid_event_stream", "{body}");
+    }
+    let latin1 = mask_with(&plan(&[]), Format::Sse, Limits::default(), b"event: \xe9\n\n");
+    assert_eq!(latin1.unwrap_err().code(), "invalid_event_stream");
+}
+
+#[test]
+fn an_event_leaves_with_its_blank_line() {
+    for end in ["\n", "\r\n", "\r"] {
+        let mut masker = Masker::new(plan(&[("a", Method::Null)]), Format::Sse, Limits::default());
+        let mut out = Vec::new();
+        masker.push(format!("data: {{\"a\":1}}{end}").as_bytes(), &mut out).unwrap();
+        assert_eq!(out, b"");
+        masker.push(end.as_bytes(), &mut out).unwrap();
+        assert_eq!(String::from_utf8_lossy(&out), format!("data: {{\"a\":null}}{end}{end}"));
+        out.clear();
+        masker.push(format!(": ping{end}").as_bytes(), &mut out).unwrap();
+        assert_eq!(String::from_utf8_lossy(&out), format!(": ping{end}"));
+    }
+}

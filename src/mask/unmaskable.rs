@@ -1,0 +1,65 @@
+//! Why a body can't be masked, and the bounds a masker keeps to. Whoever sees one of these blocks the body.
+//!
+//! No message quotes the body: it may hold what was to be masked.
+
+/// The reason a body must not be passed on. `code` is stable: metrics, records and scripts carry it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unmaskable {
+    /// `offset` counts bytes of the body, in an event stream those of the event's data.
+    #[error("invalid JSON at byte {offset}: {what}")]
+    InvalidJson { offset: u64, what: &'static str },
+    #[error("invalid event stream: {what}")]
+    InvalidEventStream { what: &'static str },
+    #[error("JSON nests deeper than {limit} levels")]
+    TooDeep { limit: usize },
+    #[error("a field's name is longer than {limit} bytes")]
+    KeyTooLong { limit: usize },
+    #[error("a field's name with the space around it is longer than {limit} bytes")]
+    TokenTooLong { limit: usize },
+    #[error("an event is longer than {limit} bytes")]
+    EventTooLong { limit: usize },
+    #[error("no masking is known for bodies of type `{content_type}`")]
+    UnknownFormat { content_type: String },
+    #[error("the body is encoded as `{encoding}`")]
+    Encoded { encoding: String },
+    #[error("the body is a part of a larger one")]
+    PartialContent,
+    #[error("the body went on after its end")]
+    AfterEnd,
+}
+
+impl Unmaskable {
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidJson { .. } => "invalid_json",
+            Self::InvalidEventStream { .. } => "invalid_event_stream",
+            Self::TooDeep { .. } => "too_deep",
+            Self::KeyTooLong { .. } => "key_too_long",
+            Self::TokenTooLong { .. } => "token_too_long",
+            Self::EventTooLong { .. } => "event_too_long",
+            Self::UnknownFormat { .. } => "unknown_format",
+            Self::Encoded { .. } => "encoded",
+            Self::PartialContent => "partial_content",
+            Self::AfterEnd => "after_end",
+        }
+    }
+}
+
+/// What a masker holds in memory at most, for one body. Values need no bound: none is ever held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Objects and arrays within each other.
+    pub depth: usize,
+    /// A field's name, decoded.
+    pub key_bytes: usize,
+    /// A field's name as written, with its comma, colon and white space: held while a rule could remove it.
+    pub token_bytes: usize,
+    /// One event of an event stream, with its line ends.
+    pub event_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { depth: 512, key_bytes: 16 << 10, token_bytes: 128 << 10, event_bytes: 1 << 20 }
+    }
+}

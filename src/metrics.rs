@@ -1,0 +1,410 @@
+//! Every metric, described once, with one typed method per event.
+//!
+//! Label values come from enums, so a caller's input never becomes a label. Handles are registered at start:
+//! recording allocates nothing. A `Metrics` owns its registry, so tests in one process do not share counts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::metrics::{Counter, Gauge, Histogram, Label, Level, Metadata, Recorder, Unit};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use crate::reason::Reason;
+
+/// All instruments. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Instruments>);
+
+struct Instruments {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    decisions: HashMap<(Service, Outcome, Reason), Counter>,
+    check_duration: HashMap<Service, Histogram>,
+    held: Gauge,
+    hold_duration: Histogram,
+    masked_fields: Counter,
+    audit_records: Counter,
+    audit_lost: Counter,
+    grpc: HashMap<Service, Grpc>,
+}
+
+struct Grpc {
+    started: Counter,
+    handling: Histogram,
+    received: Counter,
+    sent: Counter,
+}
+
+/// The gRPC service that brought a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Service {
+    ExtAuthz,
+    ExtProc,
+}
+
+/// How a call was answered, as `portcullis_decisions_total` counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    Allow,
+    Deny,
+    /// Answered with a ticket, or the caller hung up while the call was held.
+    Hold,
+    /// Denied because something failed.
+    Indeterminate,
+}
+
+/// What became of a request for approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ApprovalEvent {
+    Created,
+    Approved,
+    Rejected,
+    Expired,
+    Released,
+}
+
+impl Service {
+    pub const ALL: [Self; 2] = [Self::ExtAuthz, Self::ExtProc];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ExtAuthz => "ext_authz",
+            Self::ExtProc => "ext_proc",
+        }
+    }
+
+    fn grpc(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ExtAuthz => ("envoy.service.auth.v3.Authorization", "Check"),
+            Self::ExtProc => ("envoy.service.ext_proc.v3.ExternalProcessor", "Process"),
+        }
+    }
+}
+
+impl Outcome {
+    const ALL: [Self; 4] = [Self::Allow, Self::Deny, Self::Hold, Self::Indeterminate];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Hold => "hold",
+            Self::Indeterminate => "indeterminate",
+        }
+    }
+}
+
+impl ApprovalEvent {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Released => "released",
+        }
+    }
+}
+
+/// From 50 us, as a decision takes, to 10 s.
+const CALL_BUCKETS: [f64; 14] =
+    [0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];
+/// People take longer.
+const HOLD_BUCKETS: [f64; 9] = [0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0];
+
+const META: Metadata<'static> = Metadata::new("portcullis", Level::INFO, None);
+
+impl Metrics {
+    /// A registry of its own with every instrument at zero.
+    pub fn new() -> Result<Self, metrics_exporter_prometheus::BuildError> {
+        use metrics_exporter_prometheus::Matcher;
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(&CALL_BUCKETS)?
+            .set_buckets_for_metric(Matcher::Full("portcullis_hold_duration_seconds".into()), &HOLD_BUCKETS)?
+            .build_recorder();
+        describe(&recorder);
+        let handle = recorder.handle();
+        let instruments = Instruments {
+            decisions: decisions(&recorder),
+            check_duration: Service::ALL
+                .into_iter()
+                .map(|service| {
+                    let labels = [("service", service.as_str())];
+                    (service, histogram(&recorder, "portcullis_check_duration_seconds", &labels))
+                })
+                .collect(),
+            held: gauge(&recorder, "portcullis_held_calls", &[]),
+            hold_duration: histogram(&recorder, "portcullis_hold_duration_seconds", &[]),
+            masked_fields: counter(&recorder, "portcullis_masked_fields_total", &[]),
+            audit_records: counter(&recorder, "portcullis_audit_records_total", &[]),
+            audit_lost: counter(&recorder, "portcullis_audit_lost_total", &[]),
+            grpc: Service::ALL.into_iter().map(|service| (service, grpc(&recorder, service))).collect(),
+            recorder,
+            handle,
+        };
+        let metrics = Self(Arc::new(instruments));
+        gauge(&metrics.0.recorder, "portcullis_build_info", &[("version", env!("CARGO_PKG_VERSION"))])
+            .set(1.0);
+        Ok(metrics)
+    }
+
+    /// The exposition text that Prometheus scrapes.
+    pub fn render(&self) -> String {
+        self.0.handle.run_upkeep();
+        self.0.handle.render()
+    }
+
+    /// Folds histogram samples into buckets, so that memory stays bounded when nobody scrapes. Call every few
+    /// seconds.
+    pub fn upkeep(&self) {
+        self.0.handle.run_upkeep();
+    }
+
+    /// One call was answered.
+    pub fn decided(&self, service: Service, outcome: Outcome, reason: Reason, took: Duration) {
+        if let Some(counter) = self.0.decisions.get(&(service, outcome, reason)) {
+            counter.increment(1);
+        }
+        if let Some(histogram) = self.0.check_duration.get(&service) {
+            histogram.record(took.as_secs_f64());
+        }
+    }
+
+    /// One call waits for a person from now until the guard is dropped.
+    pub fn hold(&self) -> HoldGuard {
+        self.0.held.increment(1.0);
+        HoldGuard { metrics: self.clone(), since: crate::clock::instant() }
+    }
+
+    pub fn approval(&self, event: ApprovalEvent) {
+        counter(&self.0.recorder, "portcullis_approvals_total", &[("result", event.as_str())]).increment(1);
+    }
+
+    pub fn masked(&self, fields: u64) {
+        self.0.masked_fields.increment(fields);
+    }
+
+    /// A body could not be masked; `reason` is `mask::Unmaskable::code` or a code of the ext_proc edge.
+    pub fn mask_failed(&self, reason: &'static str) {
+        counter(&self.0.recorder, "portcullis_mask_failures_total", &[("reason", reason)]).increment(1);
+    }
+
+    pub fn audit_written(&self, records: u64) {
+        self.0.audit_records.increment(records);
+    }
+
+    pub fn audit_lost(&self, records: u64) {
+        self.0.audit_lost.increment(records);
+    }
+
+    /// The revision that decides from now on.
+    pub fn revision(&self, revision: &str) {
+        let labels = vec![Label::new("revision", revision.to_owned())];
+        let key = ::metrics::Key::from_parts("portcullis_policy_revision_info", labels);
+        self.0.recorder.register_gauge(&key, &META).set(1.0);
+    }
+
+    /// `issuer` is from the configuration, never from a token.
+    pub fn jwks_age(&self, issuer: &str, seconds: f64) {
+        let labels = vec![Label::new("issuer", issuer.to_owned())];
+        let key = ::metrics::Key::from_parts("portcullis_jwks_age_seconds", labels);
+        self.0.recorder.register_gauge(&key, &META).set(seconds);
+    }
+
+    pub fn grpc_started(&self, service: Service) {
+        if let Some(grpc) = self.0.grpc.get(&service) {
+            grpc.started.increment(1);
+        }
+    }
+
+    pub fn grpc_received(&self, service: Service) {
+        if let Some(grpc) = self.0.grpc.get(&service) {
+            grpc.received.increment(1);
+        }
+    }
+
+    pub fn grpc_sent(&self, service: Service) {
+        if let Some(grpc) = self.0.grpc.get(&service) {
+            grpc.sent.increment(1);
+        }
+    }
+
+    /// An RPC ended with `code`, the name of a gRPC status code.
+    pub fn grpc_handled(&self, service: Service, code: &'static str, took: Duration) {
+        let (name, method) = service.grpc();
+        let labels = [("grpc_service", name), ("grpc_method", method), ("grpc_code", code)];
+        counter(&self.0.recorder, "grpc_server_handled_total", &labels).increment(1);
+        if let Some(grpc) = self.0.grpc.get(&service) {
+            grpc.handling.record(took.as_secs_f64());
+        }
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// Counts one held call for as long as it lives.
+#[derive(Debug)]
+pub struct HoldGuard {
+    metrics: Metrics,
+    since: std::time::Instant,
+}
+
+impl Drop for HoldGuard {
+    fn drop(&mut self) {
+        self.metrics.0.held.decrement(1.0);
+        self.metrics.0.hold_duration.record(self.since.elapsed().as_secs_f64());
+    }
+}
+
+// === registration ===
+
+fn describe(recorder: &PrometheusRecorder) {
+    let counters = [
+        ("portcullis_decisions_total", "Calls answered, by service, outcome and reason code"),
+        ("portcullis_approvals_total", "Requests for approval, by what became of them"),
+        ("portcullis_masked_fields_total", "Values masked in response bodies"),
+        ("portcullis_mask_failures_total", "Responses blocked because they could not be masked, by reason"),
+        ("portcullis_audit_records_total", "Audit records written"),
+        ("portcullis_audit_lost_total", "Audit records lost (best_effort mode)"),
+        ("grpc_server_started_total", "RPCs started"),
+        ("grpc_server_handled_total", "RPCs completed, by status code"),
+        ("grpc_server_msg_received_total", "Messages received"),
+        ("grpc_server_msg_sent_total", "Messages sent"),
+    ];
+    for (name, text) in counters {
+        recorder.describe_counter(name.into(), Some(Unit::Count), text.into());
+    }
+    let gauges = [
+        ("portcullis_held_calls", "Calls that wait for a person now"),
+        ("portcullis_policy_revision_info", "The revision of the policies that decide"),
+        ("portcullis_jwks_age_seconds", "Seconds since the issuer's keys were last read"),
+        ("portcullis_build_info", "The version that runs"),
+    ];
+    for (name, text) in gauges {
+        recorder.describe_gauge(name.into(), None, text.into());
+    }
+    let histograms = [
+        ("portcullis_check_duration_seconds", "Time to answer a call, time held included"),
+        ("portcullis_hold_duration_seconds", "Time calls waited for a person"),
+        ("grpc_server_handling_seconds", "Time to handle an RPC"),
+    ];
+    for (name, text) in histograms {
+        recorder.describe_histogram(name.into(), Some(Unit::Seconds), text.into());
+    }
+}
+
+fn decisions(recorder: &PrometheusRecorder) -> HashMap<(Service, Outcome, Reason), Counter> {
+    let mut counters = HashMap::new();
+    for service in Service::ALL {
+        for reason in Reason::ALL {
+            for outcome in Outcome::ALL {
+                counters.insert((service, outcome, reason), Counter::noop());
+            }
+        }
+    }
+    // Registered only where the pair can occur, so that a scrape is not full of zeros that never move.
+    for ((service, outcome, reason), handle) in &mut counters {
+        let labels =
+            [("service", service.as_str()), ("outcome", outcome.as_str()), ("reason", reason.as_str())];
+        if Outcome::of(*reason) == *outcome {
+            *handle = counter(recorder, "portcullis_decisions_total", &labels);
+        }
+    }
+    counters
+}
+
+impl Outcome {
+    /// The outcome that a reason leads to.
+    pub fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::Allowed | Reason::Approved => Self::Allow,
+            Reason::ApprovalPending | Reason::CallerGone => Self::Hold,
+            Reason::ConditionError
+            | Reason::StoreUnavailable
+            | Reason::AuditUnavailable
+            | Reason::DecisionTimeout
+            | Reason::InternalError
+            | Reason::KeysUnavailable
+            | Reason::ShuttingDown => Self::Indeterminate,
+            _ => Self::Deny,
+        }
+    }
+}
+
+fn grpc(recorder: &PrometheusRecorder, service: Service) -> Grpc {
+    let (name, method) = service.grpc();
+    let labels = [("grpc_service", name), ("grpc_method", method)];
+    Grpc {
+        started: counter(recorder, "grpc_server_started_total", &labels),
+        handling: histogram(recorder, "grpc_server_handling_seconds", &labels),
+        received: counter(recorder, "grpc_server_msg_received_total", &labels),
+        sent: counter(recorder, "grpc_server_msg_sent_total", &labels),
+    }
+}
+
+fn key(name: &'static str, labels: &[(&'static str, &'static str)]) -> ::metrics::Key {
+    ::metrics::Key::from_parts(
+        name,
+        labels.iter().map(|(k, v)| Label::from_static_parts(k, v)).collect::<Vec<_>>(),
+    )
+}
+
+fn counter(
+    recorder: &PrometheusRecorder,
+    name: &'static str,
+    labels: &[(&'static str, &'static str)],
+) -> Counter {
+    recorder.register_counter(&key(name, labels), &META)
+}
+
+fn gauge(
+    recorder: &PrometheusRecorder,
+    name: &'static str,
+    labels: &[(&'static str, &'static str)],
+) -> Gauge {
+    recorder.register_gauge(&key(name, labels), &META)
+}
+
+fn histogram(
+    recorder: &PrometheusRecorder,
+    name: &'static str,
+    labels: &[(&'static str, &'static str)],
+) -> Histogram {
+    recorder.register_histogram(&key(name, labels), &META)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_counted_under_its_outcome() {
+        let metrics = Metrics::new().unwrap();
+        for reason in Reason::ALL {
+            metrics.decided(Service::ExtAuthz, Outcome::of(reason), reason, Duration::from_micros(60));
+        }
+        let text = metrics.render();
+        for reason in Reason::ALL {
+            let line = format!("reason=\"{}\"}} 1", reason.as_str());
+            assert!(text.contains(&line), "{line} in\n{text}");
+        }
+        assert!(
+            text.contains("portcullis_check_duration_seconds_bucket{service=\"ext_authz\",le=\"0.00005\"} 0")
+        );
+    }
+
+    #[test]
+    fn a_held_call_counts_until_its_guard_goes() {
+        let metrics = Metrics::new().unwrap();
+        let guard = metrics.hold();
+        assert!(metrics.render().contains("portcullis_held_calls 1"));
+        drop(guard);
+        assert!(metrics.render().contains("portcullis_held_calls 0"));
+        assert!(metrics.render().contains("portcullis_hold_duration_seconds_count 1"));
+    }
+}

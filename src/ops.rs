@@ -1,0 +1,57 @@
+//! `/metrics`, `/healthz` and `/readyz`: for kubelets and Prometheus, without authentication, nothing secret.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde_json::json;
+
+use crate::engine::Engine;
+use crate::store::Store;
+
+/// What these answers are made from.
+#[derive(Clone, Debug)]
+pub struct Ops {
+    pub engine: Arc<Engine>,
+    pub store: Store,
+}
+
+/// The routes of the metrics port.
+pub fn router(ops: Ops) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .with_state(ops)
+}
+
+/// What stands in the way of serving calls well; empty when the server is ready.
+impl Ops {
+    pub async fn not_ready(&self) -> Vec<&'static str> {
+        let snapshot = self.engine.snapshot();
+        let checks = [
+            ("draining", self.engine.lifecycle().is_draining()),
+            ("no policies are loaded", snapshot.policies.is_empty()),
+            ("an issuer's keys have not been fetched", !snapshot.authenticator.ready()),
+            ("the store does not answer", self.store.ping().await.is_err()),
+        ];
+        checks.into_iter().filter(|(_, holds)| *holds).map(|(what, _)| what).collect()
+    }
+}
+
+async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
+    let metrics = ops.engine.metrics();
+    for (issuer, age) in ops.engine.snapshot().authenticator.key_ages() {
+        metrics.jwks_age(&issuer, age);
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+}
+
+async fn readyz(State(ops): State<Ops>) -> impl IntoResponse {
+    let missing = ops.not_ready().await;
+    let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(json!({"ready": missing.is_empty(), "missing": missing})))
+}

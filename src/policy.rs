@@ -1,0 +1,151 @@
+//! Policies: YAML documents with CEL conditions, compiled once and evaluated for each call.
+//!
+//! Knows nothing of networks, storage or Envoy, and reads neither clock nor disk: texts in, decisions out.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+
+use crate::diagnostic::{self, Diagnostic, Sources};
+use crate::mask;
+use crate::request::Request;
+use route::{Candidate, Index};
+use rule::Policy;
+
+pub mod call_file;
+pub mod cases;
+pub mod cel;
+mod decide;
+mod decision;
+mod explain;
+mod route;
+mod rule;
+mod source;
+
+pub use decision::{Call, Decision, HeadersRead, HoldRule, Needs, Outcome, ResponseHead, Said, Shadow};
+pub use explain::{Explanation, RuleExplanation};
+
+/// One policy file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    pub file: Arc<str>,
+    pub text: Arc<str>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Whether any listener is a gateway, where hosts are more than the caller's claim.
+    pub gateway: bool,
+}
+
+/// What compiling came to: `set` is `None` when any finding is an error.
+#[derive(Debug)]
+pub struct Compiled {
+    pub set: Option<PolicySet>,
+    pub findings: Vec<Diagnostic>,
+    pub sources: Sources,
+}
+
+/// Compiled policies; immutable.
+#[derive(Debug)]
+pub struct PolicySet {
+    revision: Arc<str>,
+    policies: Vec<Policy>,
+    index: Index,
+}
+
+/// The policies whose route matches one call.
+#[derive(Clone, Debug, Default)]
+pub struct Candidates(Vec<Candidate>);
+
+/// A condition could not be evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("rule `{rule}` could not be evaluated: {message}")]
+pub struct ConditionError {
+    pub rule: Arc<str>,
+    pub message: String,
+}
+
+/// Compiles the files together, reporting every mistake of every one.
+pub fn compile(files: &[SourceFile], options: &Options) -> Compiled {
+    let mut sources = Sources::default();
+    for source in files {
+        sources.add(&source.file, &source.text);
+    }
+    let (policies, mut findings) = source::read(files, options);
+    diagnostic::sort(&mut findings);
+    let set = (!findings.iter().any(Diagnostic::is_error)).then(|| PolicySet::new(revision(files), policies));
+    Compiled { set, findings, sources }
+}
+
+/// The first 16 hex digits of a SHA-256 over every file's name and text, each with its length, in sorted order.
+fn revision(files: &[SourceFile]) -> Arc<str> {
+    let mut sorted: Vec<_> = files.iter().collect();
+    sorted.sort_by(|a, b| (&a.file, &a.text).cmp(&(&b.file, &b.text)));
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in sorted.iter().flat_map(|source| [&source.file, &source.text]) {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    let hex = hex::encode(context.finish());
+    hex.get(..16).unwrap_or(&hex).into()
+}
+
+impl PolicySet {
+    fn new(revision: Arc<str>, policies: Vec<Policy>) -> Self {
+        let mut index = Index::default();
+        for (number, policy) in policies.iter().enumerate() {
+            index.add(number, &policy.entries, &policy.captures);
+        }
+        Self { revision, policies, index }
+    }
+
+    /// Names this exact set of texts.
+    pub fn revision(&self) -> &Arc<str> {
+        &self.revision
+    }
+
+    /// How many policies there are.
+    pub fn len(&self) -> usize {
+        self.policies.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.policies.is_empty()
+    }
+
+    /// The name of every rule, `policy/rule`.
+    pub fn rule_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.policies.iter().flat_map(|policy| &policy.rules).map(|rule| &rule.name)
+    }
+
+    /// The policies that are about this call. On a listener that is no `gateway`, hosts alone match nothing.
+    pub fn candidates(&self, request: &Request, gateway: bool) -> Candidates {
+        Candidates(self.index.candidates(request, gateway))
+    }
+
+    pub fn needs(&self, candidates: &Candidates) -> Needs {
+        decide::needs(&self.policies, &candidates.0)
+    }
+
+    pub fn decide(&self, candidates: &Candidates, call: &Call<'_>) -> Decision {
+        decide::decide(&self.policies, &candidates.0, call)
+    }
+
+    /// Why `decide` says what it says.
+    pub fn explain(&self, candidates: &Candidates, call: &Call<'_>) -> Explanation {
+        explain::explain(&self.policies, &candidates.0, call)
+    }
+
+    /// Every mask that applies, those that read the response included; `call.response` is known by now.
+    pub fn response_masks(
+        &self,
+        candidates: &Candidates,
+        call: &Call<'_>,
+    ) -> Result<Vec<Arc<mask::Rule>>, ConditionError> {
+        decide::response_masks(&self.policies, &candidates.0, call)
+    }
+}
+
+#[cfg(test)]
+mod tests;

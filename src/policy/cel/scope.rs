@@ -1,0 +1,174 @@
+//! The call as conditions see it: each attribute's value, borrowed; body and query parsed at most once.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde_json::Value as Json;
+
+use super::attribute::Attribute;
+use super::value::Value;
+use super::{EvaluationError, json};
+use crate::policy::decision::Call;
+
+/// One call under evaluation, seen through one policy's path pattern. Clones share what has been parsed.
+#[derive(Clone, Debug)]
+pub struct Scope<'a> {
+    /// Absent where only constants are evaluated.
+    call: Option<Call<'a>>,
+    captures: &'a [String],
+    input: Option<&'a Json>,
+    parsed: Rc<Parsed>,
+}
+
+type Params = BTreeMap<String, Vec<String>>;
+
+#[derive(Debug, Default)]
+struct Parsed {
+    body: OnceCell<Result<Json, EvaluationError>>,
+    params: OnceCell<Result<Params, EvaluationError>>,
+}
+
+impl<'a> Scope<'a> {
+    pub fn of(call: Call<'a>) -> Self {
+        Self { call: Some(call), captures: &[], input: None, parsed: Rc::default() }
+    }
+
+    /// A scope in which no attribute has a value.
+    pub fn empty() -> Self {
+        Self { call: None, captures: &[], input: None, parsed: Rc::default() }
+    }
+
+    /// The same call, seen through a path pattern that captured these segments.
+    #[must_use]
+    pub fn capturing(&self, captures: &'a [String]) -> Self {
+        Self { captures, ..self.clone() }
+    }
+
+    #[must_use]
+    pub fn with_input(mut self, input: &'a Json) -> Self {
+        self.input = Some(input);
+        self
+    }
+
+    pub fn attribute(&self, attribute: Attribute) -> Result<Value<'_>, EvaluationError> {
+        let absent = || EvaluationError::Absent(attribute.name(&[]));
+        if let Attribute::Capture(index) = attribute {
+            return self.captures.get(index).map(|text| Value::from(text.as_str())).ok_or_else(absent);
+        }
+        if attribute == Attribute::Input {
+            return self.input.map(Value::from).ok_or_else(absent);
+        }
+        let call = self.call.as_ref().ok_or_else(absent)?;
+        let (request, identity) = (call.request, call.identity);
+        Ok(match attribute {
+            Attribute::Method => Value::from(request.method.as_str()),
+            Attribute::Path => Value::from(request.path.raw()),
+            Attribute::UrlPath => Value::from(request.path.url_path()),
+            Attribute::Query => Value::from(request.path.query()),
+            Attribute::Params => Value::Params(self.params(request.path.query())?),
+            Attribute::Host => Value::Text(Cow::Owned(request.host_name())),
+            Attribute::Scheme => Value::from(request.scheme.as_str()),
+            Attribute::Protocol => Value::from(request.protocol.as_str()),
+            Attribute::Headers => Value::Headers(&request.headers),
+            Attribute::Size => Value::Int(size(call).ok_or_else(absent)?),
+            Attribute::Time => Value::Timestamp(request.time),
+            Attribute::Id => Value::from(request.id.as_str()),
+            Attribute::Body => self.body()?.map(Value::from).ok_or_else(absent)?,
+            Attribute::RawBody => Value::Bytes(Cow::Borrowed(
+                request.body.complete().ok_or(EvaluationError::BodyUnavailable)?.as_ref(),
+            )),
+            Attribute::Subject => Value::from(identity.subject.as_str()),
+            Attribute::Issuer => Value::from(identity.issuer.as_str()),
+            Attribute::Groups => Value::Texts(&identity.groups),
+            Attribute::Email => Value::from(identity.email.as_str()),
+            Attribute::IdentityMethod => Value::from(identity.method.as_str()),
+            Attribute::Claims => Value::Object(&identity.claims),
+            Attribute::Spiffe => Value::from(identity.spiffe.as_str()),
+            Attribute::SourceAddress => Value::from(request.source.address.as_str()),
+            Attribute::SourcePort => Value::Int(request.source.port.into()),
+            Attribute::SourcePrincipal => Value::from(request.source.principal.as_str()),
+            Attribute::DestinationAddress => Value::from(request.destination.address.as_str()),
+            Attribute::DestinationPort => Value::Int(request.destination.port.into()),
+            Attribute::DestinationPrincipal => Value::from(request.destination.principal.as_str()),
+            Attribute::Mtls => Value::Bool(request.connection.mtls),
+            Attribute::RequestedServerName => Value::from(request.connection.requested_server_name.as_str()),
+            Attribute::GrpcService => Value::from(grpc(call).ok_or_else(absent)?.0),
+            Attribute::GrpcMethod => Value::from(grpc(call).ok_or_else(absent)?.1),
+            Attribute::ResponseCode => Value::Int(call.response.ok_or_else(absent)?.code.into()),
+            Attribute::ResponseHeaders => Value::Headers(&call.response.ok_or_else(absent)?.headers),
+            Attribute::Context => Value::TextMap(&request.context),
+            Attribute::Metadata => Value::Object(&request.metadata),
+            Attribute::Input | Attribute::Capture(_) => return Err(absent()),
+        })
+    }
+
+    /// The body as JSON; `None` when it is complete and empty.
+    pub fn body(&self) -> Result<Option<&Json>, EvaluationError> {
+        let body = self.call.as_ref().and_then(|call| call.request.body.complete());
+        let Some(bytes) = body else { return Err(EvaluationError::BodyUnavailable) };
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let parsed = self.parsed.body.get_or_init(|| {
+            json::parse(bytes).map_err(|error| EvaluationError::BodyInvalid(error.to_string()))
+        });
+        parsed.as_ref().map(Some).map_err(Clone::clone)
+    }
+
+    fn params(&self, query: &str) -> Result<&Params, EvaluationError> {
+        let parsed =
+            self.parsed.params.get_or_init(|| parse_query(query).ok_or(EvaluationError::QueryInvalid));
+        parsed.as_ref().map_err(Clone::clone)
+    }
+}
+
+/// The declared length, else that of the body that is here.
+fn size(call: &Call<'_>) -> Option<i64> {
+    let declared = call.request.headers.text("content-length").ok().flatten();
+    match declared {
+        Some(text) => text.trim().parse().ok().filter(|size| *size >= 0),
+        None => call.request.body.complete().and_then(|body| i64::try_from(body.len()).ok()),
+    }
+}
+
+/// Service and method of a gRPC call, whose path is `/package.Service/Method`.
+fn grpc<'a>(call: &Call<'a>) -> Option<(&'a str, &'a str)> {
+    let content_type = call.request.headers.text("content-type").ok().flatten()?;
+    let rest = content_type.strip_prefix("application/grpc")?;
+    if !(rest.is_empty() || rest.starts_with(['+', ';', '-'])) {
+        return None;
+    }
+    let mut segments = call.request.path.segments();
+    let (service, method) = (segments.next()?, segments.next()?);
+    segments.next().is_none().then_some((service, method))
+}
+
+/// `application/x-www-form-urlencoded`; `None` when an escape is broken or does not make UTF-8.
+fn parse_query(query: &str) -> Option<Params> {
+    let mut params = Params::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        params.entry(percent_decode(name, true)?).or_default().push(percent_decode(value, true)?);
+    }
+    Some(params)
+}
+
+/// Decodes `%XX`, and `+` where it stands for a space.
+pub fn percent_decode(text: &str, plus_is_space: bool) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                let (high, low) = (digit()?, digit()?);
+                u8::try_from(high << 4 | low).ok()?
+            }
+            b'+' if plus_is_space => b' ',
+            byte => byte,
+        });
+    }
+    String::from_utf8(out).ok()
+}

@@ -1,0 +1,79 @@
+//! Static types of expressions. `Dyn` is what is known only when a call is there: claims, bodies, metadata.
+
+use std::fmt;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Type {
+    Dyn,
+    Null,
+    Bool,
+    Int,
+    Uint,
+    Double,
+    Text,
+    Bytes,
+    Timestamp,
+    Duration,
+    Type,
+    List(Box<Type>),
+    Map(Box<Type>, Box<Type>),
+}
+
+impl Type {
+    pub fn list(element: Type) -> Self {
+        Self::List(Box::new(element))
+    }
+
+    pub fn map(value: Type) -> Self {
+        Self::Map(Box::new(Self::Text), Box::new(value))
+    }
+
+    pub fn is_number(&self) -> bool {
+        matches!(self, Self::Int | Self::Uint | Self::Double)
+    }
+
+    /// Whether a value of this type may turn out to be an `other`.
+    pub fn fits(&self, other: &Type) -> bool {
+        match (self, other) {
+            (Self::Dyn, _) | (_, Self::Dyn) => true,
+            (Self::List(a), Self::List(b)) => a.fits(b),
+            (Self::Map(key_a, a), Self::Map(key_b, b)) => key_a.fits(key_b) && a.fits(b),
+            _ => self == other,
+        }
+    }
+
+    /// Whether `==` between the two can ever be true: numbers compare across their types, null with anything.
+    pub fn comparable(&self, other: &Type) -> bool {
+        match (self, other) {
+            (Self::Null, _) | (_, Self::Null) => true,
+            (Self::List(a), Self::List(b)) => a.comparable(b),
+            (Self::Map(_, a), Self::Map(_, b)) => a.comparable(b),
+            _ => self.fits(other) || (self.is_number() && other.is_number()),
+        }
+    }
+
+    /// The type of a value that is one or the other.
+    pub fn join(self, other: Type) -> Type {
+        if self == other { self } else { Type::Dyn }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dyn => f.write_str("dyn"),
+            Self::Null => f.write_str("null"),
+            Self::Bool => f.write_str("bool"),
+            Self::Int => f.write_str("int"),
+            Self::Uint => f.write_str("uint"),
+            Self::Double => f.write_str("double"),
+            Self::Text => f.write_str("string"),
+            Self::Bytes => f.write_str("bytes"),
+            Self::Timestamp => f.write_str("timestamp"),
+            Self::Duration => f.write_str("duration"),
+            Self::Type => f.write_str("type"),
+            Self::List(element) => write!(f, "list({element})"),
+            Self::Map(key, value) => write!(f, "map({key}, {value})"),
+        }
+    }
+}

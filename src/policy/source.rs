@@ -1,0 +1,142 @@
+//! Reads policy documents: everything that can be wrong with one is found here, before it is loaded.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::route::{self, Entry};
+use super::rule::Policy;
+use super::{Options, SourceFile};
+use crate::diagnostic::Diagnostic;
+use crate::document::{Document, Node, Reader, Span, Value};
+
+mod condition;
+mod effect;
+mod header;
+mod rule;
+mod scalar;
+
+const API_VERSION: &str = "portcullis.dev/v1alpha1";
+
+/// Reads all files; a policy with an error is left out, and the error is among the findings.
+pub fn read(files: &[SourceFile], options: &Options) -> (Vec<Policy>, Vec<Diagnostic>) {
+    let (mut policies, mut findings) = (Vec::new(), Vec::new());
+    let mut names: HashMap<String, Arc<str>> = HashMap::new();
+    for source in files {
+        let document = match Document::parse(&source.file, &source.text) {
+            Ok(document) => document,
+            Err(finding) => {
+                findings.push(finding);
+                continue;
+            }
+        };
+        let mut reader = Reader::new(&source.file);
+        let roots: Vec<_> = document.roots.iter().filter(|root| root.value != Value::Null).collect();
+        if roots.is_empty() {
+            let message = "the file has no policy";
+            reader.error(Span { line: 1, column: 1, ..Span::default() }, "no-policy", message);
+        }
+        for root in roots {
+            let policy =
+                PolicyReader { reader: &mut reader, text: &source.text, options }.policy(root, &mut names);
+            policies.extend(policy);
+        }
+        findings.extend(reader.findings);
+    }
+    (policies, findings)
+}
+
+/// Reads the documents of one file.
+struct PolicyReader<'r> {
+    reader: &'r mut Reader,
+    /// The file's text, to find the places of mistakes inside conditions.
+    text: &'r str,
+    options: &'r Options,
+}
+
+impl PolicyReader<'_> {
+    fn policy(&mut self, root: &Node, names: &mut HashMap<String, Arc<str>>) -> Option<Policy> {
+        let mut fields = self.reader.fields(root, "the document")?;
+        let version = fields.required("apiVersion", self.reader);
+        self.expect(version, "`apiVersion`", API_VERSION);
+        let kind = fields.required("kind", self.reader);
+        self.expect(kind, "`kind`", "Policy");
+        let metadata = fields.required("metadata", self.reader);
+        let name = metadata.and_then(|node| self.metadata(node));
+        let spec = fields.required("spec", self.reader);
+        fields.close(self.reader);
+        if let Some((name, span)) = &name {
+            let file = self.reader.file.clone();
+            if let Some(other) = names.insert(name.clone(), file) {
+                let message = format!("there is a policy `{name}` already, in {other}");
+                self.reader.error(*span, "duplicate-policy", message);
+            }
+        }
+        // The rules are read even where the name is missing, so that their mistakes are reported too.
+        let policy = self.spec(name.as_ref().map_or("?", |(name, _)| name), spec?)?;
+        name.map(|_| policy)
+    }
+
+    fn metadata(&mut self, node: &Node) -> Option<(String, Span)> {
+        let mut fields = self.reader.fields(node, "`metadata`")?;
+        let name = fields.required("name", self.reader);
+        fields.optional("labels");
+        fields.optional("annotations");
+        fields.close(self.reader);
+        let node = name?;
+        self.name(node, "the policy's name").map(|name| (name, node.span))
+    }
+
+    fn name(&mut self, node: &Node, what: &str) -> Option<String> {
+        let name = self.reader.string(node, what)?;
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        if name.is_empty() || !plain {
+            let message =
+                format!("{what} `{name}` has other characters than letters, digits, `-`, `_` and `.`");
+            self.reader.error(node.span, "invalid-name", message);
+            return None;
+        }
+        Some(name.to_owned())
+    }
+
+    fn expect(&mut self, node: Option<&Node>, what: &str, wanted: &str) {
+        let Some(node) = node else { return };
+        if self.reader.string(node, what).is_some_and(|found| found != wanted) {
+            self.reader.error(node.span, "wrong-kind", format!("{what} must be `{wanted}`"));
+        }
+    }
+
+    fn spec(&mut self, name: &str, node: &Node) -> Option<Policy> {
+        let mut fields = self.reader.fields(node, "`spec`")?;
+        let entries = match fields.optional("match") {
+            Some(node) => route::entries(node, self.options.gateway, self.reader),
+            None => Some(Vec::new()),
+        };
+        let enforce = self.enforce(fields.optional("enforce"));
+        let rules = fields.required("rules", self.reader);
+        fields.close(self.reader);
+        let captures = entries.as_deref().map(shared_captures).unwrap_or_default();
+        let rules = self.rules(name, rules?, enforce, &captures);
+        let (entries, rules) = (entries?, rules?);
+        let captures = if rules.iter().any(|rule| rule.reads.captures()) { captures } else { Vec::new() };
+        Some(Policy { entries, captures, rules })
+    }
+
+    fn enforce(&mut self, node: Option<&Node>) -> bool {
+        node.and_then(|node| self.reader.boolean(node, "`enforce`")).unwrap_or(true)
+    }
+}
+
+/// The names that every path of every entry captures: only those have a value whenever the policy matches.
+fn shared_captures(entries: &[Entry]) -> Vec<String> {
+    let mut paths = entries.iter().flat_map(|entry| &entry.paths);
+    if entries.iter().any(|entry| entry.paths.is_empty()) {
+        return Vec::new();
+    }
+    let Some(first) = paths.next() else { return Vec::new() };
+    let rest: Vec<_> = paths.collect();
+    first
+        .captures()
+        .filter(|name| rest.iter().all(|path| path.captures().any(|other| other == *name)))
+        .map(str::to_owned)
+        .collect()
+}

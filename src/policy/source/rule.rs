@@ -1,0 +1,121 @@
+//! Reads `rules`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::PolicyReader;
+use crate::document::Node;
+use crate::policy::cel::{Expression, Reads};
+use crate::policy::decision::HeadersRead;
+use crate::policy::rule::{HeaderTemplates, Rule, Verdict};
+
+impl PolicyReader<'_> {
+    pub(super) fn rules(
+        &mut self,
+        policy: &str,
+        node: &Node,
+        enforce: bool,
+        captures: &[String],
+    ) -> Option<Vec<Rule>> {
+        let items = self.reader.list(node, "`rules`")?;
+        if items.is_empty() {
+            self.reader.error(node.span, "no-rule", "the policy has no rule");
+        }
+        let mut names = HashSet::new();
+        let rules: Vec<_> =
+            items.iter().map(|item| self.rule(policy, item, enforce, captures, &mut names)).collect();
+        rules.into_iter().collect()
+    }
+
+    fn rule(
+        &mut self,
+        policy: &str,
+        node: &Node,
+        enforce: bool,
+        captures: &[String],
+        names: &mut HashSet<String>,
+    ) -> Option<Rule> {
+        let errors_before = self.errors();
+        let mut fields = self.reader.fields(node, "the rule")?;
+        let name_node = fields.required("name", self.reader);
+        let name = name_node.and_then(|node| self.name(node, "the rule's name"));
+        let when = fields.optional("when");
+        let condition = when.and_then(|node| self.condition(node, captures));
+        let name = format!("{policy}/{}", name.as_deref().unwrap_or("?"));
+        let allow = fields.optional("allow").map(|node| self.allow(node));
+        let deny = fields.optional("deny").and_then(|node| self.deny(node));
+        let headers_read = condition.as_ref().map(|condition| condition.reads.headers_read());
+        let hold = fields.optional("hold").and_then(|effect| {
+            let headers_read = headers_read.unwrap_or(HeadersRead::Named(Vec::new()));
+            self.hold(effect, &name, node, headers_read)
+        });
+        let masks = fields.optional("mask").map(|node| self.masks(node)).unwrap_or_default();
+        let headers = fields.optional("headers").map(|node| self.headers(node, captures)).unwrap_or_default();
+        let enforce = self.enforce(fields.optional("enforce")) && enforce;
+        fields.close(self.reader);
+        if let Some(node) = name_node.filter(|_| !names.insert(name.clone())) {
+            let message = format!("there is a rule `{name}` already");
+            self.reader.error(node.span, "duplicate-rule", message);
+        }
+        let verdict = self.one_verdict(node, allow, deny, hold);
+        let reads = reads(condition.as_ref(), &headers);
+        let rule = Rule { name: name.into(), enforce, condition, verdict, masks, headers, reads };
+        if self.errors() > errors_before {
+            return None;
+        }
+        self.check_effects(&rule, node);
+        (self.errors() == errors_before).then_some(rule)
+    }
+
+    fn errors(&self) -> usize {
+        self.reader.findings.iter().filter(|finding| finding.is_error()).count()
+    }
+
+    fn one_verdict(
+        &mut self,
+        node: &Node,
+        allow: Option<Verdict>,
+        deny: Option<Verdict>,
+        hold: Option<Verdict>,
+    ) -> Option<Verdict> {
+        let mut given: Vec<_> = [allow, deny, hold].into_iter().flatten().collect();
+        if given.len() > 1 {
+            let message = "a rule has one of `allow`, `deny` and `hold`";
+            self.reader.error(node.span, "several-verdicts", message);
+        }
+        given.pop()
+    }
+
+    fn check_effects(&mut self, rule: &Rule, node: &Node) {
+        if rule.verdict.is_none() && rule.masks.is_empty() && rule.headers.is_empty() {
+            let help = "give it `allow`, `deny`, `hold`, `mask` or `headers`";
+            self.reader.error_with_help(node.span, "no-effect", "the rule has no effect", help);
+        }
+        if rule.reads_response() && (rule.verdict.is_some() || !rule.headers.is_empty()) {
+            let span = node.get("when").map_or(node.span, |when| when.span);
+            let message = "`response` may be read only by rules that do nothing but mask";
+            let help = "the other effects are decided before there is a response";
+            self.reader.error_with_help(span, "response-too-early", message, help);
+        }
+        if matches!(rule.verdict, Some(Verdict::Deny(_)))
+            && !(rule.masks.is_empty() && rule.headers.is_empty())
+        {
+            let message = "a rule that denies has nothing to mask and no headers to change";
+            self.reader.error(node.span, "several-verdicts", message);
+        }
+    }
+
+    fn masks(&mut self, node: &Node) -> Vec<Arc<crate::mask::Rule>> {
+        crate::mask::rules_from_node(node, self.reader).into_iter().map(Arc::new).collect()
+    }
+}
+
+fn reads(condition: Option<&Expression>, headers: &HeaderTemplates) -> Reads {
+    let mut reads = condition.map(|condition| condition.reads.clone()).unwrap_or_default();
+    for template in headers.request.iter().chain(&headers.response) {
+        for expression in template.expressions() {
+            reads.extend(&expression.reads);
+        }
+    }
+    reads
+}

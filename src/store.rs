@@ -1,0 +1,237 @@
+//! Durable approvals: what was acknowledged survives a crash.
+//!
+//! Callers hand changes to one writer task, which applies everything that is queued in one transaction and
+//! acknowledges it after the commit. The rules of the state machine are [`crate::approval`]'s; this module loads,
+//! applies and writes. It knows nothing of Envoy, of HTTP and of who may see what.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::approval::{Approval, CallSummary, Caller, Choice, State, VoteRefused};
+use crate::clock::Clock;
+use crate::effect::{Approvers, Grant};
+use crate::identity::Identity;
+
+mod sqlite;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use writer::{Ballot, Command, Task};
+
+/// How long finished requests are kept, unless configured otherwise.
+pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600);
+
+/// Changes that wait for the writer; a caller beyond that waits for its turn.
+const QUEUE: usize = 4_096;
+
+/// The most that one listing returns.
+const MAX_LISTED: u32 = 500;
+
+/// Where approvals live. Clones share one writer.
+#[derive(Clone)]
+pub struct Store {
+    commands: mpsc::Sender<Command>,
+    reader: sqlite::Reader,
+    changes: broadcast::Sender<Change>,
+    clock: Clock,
+}
+
+/// An approval that was created, decided, used, or expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub id: String,
+    pub state: State,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+/// A held call that asks for approval.
+#[derive(Clone, Debug)]
+pub struct NewApproval {
+    pub digest: String,
+    pub idempotency_key: String,
+    pub caller: Caller,
+    pub call: CallSummary,
+    pub rules: Vec<String>,
+    pub revision: String,
+    pub requires: Vec<Approvers>,
+    pub grant: Grant,
+    /// How long it stays open.
+    pub expires_in: Duration,
+}
+
+/// How many pending requests there may be; see [`Opened::TooManyPending`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingLimits {
+    /// A principal is an issuer, a subject and a SPIFFE id.
+    pub per_principal: u32,
+    pub per_rule: u32,
+}
+
+impl Default for PendingLimits {
+    fn default() -> Self {
+        Self { per_principal: 20, per_rule: 1_000 }
+    }
+}
+
+/// What became of a request for approval.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Opened {
+    Created(Approval),
+    /// The same call waits already, or was approved and not used yet.
+    Attached(Approval),
+    TooManyPending,
+}
+
+/// Which approvals to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub state: Option<State>,
+    /// At most this many; 500 at most.
+    pub limit: u32,
+    /// Only those older than the one with this id.
+    pub before: Option<String>,
+}
+
+/// The store could not do what it was asked. `Display` is for the operator.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("can't open the store `{}`: {reason}", path.display())]
+    Open { path: PathBuf, reason: String },
+    #[error("the store `{}` was written by a newer version of portcullis", .0.display())]
+    NewerSchema(PathBuf),
+    #[error("the store `{}` is damaged, or not a portcullis store", .0.display())]
+    Corrupt(PathBuf),
+    #[error("the store failed: {0}")]
+    Failed(Arc<sqlx::Error>),
+    #[error("the store holds an approval that can't be read: {0}")]
+    Unreadable(Arc<str>),
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Why a decision was not recorded.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum VoteError {
+    #[error("there is no such request for approval")]
+    NotFound,
+    #[error(transparent)]
+    Refused(#[from] VoteRefused),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Opens the file, or creates it, readable by its owner only.
+    pub async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
+        Self::open_keeping(path, DEFAULT_RETENTION, clock).await
+    }
+
+    /// As `open`; finished requests are deleted when they are older than `retention`.
+    pub async fn open_keeping(path: &Path, retention: Duration, clock: Clock) -> Result<Self, StoreError> {
+        let (writing, reader) = sqlite::open(path).await?;
+        let (commands, queue) = mpsc::channel(QUEUE);
+        let changes = broadcast::Sender::new(QUEUE);
+        let writer = writer::Writer::new(writing, clock.clone(), retention, changes.clone());
+        tokio::spawn(writer.run(queue));
+        Ok(Self { commands, reader, changes, clock })
+    }
+
+    /// Attaches to the open approval (pending, or approved and unused) of the same digest and idempotency key,
+    /// or creates one.
+    pub async fn open_approval(&self, new: NewApproval, limits: PendingLimits) -> Result<Opened, StoreError> {
+        self.write(|reply| Command::Open(Box::new(Task::new((new, limits), reply)))).await
+    }
+
+    /// One approval, with the state it has now.
+    pub async fn approval(&self, id: &str) -> Result<Option<Approval>, StoreError> {
+        let found = self.reader.approval(id).await?;
+        Ok(found.map(|approval| self.as_of_now(approval)))
+    }
+
+    /// The newest first, each without the body of its call.
+    pub async fn approvals(&self, filter: Filter) -> Result<Vec<Approval>, StoreError> {
+        let limit = filter.limit.min(MAX_LISTED);
+        let found = self.reader.approvals(filter.state, filter.before.as_deref(), limit).await?;
+        let listed = found.into_iter().map(|approval| self.as_of_now(approval));
+        Ok(listed.filter(|approval| filter.state.is_none_or(|state| approval.state == state)).collect())
+    }
+
+    /// Records one person's decision; it is durable when this returns.
+    pub async fn vote(
+        &self,
+        id: &str,
+        who: &Identity,
+        choice: Choice,
+        reason: &str,
+    ) -> Result<Approval, VoteError> {
+        let ballot = Ballot { id: id.to_owned(), who: who.clone(), choice, reason: reason.to_owned() };
+        self.write(|reply| Command::Vote(Box::new(Task::new(ballot, reply)))).await?
+    }
+
+    /// Uses an approval for one call. `true` for exactly one caller of a grant of `once`, and committed before
+    /// this returns; on an error it may or may not have been used, and the call must not be released.
+    pub async fn consume(&self, id: &str) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.write(|reply| Command::Consume(Task::new(id, reply))).await
+    }
+
+    /// The approvals that changed, after the commit. A receiver that
+    /// lagged behind has missed some and must read again what it waits for.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Whether the store can read and its writer works.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        if self.commands.is_closed() {
+            return Err(StoreError::Closed);
+        }
+        self.reader.ping().await
+    }
+
+    /// Finishes what is queued and closes the file. Later calls fail with `Closed`.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.commands.send(Command::Close(done)).await.is_ok() {
+            // Either way the writer has ended.
+            let _ = closed.await;
+        }
+        self.reader.close().await;
+    }
+
+    async fn write<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
+    ) -> Result<T, StoreError> {
+        let (reply, outcome) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| StoreError::Closed)?;
+        outcome.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// What is past its expiry reads as expired, also before the sweep has come by.
+    fn as_of_now(&self, mut approval: Approval) -> Approval {
+        approval.state = approval.state_at(self.clock.now());
+        approval
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Decode(reason) | sqlx::Error::ColumnDecode { source: reason, .. } => {
+                Self::Unreadable(reason.to_string().into())
+            }
+            sqlx::Error::PoolClosed => Self::Closed,
+            error => Self::Failed(Arc::new(error)),
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! What every store must do; the suite speaks to `Store` only.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use jiff::Timestamp;
+use tempfile::TempDir;
+
+use super::*;
+use crate::identity::Method;
+
+const LIMITS: PendingLimits = PendingLimits { per_principal: 10_000, per_rule: 10_000 };
+
+struct Fixture {
+    store: Store,
+    clock: Clock,
+    directory: TempDir,
+}
+
+async fn fixture() -> Fixture {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::fixed("2026-01-01T00:00:00Z".parse().unwrap());
+    let store = Store::open(&directory.path().join("store.db"), clock.clone()).await.unwrap();
+    Fixture { store, clock, directory }
+}
+
+impl Fixture {
+    async fn reopen(&self) -> Store {
+        self.store.close().await;
+        Store::open(&self.directory.path().join("store.db"), self.clock.clone()).await.unwrap()
+    }
+
+    async fn create(&self, new: NewApproval) -> Approval {
+        created(self.store.open_approval(new, LIMITS).await.unwrap())
+    }
+}
+
+fn created(opened: Opened) -> Approval {
+    match opened {
+        Opened::Created(approval) => approval,
+        other => panic!("not created: {other:?}"),
+    }
+}
+
+fn person(name: &str) -> Identity {
+    let mut identity = (*Identity::anonymous()).clone();
+    identity.method = Method::Jwt;
+    identity.issuer = "https://idp.example".into();
+    identity.subject = name.into();
+    identity.person = Some(format!("{name}@example.com"));
+    identity.groups = vec!["finance".into()];
+    identity
+}
+
+fn new(digest: &str) -> NewApproval {
+    NewApproval {
+        digest: digest.into(),
+        idempotency_key: String::new(),
+        caller: Caller::of(&person("ana"), "10.0.0.7"),
+        call: CallSummary {
+            method: "POST".into(),
+            host: "api.example.com".into(),
+            path: "/v1/refunds?x=1".into(),
+            headers: vec![("content-type".into(), "application/json".into())],
+            body: "eyJhbW91bnQiOjcwMH0=".into(),
+        },
+        rules: vec!["refunds/large".into()],
+        revision: "r1".into(),
+        requires: vec![Approvers { groups: vec!["finance".into()], people: vec![], count: 1 }],
+        grant: Grant::Once,
+        expires_in: Duration::from_secs(600),
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_reopening() {
+    let fixture = fixture().await;
+    let pending = fixture.create(new("a")).await;
+    let voted = fixture.create(new("b")).await;
+    let voted = fixture.store.vote(&voted.id, &person("bob"), Choice::Approve, "fine").await.unwrap();
+    let store = fixture.reopen().await;
+    assert_eq!(store.approval(&pending.id).await.unwrap(), Some(pending.clone()));
+    assert_eq!(store.approval(&voted.id).await.unwrap(), Some(voted.clone()));
+    assert_eq!(voted.state, State::Approved);
+    assert_eq!(store.approval("unknown").await.unwrap(), None);
+    let listed = store.approvals(Filter { limit: 10, ..Filter::default() }).await.unwrap();
+    assert_eq!(listed.iter().map(|a| &a.id).collect::<Vec<_>>(), [&voted.id, &pending.id], "newest first");
+    assert!(listed.iter().all(|a| a.call.body.is_empty() && a.call.path == "/v1/refunds?x=1"));
+    let pending_only = Filter { state: Some(State::Pending), limit: 10, before: None };
+    assert_eq!(store.approvals(pending_only).await.unwrap().len(), 1);
+    let older = Filter { limit: 10, before: Some(voted.id), ..Filter::default() };
+    assert_eq!(store.approvals(older).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_same_call_attaches_until_its_approval_is_finished() {
+    let fixture = fixture().await;
+    let first = fixture.create(new("a")).await;
+    let again = fixture.store.open_approval(new("a"), LIMITS).await.unwrap();
+    assert_eq!(again, Opened::Attached(first.clone()));
+    let keyed = NewApproval { idempotency_key: "k".into(), ..new("a") };
+    let other_key = fixture.create(keyed).await;
+    assert_ne!(other_key.id, first.id);
+
+    fixture.store.vote(&first.id, &person("bob"), Choice::Approve, "").await.unwrap();
+    let approved = fixture.store.open_approval(new("a"), LIMITS).await.unwrap();
+    assert!(matches!(approved, Opened::Attached(a) if a.state == State::Approved));
+    assert!(fixture.store.consume(&first.id).await.unwrap());
+    assert_ne!(fixture.create(new("a")).await.id, first.id, "a used approval is not open");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_thousand_calls_at_once_are_a_thousand_approvals_and_the_same_call_is_one() {
+    let fixture = fixture().await;
+    let open = |digest: String| {
+        let store = fixture.store.clone();
+        tokio::spawn(async move { store.open_approval(new(&digest), LIMITS).await.unwrap() })
+    };
+    let distinct: Vec<_> = (0..1_000).map(|n| open(format!("d{n}"))).collect();
+    let mut ids = BTreeSet::new();
+    for task in distinct {
+        ids.insert(created(task.await.unwrap()).id);
+    }
+    assert_eq!(ids.len(), 1_000);
+    let same: Vec<_> = (0..100).map(|_| open("same".into())).collect();
+    let mut creations = 0;
+    for task in same {
+        creations += usize::from(matches!(task.await.unwrap(), Opened::Created(_)));
+    }
+    assert_eq!(creations, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_hundred_racing_uses_exactly_one_wins() {
+    let fixture = fixture().await;
+    let approval = fixture.create(new("a")).await;
+    assert!(!fixture.store.consume(&approval.id).await.unwrap(), "pending");
+    fixture.store.vote(&approval.id, &person("bob"), Choice::Approve, "").await.unwrap();
+    let uses: Vec<_> = (0..100)
+        .map(|_| {
+            let (store, id) = (fixture.store.clone(), approval.id.clone());
+            tokio::spawn(async move { store.consume(&id).await.unwrap() })
+        })
+        .collect();
+    let mut won = 0;
+    for task in uses {
+        won += usize::from(task.await.unwrap());
+    }
+    assert_eq!(won, 1);
+    let store = fixture.reopen().await;
+    assert!(!store.consume(&approval.id).await.unwrap());
+    assert!(!store.consume("unknown").await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn racing_decisions_are_taken_one_after_the_other() {
+    let fixture = fixture().await;
+    for round in 0..20 {
+        let approval = fixture.create(new(&format!("d{round}"))).await;
+        let vote = |name: &'static str, choice| {
+            let (store, id) = (fixture.store.clone(), approval.id.clone());
+            tokio::spawn(async move { store.vote(&id, &person(name), choice, "").await })
+        };
+        let (approve, reject) = (vote("bob", Choice::Approve), vote("carl", Choice::Reject));
+        let results = [approve.await.unwrap(), reject.await.unwrap()];
+        let refused =
+            |r: &Result<Approval, VoteError>| matches!(r, Err(VoteError::Refused(VoteRefused::NotPending)));
+        assert_eq!(results.iter().filter(|r| refused(r)).count(), 1);
+        assert_eq!(fixture.store.approval(&approval.id).await.unwrap().unwrap().votes.len(), 1);
+    }
+    let own = fixture.create(new("own")).await;
+    let refused = fixture.store.vote(&own.id, &person("ana"), Choice::Approve, "").await;
+    assert!(matches!(refused, Err(VoteError::Refused(VoteRefused::OwnCall))));
+    let unknown = fixture.store.vote("unknown", &person("bob"), Choice::Approve, "").await;
+    assert!(matches!(unknown, Err(VoteError::NotFound)));
+}
+
+#[tokio::test]
+async fn pending_requests_are_limited_and_room_returns_when_they_are_decided() {
+    let fixture = fixture().await;
+    let limits = |per_principal, per_rule| PendingLimits { per_principal, per_rule };
+    let first = fixture.create(new("a")).await;
+    let open = |new, limits| fixture.store.open_approval(new, limits);
+    assert_eq!(open(new("b"), limits(1, 9)).await.unwrap(), Opened::TooManyPending);
+    assert_eq!(open(new("b"), limits(9, 1)).await.unwrap(), Opened::TooManyPending);
+    assert!(matches!(open(new("a"), limits(1, 1)).await.unwrap(), Opened::Attached(_)), "attaching is free");
+    let other_caller = NewApproval { caller: Caller::of(&person("dan"), ""), ..new("c") };
+    assert!(matches!(open(other_caller, limits(1, 9)).await.unwrap(), Opened::Created(_)));
+    let other_rule = NewApproval { rules: vec!["other/rule".into()], ..new("d") };
+    assert!(matches!(open(other_rule, limits(9, 1)).await.unwrap(), Opened::Created(_)));
+
+    fixture.store.vote(&first.id, &person("bob"), Choice::Reject, "").await.unwrap();
+    assert!(matches!(open(new("b"), limits(2, 2)).await.unwrap(), Opened::Created(_)));
+    fixture.clock.advance(Duration::from_secs(600));
+    assert!(matches!(open(new("e"), limits(1, 1)).await.unwrap(), Opened::Created(_)), "the others expired");
+}
+
+#[tokio::test]
+async fn what_is_due_expires_and_is_announced() {
+    let fixture = fixture().await;
+    let mut changes = fixture.store.changes();
+    let approval = fixture.create(new("a")).await;
+    let change = |state| Change { id: approval.id.clone(), state };
+    assert_eq!(changes.recv().await.unwrap(), change(State::Pending));
+    fixture.clock.advance(Duration::from_secs(600));
+    let read = fixture.store.approval(&approval.id).await.unwrap().unwrap();
+    assert_eq!(read.state, State::Expired, "before any sweep");
+    let announced = tokio::time::timeout(Duration::from_secs(2), changes.recv()).await.unwrap().unwrap();
+    assert_eq!(announced, change(State::Expired));
+    let late = fixture.store.vote(&approval.id, &person("bob"), Choice::Approve, "").await;
+    assert!(matches!(late, Err(VoteError::Refused(VoteRefused::NotPending))));
+    assert_ne!(fixture.create(new("a")).await.id, approval.id, "the same call may ask again");
+}
+
+#[tokio::test]
+async fn history_is_forgotten_after_its_retention() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let clock = Clock::fixed(Timestamp::UNIX_EPOCH);
+    let day = Duration::from_secs(24 * 3_600);
+    let store = Store::open_keeping(&path, day, clock.clone()).await.unwrap();
+    let old = created(store.open_approval(new("a"), LIMITS).await.unwrap());
+    let open = NewApproval { expires_in: 9 * day, ..new("b") };
+    let open = created(store.open_approval(open, LIMITS).await.unwrap());
+    store.close().await;
+    clock.advance(2 * day);
+    let store = Store::open_keeping(&path, day, clock).await.unwrap();
+    let gone = async {
+        while store.approval(&old.id).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), gone).await.unwrap();
+    assert!(store.approval(&open.id).await.unwrap().is_some(), "what is open stays");
+}
+
+#[tokio::test]
+async fn unusable_files_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = async |path: &Path| Store::open(path, Clock::system()).await.err().unwrap().to_string();
+
+    let garbage = directory.path().join("garbage.db");
+    std::fs::write(&garbage, "not a database, but long enough to look like one".repeat(100)).unwrap();
+    let message = open(&garbage).await;
+    assert!(message.contains("is damaged") && message.contains("garbage.db"), "{message}");
+
+    let missing = directory.path().join("missing/store.db");
+    let message = open(&missing).await;
+    assert!(message.contains("missing/store.db") && message.contains("can't open"), "{message}");
+
+    let newer = directory.path().join("newer.db");
+    Store::open(&newer, Clock::system()).await.unwrap().close().await;
+    let mut connection =
+        <sqlx::SqliteConnection as sqlx::Connection>::connect(newer.to_str().unwrap()).await.unwrap();
+    let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 VALUES (9999, 'later', true, x'00', 0)";
+    sqlx::query(later).execute(&mut connection).await.unwrap();
+    let message = open(&newer).await;
+    assert!(message.contains("newer version"), "{message}");
+}
+
+#[tokio::test]
+async fn a_closed_store_refuses() {
+    let fixture = fixture().await;
+    fixture.store.ping().await.unwrap();
+    fixture.store.close().await;
+    assert!(matches!(fixture.store.ping().await, Err(StoreError::Closed)));
+    assert!(matches!(fixture.store.consume("x").await, Err(StoreError::Closed)));
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fixture.directory.path().join("store.db").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+const CHILD_PATH: &str = "PORTCULLIS_TEST_STORE";
+
+/// Not a test of its own: the process that `what_was_acknowledged_survives_a_kill` kills.
+#[tokio::test]
+async fn child_that_is_killed() {
+    let Ok(path) = std::env::var(CHILD_PATH) else { return };
+    let store = Store::open(Path::new(&path), Clock::system()).await.unwrap();
+    for n in 0.. {
+        let approval = created(store.open_approval(new(&format!("d{n}")), LIMITS).await.unwrap());
+        store.vote(&approval.id, &person("bob"), Choice::Approve, "").await.unwrap();
+        assert!(store.consume(&approval.id).await.unwrap());
+        println!("used {}", approval.id);
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::tests::child_that_is_killed", "--nocapture"])
+        .env(CHILD_PATH, &path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let used: Vec<String> =
+        lines.filter_map(|line| line.split_once("used ").map(|(_, id)| id.to_owned())).take(50).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(used.len(), 50);
+    let store = Store::open(&path, Clock::system()).await.unwrap();
+    for id in used {
+        assert_eq!(store.approval(&id).await.unwrap().unwrap().state, State::Used);
+        assert!(!store.consume(&id).await.unwrap(), "used once, also after a crash");
+    }
+}

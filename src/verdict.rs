@@ -1,0 +1,142 @@
+//! What the caller gets: the call goes on, with header changes, or it is answered here.
+
+use serde_json::{Value, json};
+
+use crate::effect::HeaderChanges;
+use crate::reason::Reason;
+
+/// The answer to one call. There is no default: whoever makes one says which it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// UUID v7: names this decision in the record, the log and the denial.
+    pub decision_id: String,
+    pub reason: Reason,
+    pub answer: Answer,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    Allow(HeaderChanges),
+    Deny(Denial),
+}
+
+/// An HTTP answer in the upstream's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// 400 to 599.
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON: `error` (the reason code), `message`, `decision_id`, and for tickets `approval`.
+    pub body: String,
+}
+
+/// The approval that a ticket stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub approval: String,
+    /// Seconds after which asking again makes sense.
+    pub retry_after: u64,
+}
+
+impl Denial {
+    /// The answer for `reason`. An empty `because` gets the reason's own text.
+    pub fn new(
+        decision_id: &str,
+        reason: Reason,
+        status: u16,
+        because: &str,
+        ticket: Option<&Ticket>,
+    ) -> Self {
+        let message = if because.is_empty() { explanation(reason) } else { because };
+        let mut body = json!({
+            "error": reason.shown_to_caller(),
+            "message": message,
+            "decision_id": decision_id,
+        });
+        let mut headers =
+            vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
+        if let Some(ticket) = ticket
+            && let Value::Object(fields) = &mut body
+        {
+            fields.insert("approval".to_owned(), json!({"id": ticket.approval, "state": "pending"}));
+            headers.push(("retry-after", ticket.retry_after.to_string()));
+        }
+        if status == 401 {
+            // RFC 6750 section 3: no error code when no credential was presented.
+            let challenge =
+                if reason == Reason::Unauthenticated { "Bearer" } else { "Bearer error=\"invalid_token\"" };
+            headers.push(("www-authenticate", challenge.to_owned()));
+        }
+        Self { status, headers, body: body.to_string() }
+    }
+}
+
+/// What a caller is told, in a sentence.
+fn explanation(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Allowed | Reason::Approved => "the call is allowed",
+        Reason::NoRuleAllows => "no policy allows this call",
+        Reason::DeniedByRule => "a policy denies this call",
+        Reason::Unauthenticated => "this call needs a credential",
+        Reason::ApprovalPending => {
+            "this call waits for approval; send the same call again once it is approved"
+        }
+        Reason::ApprovalRejected => "the approvers rejected this call",
+        Reason::ApprovalExpired => "nobody approved this call in time",
+        Reason::ApprovalUsed => "the approval of this call has been used by another call",
+        Reason::TooManyPending => "too many calls of this caller or rule wait for approval",
+        Reason::TooManyHeld => "too many calls are held open",
+        Reason::CallerGone => "the caller hung up",
+        Reason::PathInvalid => "the path is not valid",
+        Reason::PathAmbiguous => "the path can be read in more than one way",
+        Reason::PathTooLong => "the path is too long",
+        Reason::MethodInvalid => "the method is not valid",
+        Reason::HostInvalid => "the host is not valid",
+        Reason::HeaderInvalid => "a header is not valid",
+        Reason::HeaderDuplicate => "a header that must come once came twice",
+        Reason::HeaderTooLarge | Reason::HeadersTooLarge => "the headers are too large",
+        Reason::BodyTooLarge => "the body is too large to be judged",
+        Reason::BodyUnavailable => "the body is needed to judge this call and was not available in full",
+        Reason::MaskUnavailable => "the answer to this call must be masked, which this route can't do",
+        Reason::Unmaskable => "the answer could not be masked safely",
+        Reason::KeysUnavailable
+        | Reason::StoreUnavailable
+        | Reason::AuditUnavailable
+        | Reason::DecisionTimeout
+        | Reason::ShuttingDown => "the call can't be judged now; try again later",
+        Reason::ConditionError | Reason::InternalError => "the call could not be judged",
+        _ => "the credential was refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_says_what_to_come_back_with() {
+        let ticket = Ticket { approval: "a-1".into(), retry_after: 5 };
+        let denial = Denial::new("d-1", Reason::ApprovalPending, 403, "", Some(&ticket));
+        let body: Value = serde_json::from_str(&denial.body).unwrap();
+        assert_eq!(body["error"], "approval_pending");
+        assert_eq!(body["approval"]["id"], "a-1");
+        assert!(denial.headers.contains(&("retry-after", "5".to_owned())));
+    }
+
+    #[test]
+    fn challenges_follow_rfc_6750() {
+        let challenge = |reason: Reason| {
+            let denial = Denial::new("d", reason, reason.status(), "", None);
+            denial.headers.into_iter().find(|(name, _)| *name == "www-authenticate").map(|(_, value)| value)
+        };
+        assert_eq!(challenge(Reason::Unauthenticated).as_deref(), Some("Bearer"));
+        assert_eq!(challenge(Reason::TokenExpired).as_deref(), Some("Bearer error=\"invalid_token\""));
+        assert_eq!(challenge(Reason::DeniedByRule), None);
+    }
+
+    #[test]
+    fn hostile_text_stays_inside_the_json() {
+        let denial = Denial::new("d", Reason::DeniedByRule, 403, "\"}\r\n<script>", None);
+        assert_eq!(serde_json::from_str::<Value>(&denial.body).unwrap()["message"], "\"}\r\n<script>");
+    }
+}

@@ -1,0 +1,216 @@
+//! Verdicts: who is let through, what is changed on the way, and what is refused whatever the policies say.
+
+use reqwest::Method;
+
+use crate::world::{Options, World};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ext_proc_decides_by_identity_and_policy() {
+    let world = World::start(Options::default()).await;
+    let none = world.get("/v1/orders", None).await;
+    assert_eq!((none.status, none.error().as_str()), (401, "unauthenticated"));
+    assert_eq!(none.headers["www-authenticate"], "Bearer");
+    let guest = world.get("/v1/orders", Some("carl")).await;
+    assert_eq!((guest.status, guest.error().as_str()), (403, "denied_by_rule"));
+    assert_eq!(guest.json()["message"], "guests may not see orders");
+    assert_eq!(world.upstream.calls(), 0);
+    assert_eq!(world.get("/v1/orders", Some("ana")).await.status, 200);
+    assert_eq!(world.get("/public/hello", None).await.status, 200);
+    assert_eq!(world.get("/elsewhere", Some("ana")).await.error(), "no_rule_allows");
+
+    let record = world.recorded(|record| record["outcome"] == "deny" && record["identity"]["subject"] == "carl").await;
+    assert_eq!((&record["rule"], &record["status"]), (&"orders/no-guests".into(), &403.into()));
+    assert_eq!((&record["path"], &record["service"]), (&"/v1/orders".into(), &"ext_proc".into()));
+    let metrics = world.metrics().await;
+    let line = "portcullis_decisions_total{service=\"ext_proc\",outcome=\"deny\",reason=\"denied_by_rule\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
+}
+
+const HEADERS: &str = r#"
+apiVersion: portcullis.dev/v1alpha1
+kind: Policy
+metadata: {name: echo}
+spec:
+  match: [{paths: ["/echo/{**}"]}]
+  rules:
+    - {name: staff, when: '"staff" in identity.groups', allow: {}}
+    - {name: body, when: 'request.method == "PUT" && request.body.amount == 7', allow: {}}
+    - name: who
+      headers:
+        request: {set: {x-user: "${identity.subject}"}, remove: [x-internal]}
+        response: {set: {x-decided-by: portcullis}}
+"#;
+
+async fn changes_headers(options: Options) {
+    let world = World::start(
+        options.policies(HEADERS).edit("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW"),
+    )
+    .await;
+    let request = world
+        .call(Method::GET, "/echo/a", Some("ana"))
+        .header("x-user", "root")
+        .header("x_user", "root")
+        .header("x-internal", "1")
+        .header("connection", "x-user");
+    let got = world.send(request).await.unwrap();
+    assert_eq!(got.status, 200, "{}", got.text());
+    assert_eq!(got.headers["x-decided-by"], "portcullis");
+    let seen = got.text();
+    assert!(seen.contains("\"x-user\"") && seen.contains("ana"), "{seen}");
+    assert!(!seen.contains("root") && !seen.contains("x-internal"), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ext_authz_changes_headers_and_no_alias_survives() {
+    changes_headers(Options::ext_authz()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ext_proc_changes_headers_and_no_alias_survives() {
+    changes_headers(Options::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ext_authz_decides_by_the_whole_body() {
+    let world = World::start(Options::ext_authz().policies(HEADERS)).await;
+    let put = |body: &str| world.call(Method::PUT, "/echo/a", Some("dana")).body(body.to_owned());
+    assert_eq!(world.send(put("{\"amount\": 7}")).await.unwrap().status, 200);
+    assert_eq!(world.send(put("{\"amount\": 8}")).await.unwrap().error(), "no_rule_allows");
+    // Two readers would see two amounts.
+    assert_eq!(world.send(put("{\"amount\": 8, \"amount\": 7}")).await.unwrap().error(), "condition_error");
+    assert_eq!(world.send(put("not json")).await.unwrap().error(), "condition_error");
+    let chunked = world.call(Method::PUT, "/echo/a", Some("dana"));
+    let parts = tokio_stream::iter(["{\"amount\"", ": 7}"].map(Ok::<_, std::io::Error>));
+    assert_eq!(world.send(chunked.body(reqwest::Body::wrap_stream(parts))).await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_not_shown_satisfies_no_rule_that_reads_it() {
+    // No `with_request_body`, and the server is told so: an operator's mistake that must not open anything.
+    let buffered = "with_request_body: {max_request_bytes: 1048576, allow_partial_message: false, pack_as_bytes: true}";
+    let options = Options::ext_authz().policies(HEADERS).edit(buffered, "");
+    let world = World::start(options).await;
+    let put = world.call(Method::PUT, "/echo/a", Some("ana")).body("{\"amount\": 7}");
+    let forged = world
+        .call(Method::PUT, "/echo/a", Some("ana"))
+        .header("x-envoy-auth-partial-body", "false")
+        .body("{\"amount\": 7}");
+    assert_eq!(world.send(put).await.unwrap().error(), "body_unavailable");
+    assert_eq!(world.send(forged).await.unwrap().error(), "body_unavailable");
+    // Cut off by Envoy: seen in part is not seen.
+    let cut = "with_request_body: {max_request_bytes: 16, allow_partial_message: true, pack_as_bytes: true}";
+    let world = World::start(Options::ext_authz().policies(HEADERS).edit(buffered, cut)).await;
+    let put = world.call(Method::PUT, "/echo/a", Some("ana")).body("{\"amount\": 7, \"more\": \"than sixteen bytes\"}");
+    assert_eq!(world.send(put).await.unwrap().error(), "body_unavailable");
+    assert_eq!(world.upstream.calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ext_proc_without_the_body_denies_rules_that_read_it() {
+    // The echo route has no BUFFERED override.
+    let world = World::start(Options::default().policies(HEADERS)).await;
+    let put = world.call(Method::PUT, "/echo/a", Some("ana")).body("{\"amount\": 7}");
+    assert_eq!(world.send(put).await.unwrap().error(), "body_unavailable");
+}
+
+async fn refuses_what_can_be_read_two_ways(options: Options) {
+    let tidy = "normalize_path: true\n                merge_slashes: true\n                path_with_escaped_slashes_action: REJECT_REQUEST";
+    let world = World::start(options.policies(HEADERS).edit(tidy, "normalize_path: false")).await;
+    let token = world.idp.token("ana", "portcullis").unwrap();
+    for (target, headers, reason) in [
+        ("/echo/../admin", "", "path_ambiguous"),
+        ("/echo//a", "", "path_ambiguous"),
+        ("/echo/%2e%2e/admin", "", "path_ambiguous"),
+        ("/echo/a%2fb", "", "path_ambiguous"),
+        ("/echo/a;b", "", "path_ambiguous"),
+        ("/echo/%252e", "", "path_ambiguous"),
+        ("/echo/a\\b", "", "path_ambiguous"),
+        ("/echo/a", "authorization: Bearer other\r\n", "header_duplicate"),
+        ("/echo/a", "content-type: a/b\r\ncontent-type: c/d\r\n", "header_duplicate"),
+    ] {
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n{headers}connection: close\r\n\r\n"
+        );
+        let answer = raw(world.envoy.address(), request.as_bytes()).await;
+        assert!(answer.contains(reason), "{target} {headers}: {answer}");
+    }
+    let long = world.call(Method::GET, &format!("/echo/{}", "a".repeat(9_000)), Some("ana"));
+    assert_eq!(world.send(long).await.unwrap().error(), "path_too_long");
+    let wide = world.call(Method::GET, "/echo/a", Some("ana")).header("x-wide", "a".repeat(33_000));
+    assert_eq!(world.send(wide).await.unwrap().error(), "header_too_large");
+    assert_eq!(world.upstream.calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ext_authz_refuses_what_can_be_read_two_ways() {
+    refuses_what_can_be_read_two_ways(Options::ext_authz()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ext_proc_refuses_what_can_be_read_two_ways() {
+    refuses_what_can_be_read_two_ways(Options::default()).await;
+}
+
+/// Forwarding headers are the client's to write, so no verdict may depend on them.
+#[tokio::test(flavor = "multi_thread")]
+async fn client_sent_forwarding_headers_change_nothing() {
+    let world = World::start(Options::default()).await;
+    for header in [
+        "x-envoy-original-path", "x-original-url", "x-rewrite-url", "x-forwarded-for", "x-forwarded-host",
+        "x-forwarded-path", "x-forwarded-client-cert", "x-http-method-override", "x-envoy-external-address",
+    ] {
+        let guest = world.call(Method::GET, "/v1/orders", Some("carl")).header(header, "/public/hello");
+        assert_eq!(world.send(guest).await.unwrap().status, 403, "{header}");
+        let nobody = world.call(Method::GET, "/v1/orders", None).header(header, "/public/hello");
+        assert_eq!(world.send(nobody).await.unwrap().status, 401, "{header}");
+    }
+    assert_eq!(world.upstream.calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_credentials_are_final_and_say_no_more_than_that() {
+    let world = World::start(Options::default()).await;
+    let expired = world.idp.expired_token("ana").unwrap();
+    let elsewhere = world.idp.token("ana", "portcullis-admin").unwrap();
+    for (token, code) in [
+        (expired.as_str(), "token_expired"),
+        (elsewhere.as_str(), "token_audience_mismatch"),
+        ("garbage", "token_malformed"),
+    ] {
+        // Anonymous calls are allowed there, but not calls with a credential that was refused.
+        let got = world.send(world.call(Method::GET, "/public/hello", None).bearer_auth(token)).await.unwrap();
+        assert_eq!((got.status, got.error().as_str()), (401, "credential_refused"));
+        assert_eq!(got.headers["www-authenticate"], "Bearer error=\"invalid_token\"");
+        world.recorded(|record| record["reason"] == code).await;
+    }
+    assert_eq!(world.upstream.calls(), 0);
+    assert!(!world.audit_text().contains(&expired));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mask_that_the_listener_cannot_apply_denies() {
+    let world = World::start(Options::ext_authz()).await;
+    assert_eq!(world.get("/v1/orders", Some("ana")).await.error(), "mask_unavailable");
+    assert_eq!(world.upstream.calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_lets_nothing_through() {
+    for options in [Options::default(), Options::ext_authz()] {
+        let mut world = World::start(options).await;
+        assert!(world.drain().await);
+        let got = world.get("/public/hello", None).await;
+        assert!(got.status >= 400, "{}", got.status);
+        assert_eq!(world.upstream.calls(), 0);
+    }
+}
+
+/// Sends bytes as they are and reads until the end.
+async fn raw(address: std::net::SocketAddr, request: &[u8]) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    socket.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}

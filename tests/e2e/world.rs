@@ -1,0 +1,322 @@
+//! One test's set-up: sample upstream, sample identity provider, Portcullis in this process, and a real Envoy.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis::app::{self, Addresses};
+use portcullis::clock::Clock;
+use portcullis::config;
+use portcullis::engine::Engine;
+use portcullis::engine::fault::Faults;
+use portcullis_sample::envoy::{Envoy, Settings, Template};
+use portcullis_sample::idp::IdentityProvider;
+use portcullis_sample::upstream::Upstream;
+use portcullis_sample::{address, repository};
+use reqwest::Method;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+pub struct World {
+    pub upstream: Upstream,
+    pub idp: IdentityProvider,
+    pub server: Option<Server>,
+    pub envoy: Envoy,
+    pub client: reqwest::Client,
+    pub folder: TempDir,
+    addresses: Addresses,
+}
+
+/// Portcullis in this process.
+pub struct Server {
+    pub engine: Arc<Engine>,
+    pub faults: Faults,
+    pub addresses: Addresses,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<anyhow::Result<bool>>,
+}
+
+/// How a test's set-up differs from the sample's.
+pub struct Options {
+    pub template: Template,
+    /// Policies in place of the sample's.
+    pub policies: Option<&'static str>,
+    /// Placeholders of the Envoy configuration.
+    pub envoy: Vec<(&'static str, &'static str)>,
+    /// Text replaced in the Envoy configuration.
+    pub edits: Vec<(&'static str, &'static str)>,
+    /// Lines added to the server's configuration.
+    pub config: &'static str,
+    pub audit_mode: &'static str,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            template: Template::ExtProc,
+            policies: None,
+            envoy: Vec::new(),
+            edits: Vec::new(),
+            config: "",
+            audit_mode: "best_effort",
+        }
+    }
+}
+
+impl Options {
+    pub fn ext_authz() -> Self {
+        Self { template: Template::ExtAuthz, ..Self::default() }
+    }
+
+    pub fn policies(self, policies: &'static str) -> Self {
+        Self { policies: Some(policies), ..self }
+    }
+
+    /// Replaces text of the Envoy configuration, which must be there.
+    pub fn edit(mut self, from: &'static str, to: &'static str) -> Self {
+        self.edits.push((from, to));
+        self
+    }
+
+    pub fn with(mut self, placeholder: &'static str, value: &'static str) -> Self {
+        self.envoy.push((placeholder, value));
+        self
+    }
+}
+
+impl World {
+    pub async fn start(options: Options) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let upstream = Upstream::start(address::ANY).await.unwrap();
+        let idp = IdentityProvider::start(address::ANY).await.unwrap();
+        if let Some(policies) = options.policies {
+            std::fs::create_dir(folder.path().join("policies")).unwrap();
+            std::fs::write(folder.path().join("policies/test.yaml"), policies).unwrap();
+        }
+        write_config(folder.path(), &idp, &options);
+        let server = Server::start(folder.path()).await;
+        let addresses = server.addresses.clone();
+        let envoy = Envoy::start(&settings(&options, &addresses, &upstream)).await.unwrap();
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        Self { upstream, idp, server: Some(server), envoy, client, folder, addresses }
+    }
+
+    pub fn faults(&self) -> &Faults {
+        &self.server.as_ref().unwrap().faults
+    }
+
+    /// Stops the server as SIGTERM does. `true`: every call ended in time.
+    pub async fn drain(&mut self) -> bool {
+        self.server.take().unwrap().stop().await
+    }
+
+    /// Starts the server again on the same ports, store and audit file.
+    pub async fn restart(&mut self) {
+        let text = std::fs::read_to_string(self.folder.path().join("portcullis.yaml")).unwrap();
+        let fixed = text
+            .replace("grpc: 127.0.0.1:0", &format!("grpc: {}", self.addresses.grpc.unwrap()))
+            .replace("admin: 127.0.0.1:0", &format!("admin: {}", self.addresses.admin))
+            .replace("metrics: 127.0.0.1:0", &format!("metrics: {}", self.addresses.metrics));
+        std::fs::write(self.folder.path().join("portcullis.yaml"), fixed).unwrap();
+        self.server = Some(Server::start(self.folder.path()).await);
+    }
+
+    // === calls ===
+
+    pub fn call(&self, method: Method, path: &str, person: Option<&str>) -> reqwest::RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.envoy.url()));
+        match person {
+            Some(person) => request.bearer_auth(self.idp.token(person, "portcullis").unwrap()),
+            None => request,
+        }
+    }
+
+    pub async fn get(&self, path: &str, person: Option<&str>) -> Got {
+        Got::from(self.call(Method::GET, path, person).send().await.unwrap()).await
+    }
+
+    pub async fn post(&self, path: &str, person: Option<&str>, body: &str) -> Got {
+        Got::from(self.post_request(path, person, body).send().await.unwrap()).await
+    }
+
+    pub fn post_request(&self, path: &str, person: Option<&str>, body: &str) -> reqwest::RequestBuilder {
+        let request = self.call(Method::POST, path, person);
+        request.header("content-type", "application/json").body(body.to_owned())
+    }
+
+    /// Sends a call in the background.
+    pub fn send(&self, request: reqwest::RequestBuilder) -> tokio::task::JoinHandle<Got> {
+        tokio::spawn(async move { Got::from(request.send().await.unwrap()).await })
+    }
+
+    // === people ===
+
+    pub async fn admin(&self, method: Method, path: &str, person: &str) -> Got {
+        let token = self.idp.token(person, "portcullis-admin").unwrap();
+        let request = self.client.request(method, format!("http://{}{path}", self.addresses.admin));
+        Got::from(request.bearer_auth(token).json(&serde_json::json!({"reason": "seen"})).send().await.unwrap()).await
+    }
+
+    pub async fn decide(&self, id: &str, person: &str, choice: &str) -> Got {
+        self.admin(Method::POST, &format!("/api/v1/approvals/{id}:{choice}"), person).await
+    }
+
+    /// The ids of the pending requests, once there are `count` of them.
+    pub async fn pending(&self, count: usize) -> Vec<String> {
+        for _ in 0..600 {
+            let listed = self.admin(Method::GET, "/api/v1/approvals?state=pending&limit=500", "bob").await;
+            let ids: Vec<_> = listed.json()["approvals"]
+                .as_array()
+                .map(|approvals| approvals.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect())
+                .unwrap_or_default();
+            if ids.len() == count {
+                return ids;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("there were never {count} pending requests");
+    }
+
+    // === what is left behind ===
+
+    pub fn audit_text(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap_or_default()
+    }
+
+    pub fn audit(&self) -> Vec<Value> {
+        self.audit_text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The first record that fits, once it is written.
+    pub async fn recorded(&self, fits: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..200 {
+            if let Some(found) = self.audit().into_iter().find(|record| fits(record)) {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("no such record in\n{}", self.audit_text());
+    }
+
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.addresses.metrics);
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+}
+
+impl Server {
+    async fn start(folder: &Path) -> Self {
+        let clock = Clock::system();
+        let loaded = match app::load(config::read(&folder.join("portcullis.yaml")), &clock).await {
+            Ok(loaded) => loaded,
+            Err(refused) => {
+                let colour = false;
+                let text = portcullis::diagnostic::render::human(&refused.findings, &refused.sources, colour);
+                panic!("the configuration was refused:\n{text}");
+            }
+        };
+        let faults = Faults::settable();
+        let bound = app::build(loaded, clock, faults.clone()).await.unwrap();
+        let (engine, addresses) = (bound.engine.clone(), bound.addresses.clone());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(bound.serve(async {
+            stopped.await.ok();
+        }));
+        Self { engine, faults, addresses, stop, task }
+    }
+
+    async fn stop(self) -> bool {
+        let Self { engine, stop, task, .. } = self;
+        drop(engine);
+        stop.send(()).unwrap();
+        task.await.unwrap().unwrap()
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Got {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    /// What arrived of the body, also when it was cut off.
+    pub body: Vec<u8>,
+    /// Whether the body ended as HTTP says it should.
+    pub complete: bool,
+}
+
+impl Got {
+    pub async fn from(mut response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let mut body = Vec::new();
+        let complete = loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break true,
+                Err(_) => break false,
+            }
+        };
+        Self { status, headers, body, complete }
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?} {}", self.text()))
+    }
+
+    pub fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+fn write_config(folder: &Path, idp: &IdentityProvider, options: &Options) {
+    let policies = match options.policies {
+        Some(_) => folder.join("policies"),
+        None => repository().join("policies"),
+    };
+    let issuer = |audience: &str| {
+        format!(
+            "{{issuer: \"{}\", audiences: [{audience}], algorithms: [RS256], jwks: {{url: \"{}\"}}, claims: {{groups: groups, person: person, email: email}}}}",
+            idp.issuer(),
+            idp.jwks_url()
+        )
+    };
+    let text = format!(
+        "listen: {{grpc: 127.0.0.1:0, admin: 127.0.0.1:0, metrics: 127.0.0.1:0, gateway: true, request_body: buffered}}\n\
+         policies: [\"{}\"]\n\
+         identity: {{jwt: [{}]}}\n\
+         admin: {{jwt: [{}]}}\n\
+         store: {{path: portcullis.db}}\n\
+         audit: {{path: audit.jsonl, mode: {}}}\n{}\n",
+        policies.display(),
+        issuer("portcullis"),
+        issuer("portcullis-admin"),
+        options.audit_mode,
+        options.config,
+    );
+    std::fs::write(folder.join("portcullis.yaml"), text).unwrap();
+}
+
+fn settings(options: &Options, addresses: &Addresses, upstream: &Upstream) -> Settings {
+    let template = match (&options.template, options.edits.is_empty()) {
+        (template, true) => template.clone(),
+        (template, false) => {
+            let name = match template {
+                Template::ExtProc => "ext-proc.yaml",
+                Template::ExtAuthz => "ext-authz.yaml",
+                Template::Text(_) => panic!("edits are for the shipped configurations"),
+            };
+            let mut text = std::fs::read_to_string(repository().join("envoy").join(name)).unwrap();
+            for (from, to) in &options.edits {
+                assert!(text.contains(from), "`{from}` is not in {name}");
+                text = text.replace(from, to);
+            }
+            Template::Text(text)
+        }
+    };
+    let settings = Settings::new(template, addresses.grpc.unwrap(), upstream.address());
+    options.envoy.iter().fold(settings, |settings, (name, value)| settings.with(name, value))
+}

@@ -1,0 +1,23 @@
+//! The shipped policies pass `policy check` and `policy test`, and their cases reach every rule.
+
+use std::path::Path;
+
+use portcullis::bundle;
+use portcullis::policy::{self, cases};
+
+fn shipped() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")
+}
+
+#[test]
+fn shipped_policies_do_what_their_cases_say() {
+    let files = bundle::read(&[shipped()]).unwrap();
+    let compiled = policy::compile(&files, &policy::Options::default());
+    assert!(compiled.findings.is_empty(), "{:#?}", compiled.findings);
+    let (cases, findings) = cases::read(&bundle::cases(&[shipped()]).unwrap());
+    assert!(findings.is_empty(), "{findings:#?}");
+    let report = cases::run(&compiled.set.unwrap(), &cases);
+    let failed: Vec<_> = report.results.iter().filter(|result| !result.failures.is_empty()).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(report.unreached.is_empty(), "no case reaches {:?}", report.unreached);
+}
