@@ -20,7 +20,7 @@ pub fn free<const N: usize>() -> io::Result<[SocketAddr; N]> {
     Ok(addresses)
 }
 
-/// Whether something listens on `address`, or could not be stopped from doing so.
+/// Whether `address` can't be bound, because something listens there already.
 pub fn is_taken(address: SocketAddr) -> bool {
     TcpListener::bind(address).is_err()
 }

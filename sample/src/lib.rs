@@ -7,11 +7,13 @@ pub mod address;
 pub mod child;
 pub mod clock;
 pub mod envoy;
+pub mod guide;
 pub mod idp;
 pub mod portcullis;
 pub mod serving;
 pub mod setup;
 pub mod template;
+pub mod tour;
 pub mod upstream;
 
 use std::path::Path;

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use tokio::time::timeout;
 
 use crate::envoy::{Envoy, Settings, Template};
 use crate::idp::{ADMIN_AUDIENCE, AUDIENCE, IdentityProvider, PEOPLE};
@@ -24,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Where everything listens, and what runs.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
+    /// Where Envoy lets callers in; all the rest listens on loopback only
+    #[arg(long, value_name = "ADDRESS", env = "GATEWAY_ADDRESS", default_value = "127.0.0.1")]
+    pub gateway_address: IpAddr,
     /// Envoy, in front of the upstream
     #[arg(long, value_name = "PORT", env = "GATEWAY_PORT", default_value_t = 10000)]
     pub gateway_port: u16,
@@ -66,28 +70,45 @@ pub struct Setup {
     pub data: PathBuf,
 }
 
+/// What Portcullis and Envoy stand between, without either of them.
+#[derive(Debug)]
+pub struct Services {
+    pub upstream: Upstream,
+    pub idp: IdentityProvider,
+}
+
+impl Services {
+    /// Starts both, with tokens for everybody. The upstream comes last: when it answers, all is in place.
+    pub async fn start(options: &Options) -> Result<Self> {
+        fs::create_dir_all(&options.data)
+            .with_context(|| format!("can't make the folder `{}`", options.data.display()))?;
+        let idp = IdentityProvider::start(loopback(options.idp_port)).await?;
+        write_tokens(&idp, &options.data.join("tokens"))?;
+        let upstream = Upstream::start(loopback(options.upstream_port)).await?;
+        Ok(Self { upstream, idp })
+    }
+
+    /// The same for a Portcullis and an Envoy that somebody else starts, with their configurations: `portcullis.yaml`
+    /// and `envoy.yaml` beside the tokens.
+    pub async fn start_with_configurations(options: &Options) -> Result<Self> {
+        fs::create_dir_all(&options.data)
+            .with_context(|| format!("can't make the folder `{}`", options.data.display()))?;
+        let issuer = format!("http://{}", loopback(options.idp_port));
+        fs::write(options.data.join("portcullis.yaml"), options.config(issuer).render()?)?;
+        fs::write(options.data.join("envoy.yaml"), options.envoy().render()?)?;
+        Self::start(options).await
+    }
+}
+
 impl Setup {
     /// Starts all parts and waits until each is ready.
     pub async fn start(options: &Options) -> Result<Self> {
         options.check_ports()?;
         let binary = options.binary()?;
-        fs::create_dir_all(&options.data)
-            .with_context(|| format!("can't make the folder `{}`", options.data.display()))?;
-        let upstream = Upstream::start(loopback(options.upstream_port)).await?;
-        let idp = IdentityProvider::start(loopback(options.idp_port)).await?;
-        write_tokens(&idp, &options.data.join("tokens"))?;
-        let config = Config {
-            grpc: loopback(options.grpc_port),
-            admin: loopback(options.admin_port),
-            metrics: loopback(options.metrics_port),
-            issuer: idp.issuer(),
-            policies: repository().join("policies"),
-            data: options.data.clone(),
-        };
+        let Services { upstream, idp } = Services::start(options).await?;
+        let config = options.config(idp.issuer());
         let portcullis = Portcullis::start(&binary, &config).await?;
-        let mut settings = Settings::new(Template::ExtProc, config.grpc, upstream.address());
-        settings.listener = loopback(options.gateway_port);
-        settings.admin = loopback(options.envoy_admin_port);
+        let mut settings = options.envoy();
         settings.log = Some(options.data.join("envoy.log"));
         let envoy = Envoy::start(&settings).await?;
         let (admin, metrics, data) = (config.admin, config.metrics, options.data.clone());
@@ -106,6 +127,11 @@ impl Setup {
             Ok(status) => anyhow!("{} has died ({status})\n{}", child.name(), child.tail()),
             Err(error) => error.context(format!("lost sight of {}", child.name())),
         }
+    }
+
+    /// The part that has died already, if any has.
+    pub async fn failure_so_far(&mut self) -> Option<anyhow::Error> {
+        timeout(Duration::from_millis(100), self.first_failure()).await.ok()
     }
 
     /// Stops the parts from the outside in, so that none sees a neighbour vanish.
@@ -128,6 +154,25 @@ impl Setup {
 }
 
 impl Options {
+    fn config(&self, issuer: String) -> Config {
+        Config {
+            grpc: loopback(self.grpc_port),
+            admin: loopback(self.admin_port),
+            metrics: loopback(self.metrics_port),
+            issuer,
+            policies: repository().join("policies"),
+            data: self.data.clone(),
+        }
+    }
+
+    fn envoy(&self) -> Settings {
+        let (grpc, upstream) = (loopback(self.grpc_port), loopback(self.upstream_port));
+        let mut settings = Settings::new(Template::ExtProc, grpc, upstream);
+        settings.listener = SocketAddr::new(self.gateway_address, self.gateway_port);
+        settings.admin = loopback(self.envoy_admin_port);
+        settings
+    }
+
     fn binary(&self) -> Result<PathBuf> {
         let binary = match &self.portcullis {
             Some(named) => named.clone(),

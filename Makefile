@@ -1,0 +1,53 @@
+# Only Rust, Python 3 with pip, and make are assumed; everything else is fetched into .tools/.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+PYTHON ?= python3
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# DEMO=1 make run: plays the tour instead of waiting for you.
+VERB := $(if $(filter-out 0,$(DEMO)),demo,run)
+
+.PHONY: help
+help: ## Show this
+	@echo "make TARGET:"
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-9s %s\n", $$1, $$2}'
+	@echo "DEMO=1 make run plays the tour by itself and exits 0 only when every step did what it says."
+
+.PHONY: tools
+tools: ## Install the pinned Envoy into .tools/ (unless it is there, or on the PATH)
+	@$(PYTHON) scripts/tools
+
+.PHONY: run
+run: tools ## Build and start the sample set-up: upstream, identity provider, Portcullis, Envoy
+	@$(CARGO) build --locked -p portcullis -p portcullis-sample
+	@exec $(TARGET)/debug/portcullis-sample $(VERB)
+
+.PHONY: test
+test: tools ## All tests that this machine can run; names those it can't
+	@$(PYTHON) -B -m unittest discover -q scripts
+	@mkdir -p $(TARGET)
+	@$(CARGO) test --workspace --locked 2>&1 | tee $(TARGET)/test.log
+	@$(PYTHON) scripts/skipped $(TARGET)/test.log
+
+.PHONY: load
+load: tools ## The load test: a table, and target/report/load.json
+	@$(CARGO) build --locked --release -p portcullis -p portcullis-loadtest
+	@$(TARGET)/release/portcullis-loadtest run --portcullis $(TARGET)/release/portcullis
+
+.PHONY: fmt
+fmt: ## Format the code
+	@$(CARGO) fmt --all
+
+.PHONY: lint
+lint: ## Formatting, clippy without a warning, dependencies
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@$(PYTHON) scripts/check-dependencies
+
+.PHONY: clean
+clean: ## Remove what was built, and what ran (the tools stay)
+	@$(CARGO) clean
+	@rm -rf .run
