@@ -18,3 +18,6 @@ pub mod mask;
 
 // floor 3: tools
 pub mod clock;
+
+// floor 8: the shell
+pub mod cli;
