@@ -11,8 +11,8 @@ pub enum Method {
     Redact { text: String },
     /// `hmac:<key id>:<digest>`: the same value gives the same text, under one key. See [`super::HashKey`].
     Hash,
-    /// `****` and the last four characters, but never more than a third of them; `****` alone for what has no
-    /// characters to show: booleans, objects and arrays.
+    /// A `*` for each character (64 at most) but the last four, or the last third if that is less; `****` for what
+    /// has no characters to show: booleans, objects and arrays.
     Last4,
 }
 

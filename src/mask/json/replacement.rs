@@ -54,6 +54,8 @@ impl Replacement {
 }
 
 const SHOWN: u64 = 4;
+/// However long the hidden text is, its place takes no more than this.
+const MAX_STARS: usize = 64;
 /// Four characters of at most four bytes.
 const KEPT_BYTES: usize = 16;
 
@@ -74,12 +76,15 @@ impl Tail {
         self.bytes.drain(..self.bytes.len().saturating_sub(KEPT_BYTES));
     }
 
-    /// `****` and as many characters as may be shown.
+    /// A `*` for each hidden character, and as many characters as may be shown.
     fn text(&self) -> Vec<u8> {
         let shown = usize::try_from(SHOWN.min(self.characters / 3)).unwrap_or_default();
         let firsts = self.bytes.iter().enumerate().rev().filter(|(_, byte)| is_first(byte)).map(|(at, _)| at);
         let start = firsts.take(shown).last().unwrap_or(self.bytes.len());
-        [b"****", self.bytes.get(start..).unwrap_or_default()].concat()
+        let hidden = usize::try_from(self.characters).unwrap_or(usize::MAX).saturating_sub(shown);
+        let mut text = vec![b'*'; hidden.min(MAX_STARS)];
+        text.extend_from_slice(self.bytes.get(start..).unwrap_or_default());
+        text
     }
 }
 
@@ -103,14 +108,14 @@ mod tests {
     #[test]
     fn shows_four_characters_at_most_and_a_third_at_most() {
         let table = [
-            ("", "****"),
-            ("ab", "****"),
-            ("abc", "****c"),
+            ("", ""),
+            ("ab", "**"),
+            ("abc", "**c"),
             ("abcdef", "****ef"),
-            ("abcdefghijk", "****ijk"),
-            ("abcdefghijkl", "****ijkl"),
-            ("4111111111111234", "****1234"),
-            ("😀😀😀😀😀😀😀😀😀é€𝄞ß", "****é€𝄞ß"),
+            ("abcdefghijk", "********ijk"),
+            ("abcdefghijkl", "********ijkl"),
+            ("4111111111111234", "************1234"),
+            ("😀😀😀😀😀😀😀😀😀é€𝄞ß", "*********é€𝄞ß"),
         ];
         for (text, shown) in table {
             assert_eq!(tail(&[text.as_bytes()]), shown);
@@ -123,9 +128,11 @@ mod tests {
             let pieces: Vec<_> = text.as_bytes().chunks(piece).collect();
             let whole = tail(&[text.as_bytes()]);
             prop_assert_eq!(&tail(&pieces), &whole);
-            let shown: String = whole.chars().skip(4).collect();
+            let (length, may_show) = (text.chars().count(), 4.min(text.chars().count() / 3));
+            prop_assert_eq!(whole.chars().count(), length);
+            let shown: String = whole.chars().skip(length - may_show).collect();
             prop_assert!(text.ends_with(&shown));
-            prop_assert_eq!(shown.chars().count(), 4.min(text.chars().count() / 3));
+            prop_assert!(whole.chars().take(length - may_show).all(|star| star == '*'));
         }
     }
 }

@@ -216,9 +216,13 @@ fn replacement(method: &Method, value: &Spelled, is_document: bool) -> Option<Va
             Some(digest.text().into())
         }
         Method::Last4 => {
+            if !shows {
+                return Some("****".into());
+            }
             let count = text.chars().count();
-            let shown = if shows { 4.min(count / 3) } else { 0 };
-            Some(format!("****{}", text.chars().skip(count - shown).collect::<String>()).into())
+            let hidden = count - 4.min(count / 3);
+            let tail: String = text.chars().skip(hidden).collect();
+            Some(format!("{}{tail}", "*".repeat(hidden.min(64))).into())
         }
     }
 }
