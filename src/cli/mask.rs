@@ -174,6 +174,11 @@ mod tests {
     }
 
     #[test]
+    fn the_arguments_are_sound() {
+        <Args as clap::Args>::augment_args(clap::Command::new("mask")).debug_assert();
+    }
+
+    #[test]
     fn masks_by_a_list_or_a_map() {
         for rules in ["- {field: a, with: redact}\n", "mask:\n  - {field: a, with: redact}\n"] {
             assert_eq!(

@@ -34,6 +34,7 @@ pub struct Json {
     reaches: Vec<u64>,
     /// The reach of the value to come.
     reach: Vec<u64>,
+    /// Reads one string after the other: it is as new after a closing quote.
     string: Scanner,
     /// The name being read, decoded.
     name: Vec<u8>,
@@ -218,7 +219,6 @@ impl Json {
                 self.flow.wait(io.chunk, at + 1, io.out);
             }
         }
-        self.string = Scanner::default();
         self.state = state;
         Ok(at + 1)
     }

@@ -33,6 +33,9 @@ enum Escape {
     },
 }
 
+/// Up to here, looking at each byte is faster than a search over many at a time.
+const SHORT: usize = 24;
+
 impl Scanner {
     /// Reads on, hands decoded pieces to `sink`, and returns how many bytes it took and whether the closing quote
     /// was the last of them.
@@ -41,6 +44,9 @@ impl Scanner {
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             match self.escape {
                 Escape::None => {
+                    if let Some(taken) = self.short(rest, &mut sink) {
+                        return Ok((at + taken, true));
+                    }
                     let stop = memchr2(b'"', b'\\', rest);
                     let (piece, _) = rest.split_at_checked(stop.unwrap_or(rest.len())).unwrap_or((rest, &[]));
                     if !piece.is_empty() {
@@ -68,6 +74,21 @@ impl Scanner {
             }
         }
         Ok((at, false))
+    }
+
+    /// Reads what is left of most strings: a few ASCII characters and the closing quote.
+    fn short(&mut self, rest: &[u8], sink: &mut impl FnMut(&[u8])) -> Option<usize> {
+        let ordinary = |byte: &u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=0x7f);
+        let stop = rest.iter().take(SHORT).position(|byte| !ordinary(byte))?;
+        let (piece, after) = rest.split_at_checked(stop)?;
+        if !self.partial.is_whole() || after.first() != Some(&b'"') {
+            return None;
+        }
+        self.flush_surrogate(sink);
+        if !piece.is_empty() {
+            sink(piece);
+        }
+        Some(stop + 1)
     }
 
     fn plain(&mut self, piece: &[u8]) -> Result<(), &'static str> {

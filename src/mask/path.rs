@@ -2,7 +2,7 @@
 //!
 //! | segment | matches |
 //! |---|---|
-//! | `name`, `"any.text"` | the member of that name; case and spelling count, escapes in the document don't |
+//! | `name`, `"any.text"` | the member of exactly that name: case and Unicode form count, escapes in the document don't |
 //! | `*` | any one member, or any one array element |
 //! | `**` | any number of members and elements, also none |
 //!

@@ -1,7 +1,7 @@
 //! Objects and arrays, and which rules apply where in them: decides what each value's fate is.
 
 use super::replacement::Replacement;
-use super::{Frame, Io, Json, Scanner, State, ValueKind, Zone};
+use super::{Frame, Io, Json, State, ValueKind, Zone};
 use crate::mask::plan::Action;
 use crate::mask::unmaskable::Unmaskable;
 
@@ -56,7 +56,6 @@ impl Json {
     }
 
     pub(super) fn begin_name(&mut self, io: &mut Io, at: usize) -> Result<usize, Unmaskable> {
-        self.string = Scanner::default();
         self.name.clear();
         self.state = State::InName;
         self.in_string(io, at)

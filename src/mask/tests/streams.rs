@@ -53,6 +53,7 @@ fn events_are_masked_in_their_data() {
         ("data: {\"b\":\nid: 1\ndata:1}\r\n\n", "data: {\"b\":\nid: 1\ndata:1}\r\n\n"),
         // Rewritten where the first data line stood.
         ("id: 1\ndata: {\"a\":\nevent: x\ndata: 1}\n\n", "id: 1\ndata: {\"a\":\ndata: null}\nevent: x\n\n"),
+        ("data: {\"a\":\r\ndata: 1}\r\n\r\n", "data: {\"a\":\r\ndata: null}\r\n\r\n"),
         ("data: {\"b\":1,\ndata: \"r\":\ndata: 2}\n\n", "data: {\"b\":1}\n\n"),
         ("data\ndata:{\"a\":1}\n\n", "data: \ndata: {\"a\":null}\n\n"),
         ("data: {\"a\":1}", "data: {\"a\":null}"),
