@@ -119,21 +119,15 @@ async fn authenticator(
 
 /// The configured key, or a random one for the life of this process.
 fn hash_key(config: &Config, findings: &mut Vec<Diagnostic>) -> Option<mask::HashKey> {
-    let bytes = match &config.hash_key_file {
-        Some(path) => {
-            std::fs::read(path).map_err(|error| format!("can't read `{}`: {error}", path.display()))
-        }
-        None => random_key(),
+    let key = match &config.hash_key_file {
+        Some(path) => match std::fs::read(path) {
+            Ok(bytes) => mask::HashKey::new(&bytes).map_err(|error| error.to_string()),
+            Err(error) => Err(format!("can't read `{}`: {error}", path.display())),
+        },
+        None => mask::HashKey::random().map_err(|error| error.to_string()),
     };
-    let key = bytes.and_then(|bytes| mask::HashKey::new(&bytes).map_err(|error| error.to_string()));
     let refused = |error| Diagnostic::error("invalid-hash-key", format!("the key of masked hashes: {error}"));
     key.map_err(|error| findings.push(refused(error))).ok()
-}
-
-fn random_key() -> Result<Vec<u8>, String> {
-    let mut key = vec![0; 32];
-    aws_lc_rs::rand::fill(&mut key).map_err(|_| "the system gives no random bytes".to_owned())?;
-    Ok(key)
 }
 
 /// Opens the store and the audit trail and binds every socket. Must run within a tokio runtime.

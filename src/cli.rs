@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod approvals;
+pub mod mask;
 pub mod policy;
 pub mod serve;
 pub mod token;
@@ -25,6 +26,8 @@ enum Command {
     Policy(policy::Args),
     /// Lists and decides calls that wait for approval.
     Approvals(approvals::Args),
+    /// Masks a body read from standard input.
+    Mask(mask::Args),
     /// Says whose token this is, or why it is refused.
     Token(token::Args),
 }
@@ -34,6 +37,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Mask(args) => mask::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Approvals(args) => on_one_thread(approvals::run(args)),
         Command::Token(args) => on_one_thread(token::run(args)),

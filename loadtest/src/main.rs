@@ -1,1 +1,69 @@
-fn main() {}
+//! `portcullis-loadtest`: what Portcullis costs per call, as ratios to a null server within one run.
+
+mod clock;
+mod cpu;
+mod envoy;
+mod lane;
+mod load;
+mod null;
+mod policies;
+mod portcullis;
+mod process;
+mod report;
+mod run;
+mod server;
+mod token;
+mod traffic;
+
+use std::net::SocketAddr;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What Portcullis costs per call, beside a null server in the same run.
+#[derive(Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Example: portcullis-loadtest run --portcullis target/release/portcullis"
+)]
+enum Command {
+    /// Measure a server, print a table and write the numbers to a file.
+    Run(Box<run::Options>),
+    /// Serve the null server, which says yes to every call.
+    Null {
+        /// The address to serve gRPC on.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: SocketAddr,
+    },
+}
+
+fn main() -> Result<()> {
+    match Command::parse() {
+        // The servers under test want the other core.
+        Command::Run(options) => {
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+                tokio::select! {
+                    ended = run::run(*options) => ended,
+                    // Leaving here, and not at once, ends the servers and removes their files.
+                    stopped = stopped() => stopped.and_then(|()| bail!("stopped before the end")),
+                }
+            })
+        }
+        // How many workers it has is said by its environment, as it is for Portcullis.
+        Command::Null { listen } => {
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(null::serve(listen))
+        }
+    }
+}
+
+/// Waits until the process is asked to end.
+async fn stopped() -> Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

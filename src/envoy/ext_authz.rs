@@ -15,7 +15,7 @@ use envoy_types::pb::google::rpc;
 use tonic::{Request, Response, Status};
 
 use super::decode;
-use super::mutation::{denial_headers, mutation, status};
+use super::mutation::{denial_headers, for_ext_authz, mutation, status};
 use crate::clock;
 use crate::engine::{Engine, Listener, Patience};
 use crate::metrics::Service;
@@ -74,9 +74,9 @@ fn encode(verdict: &Verdict, sent: &Headers) -> CheckResponse {
             let request = mutation(&changes.request, sent);
             let response = mutation(&changes.response, &Headers::default());
             let ok = OkHttpResponse {
-                headers: request.set,
+                headers: for_ext_authz(request.set),
                 headers_to_remove: request.remove,
-                response_headers_to_add: response.set,
+                response_headers_to_add: for_ext_authz(response.set),
                 ..OkHttpResponse::default()
             };
             (tonic::Code::Ok, HttpResponse::OkResponse(ok))
@@ -84,7 +84,7 @@ fn encode(verdict: &Verdict, sent: &Headers) -> CheckResponse {
         Answer::Deny(denial) => {
             let denied = DeniedHttpResponse {
                 status: Some(status(denial.status)),
-                headers: denial_headers(&denial.headers),
+                headers: for_ext_authz(denial_headers(&denial.headers)),
                 body: denial.body.clone(),
             };
             (tonic::Code::PermissionDenied, HttpResponse::DeniedResponse(denied))

@@ -58,18 +58,26 @@ impl Mutation {
     }
 }
 
-/// One header to add or overwrite. In `value`, not `raw_value`: ext_authz ignores the latter.
+/// One header to add or overwrite, as ext_proc reads it; see [`for_ext_authz`].
 pub(super) fn option(name: &str, value: &str, action: HeaderAppendAction) -> HeaderValueOption {
     HeaderValueOption {
         header: Some(HeaderValue {
             key: name.to_owned(),
-            value: value.to_owned(),
+            raw_value: value.as_bytes().to_vec(),
             ..HeaderValue::default()
         }),
         append_action: action.into(),
         keep_empty_value: true,
         ..HeaderValueOption::default()
     }
+}
+
+/// The same headers for ext_authz, which reads `value` where ext_proc reads `raw_value`; each ignores the other.
+pub(super) fn for_ext_authz(mut options: Vec<HeaderValueOption>) -> Vec<HeaderValueOption> {
+    for header in options.iter_mut().filter_map(|option| option.header.as_mut()) {
+        header.value = String::from_utf8_lossy(&std::mem::take(&mut header.raw_value)).into_owned();
+    }
+    options
 }
 
 /// The headers of a denial.
@@ -99,6 +107,6 @@ mod tests {
         let mutation = mutation(&changes, &sent);
         assert_eq!(mutation.remove, ["x_user", "x_user"]);
         let set = mutation.set[0].header.as_ref().unwrap();
-        assert_eq!((set.key.as_str(), set.value.as_str()), ("x-user", "ana"));
+        assert_eq!((set.key.as_str(), set.raw_value.as_slice()), ("x-user", b"ana".as_slice()));
     }
 }

@@ -1,5 +1,7 @@
 //! What a body is made of, as its content type tells.
 
+use super::unmaskable::Unmaskable;
+
 /// The formats that can be masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -12,6 +14,15 @@ pub enum Format {
 }
 
 impl Format {
+    /// The format of a body with these headers' values; no `content-encoding` is an empty one.
+    pub fn of_body(content_type: &str, content_encoding: &str) -> Result<Self, Unmaskable> {
+        if !matches!(content_encoding.trim().to_ascii_lowercase().as_str(), "" | "identity") {
+            return Err(Unmaskable::Encoded { encoding: content_encoding.to_owned() });
+        }
+        Self::of_content_type(content_type)
+            .ok_or_else(|| Unmaskable::UnknownFormat { content_type: content_type.to_owned() })
+    }
+
     /// The format that a `content-type` names; `None` for a type that can't be masked, a charset other than UTF-8,
     /// and every value that isn't exactly one well-formed media type.
     pub fn of_content_type(value: &str) -> Option<Self> {
@@ -99,6 +110,19 @@ fn is_token(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_encoded_body_has_no_format() {
+        let of =
+            |content_type, encoding| Format::of_body(content_type, encoding).map_err(|error| error.code());
+        assert_eq!(of("application/json", ""), Ok(Format::Json));
+        assert_eq!(of("application/json", "Identity"), Ok(Format::Json));
+        for encoding in ["gzip", "br", "identity, gzip", "identity,identity", ","] {
+            assert_eq!(of("application/json", encoding), Err("encoded"), "{encoding}");
+        }
+        assert_eq!(of("text/plain", ""), Err("unknown_format"));
+        assert_eq!(of("", ""), Err("unknown_format"));
+    }
 
     #[test]
     fn knows_its_types_and_nothing_else() {

@@ -44,6 +44,12 @@ impl HashKey {
         Ok(Self { id, key })
     }
 
+    /// The key in a file's bytes; one line end after it is not part of it, because editors and shells add it.
+    pub fn from_file(bytes: &[u8]) -> Result<Self, HashKeyError> {
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        Self::new(bytes.strip_suffix(b"\r").unwrap_or(bytes))
+    }
+
     /// A fresh key: its pseudonyms agree with one another, and with those of no other process.
     pub fn random() -> Result<Self, HashKeyError> {
         let mut bytes = [0; 32];
@@ -118,6 +124,15 @@ mod tests {
     fn is_hmac_sha_256() {
         let key = HashKey::new(&[0x0b; 20]).unwrap();
         assert!(text(&key, "Hi There").ends_with(":b0344c61d8db38535ca8afceaf0bf12b"));
+    }
+
+    #[test]
+    fn a_file_may_end_its_line() {
+        let id = |bytes: &[u8]| HashKey::from_file(bytes).unwrap().id().to_owned();
+        assert_eq!(id(b"0123456789abcdef"), id(b"0123456789abcdef\n"));
+        assert_eq!(id(b"0123456789abcdef"), id(b"0123456789abcdef\r\n"));
+        assert_ne!(id(b"0123456789abcdef"), id(b"0123456789abcdef\n\n"));
+        assert_ne!(HashKey::random().unwrap().id(), HashKey::random().unwrap().id());
     }
 
     #[test]

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::json_string::Scanner;
-use super::plan::{Action, Plan};
+use super::plan::Plan;
 use super::unmaskable::{Limits, Unmaskable};
 use flow::Flow;
 use number::Number;
@@ -18,6 +18,7 @@ use replacement::Replacement;
 mod flow;
 mod number;
 mod replacement;
+mod structure;
 
 /// The rewriter of one document.
 #[derive(Debug)]
@@ -281,141 +282,6 @@ impl Json {
                 Ok(at + 1)
             }
             _ => Err(self.invalid(at, "`true`, `false` or `null` was expected")),
-        }
-    }
-}
-
-// === structure ===
-
-impl Json {
-    fn open(&mut self, kind: ValueKind) -> Result<(), Unmaskable> {
-        if self.frames.len() == self.limits.depth {
-            return Err(Unmaskable::TooDeep { limit: self.limits.depth });
-        }
-        if matches!(self.zone, Zone::Rules) {
-            if kind == ValueKind::Array {
-                self.plan.at_elements(&mut self.reach);
-            }
-            if self.reach.iter().all(|word| *word == 0) {
-                self.zone = Zone::Clear { depth: self.frames.len() };
-            } else {
-                self.reaches.extend_from_slice(&self.reach);
-            }
-        }
-        self.frames.push(Frame { is_object: kind == ValueKind::Object, kept: false });
-        Ok(())
-    }
-
-    fn close(&mut self, io: &mut Io, at: usize, byte: u8) -> Result<usize, Unmaskable> {
-        let frame = self.frames.pop();
-        if frame.is_none_or(|frame| frame.is_object != (byte == b'}')) {
-            return Err(self.invalid(at, "an object or array is closed by the other's sign"));
-        }
-        self.feed(&[byte]);
-        if matches!(self.zone, Zone::Rules) {
-            self.flow.pass(at, io.out)?;
-            self.reaches.truncate(self.reaches.len().saturating_sub(self.plan.width()));
-        }
-        self.end_value(io, at + 1);
-        Ok(at + 1)
-    }
-
-    fn comma(&mut self, io: &mut Io, at: usize) -> Result<usize, Unmaskable> {
-        self.feed(b",");
-        let Some(frame) = self.frames.last() else {
-            return Err(self.invalid(at, "something follows its end"));
-        };
-        self.state = if frame.is_object { State::Name } else { State::Value };
-        if matches!(self.zone, Zone::Rules) && self.plan.removes() {
-            if frame.kept {
-                self.flow.wait(io.chunk, at, io.out);
-            } else {
-                self.flow.leave_out(io.chunk, at, io.out);
-                self.flow.wait(io.chunk, at + 1, io.out);
-            }
-        }
-        Ok(at + 1)
-    }
-
-    fn begin_name(&mut self, io: &mut Io, at: usize) -> Result<usize, Unmaskable> {
-        self.string = Scanner::default();
-        self.name.clear();
-        self.state = State::InName;
-        self.in_string(io, at)
-    }
-
-    fn end_name(&mut self) -> Result<(), Unmaskable> {
-        self.state = State::Colon;
-        if matches!(self.zone, Zone::Rules) {
-            if self.name.len() > self.limits.key_bytes {
-                return Err(Unmaskable::KeyTooLong { limit: self.limits.key_bytes });
-            }
-            let top = self.reaches.len().saturating_sub(self.plan.width());
-            let from = self.reaches.get(top..).unwrap_or_default();
-            self.plan.at_member(from, &self.name, &mut self.reach);
-        }
-        Ok(())
-    }
-
-    fn end_value(&mut self, io: &mut Io, at: usize) {
-        self.state = if self.frames.is_empty() { State::Done } else { State::CommaOrClose };
-        let here = self.frames.len();
-        match &self.zone {
-            Zone::Clear { depth } if *depth == here => self.zone = Zone::Rules,
-            Zone::Masked { depth, .. } if *depth == here => {
-                let zone = std::mem::replace(&mut self.zone, Zone::Rules);
-                if let Zone::Masked { replacement, .. } = zone {
-                    replacement.finish(io.out);
-                }
-                self.flow.resume(at);
-                self.masked += 1;
-            }
-            _ => {}
-        }
-    }
-}
-
-// === masking ===
-
-impl Json {
-    /// Decides about the value that begins at `at`.
-    fn decide(&mut self, io: &mut Io, at: usize, kind: ValueKind) -> Result<(), Unmaskable> {
-        match self.frames.last() {
-            None => self.plan.at_root(&mut self.reach),
-            Some(frame) if frame.is_object => {}
-            Some(_) => {
-                let top = self.reaches.len().saturating_sub(self.plan.width());
-                self.reach.clear();
-                self.reach.extend_from_slice(self.reaches.get(top..).unwrap_or_default());
-            }
-        }
-        let is_leaf = !matches!(kind, ValueKind::Object | ValueKind::Array);
-        let action = self.plan.action(&self.reach, is_leaf);
-        // `null` holds nothing to mask; but a removed field is not there, whatever it holds.
-        let action = action.filter(|action| kind != ValueKind::Null || matches!(action, Action::Remove));
-        let is_document = self.frames.is_empty();
-        let replacement = action.map(|action| Replacement::start(action, kind, is_document, self.plan.key()));
-        let kept = !matches!(replacement, Some(Replacement::Nothing));
-        if let Some(frame) = self.frames.last_mut() {
-            frame.kept |= kept;
-        }
-        match replacement {
-            None => self.flow.pass(at, io.out),
-            Some(replacement) => {
-                self.zone = Zone::Masked { depth: self.frames.len(), replacement };
-                self.flow.drop(io.chunk, at, kept, io.out)
-            }
-        }
-    }
-
-    /// Whether the value at hand is replaced itself, not one within it.
-    fn is_masked_value(&self) -> bool {
-        matches!(self.zone, Zone::Masked { depth, .. } if depth == self.frames.len())
-    }
-
-    fn feed(&mut self, bytes: &[u8]) {
-        if let Zone::Masked { replacement, .. } = &mut self.zone {
-            replacement.feed(bytes);
         }
     }
 

@@ -8,8 +8,10 @@
 use super::{FieldPath, Method, Rule};
 use crate::document::{Node, Reader, Value};
 
+type Make = fn() -> Method;
+
 /// The methods in a user's words.
-const WORDS: [(&str, fn() -> Method); 5] = [
+const WORDS: [(&str, Make); 5] = [
     ("remove", || Method::Remove),
     ("null", || Method::Null),
     ("redact", Method::redact),

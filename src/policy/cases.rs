@@ -11,6 +11,8 @@ use crate::diagnostic::{self, Diagnostic};
 use crate::document::{Document, Node, Reader};
 use crate::reason::Reason;
 
+mod masked;
+
 /// One case of a `*.cases.yaml`.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -28,6 +30,8 @@ pub struct Expect {
     pub rule: Option<String>,
     pub reason: Option<String>,
     pub status: Option<u16>,
+    /// The masked response body, compared as JSON where it is JSON.
+    pub body: Option<String>,
     /// Headers that the request is sent on with.
     pub headers: Vec<(String, String)>,
 }
@@ -113,6 +117,7 @@ pub fn read_expect(node: &Node, reader: &mut Reader) -> Option<Expect> {
     expect.reason = reason.map(str::to_owned);
     let status = fields.optional("status").and_then(|node| reader.integer(node, "`status`", 100..=599));
     expect.status = status.and_then(|status| u16::try_from(status).ok());
+    expect.body = fields.optional("body").and_then(|node| call_file::body(node, reader));
     expect.headers = fields
         .optional("headers")
         .map(|node| call_file::texts(node, "`headers`", reader))
@@ -144,7 +149,11 @@ pub fn run(set: &PolicySet, cases: &[Case]) -> Report {
                 .filter(|rule| rule.applies())
                 .map(|rule| rule.rule),
         );
-        let failures = compare(&case.expect, &decision);
+        let mut failures = compare(&case.expect, &decision);
+        if let Some(wanted) = &case.expect.body {
+            let response = case.call.response.as_ref();
+            failures.extend(masked::compare(wanted, set, &candidates, &after, response).err());
+        }
         let (file, line) = (case.file.clone(), case.line);
         results.push(CaseResult { case: case.name.as_str().into(), file, line, failures });
     }

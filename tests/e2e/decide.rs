@@ -18,11 +18,13 @@ async fn ext_proc_decides_by_identity_and_policy() {
     assert_eq!(world.get("/public/hello", None).await.status, 200);
     assert_eq!(world.get("/elsewhere", Some("ana")).await.error(), "no_rule_allows");
 
-    let record = world.recorded(|record| record["outcome"] == "deny" && record["identity"]["subject"] == "carl").await;
+    let record =
+        world.recorded(|record| record["outcome"] == "deny" && record["identity"]["subject"] == "carl").await;
     assert_eq!((&record["rule"], &record["status"]), (&"orders/no-guests".into(), &403.into()));
     assert_eq!((&record["path"], &record["service"]), (&"/v1/orders".into(), &"ext_proc".into()));
     let metrics = world.metrics().await;
-    let line = "portcullis_decisions_total{service=\"ext_proc\",outcome=\"deny\",reason=\"denied_by_rule\"} 1";
+    let line =
+        "portcullis_decisions_total{service=\"ext_proc\",outcome=\"deny\",reason=\"denied_by_rule\"} 1";
     assert!(metrics.contains(line), "{metrics}");
 }
 
@@ -42,10 +44,12 @@ spec:
 "#;
 
 async fn changes_headers(options: Options) {
-    let world = World::start(
-        options.policies(HEADERS).edit("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW"),
-    )
-    .await;
+    let world =
+        World::start(options.policies(HEADERS).edit(
+            "headers_with_underscores_action: REJECT_REQUEST",
+            "headers_with_underscores_action: ALLOW",
+        ))
+        .await;
     let request = world
         .call(Method::GET, "/echo/a", Some("ana"))
         .header("x-user", "root")
@@ -87,7 +91,8 @@ async fn ext_authz_decides_by_the_whole_body() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_not_shown_satisfies_no_rule_that_reads_it() {
     // No `with_request_body`, and the server is told so: an operator's mistake that must not open anything.
-    let buffered = "with_request_body: {max_request_bytes: 1048576, allow_partial_message: false, pack_as_bytes: true}";
+    let buffered =
+        "with_request_body: {max_request_bytes: 1048576, allow_partial_message: false, pack_as_bytes: true}";
     let options = Options::ext_authz().policies(HEADERS).edit(buffered, "");
     let world = World::start(options).await;
     let put = world.call(Method::PUT, "/echo/a", Some("ana")).body("{\"amount\": 7}");
@@ -100,7 +105,9 @@ async fn a_body_that_is_not_shown_satisfies_no_rule_that_reads_it() {
     // Cut off by Envoy: seen in part is not seen.
     let cut = "with_request_body: {max_request_bytes: 16, allow_partial_message: true, pack_as_bytes: true}";
     let world = World::start(Options::ext_authz().policies(HEADERS).edit(buffered, cut)).await;
-    let put = world.call(Method::PUT, "/echo/a", Some("ana")).body("{\"amount\": 7, \"more\": \"than sixteen bytes\"}");
+    let put = world
+        .call(Method::PUT, "/echo/a", Some("ana"))
+        .body("{\"amount\": 7, \"more\": \"than sixteen bytes\"}");
     assert_eq!(world.send(put).await.unwrap().error(), "body_unavailable");
     assert_eq!(world.upstream.calls(), 0);
 }
@@ -156,8 +163,15 @@ async fn ext_proc_refuses_what_can_be_read_two_ways() {
 async fn client_sent_forwarding_headers_change_nothing() {
     let world = World::start(Options::default()).await;
     for header in [
-        "x-envoy-original-path", "x-original-url", "x-rewrite-url", "x-forwarded-for", "x-forwarded-host",
-        "x-forwarded-path", "x-forwarded-client-cert", "x-http-method-override", "x-envoy-external-address",
+        "x-envoy-original-path",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-path",
+        "x-forwarded-client-cert",
+        "x-http-method-override",
+        "x-envoy-external-address",
     ] {
         let guest = world.call(Method::GET, "/v1/orders", Some("carl")).header(header, "/public/hello");
         assert_eq!(world.send(guest).await.unwrap().status, 403, "{header}");
@@ -178,7 +192,8 @@ async fn refused_credentials_are_final_and_say_no_more_than_that() {
         ("garbage", "token_malformed"),
     ] {
         // Anonymous calls are allowed there, but not calls with a credential that was refused.
-        let got = world.send(world.call(Method::GET, "/public/hello", None).bearer_auth(token)).await.unwrap();
+        let got =
+            world.send(world.call(Method::GET, "/public/hello", None).bearer_auth(token)).await.unwrap();
         assert_eq!((got.status, got.error().as_str()), (401, "credential_refused"));
         assert_eq!(got.headers["www-authenticate"], "Bearer error=\"invalid_token\"");
         world.recorded(|record| record["reason"] == code).await;

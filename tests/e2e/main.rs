@@ -3,7 +3,13 @@
 //! `World` is the set-up of one test. `decide` has verdicts, `hold` held calls, `mask` masked responses, `fault`
 //! failures of ours, `lifecycle` restarts and drains.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests panic"
+)]
 #![allow(clippy::string_slice, reason = "tests panic")]
 
 mod world;

@@ -155,7 +155,10 @@ impl World {
     pub async fn admin(&self, method: Method, path: &str, person: &str) -> Got {
         let token = self.idp.token(person, "portcullis-admin").unwrap();
         let request = self.client.request(method, format!("http://{}{path}", self.addresses.admin));
-        Got::from(request.bearer_auth(token).json(&serde_json::json!({"reason": "seen"})).send().await.unwrap()).await
+        Got::from(
+            request.bearer_auth(token).json(&serde_json::json!({"reason": "seen"})).send().await.unwrap(),
+        )
+        .await
     }
 
     pub async fn decide(&self, id: &str, person: &str, choice: &str) -> Got {
@@ -264,7 +267,8 @@ impl Got {
     }
 
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?} {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in {self:?} {}", self.text()))
     }
 
     pub fn error(&self) -> String {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::hash::{Digest, HashKey};
-use super::super::json_string;
-use super::super::plan::Action;
 use super::ValueKind;
+use crate::mask::hash::{Digest, HashKey};
+use crate::mask::json_string;
+use crate::mask::plan::Action;
 
 #[derive(Debug)]
 pub enum Replacement {

@@ -1,0 +1,76 @@
+//! The null server: the least that an authorization server can do. It decodes each call with the same libraries as
+//! the real one and says yes. It knows no policy, no identity and no audit: what it costs is what gRPC costs.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use anyhow::{Context, Result};
+use envoy_types::pb::envoy::service::auth::v3::authorization_server::{Authorization, AuthorizationServer};
+use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
+use envoy_types::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse, OkHttpResponse};
+use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_server::{
+    ExternalProcessor, ExternalProcessorServer,
+};
+use envoy_types::pb::envoy::service::ext_proc::v3::{
+    BodyResponse, CommonResponse, HeadersResponse, ProcessingRequest, ProcessingResponse, TrailersResponse,
+    processing_request as asked, processing_response as answered,
+};
+use envoy_types::pb::google::rpc;
+use futures_util::{Stream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
+
+/// Serves ext_authz and ext_proc on `address` until the process is ended.
+pub async fn serve(address: SocketAddr) -> Result<()> {
+    tonic::transport::Server::builder()
+        .add_service(AuthorizationServer::new(Yes))
+        .add_service(ExternalProcessorServer::new(Yes))
+        .serve(address)
+        .await
+        .with_context(|| format!("cannot serve the null server on `{address}`"))
+}
+
+/// Answers every question with yes.
+struct Yes;
+
+#[tonic::async_trait]
+impl Authorization for Yes {
+    async fn check(&self, _: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        Ok(Response::new(CheckResponse {
+            status: Some(rpc::Status::default()),
+            dynamic_metadata: None,
+            http_response: Some(HttpResponse::OkResponse(OkHttpResponse::default())),
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl ExternalProcessor for Yes {
+    type ProcessStream = Pin<Box<dyn Stream<Item = Result<ProcessingResponse, Status>> + Send>>;
+
+    async fn process(
+        &self,
+        request: Request<Streaming<ProcessingRequest>>,
+    ) -> Result<Response<Self::ProcessStream>, Status> {
+        Ok(Response::new(Box::pin(request.into_inner().map(|message| proceed(&message?)))))
+    }
+}
+
+/// `CONTINUE`, in the form that belongs to the message; `CONTINUE` is the default of a common response.
+fn proceed(message: &ProcessingRequest) -> Result<ProcessingResponse, Status> {
+    let headers = || HeadersResponse { response: Some(CommonResponse::default()) };
+    let body = || BodyResponse { response: Some(CommonResponse::default()) };
+    let response = match message.request {
+        Some(asked::Request::RequestHeaders(_)) => answered::Response::RequestHeaders(headers()),
+        Some(asked::Request::ResponseHeaders(_)) => answered::Response::ResponseHeaders(headers()),
+        Some(asked::Request::RequestBody(_)) => answered::Response::RequestBody(body()),
+        Some(asked::Request::ResponseBody(_)) => answered::Response::ResponseBody(body()),
+        Some(asked::Request::RequestTrailers(_)) => {
+            answered::Response::RequestTrailers(TrailersResponse::default())
+        }
+        Some(asked::Request::ResponseTrailers(_)) => {
+            answered::Response::ResponseTrailers(TrailersResponse::default())
+        }
+        None => return Err(Status::invalid_argument("a message without a request")),
+    };
+    Ok(ProcessingResponse { response: Some(response), ..ProcessingResponse::default() })
+}

@@ -1,0 +1,95 @@
+//! How Portcullis is configured and started for a run. This is the one file that knows its command line, its
+//! configuration and its readiness.
+
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::load::http;
+use crate::process::{self, Process};
+use crate::server::{self, Server};
+use crate::{policies, token};
+
+/// When an answer may leave: before its audit record is on disk, or only after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum AuditMode {
+    Required,
+    BestEffort,
+}
+
+impl fmt::Display for AuditMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Required => "required",
+            Self::BestEffort => "best_effort",
+        })
+    }
+}
+
+/// Starts `binary` with `policies` policies and the keys of `issuer`; its files go to `directory`.
+pub async fn start(
+    binary: &Path,
+    policies: usize,
+    audit: AuditMode,
+    issuer: &token::Issuer,
+    directory: &Path,
+) -> Result<Server> {
+    let directory = directory.join("portcullis");
+    policies::write(&directory.join("policies"), policies)?;
+    let (grpc, admin, metrics) =
+        (process::free_address()?, process::free_address()?, process::free_address()?);
+    let config = directory.join("portcullis.yaml");
+    fs::write(directory.join("jwks.json"), issuer.jwks())?;
+    fs::write(&config, render(grpc, admin, metrics, audit))
+        .with_context(|| format!("cannot write `{}`", config.display()))?;
+    let mut command = Command::new(binary);
+    command.arg("serve").arg("--config").arg(&config).env(server::WORKERS, "1");
+    let mut process = Process::start("portcullis", command, &directory)?;
+    process.until(async || http::status(metrics, "/readyz").await.is_ok_and(|status| status == 200)).await?;
+    Ok(Server { address: grpc, process })
+}
+
+/// The configuration file. Relative paths in it start from its own folder.
+fn render(grpc: SocketAddr, admin: SocketAddr, metrics: SocketAddr, audit: AuditMode) -> String {
+    let (issuer, audience) = (token::ISSUER, token::AUDIENCE);
+    let jwt = |audience: &str, claims: &str| {
+        format!(
+            "{{issuer: {issuer}, audiences: [{audience}], algorithms: [RS256], jwks: {{file: jwks.json}}{claims}}}"
+        )
+    };
+    let callers = jwt(audience, "");
+    let approvers = jwt(&format!("{audience}-admin"), ", claims: {person: email}");
+    format!(
+        "listen: {{grpc: {grpc}, admin: {admin}, metrics: {metrics}}}\n\
+         policies: [policies]\n\
+         identity: {{jwt: [{callers}]}}\n\
+         admin: {{jwt: [{approvers}]}}\n\
+         store: {{path: portcullis.db}}\n\
+         audit: {{path: audit.jsonl, mode: {audit}}}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_the_configuration() {
+        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let text = render(address(1), address(2), address(3), AuditMode::Required);
+        let expected = "\
+listen: {grpc: 127.0.0.1:1, admin: 127.0.0.1:2, metrics: 127.0.0.1:3}
+policies: [policies]
+identity: {jwt: [{issuer: http://127.0.0.1:1, audiences: [portcullis], algorithms: [RS256], jwks: {file: jwks.json}}]}
+admin: {jwt: [{issuer: http://127.0.0.1:1, audiences: [portcullis-admin], algorithms: [RS256], jwks: {file: jwks.json}, claims: {person: email}}]}
+store: {path: portcullis.db}
+audit: {path: audit.jsonl, mode: required}
+";
+        assert_eq!(text, expected);
+    }
+}

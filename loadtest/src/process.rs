@@ -1,0 +1,101 @@
+//! Servers under test as child processes: started, waited for, ended. It knows nothing of what they serve.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::clock;
+
+/// How long a server may take to become ready.
+const START: Duration = Duration::from_secs(30);
+
+/// A running process, ended when it is dropped.
+pub struct Process {
+    child: Child,
+    name: String,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`; what it prints goes to a file in `directory`.
+    pub fn start(name: &str, mut command: Command, directory: &Path) -> Result<Self> {
+        let log = directory.join(format!("{name}.log"));
+        let output = File::create(&log).with_context(|| format!("cannot write `{}`", log.display()))?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start `{}`", command.get_program().to_string_lossy()))?;
+        Ok(Self { child, name: name.to_owned(), log })
+    }
+
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until `ready` says so; fails when the process ends first, with what it printed last.
+    pub async fn until(&mut self, ready: impl AsyncFn() -> bool) -> Result<()> {
+        let begun = clock::instant();
+        while !ready().await {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended at its start ({status}):\n{}", self.name, self.last_words());
+            }
+            if begun.elapsed() > START {
+                bail!("{} is not ready after {} s:\n{}", self.name, START.as_secs(), self.last_words());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines.iter().skip(lines.len().saturating_sub(20)).map(|line| format!("  {line}\n")).collect()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The process may have ended by itself; there is nobody left to tell.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An address on loopback that nobody listens on.
+pub fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?;
+    Ok(listener.local_addr()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn reports_what_a_failed_start_printed() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no such key >&2; exit 3"]);
+        let mut process = Process::start("server", command, directory.path()).unwrap();
+        let error = process.until(async || false).await.unwrap_err().to_string();
+        assert!(error.contains("exit status: 3") && error.contains("no such key"), "{error}");
+    }
+
+    #[test]
+    fn ends_with_its_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sleep");
+        command.arg("60");
+        let process = Process::start("sleep", command, directory.path()).unwrap();
+        let proc = PathBuf::from(format!("/proc/{}", process.id()));
+        assert!(proc.exists());
+        drop(process);
+        assert!(!proc.exists());
+    }
+}

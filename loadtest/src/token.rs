@@ -1,0 +1,91 @@
+//! The identity provider of a run: one RSA key, its JWKS, and a signed token for each user. It knows the shape of a
+//! JWT and nothing of who checks it.
+
+use anyhow::{Result, anyhow};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::clock;
+
+/// Who issues the tokens. Nothing listens there: the keys come from a file.
+pub const ISSUER: &str = "http://127.0.0.1:1";
+/// Whom the tokens are for.
+pub const AUDIENCE: &str = "portcullis";
+
+const KEY_ID: &str = "load";
+const LIFETIME_SECONDS: u64 = 3_600;
+
+/// Issues tokens under a key of its own.
+pub struct Issuer(KeyPair);
+
+impl Issuer {
+    /// An issuer with a fresh key.
+    pub fn new() -> Result<Self> {
+        Ok(Self(KeyPair::generate(KeySize::Rsa2048).map_err(|_| anyhow!("cannot generate an RSA key"))?))
+    }
+
+    /// The public key, as the file that the server reads.
+    pub fn jwks(&self) -> String {
+        let key = self.0.public_key();
+        let encode = |number: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(number);
+        json!({"keys": [{
+            "kty": "RSA", "use": "sig", "alg": "RS256", "kid": KEY_ID,
+            "n": encode(key.modulus().big_endian_without_leading_zero()),
+            "e": encode(key.exponent().big_endian_without_leading_zero()),
+        }]})
+        .to_string()
+    }
+
+    /// A token for each of `count` users.
+    pub fn tokens(&self, count: usize) -> Result<Vec<String>> {
+        (0..count).map(|user| self.token(&format!("user-{user}"))).collect()
+    }
+
+    fn token(&self, subject: &str) -> Result<String> {
+        let now = clock::unix_seconds();
+        let claims = json!({
+            "iss": ISSUER, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + LIFETIME_SECONDS,
+            "email": format!("{subject}@example.com"), "groups": ["staff", "support"], "scope": "read write",
+        });
+        let encode = |part: Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
+        let header = encode(json!({"alg": "RS256", "typ": "JWT", "kid": KEY_ID}));
+        let signed = format!("{header}.{}", encode(claims));
+        let mut signature = vec![0; self.0.public_modulus_len()];
+        self.0
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
+            .map_err(|_| anyhow!("cannot sign a token"))?;
+        Ok(format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+
+    use super::*;
+
+    fn decode(text: &str) -> Vec<u8> {
+        BASE64_URL_SAFE_NO_PAD.decode(text).unwrap()
+    }
+
+    #[test]
+    fn the_jwks_verifies_the_tokens() {
+        let issuer = Issuer::new().unwrap();
+        let jwks: Value = serde_json::from_str(&issuer.jwks()).unwrap();
+        let number = |name: &str| decode(jwks["keys"][0][name].as_str().unwrap());
+        let key = RsaPublicKeyComponents { n: number("n"), e: number("e") };
+        let tokens = issuer.tokens(3).unwrap();
+        for (user, token) in tokens.iter().enumerate() {
+            let (signed, signature) = token.rsplit_once('.').unwrap();
+            key.verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &decode(signature)).unwrap();
+            let claims: Value = serde_json::from_slice(&decode(signed.split_once('.').unwrap().1)).unwrap();
+            assert_eq!(claims["sub"], format!("user-{user}"));
+            assert_eq!((claims["iss"].as_str(), claims["aud"].as_str()), (Some(ISSUER), Some(AUDIENCE)));
+            assert!(claims["exp"].as_u64().unwrap() > clock::unix_seconds() + 600);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! A case's response body, masked as the server would mask it.
+
+use std::sync::Arc;
+
+use crate::mask::{Format, HashKey, Limits, Masker, Plan};
+use crate::policy::call_file::Response;
+use crate::policy::{Call, Candidates, PolicySet};
+
+/// Cases must come out the same everywhere, so their hashes have a key of their own.
+const KEY: &[u8] = b"the key of hashes in test cases!";
+
+/// Masks the body of `response`, which `call` is about, and compares; the error says how the two differ.
+pub fn compare(
+    wanted: &str,
+    set: &PolicySet,
+    candidates: &Candidates,
+    call: &Call<'_>,
+    response: Option<&Response>,
+) -> Result<(), String> {
+    let Some(response) = response else { return Err("the case expects a body and gives no response".into()) };
+    let masked = masked(set, candidates, call, response)?;
+    let same = match (
+        serde_json::from_str::<serde_json::Value>(wanted),
+        serde_json::from_str::<serde_json::Value>(&masked),
+    ) {
+        (Ok(wanted), Ok(masked)) => wanted == masked,
+        _ => wanted == masked,
+    };
+    if same { Ok(()) } else { Err(format!("expected body `{wanted}`, got `{masked}`")) }
+}
+
+fn masked(
+    set: &PolicySet,
+    candidates: &Candidates,
+    call: &Call<'_>,
+    response: &Response,
+) -> Result<String, String> {
+    let rules = set.response_masks(candidates, call).map_err(|error| error.to_string())?;
+    if rules.is_empty() {
+        return Ok(response.body.clone());
+    }
+    let content_type = response.head.headers.text("content-type").ok().flatten().unwrap_or_default();
+    let format = Format::of_content_type(content_type)
+        .ok_or_else(|| format!("a body of the type `{content_type}` can't be masked"))?;
+    let key = HashKey::new(KEY).map_err(|error| error.to_string())?;
+    let mut masker = Masker::new(Arc::new(Plan::compile(&rules, &key)), format, Limits::default());
+    let mut out = Vec::new();
+    let pushed = masker.push(response.body.as_bytes(), &mut out).and_then(|()| masker.finish(&mut out));
+    pushed.map_err(|error| format!("the body can't be masked: {error}"))?;
+    String::from_utf8(out).map_err(|_| "the masked body is not UTF-8".to_owned())
+}
