@@ -38,13 +38,15 @@ impl Config {
     pub fn render(&self) -> Result<String> {
         let path = repository().join("sample/portcullis.yaml");
         let text = fs::read_to_string(&path).with_context(|| format!("can't read `{}`", path.display()))?;
+        // The server takes a relative path from the folder of its configuration, not from ours.
+        let absolute = |path: &Path| std::path::absolute(path).map(|path| path.display().to_string());
         let values = [
             ("GRPC", self.grpc.to_string()),
             ("ADMIN", self.admin.to_string()),
             ("METRICS", self.metrics.to_string()),
             ("ISSUER", self.issuer.clone()),
-            ("POLICIES", self.policies.display().to_string()),
-            ("DATA", self.data.display().to_string()),
+            ("POLICIES", absolute(&self.policies)?),
+            ("DATA", absolute(&self.data)?),
         ];
         template::render(&text, &values.into())
     }
