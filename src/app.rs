@@ -121,7 +121,7 @@ async fn authenticator(
 fn hash_key(config: &Config, findings: &mut Vec<Diagnostic>) -> Option<mask::HashKey> {
     let key = match &config.hash_key_file {
         Some(path) => match std::fs::read(path) {
-            Ok(bytes) => mask::HashKey::new(&bytes).map_err(|error| error.to_string()),
+            Ok(bytes) => mask::HashKey::from_file(&bytes).map_err(|error| error.to_string()),
             Err(error) => Err(format!("can't read `{}`: {error}", path.display())),
         },
         None => mask::HashKey::random().map_err(|error| error.to_string()),
