@@ -46,6 +46,8 @@ pub struct Options {
     pub envoy: Vec<(&'static str, &'static str)>,
     /// Text replaced in the Envoy configuration.
     pub edits: Vec<(&'static str, &'static str)>,
+    /// Text replaced in the server's configuration.
+    pub config_edits: Vec<(&'static str, &'static str)>,
     /// Lines added to the server's configuration.
     pub config: &'static str,
     pub audit_mode: &'static str,
@@ -58,6 +60,7 @@ impl Default for Options {
             policies: None,
             envoy: Vec::new(),
             edits: Vec::new(),
+            config_edits: Vec::new(),
             config: "",
             audit_mode: "best_effort",
         }
@@ -76,6 +79,12 @@ impl Options {
     /// Replaces text of the Envoy configuration, which must be there.
     pub fn edit(mut self, from: &'static str, to: &'static str) -> Self {
         self.edits.push((from, to));
+        self
+    }
+
+    /// Replaces text of the server's configuration, which must be there.
+    pub fn edit_config(mut self, from: &'static str, to: &'static str) -> Self {
+        self.config_edits.push((from, to));
         self
     }
 
@@ -288,7 +297,7 @@ fn write_config(folder: &Path, idp: &IdentityProvider, options: &Options) {
             idp.jwks_url()
         )
     };
-    let text = format!(
+    let mut text = format!(
         "listen: {{grpc: 127.0.0.1:0, admin: 127.0.0.1:0, metrics: 127.0.0.1:0, gateway: true, request_body: buffered}}\n\
          policies: [\"{}\"]\n\
          identity: {{jwt: [{}]}}\n\
@@ -301,6 +310,10 @@ fn write_config(folder: &Path, idp: &IdentityProvider, options: &Options) {
         options.audit_mode,
         options.config,
     );
+    for (from, to) in &options.config_edits {
+        assert!(text.contains(from), "`{from}` is not in\n{text}");
+        text = text.replace(from, to);
+    }
     std::fs::write(folder.join("portcullis.yaml"), text).unwrap();
 }
 
