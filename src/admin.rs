@@ -25,6 +25,7 @@ mod grpc;
 mod http;
 #[cfg(test)]
 mod tests;
+pub mod visible;
 
 /// The messages and the service of `proto/portcullis/admin/v1/admin.proto`.
 pub mod v1 {

@@ -86,7 +86,7 @@ pub async fn run(args: Args) -> ExitCode {
             }
         }
         Err(failure) => {
-            anstream::eprintln!("error: {}", human::visible(&failure.to_string()));
+            anstream::eprintln!("error: {}", crate::admin::visible::visible(&failure.to_string()));
             ExitCode::FAILURE
         }
     }
