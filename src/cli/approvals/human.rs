@@ -71,6 +71,16 @@ pub(super) fn show(approval: &Value) -> String {
     out
 }
 
+/// One request on one line, with what became of it.
+pub(super) fn changed(approval: &Value) -> String {
+    let (method, host, path) =
+        (at(approval, "/call/method"), at(approval, "/call/host"), at(approval, "/call/path"));
+    let votes =
+        items(approval, "/votes").last().map(|vote| format!(", {}", decision(vote))).unwrap_or_default();
+    let (id, state, caller) = (at(approval, "/id"), at(approval, "/state"), caller(approval));
+    format!("{id} {state}: {method} {host}{path} by {caller}{votes}\n")
+}
+
 /// What a decision led to.
 pub(super) fn decided(approval: &Value) -> String {
     let state = at(approval, "/state");
