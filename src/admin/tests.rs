@@ -216,7 +216,7 @@ async fn bad_input_is_named() {
     let long = json!({"reason": "x".repeat(2_001)});
     assert_eq!(fixture.post(Some(bob), &approve, long).await.0, 400);
     let huge = json!({"reason": "x".repeat(MAX_REQUEST)});
-    assert_eq!(fixture.post(Some(bob), &approve, huge).await.0, 400);
+    assert_eq!(fixture.post(Some(bob), &approve, huge).await.0, 413);
     fixture.store.close().await;
     assert_eq!(fixture.decide(bob, &id, "approve").await.0, 503);
 }
@@ -310,4 +310,22 @@ async fn a_reason_cannot_deceive_its_readers() {
     let (status, _) =
         fixture.post(Some("bob+finance"), &path, json!({"reason": "seen:\n\tnaïve 日本"})).await;
     assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn every_refusal_is_json() {
+    let fixture = fixture().await;
+    let id = fixture.hold("d", 1).await;
+    let path = format!("/api/v1/approvals/{id}");
+    let huge = json!({"reason": "x".repeat(100_000)});
+    let url = format!("{}{path}", fixture.url);
+    for ((status, body), expected) in [
+        (fixture.get(None, "/api/v2/approvals").await, (404, "not_found")),
+        (fixture.send(fixture.client.put(&url), Some("bob+finance")).await, (405, "method_not_allowed")),
+        (fixture.post(Some("bob+finance"), &format!("{path}:approve"), huge).await, (413, "too_large")),
+        (fixture.get(Some("keyless"), &path).await, (503, "unavailable")),
+    ] {
+        assert_eq!((status, body["code"].as_str().unwrap()), expected);
+        assert!(!body["message"].as_str().unwrap().is_empty());
+    }
 }
