@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
@@ -25,6 +24,7 @@ mod grpc;
 mod http;
 #[cfg(test)]
 mod tests;
+pub mod visible;
 
 /// The messages and the service of `proto/portcullis/admin/v1/admin.proto`.
 pub mod v1 {
@@ -74,6 +74,6 @@ pub fn router(state: AdminState) -> axum::Router {
 async fn within_deadline(request: Request, next: Next) -> Response {
     match tokio::time::timeout(DEADLINE, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Err(_) => fault::Fault::Deadline.into_response(),
     }
 }

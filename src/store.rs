@@ -28,6 +28,10 @@ pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// Changes that wait for the writer; a caller beyond that waits for its turn.
 const QUEUE: usize = 4_096;
 
+/// How long a caller waits for a commit. What is slower may still be written: that can use up an approval, and
+/// never uses one twice.
+const PATIENCE: Duration = Duration::from_secs(8);
+
 /// The most that one listing returns.
 const MAX_LISTED: u32 = 500;
 
@@ -114,6 +118,8 @@ pub enum StoreError {
     Failed(Arc<sqlx::Error>),
     #[error("the store holds an approval that can't be read: {0}")]
     Unreadable(Arc<str>),
+    #[error("the store did not answer in time; whether it wrote is not known")]
+    Slow,
     #[error("the store is closed")]
     Closed,
 }
@@ -213,8 +219,11 @@ impl Store {
         command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
     ) -> Result<T, StoreError> {
         let (reply, outcome) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| StoreError::Closed)?;
-        outcome.await.map_err(|_| StoreError::Closed)?
+        let written = async {
+            self.commands.send(command(reply)).await.map_err(|_| StoreError::Closed)?;
+            outcome.await.map_err(|_| StoreError::Closed)?
+        };
+        tokio::time::timeout(PATIENCE, written).await.unwrap_or(Err(StoreError::Slow))
     }
 
     /// What is past its expiry reads as expired, also before the sweep has come by.
@@ -231,6 +240,7 @@ impl From<sqlx::Error> for StoreError {
                 Self::Unreadable(reason.to_string().into())
             }
             sqlx::Error::PoolClosed => Self::Closed,
+            sqlx::Error::PoolTimedOut => Self::Slow,
             error => Self::Failed(Arc::new(error)),
         }
     }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::fault::Fault;
-use super::{AdminState, encode, v1};
+use super::{AdminState, encode, v1, visible};
 use crate::approval::{Approval, Choice, State, VoteRefused};
 use crate::identity::Identity;
 use crate::store::{Filter, VoteError};
@@ -68,15 +68,26 @@ impl AdminState {
         Ok(self.shown(&approval, who))
     }
 
+    /// Records a decision and tells of it: a task of its own, so that no decision stays untold because its author
+    /// hung up, or ran out of time, between the commit and the telling.
     pub(super) async fn decide(
         &self,
         who: &Identity,
         request: v1::DecideApprovalRequest,
         choice: Choice,
     ) -> Result<v1::Approval, Fault> {
-        if request.reason.len() > MAX_REASON {
-            return Err(Fault::Invalid(format!("the reason is longer than {MAX_REASON} bytes")));
-        }
+        check_reason(&request.reason)?;
+        let (state, who) = (self.clone(), who.clone());
+        let deciding = tokio::spawn(async move { state.vote(&who, &request, choice).await });
+        deciding.await.unwrap_or(Err(Fault::Unavailable))
+    }
+
+    async fn vote(
+        &self,
+        who: &Identity,
+        request: &v1::DecideApprovalRequest,
+        choice: Choice,
+    ) -> Result<v1::Approval, Fault> {
         let approval = match self.store.vote(&request.id, who, choice, &request.reason).await {
             // The state of a request is told only to those who may see it.
             Err(VoteError::Refused(VoteRefused::NotPending)) => {
@@ -102,4 +113,16 @@ impl AdminState {
     fn may_see(&self, approval: &Approval, who: &Identity) -> bool {
         !approval.speaks_for(who).is_empty() || self.viewers.iter().any(|group| who.groups.contains(group))
     }
+}
+
+/// A reason is read by other people, the caller among them: nothing in it may hide or reorder what they read.
+fn check_reason(reason: &str) -> Result<(), Fault> {
+    if reason.len() > MAX_REASON {
+        return Err(Fault::Invalid(format!("the reason is longer than {MAX_REASON} bytes")));
+    }
+    let line = |character: char| matches!(character, '\n' | '\t');
+    if reason.chars().any(|character| visible::is_deceptive(character) && !line(character)) {
+        return Err(Fault::Invalid("the reason has control or invisible characters".to_owned()));
+    }
+    Ok(())
 }

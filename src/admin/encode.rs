@@ -12,7 +12,8 @@ use crate::effect::{Approvers, Grant};
 use crate::identity::Identity;
 
 /// Headers whose values are secrets: shown as a short hash, which tells two calls apart.
-const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "set-cookie"];
+const CREDENTIALS: [&str; 6] =
+    ["authorization", "cookie", "proxy-authorization", "set-cookie", "x-amz-security-token", "x-api-key"];
 
 /// Without the headers and the body of the call.
 pub(super) fn listed(approval: &Approval, who: &Identity, now: Timestamp) -> v1::Approval {

@@ -24,6 +24,14 @@ pub(super) enum Fault {
     Invalid(String),
     #[error("the server can't answer now; try again")]
     Unavailable,
+    #[error("the answer took too long; look again before you repeat a decision")]
+    Deadline,
+    #[error("there is nothing at this address")]
+    NoSuchAddress,
+    #[error("this address does not take this method")]
+    Method,
+    #[error("the request is too large")]
+    TooLarge,
 }
 
 impl Fault {
@@ -36,9 +44,12 @@ impl Fault {
             Self::Refused(VoteRefused::NoPerson) => "no_person",
             Self::Refused(VoteRefused::VotedAlready) => "voted_already",
             Self::Refused(VoteRefused::NotPending) => "not_pending",
-            Self::NotFound => "not_found",
+            Self::NotFound | Self::NoSuchAddress => "not_found",
             Self::Invalid(_) => "invalid_argument",
             Self::Unavailable => "unavailable",
+            Self::Deadline => "deadline_exceeded",
+            Self::Method => "method_not_allowed",
+            Self::TooLarge => "too_large",
         }
     }
 
@@ -47,9 +58,11 @@ impl Fault {
             Self::Unauthenticated | Self::CredentialRefused => StatusCode::UNAUTHORIZED,
             Self::Refused(VoteRefused::VotedAlready | VoteRefused::NotPending) => StatusCode::CONFLICT,
             Self::NotVisible | Self::Refused(_) => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuchAddress => StatusCode::NOT_FOUND,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unavailable | Self::Deadline => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -77,7 +90,7 @@ impl From<Reason> for Fault {
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "an admin call found the store failing");
-        Self::Unavailable
+        if matches!(error, StoreError::Slow) { Self::Deadline } else { Self::Unavailable }
     }
 }
 

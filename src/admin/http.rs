@@ -6,10 +6,12 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use serde::Deserialize;
@@ -23,8 +25,9 @@ static DESCRIPTORS: LazyLock<Option<DescriptorPool>> =
 
 pub(super) fn router(state: AdminState) -> Router {
     Router::new()
-        .route("/api/v1/approvals", get(list))
-        .route("/api/v1/approvals/{id}", get(show).post(decide))
+        .route("/api/v1/approvals", get(list).fallback(method_not_allowed))
+        .route("/api/v1/approvals/{id}", get(show).post(decide).fallback(method_not_allowed))
+        .route("/api/{*rest}", any(no_such_address))
         .with_state(state)
 }
 
@@ -80,11 +83,22 @@ async fn decide(
         Some((id, "reject")) => (id, Choice::Reject),
         _ => return Err(Fault::Invalid("post to `{id}:approve` or `{id}:reject`".to_owned())),
     };
-    let body = body.map_err(|error| Fault::Invalid(error.body_text().to_lowercase()))?;
+    let body = body.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Fault::TooLarge,
+        _ => Fault::Invalid(error.body_text().to_lowercase()),
+    })?;
     let decision: Decision = serde_json::from_slice(&body)
         .map_err(|error| Fault::Invalid(format!("the body is not `{{\"reason\": \"...\"}}`: {error}")))?;
     let request = v1::DecideApprovalRequest { id: id.to_owned(), reason: decision.reason };
     json("portcullis.admin.v1.Approval", &state.decide(&who, request, choice).await?)
+}
+
+async fn method_not_allowed() -> Fault {
+    Fault::Method
+}
+
+async fn no_such_address() -> Fault {
+    Fault::NoSuchAddress
 }
 
 /// Two tokens are no token.
@@ -110,7 +124,12 @@ fn encode<M: Message>(name: &str, message: &M) -> Option<Vec<u8>> {
 }
 
 fn response(status: StatusCode, body: Vec<u8>) -> Response {
-    (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], body).into_response()
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (status, headers, body).into_response()
 }
 
 impl IntoResponse for Fault {

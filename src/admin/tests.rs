@@ -216,7 +216,7 @@ async fn bad_input_is_named() {
     let long = json!({"reason": "x".repeat(2_001)});
     assert_eq!(fixture.post(Some(bob), &approve, long).await.0, 400);
     let huge = json!({"reason": "x".repeat(MAX_REQUEST)});
-    assert_eq!(fixture.post(Some(bob), &approve, huge).await.0, 400);
+    assert_eq!(fixture.post(Some(bob), &approve, huge).await.0, 413);
     fixture.store.close().await;
     assert_eq!(fixture.decide(bob, &id, "approve").await.0, 503);
 }
@@ -272,4 +272,60 @@ async fn grpc_says_the_same_as_json() {
     assert_eq!(again.code(), Code::FailedPrecondition);
     let all = client.list_approvals(with(v1::ListApprovalsRequest::default(), "vera+auditors")).await;
     assert_eq!(all.unwrap().into_inner().approvals.len(), 1);
+}
+
+#[tokio::test]
+async fn a_decision_is_told_of_though_its_author_hangs_up() {
+    let fixture = fixture().await;
+    let id = fixture.hold("d", 1).await;
+    let state = AdminState {
+        store: fixture.store.clone(),
+        clock: Clock::system(),
+        verifier: Arc::new(Names),
+        events: fixture.log.clone(),
+        viewers: Arc::from([]),
+    };
+    let request = v1::DecideApprovalRequest { id, reason: "seen".into() };
+    let bob = person("bob+finance");
+    let deciding = state.decide(&bob, request, Choice::Approve);
+    assert!(tokio::time::timeout(Duration::ZERO, deciding).await.is_err(), "the commit takes a moment");
+    for _ in 0..200 {
+        if *fixture.log.0.lock() == ["bob Approve approved seen"] {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody was told: {:?}", fixture.log.0.lock());
+}
+
+#[tokio::test]
+async fn a_reason_cannot_deceive_its_readers() {
+    let fixture = fixture().await;
+    let id = fixture.hold("d", 1).await;
+    let path = format!("/api/v1/approvals/{id}:approve");
+    for reason in ["fine\u{202e}ton", "a\u{1b}[2J", "a\u{200b}b", &"x".repeat(2_001)] {
+        let (status, body) = fixture.post(Some("bob+finance"), &path, json!({"reason": reason})).await;
+        assert_eq!((status, body["code"].as_str()), (400, Some("invalid_argument")), "{reason:?}");
+    }
+    let (status, _) =
+        fixture.post(Some("bob+finance"), &path, json!({"reason": "seen:\n\tnaïve 日本"})).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn every_refusal_is_json() {
+    let fixture = fixture().await;
+    let id = fixture.hold("d", 1).await;
+    let path = format!("/api/v1/approvals/{id}");
+    let huge = json!({"reason": "x".repeat(100_000)});
+    let url = format!("{}{path}", fixture.url);
+    for ((status, body), expected) in [
+        (fixture.get(None, "/api/v2/approvals").await, (404, "not_found")),
+        (fixture.send(fixture.client.put(&url), Some("bob+finance")).await, (405, "method_not_allowed")),
+        (fixture.post(Some("bob+finance"), &format!("{path}:approve"), huge).await, (413, "too_large")),
+        (fixture.get(Some("keyless"), &path).await, (503, "unavailable")),
+    ] {
+        assert_eq!((status, body["code"].as_str().unwrap()), expected);
+        assert!(!body["message"].as_str().unwrap().is_empty());
+    }
 }

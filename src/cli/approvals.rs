@@ -11,8 +11,11 @@ use serde_json::Value;
 
 mod client;
 mod human;
+mod watch;
 
 use client::{Client, Failure};
+
+use crate::admin::visible::visible;
 
 const EXAMPLES: &str = "Examples:
   portcullis approvals list --state pending
@@ -72,49 +75,55 @@ enum Action {
         #[arg(long, default_value = "")]
         reason: String,
     },
+    /// Print requests as they come and change, until interrupted
+    Watch,
 }
 
 /// Prints the answer, or why there is none: exit code 0, or 1.
 pub async fn run(args: Args) -> ExitCode {
-    let format = args.format;
-    match answer(args).await {
-        Ok((answer, human)) => {
-            let text = if format == Format::Json { format!("{answer:#}\n") } else { human };
-            match anstream::stdout().write_all(text.as_bytes()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(_) => ExitCode::FAILURE,
-            }
-        }
+    match execute(args).await {
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            anstream::eprintln!("error: {}", human::visible(&failure.to_string()));
+            anstream::eprintln!("error: {}", visible(&failure.to_string()));
             ExitCode::FAILURE
         }
     }
 }
 
-/// The server's answer, and how a person reads it.
-async fn answer(args: Args) -> Result<(Value, String), Failure> {
+async fn execute(args: Args) -> Result<(), Failure> {
     let client = Client::new(&args.server, args.token_file.as_deref())?;
+    let format = args.format;
     match args.action {
         Action::List { state, limit } => {
             let list = client.list(state.as_deref(), limit).await?;
-            let human = human::list(&list);
-            Ok((list, human))
+            print(format, &list, human::list)
         }
         Action::Show { id } => {
             let approval = client.show(&client.resolve(&id).await?).await?;
-            let human = human::show(&approval);
-            Ok((approval, human))
+            print(format, &approval, human::show)
         }
-        Action::Approve { id, reason } => decide(&client, &id, "approve", &reason).await,
-        Action::Reject { id, reason } => decide(&client, &id, "reject", &reason).await,
+        Action::Approve { id, reason } => decide(&client, &id, "approve", &reason, format).await,
+        Action::Reject { id, reason } => decide(&client, &id, "reject", &reason, format).await,
+        Action::Watch => watch::watch(&client, |approval| print_line(format, approval)).await,
     }
 }
 
-async fn decide(client: &Client, id: &str, verb: &str, reason: &str) -> Result<(Value, String), Failure> {
+async fn decide(client: &Client, id: &str, verb: &str, reason: &str, format: Format) -> Result<(), Failure> {
     let approval = client.decide(&client.resolve(id).await?, verb, reason).await?;
-    let human = human::decided(&approval);
-    Ok((approval, human))
+    print(format, &approval, human::decided)
+}
+
+fn print(format: Format, answer: &Value, human: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+    let text = if format == Format::Json { format!("{answer:#}\n") } else { human(answer) };
+    Ok(anstream::stdout().write_all(text.as_bytes())?)
+}
+
+/// One request on a line of its own, also as JSON.
+fn print_line(format: Format, approval: &Value) -> Result<(), Failure> {
+    let text = if format == Format::Json { format!("{approval}\n") } else { human::changed(approval) };
+    let mut out = anstream::stdout();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
 }
 
 #[cfg(test)]

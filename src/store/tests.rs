@@ -309,3 +309,14 @@ async fn what_was_acknowledged_survives_a_kill() {
         assert!(!store.consume(&id).await.unwrap(), "used once, also after a crash");
     }
 }
+
+#[tokio::test]
+async fn who_gave_up_waiting_uses_nothing() {
+    let fixture = fixture().await;
+    let approval = fixture.create(new("a")).await;
+    fixture.store.vote(&approval.id, &person("bob"), Choice::Approve, "").await.unwrap();
+    let given_up = futures_util::FutureExt::now_or_never(fixture.store.consume(&approval.id));
+    assert!(given_up.is_none(), "the commit takes a moment");
+    assert!(fixture.store.consume(&approval.id).await.unwrap(), "the approval is still good for one call");
+    assert!(!fixture.store.consume(&approval.id).await.unwrap());
+}

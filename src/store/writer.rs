@@ -149,6 +149,8 @@ impl Writer {
             match command {
                 Command::Open(task) => task.outcome = Some(batch.open(&task.input.0, task.input.1).await?),
                 Command::Vote(task) => task.outcome = Some(batch.vote(&task.input).await?),
+                // Whoever gave up waiting is not released: its approval stays for the next try.
+                Command::Consume(task) if task.reply.is_closed() => {}
                 Command::Consume(task) => task.outcome = Some(batch.consume(&task.input).await?),
                 Command::Close(_) => {}
             }

@@ -45,6 +45,8 @@ pub(super) enum Failure {
     UnknownId(String),
     #[error("several requests end with `{0}`; give more of the id")]
     AmbiguousId(String),
+    #[error("can't write the output: {0}")]
+    Output(#[from] std::io::Error),
 }
 
 pub(super) struct Client {
