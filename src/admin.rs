@@ -46,9 +46,15 @@ pub trait VerifyToken: Send + Sync {
     fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Arc<Identity>, Reason>>;
 }
 
-/// Is told of every decision that was recorded.
+/// Is told of every decision that was recorded, before the one who made it is answered.
 pub trait AdminEvents: Send + Sync {
-    fn decided(&self, who: &Identity, approval: &Approval, choice: Choice, reason: &str);
+    fn decided<'a>(
+        &'a self,
+        who: &'a Identity,
+        approval: &'a Approval,
+        choice: Choice,
+        reason: &'a str,
+    ) -> BoxFuture<'a, ()>;
 }
 
 /// What the admin API works with.

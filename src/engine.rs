@@ -182,7 +182,9 @@ impl Engine {
             Err(_panic) => self.refuse(&call, Reason::InternalError),
         };
         let verdict = self.verdict(&call, &settled);
-        let verdict = match self.record_decision(&call, &settled, &verdict).await {
+        let recorded = self.record_decision(&call, &settled, &verdict);
+        let recorded = AssertUnwindSafe(recorded).catch_unwind().await;
+        let verdict = match recorded.unwrap_or(Err(Reason::InternalError)) {
             Ok(()) => verdict,
             Err(reason) => self.verdict(&call, &self.refuse(&call, reason)),
         };

@@ -38,6 +38,15 @@ pub struct Ticket {
     pub retry_after: u64,
 }
 
+impl Verdict {
+    /// The verdict on a call about which nothing more is known than that judging it failed.
+    pub fn internal_error() -> Self {
+        let (decision_id, reason) = (String::new(), Reason::InternalError);
+        let denial = Denial::new(&decision_id, reason, reason.status(), "", None);
+        Self { decision_id, reason, answer: Answer::Deny(denial) }
+    }
+}
+
 impl Denial {
     /// The answer for `reason`. An empty `because` gets the reason's own text.
     pub fn new(

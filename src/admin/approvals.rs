@@ -96,7 +96,7 @@ impl AdminState {
             }
             voted => voted?,
         };
-        self.events.decided(who, &approval, choice, &request.reason);
+        self.events.decided(who, &approval, choice, &request.reason).await;
         Ok(self.shown(&approval, who))
     }
 

@@ -32,8 +32,15 @@ impl VerifyToken for Names {
 struct Log(Mutex<Vec<String>>);
 
 impl AdminEvents for Log {
-    fn decided(&self, who: &Identity, approval: &Approval, choice: Choice, reason: &str) {
+    fn decided<'a>(
+        &'a self,
+        who: &'a Identity,
+        approval: &'a Approval,
+        choice: Choice,
+        reason: &'a str,
+    ) -> BoxFuture<'a, ()> {
         self.0.lock().push(format!("{} {choice:?} {} {reason}", who.subject, approval.state.as_str()));
+        Box::pin(async {})
     }
 }
 

@@ -32,19 +32,32 @@ pub(super) struct Recorded {
 }
 
 impl AdminEvents for Recorded {
-    fn decided(&self, who: &Identity, approval: &Approval, choice: Choice, reason: &str) {
+    fn decided<'a>(
+        &'a self,
+        who: &'a Identity,
+        approval: &'a Approval,
+        choice: Choice,
+        reason: &'a str,
+    ) -> BoxFuture<'a, ()> {
         match approval.state {
             State::Approved => self.metrics.approval(ApprovalEvent::Approved),
             State::Rejected => self.metrics.approval(ApprovalEvent::Rejected),
             State::Pending | State::Expired | State::Used => {}
         }
-        self.audit.note(&Record::Vote(audit::Vote {
-            time: self.clock.now(),
-            approval: &approval.id,
-            choice: choice.as_str(),
-            state: approval.state.as_str(),
-            identity: engine::principal(who),
-            comment: reason,
-        }));
+        async move {
+            let record = Record::Vote(audit::Vote {
+                time: self.clock.now(),
+                approval: &approval.id,
+                choice: choice.as_str(),
+                state: approval.state.as_str(),
+                identity: engine::principal(who),
+                comment: reason,
+            });
+            // The vote stands whatever happens here; a lost record is counted, and `required` has waited for it.
+            if self.audit.record(&record).await.is_err() {
+                tracing::error!(approval = %approval.id, "a vote could not be recorded");
+            }
+        }
+        .boxed()
     }
 }

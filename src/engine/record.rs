@@ -50,9 +50,14 @@ impl Engine {
             approvers: settled.approval.as_ref().map(Approval::approvers).unwrap_or_default(),
             ..Facts::of(&settled.evaluated, settled.reason)
         };
-        self.ports.faults.pass(Point::Record).await.map_err(|_| Reason::AuditUnavailable)?;
-        let record = self.decision(call, &facts);
-        self.ports.audit.record(&record).await.map_err(|_| Reason::AuditUnavailable)
+        let recorded = async {
+            self.ports.faults.pass(Point::Record).await.map_err(|_| Reason::AuditUnavailable)?;
+            let record = self.decision(call, &facts);
+            self.ports.audit.record(&record).await.map_err(|_| Reason::AuditUnavailable)
+        };
+        // A disk that does not answer is a disk that does not record.
+        let in_time = tokio::time::timeout(self.settings.decision_timeout, recorded).await;
+        in_time.unwrap_or(Err(Reason::AuditUnavailable))
     }
 
     /// Records without waiting: the caller is gone and gets no answer.

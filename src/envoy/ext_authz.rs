@@ -3,6 +3,7 @@
 //! Every Check that decodes is answered with OK or `denied_response`, never with a gRPC error or an
 //! `error_response`: those obey Envoy's `failure_mode_allow` and may become an allow.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use envoy_types::pb::envoy::service::auth::v3::{
     CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse,
 };
 use envoy_types::pb::google::rpc;
+use futures_util::FutureExt;
 use tonic::{Request, Response, Status};
 
 use super::decode;
@@ -38,6 +40,17 @@ impl Authorization for ExtAuthz {
         let metrics = self.engine.metrics();
         metrics.grpc_started(Service::ExtAuthz);
         metrics.grpc_received(Service::ExtAuthz);
+        // The engine catches its own panics; this catches those of decoding and encoding.
+        let answer = AssertUnwindSafe(self.answer(request, received)).catch_unwind().await;
+        let answer = answer.unwrap_or_else(|_panic| encode(&Verdict::internal_error(), &Headers::default()));
+        metrics.grpc_sent(Service::ExtAuthz);
+        metrics.grpc_handled(Service::ExtAuthz, "OK", received.elapsed());
+        Ok(Response::new(answer))
+    }
+}
+
+impl ExtAuthz {
+    async fn answer(&self, request: Request<CheckRequest>, received: Instant) -> CheckResponse {
         let until = deadline(request.metadata(), received);
         let parts = decode::check(request.into_inner(), self.body_buffered);
         let request = request::Request::assemble(parts, self.engine.limits());
@@ -45,9 +58,7 @@ impl Authorization for ExtAuthz {
         let listener = Listener { service: Service::ExtAuthz, gateway: self.gateway, masks: false };
         let call = self.engine.receive(request, listener);
         let checked = self.engine.check(call, Patience { until, announce: None }).await;
-        metrics.grpc_sent(Service::ExtAuthz);
-        metrics.grpc_handled(Service::ExtAuthz, "OK", received.elapsed());
-        Ok(Response::new(encode(&checked.verdict, &sent)))
+        encode(&checked.verdict, &sent)
     }
 }
 

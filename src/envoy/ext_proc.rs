@@ -43,12 +43,16 @@ impl ExternalProcessor for ExtProc {
         let started = clock::instant();
         let metrics = self.engine.metrics().clone();
         metrics.grpc_started(Service::ExtProc);
-        let session = session::Session::new(self.clone(), request.into_inner(), answers.clone());
+        let mut session = session::Session::new(self.clone(), request.into_inner(), answers.clone());
         self.engine.lifecycle().spawn(async move {
             let result = match AssertUnwindSafe(session.run()).catch_unwind().await {
                 Ok(result) => result,
                 Err(_panic) => Err(Status::internal("internal error")),
             };
+            if result.is_err() {
+                // An error status obeys `failure_mode_allow`; a denial does not.
+                session.refuse_while_possible().await;
+            }
             let code = result.as_ref().err().map_or(tonic::Code::Ok, Status::code);
             metrics.grpc_handled(Service::ExtProc, super::counted::name(code), started.elapsed());
             answers.end(result).await;

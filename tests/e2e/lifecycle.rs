@@ -1,1 +1,191 @@
-//! lifecycle
+//! Starting, dying and stopping: what was acknowledged survives, what waits gets a ticket, nothing slips by.
+
+use std::path::Path;
+use std::time::Duration;
+
+use portcullis_sample::envoy::{Envoy, Settings, Template};
+use portcullis_sample::idp::IdentityProvider;
+use portcullis_sample::portcullis::{Config, Portcullis};
+use portcullis_sample::upstream::Upstream;
+use portcullis_sample::{address, repository};
+use reqwest::Method;
+
+use crate::world::{Got, Options, World};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
+const LARGE: &str = r#"{"order": "o-1", "amount": 700}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_answers_held_calls_with_tickets_and_they_pass_after_a_restart() {
+    let mut world = World::start(Options::default()).await;
+    let held = world.send(world.post_request("/v1/refunds", Some("ana"), LARGE));
+    let [id] = world.pending(1).await.try_into().unwrap();
+    assert!(world.drain().await, "in time");
+    let ticket = held.await.unwrap();
+    assert_eq!((ticket.status, ticket.error().as_str()), (403, "approval_pending"));
+    assert_eq!(ticket.json()["approval"]["id"], id.as_str());
+    let last = world.audit().into_iter().last().unwrap();
+    assert_eq!(last["reason"], "approval_pending", "flushed before the end");
+
+    world.restart().await;
+    assert_eq!(world.decide(&id, "bob", "approve").await.status, 200);
+    assert_eq!(world.post("/v1/refunds", Some("ana"), LARGE).await.status, 200);
+    assert_eq!(world.upstream.calls_to("/v1/refunds"), 1);
+}
+
+/// The binary, killed with SIGKILL while it holds calls, one of them approved and not yet used.
+#[tokio::test(flavor = "multi_thread")]
+async fn approvals_survive_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start(address::ANY).await.unwrap();
+    let idp = IdentityProvider::start(address::ANY).await.unwrap();
+    let config = Config::sample(idp.issuer(), folder.path().to_owned()).unwrap();
+    let mut server = Portcullis::start(Path::new(BINARY), &config).await.unwrap();
+    let envoy =
+        Envoy::start(&Settings::new(Template::ExtProc, config.grpc, upstream.address())).await.unwrap();
+    let client = reqwest::Client::new();
+    let url = format!("{}/v1/refunds", envoy.url());
+    let refund = |amount: u32| {
+        let request = client.post(&url).bearer_auth(idp.token("ana", "portcullis").unwrap());
+        request
+            .header("content-type", "application/json")
+            .body(format!(r#"{{"order": "o-1", "amount": {amount}}}"#))
+    };
+    let send = |amount| {
+        let request = refund(amount);
+        tokio::spawn(async move { Got::from(request.send().await.unwrap()).await })
+    };
+    let admin = |method: Method, path: String| {
+        let request = client.request(method, format!("http://{}{path}", config.admin));
+        request
+            .bearer_auth(idp.token("bob", "portcullis-admin").unwrap())
+            .json(&serde_json::json!({"reason": ""}))
+    };
+    let ids = async |state: &str, count: usize| -> Vec<String> {
+        for _ in 0..200 {
+            let path = format!("/api/v1/approvals?state={state}");
+            let listed = Got::from(admin(Method::GET, path).send().await.unwrap()).await.json();
+            let list = listed["approvals"].as_array().cloned().unwrap_or_default();
+            if list.len() == count {
+                return list.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("there were never {count} {state} requests");
+    };
+
+    let held: Vec<_> = (0..5).map(|n| send(1_000 + n)).collect();
+    let pending = ids("pending", 5).await;
+    server.kill().await.unwrap();
+    for call in held {
+        let got = call.await.unwrap();
+        assert!(got.status >= 400, "refused, not let through: {}", got.status);
+    }
+    assert_eq!(upstream.calls(), 0);
+    // Nobody is there to ask: refused.
+    assert!(refund(1).send().await.unwrap().status().as_u16() >= 400);
+
+    server.restart().await.unwrap();
+    assert_eq!(ids("pending", 5).await, pending);
+    for id in &pending {
+        let approve = admin(Method::POST, format!("/api/v1/approvals/{id}:approve"));
+        assert_eq!(approve.send().await.unwrap().status(), 200);
+    }
+    // Acknowledged, and killed at once.
+    server.kill().await.unwrap();
+    server.restart().await.unwrap();
+    assert_eq!(ids("approved", 5).await.len(), 5);
+    for n in 0..5 {
+        assert_eq!(send(1_000 + n).await.unwrap().status, 200);
+    }
+    assert_eq!(upstream.calls_to("/v1/refunds"), 5);
+    server.kill().await.unwrap();
+    server.restart().await.unwrap();
+    assert_eq!(ids("used", 5).await.len(), 5, "what was used stays used");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_health_and_the_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let idp = IdentityProvider::start(address::ANY).await.unwrap();
+    idp.set_fault(portcullis_sample::idp::Fault::Unavailable);
+    let config = Config::sample(idp.issuer(), folder.path().to_owned()).unwrap();
+    let text = config.render().unwrap();
+    let socket = folder.path().join("portcullis.sock");
+    let text =
+        text.replace(&format!("grpc: {}", config.grpc), &format!("grpc: \"unix:{}\"", socket.display()));
+    std::fs::write(folder.path().join("portcullis.yaml"), text).unwrap();
+    let mut child = tokio::process::Command::new(BINARY)
+        .args(["serve", "--config"])
+        .arg(folder.path().join("portcullis.yaml"))
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let get = async |path: &str| {
+        for _ in 0..400 {
+            if let Ok(answer) = reqwest::get(format!("http://{}{path}", config.metrics)).await {
+                return Got::from(answer).await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the metrics port never answered");
+    };
+    assert_eq!(get("/healthz").await.status, 200);
+    let ready = get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("keys"), "{}", ready.text());
+    assert!(socket.exists());
+    // A second server does not take the socket away from a living one.
+    let second = tokio::process::Command::new(BINARY)
+        .args(["serve", "--config"])
+        .arg(folder.path().join("portcullis.yaml"))
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("another server listens there"), "{said}");
+    child.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_configuration_stops_the_start_with_every_mistake_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("policies")).unwrap();
+    let broken = "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {name: p}\nspec:\n  rules:\n    - {name: a, when: request.metod == 'GET', allow: {}}\n    - {name: a, deny: {status: 200}}\n";
+    std::fs::write(folder.path().join("policies/p.yaml"), broken).unwrap();
+    std::fs::write(folder.path().join("keys.json"), "{\"keys\": []}").unwrap();
+    let config = "policies: [policies]\nidentity: {jwt: [{issuer: https://i, audiences: [a], algorithms: [RS256], jwks: {file: keys.json}}]}\nmask: {hash_key_file: none}\n";
+    std::fs::write(folder.path().join("portcullis.yaml"), config).unwrap();
+    for arguments in [&["serve", "--check", "--config"][..], &["serve", "--config"]] {
+        let output = tokio::process::Command::new(BINARY)
+            .args(arguments)
+            .arg(folder.path().join("portcullis.yaml"))
+            .output()
+            .await
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success());
+        for expected in ["request.metod", "`request.method`", "p.yaml:6", "p.yaml:7", "keys.json", "hash"] {
+            assert!(said.contains(expected), "{expected} is not in\n{said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_configuration_checks_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let idp = IdentityProvider::start(address::ANY).await.unwrap();
+    let config = Config::sample(idp.issuer(), folder.path().to_owned()).unwrap();
+    let path = folder.path().join("portcullis.yaml");
+    std::fs::write(&path, config.render().unwrap()).unwrap();
+    let output = tokio::process::Command::new(BINARY)
+        .args(["serve", "--check", "--config"])
+        .arg(&path)
+        .output()
+        .await
+        .unwrap();
+    let (said, warned) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.starts_with("ok: ") && warned.is_empty(), "{said}{warned}");
+    assert!(repository().join("policies").is_dir());
+}

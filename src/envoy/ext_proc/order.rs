@@ -62,6 +62,10 @@ impl Order {
         self.closed = true;
     }
 
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Whether nothing is owed when the proxy ends the stream now: the call was refused, its response never
     /// came to us, or came to its end.
     pub fn may_end(&self) -> bool {

@@ -20,7 +20,7 @@ use crate::metrics::Service;
 use crate::policy::ResponseHead;
 use crate::reason::Reason;
 use crate::request::{Body, Headers, Request};
-use crate::verdict::{Answer, Denial};
+use crate::verdict::{Answer, Denial, Verdict};
 
 /// Headers that ask for a response that can't be masked: parts, encodings.
 const UNMASKABLE_WISHES: [&str; 2] = ["range", "if-range"];
@@ -41,6 +41,8 @@ pub(super) struct Session {
     phase: Option<ResponsePhase>,
     /// A response that is being masked.
     masked: Option<MaskedResponse>,
+    /// The response's headers have been answered: a denial comes too late.
+    headers_out: bool,
 }
 
 impl Session {
@@ -56,11 +58,12 @@ impl Session {
             changes: Vec::new(),
             phase: None,
             masked: None,
+            headers_out: false,
         }
     }
 
     /// Answers messages until the proxy ends the stream. Every other end is an error status.
-    pub async fn run(mut self) -> Result<(), Status> {
+    pub async fn run(&mut self) -> Result<(), Status> {
         while let Some(message) = self.inbound.message().await? {
             self.service.engine.metrics().grpc_received(Service::ExtProc);
             if message.observability_mode {
@@ -72,6 +75,16 @@ impl Session {
             self.service.engine.metrics().grpc_sent(Service::ExtProc);
         }
         if self.order.may_end() { Ok(()) } else { Err(Status::cancelled("the stream ended early")) }
+    }
+
+    /// Denies a call whose session failed, as long as no response headers are out.
+    pub async fn refuse_while_possible(&mut self) {
+        if self.headers_out || self.order.is_closed() {
+            return;
+        }
+        if let Answer::Deny(denial) = Verdict::internal_error().answer {
+            self.refuse(&denial, Reason::InternalError).await.ok();
+        }
     }
 
     async fn answer(&mut self, message: ProcessingRequest) -> Result<(), Status> {
@@ -204,6 +217,8 @@ impl Session {
                 ResponsePlan::Block(code) => return self.block(code).await,
             }
         }
+        // With a buffered body Envoy keeps the headers back until the body is answered.
+        self.headers_out = self.modes.masking() != BodySendMode::Buffered;
         self.send(encode::headers(Half::Response, changes, None)).await
     }
 
@@ -224,7 +239,7 @@ impl Session {
                 self.send(encode::body(Half::Response, Mutation::default(), Some(out))).await
             }
             // Headers are still held back: the caller can be told.
-            Err(code) if self.modes.masking() == BodySendMode::Buffered => self.block(code).await,
+            Err(code) if !self.headers_out => self.block(code).await,
             Err(code) => Err(self.cut_off(code)),
         }
     }
