@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ::metrics::{Counter, Gauge, Histogram, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use parking_lot::Mutex;
 
 use crate::reason::Reason;
 
@@ -27,6 +28,8 @@ struct Instruments {
     audit_records: Counter,
     audit_lost: Counter,
     grpc: HashMap<Service, Grpc>,
+    /// The revision whose gauge is 1.
+    revision: Mutex<String>,
 }
 
 struct Grpc {
@@ -140,6 +143,7 @@ impl Metrics {
             audit_records: counter(&recorder, "portcullis_audit_records_total", &[]),
             audit_lost: counter(&recorder, "portcullis_audit_lost_total", &[]),
             grpc: Service::ALL.into_iter().map(|service| (service, grpc(&recorder, service))).collect(),
+            revision: Mutex::default(),
             recorder,
             handle,
         };
@@ -198,11 +202,25 @@ impl Metrics {
         self.0.audit_lost.increment(records);
     }
 
-    /// The revision that decides from now on.
+    /// The revision that decides from now on; the one before it goes to 0.
     pub fn revision(&self, revision: &str) {
-        let labels = vec![Label::new("revision", revision.to_owned())];
-        let key = ::metrics::Key::from_parts("portcullis_policy_revision_info", labels);
-        self.0.recorder.register_gauge(&key, &META).set(1.0);
+        let gauge = |revision: &str| {
+            let labels = vec![Label::new("revision", revision.to_owned())];
+            let key = ::metrics::Key::from_parts("portcullis_policy_revision_info", labels);
+            self.0.recorder.register_gauge(&key, &META)
+        };
+        let mut current = self.0.revision.lock();
+        if !current.is_empty() {
+            gauge(&current).set(0.0);
+        }
+        gauge(revision).set(1.0);
+        revision.clone_into(&mut current);
+    }
+
+    /// The configuration was read again: `true` when it is in force, `false` when it was refused.
+    pub fn reloaded(&self, accepted: bool) {
+        let result = if accepted { "accepted" } else { "refused" };
+        counter(&self.0.recorder, "portcullis_reloads_total", &[("result", result)]).increment(1);
     }
 
     /// `issuer` is from the configuration, never from a token.
@@ -267,6 +285,7 @@ fn describe(recorder: &PrometheusRecorder) {
     let counters = [
         ("portcullis_decisions_total", "Calls answered, by service, outcome and reason code"),
         ("portcullis_approvals_total", "Requests for approval, by what became of them"),
+        ("portcullis_reloads_total", "Times the configuration was read again, by result"),
         ("portcullis_masked_fields_total", "Values masked in response bodies"),
         ("portcullis_mask_failures_total", "Responses blocked because they could not be masked, by reason"),
         ("portcullis_audit_records_total", "Audit records written"),
@@ -396,6 +415,16 @@ mod tests {
         assert!(
             text.contains("portcullis_check_duration_seconds_bucket{service=\"ext_authz\",le=\"0.00005\"} 0")
         );
+    }
+
+    #[test]
+    fn one_revision_is_in_force() {
+        let metrics = Metrics::new().unwrap();
+        metrics.revision("one");
+        metrics.revision("two");
+        let text = metrics.render();
+        assert!(text.contains("portcullis_policy_revision_info{revision=\"one\"} 0"), "{text}");
+        assert!(text.contains("portcullis_policy_revision_info{revision=\"two\"} 1"), "{text}");
     }
 
     #[test]

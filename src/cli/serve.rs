@@ -1,6 +1,6 @@
 //! `portcullis serve`: the server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,10 +9,11 @@ use crate::app::{self, Loaded, Refused};
 use crate::clock::Clock;
 use crate::config;
 use crate::diagnostic::render;
+use crate::engine::Engine;
 use crate::engine::fault::Faults;
 use crate::telemetry;
 
-/// Runs the server until SIGTERM or Ctrl-C, then drains.
+/// Runs the server until SIGTERM or Ctrl-C, then drains. SIGHUP reads policies and identity providers again.
 ///
 ///     portcullis serve --config portcullis.yaml
 ///     portcullis serve --config portcullis.yaml --check
@@ -65,7 +66,7 @@ async fn serve(args: &Args) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     telemetry::init();
-    match start(loaded, clock).await {
+    match start(&args.config, loaded, clock).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -75,14 +76,14 @@ async fn serve(args: &Args) -> ExitCode {
     }
 }
 
-async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<bool> {
+async fn start(config: &Path, loaded: Loaded, clock: Clock) -> anyhow::Result<bool> {
     let grpc = loaded.config.listen.grpc.clone();
     if loaded.config.hash_key_file.is_none() {
         tracing::info!(
             "no `mask.hash_key_file`: hashes in masked bodies can be joined until the next restart only"
         );
     }
-    let bound = app::build(loaded, clock, Faults::default()).await?;
+    let bound = app::build(loaded, clock.clone(), Faults::default()).await?;
     let addresses = &bound.addresses;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -94,12 +95,36 @@ async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<bool> {
     );
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let (engine, config) = (bound.engine.clone(), config.to_owned());
     bound
         .serve(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return,
+                    _ = interrupt.recv() => return,
+                    _ = hang_up.recv() => reload(&config, &engine, &clock).await,
+                }
             }
         })
         .await
+}
+
+/// Reads policies and identity providers again and puts them in force as one. A refusal changes nothing; sockets,
+/// store, audit trail and limits stay as they were until a restart.
+async fn reload(config: &Path, engine: &Engine, clock: &Clock) {
+    match app::load(config::read(config), clock).await {
+        Ok(loaded) => {
+            let revision = loaded.snapshot.policies.revision().clone();
+            engine.replace(loaded.snapshot);
+            engine.metrics().reloaded(true);
+            tracing::info!(%revision, "reloaded");
+        }
+        Err(Refused { findings, .. }) => {
+            engine.metrics().reloaded(false);
+            for finding in &findings {
+                tracing::error!(%finding, "not reloaded");
+            }
+        }
+    }
 }

@@ -189,3 +189,43 @@ async fn the_shipped_configuration_checks_out() {
     assert!(output.status.success() && said.starts_with("ok: ") && warned.is_empty(), "{said}{warned}");
     assert!(repository().join("policies").is_dir());
 }
+
+/// SIGHUP: a good change is in force as a whole, a broken one changes nothing and is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_good_policies_and_refuses_broken_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start(address::ANY).await.unwrap();
+    let idp = IdentityProvider::start(address::ANY).await.unwrap();
+    let mut config = Config::sample(idp.issuer(), folder.path().join("data")).unwrap();
+    config.policies = folder.path().join("policies");
+    std::fs::create_dir(&config.policies).unwrap();
+    let policy = |when: &str| {
+        let rules = format!("  rules: [{{name: r, when: '{when}', allow: {{}}}}]\n");
+        let head = "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {name: p}\nspec:\n";
+        std::fs::write(config.policies.join("p.yaml"), format!("{head}{rules}")).unwrap();
+    };
+    policy(r#"request.url_path == "/public/hello""#);
+    let mut server = Portcullis::start(Path::new(BINARY), &config).await.unwrap();
+    let envoy =
+        Envoy::start(&Settings::new(Template::ExtProc, config.grpc, upstream.address())).await.unwrap();
+    let status =
+        async || reqwest::get(format!("{}/public/hello", envoy.url())).await.unwrap().status().as_u16();
+    let reloaded = async |server: &mut Portcullis, line: &str| {
+        server.child().hang_up().unwrap();
+        for _ in 0..200 {
+            if server.metrics().await.unwrap().contains(line) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("never {line}");
+    };
+    assert_eq!(status().await, 200);
+    policy("request.metod == 1");
+    reloaded(&mut server, "portcullis_reloads_total{result=\"refused\"} 1").await;
+    assert_eq!(status().await, 200);
+    assert!(server.child().log().contains("request.metod"));
+    policy("false && request.size > 0");
+    reloaded(&mut server, "portcullis_reloads_total{result=\"accepted\"} 1").await;
+    assert_eq!(status().await, 401);
+}
