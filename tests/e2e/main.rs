@@ -17,5 +17,6 @@ mod world;
 mod decide;
 mod fault;
 mod hold;
+mod identity;
 mod lifecycle;
 mod mask;

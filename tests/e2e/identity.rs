@@ -1,0 +1,116 @@
+//! The mTLS peer as a real Envoy vouches for it, and keys that come and go.
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+
+use crate::world::{Options, World};
+
+const POLICIES: &str = r#"
+apiVersion: portcullis.dev/v1alpha1
+kind: Policy
+metadata: {name: workloads}
+spec:
+  match: [{paths: ["/echo/{**}"]}]
+  rules:
+    - {name: web, when: 'identity.spiffe == "spiffe://example.com/ns/shop/sa/web" && connection.mtls', allow: {}}
+    - name: who
+      headers: {request: {set: {x-peer: "${identity.method} ${identity.subject}"}}}
+"#;
+
+/// A certificate authority, a server certificate by it, and client certificates for any URI.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Another name than its certificates have, which would pass for self-signed otherwise.
+        params.distinguished_name.push(rcgen::DnType::CommonName, "authority");
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Certificate and key, in PEM.
+    fn issue(&self, names: Vec<SanType>) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = names;
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn client(&self, uris: &[&str]) -> reqwest::Client {
+        let names = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())).collect();
+        let (certificate, key) = self.issue(names);
+        let identity = reqwest::Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap();
+        let root = reqwest::Certificate::from_pem(self.0.pem().as_bytes()).unwrap();
+        let builder = reqwest::Client::builder().tls_certs_only([root]).identity(identity);
+        builder.build().unwrap()
+    }
+}
+
+async fn peers(options: Options) {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue(vec![SanType::IpAddress([127, 0, 0, 1].into())]);
+    let inline = |pem: &str| format!("{{inline_string: {}}}", serde_json::to_string(pem).unwrap());
+    let socket = format!(
+        "filter_chains:
+        - transport_socket:
+            name: tls
+            typed_config:
+              \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+              require_client_certificate: true
+              common_tls_context:
+                tls_certificates: [{{certificate_chain: {}, private_key: {}}}]
+                validation_context: {{trusted_ca: {}}}
+          filters:",
+        inline(&certificate),
+        inline(&key),
+        inline(&authority.0.pem()),
+    );
+    let options = options
+        .policies(POLICIES)
+        .edit("filter_chains:\n        - filters:", socket.leak())
+        .edit_config("identity: {", "identity: {mtls: true, ");
+    let world = World::start(options).await;
+    let url = world.envoy.url().replace("http://", "https://") + "/echo/a";
+    let get = async |client: reqwest::Client| {
+        let got = client.get(&url).header("x-peer", "forged").send().await.unwrap();
+        (got.status().as_u16(), got.text().await.unwrap())
+    };
+    let web = "spiffe://example.com/ns/shop/sa/web";
+    let (status, seen) = get(authority.client(&[web])).await;
+    assert_eq!(status, 200, "{seen}");
+    assert!(seen.contains(&format!("mtls {web}")) && !seen.contains("forged"), "{seen}");
+    for others in [&["spiffe://example.com/ns/shop/sa/web2"][..], &["spiffe://evil.com/ns/shop/sa/web"], &[]]
+    {
+        assert!(get(authority.client(others)).await.0 >= 401, "{others:?}");
+    }
+    // Envoy shows the first name only.
+    assert!(get(authority.client(&["spiffe://example.com/x", web])).await.0 >= 401);
+    assert_eq!(world.upstream.calls(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mtls_peer_is_an_identity_by_ext_authz() {
+    peers(Options::ext_authz()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mtls_peer_is_an_identity_by_ext_proc() {
+    peers(Options::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_rotate_without_a_refused_call() {
+    let world = World::start(Options::default()).await;
+    assert_eq!(world.get("/v1/orders", Some("ana")).await.status, 200);
+    world.idp.rotate_keys(true).unwrap();
+    assert_eq!(
+        world.get("/v1/orders", Some("ana")).await.status,
+        200,
+        "an unknown key id asks the issuer once"
+    );
+    let fetches = world.idp.jwks_fetches();
+    // The issuer is gone: the keys that are known still serve.
+    world.idp.set_fault(portcullis_sample::idp::Fault::Unavailable);
+    assert_eq!(world.get("/v1/orders", Some("ana")).await.status, 200);
+    assert_eq!(world.idp.jwks_fetches(), fetches);
+}
