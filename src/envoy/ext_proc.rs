@@ -31,6 +31,11 @@ pub struct ExtProc {
     pub max_message_timeout: Duration,
 }
 
+/// The filter's `initial_metadata` that says `closed` when it has `failure_mode_allow: false`. Nothing else tells
+/// how Envoy takes an error status once response headers are out: it cuts the response off, or lets the rest of it
+/// through as it is.
+const FAILURE_MODE: &str = "portcullis-failure-mode";
+
 #[tonic::async_trait]
 impl ExternalProcessor for ExtProc {
     type ProcessStream = AnswerStream;
@@ -43,15 +48,16 @@ impl ExternalProcessor for ExtProc {
         let started = clock::instant();
         let metrics = self.engine.metrics().clone();
         metrics.grpc_started(Service::ExtProc);
-        let mut session = session::Session::new(self.clone(), request.into_inner(), answers.clone());
+        let fails_closed = request.metadata().get(FAILURE_MODE).is_some_and(|mode| mode == "closed");
+        let mut session =
+            session::Session::new(self.clone(), request.into_inner(), answers.clone(), fails_closed);
         self.engine.lifecycle().spawn(async move {
             let result = match AssertUnwindSafe(session.run()).catch_unwind().await {
                 Ok(result) => result,
                 Err(_panic) => Err(Status::internal("internal error")),
             };
             if result.is_err() {
-                // An error status obeys `failure_mode_allow`; a denial does not.
-                session.refuse_while_possible().await;
+                session.fail().await;
             }
             let code = result.as_ref().err().map_or(tonic::Code::Ok, Status::code);
             metrics.grpc_handled(Service::ExtProc, super::counted::name(code), started.elapsed());

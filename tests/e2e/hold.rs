@@ -263,9 +263,7 @@ async fn a_principal_can_hold_twenty_calls_and_no_more() {
 /// A thousand calls of a hundred people, held at once through Envoy with the shipped configuration.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_held_calls_are_each_released_once_and_none_is_lost() {
-    let mut options = Options::default().policies(POLICIES);
-    options.config = "holds: {per_principal: 1000}";
-    let world = World::start(options).await;
+    let world = World::start(Options::default().policies(POLICIES)).await;
     let token = |n: usize| {
         let mut claims = world.idp.claims("ana", "portcullis").unwrap();
         claims["sub"] = format!("ana-{}", n % 100).into();

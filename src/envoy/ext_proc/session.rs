@@ -25,6 +25,9 @@ use crate::verdict::{Answer, Denial, Verdict};
 /// Headers that ask for a response that can't be masked: parts, encodings.
 const UNMASKABLE_WISHES: [&str; 2] = ["range", "if-range"];
 
+/// Stands where a response was cut off and Envoy can't be trusted to end it: not JSON, and no field of an event.
+const CUT_OFF: &[u8] = b"\n\n!! the rest of this response could not be masked !!\n\n";
+
 pub(super) struct Session {
     service: ExtProc,
     inbound: Streaming<ProcessingRequest>,
@@ -43,10 +46,19 @@ pub(super) struct Session {
     masked: Option<MaskedResponse>,
     /// The response's headers have been answered: a denial comes too late.
     headers_out: bool,
+    /// A chunk of the response waits for its answer.
+    owes_body: bool,
+    /// Whether an error status cuts the response off. See `FAILURE_MODE`.
+    fails_closed: bool,
 }
 
 impl Session {
-    pub fn new(service: ExtProc, inbound: Streaming<ProcessingRequest>, answers: Answers) -> Self {
+    pub fn new(
+        service: ExtProc,
+        inbound: Streaming<ProcessingRequest>,
+        answers: Answers,
+        fails_closed: bool,
+    ) -> Self {
         Self {
             service,
             inbound,
@@ -59,6 +71,8 @@ impl Session {
             phase: None,
             masked: None,
             headers_out: false,
+            owes_body: false,
+            fails_closed,
         }
     }
 
@@ -77,14 +91,41 @@ impl Session {
         if self.order.may_end() { Ok(()) } else { Err(Status::cancelled("the stream ended early")) }
     }
 
-    /// Denies a call whose session failed, as long as no response headers are out.
-    pub async fn refuse_while_possible(&mut self) {
-        if self.headers_out || self.order.is_closed() {
-            return;
+    /// Ends what a failed session has begun, before its error status. That status obeys `failure_mode_allow`, so
+    /// it comes alone only where it can't let anything through.
+    pub async fn fail(&mut self) {
+        if self.order.is_closed() {
+        } else if !self.headers_out && self.order.has_response() && self.phase.is_some() {
+            self.block("internal_error").await.ok();
+        } else if !self.headers_out {
+            if let Answer::Deny(denial) = Verdict::internal_error().answer {
+                self.refuse(&denial, Reason::InternalError).await.ok();
+            }
+        } else if self.masked.is_some() && !self.fails_closed {
+            self.swallow().await.ok();
         }
-        if let Answer::Deny(denial) = Verdict::internal_error().answer {
-            self.refuse(&denial, Reason::InternalError).await.ok();
+    }
+
+    /// Replaces the rest of a response that could not be masked by a mark that no parser takes for data.
+    async fn swallow(&mut self) -> Result<(), Status> {
+        if self.owes_body {
+            self.send(encode::body(Half::Response, Mutation::default(), Some(CUT_OFF.to_vec()))).await?;
         }
+        while let Some(message) = self.inbound.message().await? {
+            let answer = match message.request {
+                Some(Message::ResponseBody(_)) => {
+                    encode::body(Half::Response, Mutation::default(), Some(Vec::new()))
+                }
+                Some(Message::ResponseTrailers(trailers)) => {
+                    encode::trailers(Half::Response, without(trailers))
+                }
+                Some(Message::RequestBody(_)) => encode::body(Half::Request, Mutation::default(), None),
+                Some(Message::RequestTrailers(_)) => encode::trailers(Half::Request, Mutation::default()),
+                _ => return Ok(()),
+            };
+            self.send(answer).await?;
+        }
+        Ok(())
     }
 
     async fn answer(&mut self, message: ProcessingRequest) -> Result<(), Status> {
@@ -226,6 +267,7 @@ impl Session {
         let Some(masked) = &mut self.masked else {
             return self.send(encode::body(Half::Response, Mutation::default(), None)).await;
         };
+        self.owes_body = true;
         let mut out = Vec::with_capacity(message.body.len());
         let mut result = masked.push(&message.body, &mut out);
         if result.is_ok() && message.end_of_stream {
@@ -236,6 +278,7 @@ impl Session {
                 if message.end_of_stream {
                     self.response_ended();
                 }
+                self.owes_body = false;
                 self.send(encode::body(Half::Response, Mutation::default(), Some(out))).await
             }
             // Headers are still held back: the caller can be told.
@@ -246,18 +289,21 @@ impl Session {
 
     /// Trailers end a body too. Those of a masked response are dropped: nobody looks into them.
     async fn response_trailers(&mut self, message: HttpTrailers) -> Result<(), Status> {
-        let mut changes = Mutation::default();
-        if let Some(masked) = &mut self.masked {
-            let mut rest = Vec::new();
-            let result = masked.finish(&mut rest);
-            if let Err(code) = result.and(if rest.is_empty() { Ok(()) } else { Err("incomplete") }) {
-                return Err(self.cut_off(code));
+        let Some(masked) = &mut self.masked else {
+            return self.send(encode::trailers(Half::Response, Mutation::default())).await;
+        };
+        let mut rest = Vec::new();
+        let finished = masked.finish(&mut rest).and(if rest.is_empty() { Ok(()) } else { Err("incomplete") });
+        match finished {
+            Ok(()) => self.response_ended(),
+            Err(code) => {
+                let status = self.cut_off(code);
+                if self.fails_closed {
+                    return Err(status);
+                }
             }
-            let (_, trailers) = decode::raw_headers(message.trailers.unwrap_or_default());
-            trailers.iter().for_each(|trailer| changes.remove(&trailer.name));
-            self.response_ended();
         }
-        self.send(encode::trailers(Half::Response, changes)).await
+        self.send(encode::trailers(Half::Response, without(message))).await
     }
 
     fn response_ended(&mut self) {
@@ -294,6 +340,14 @@ impl Session {
     ) -> Result<(), Status> {
         self.answers.send(answer).await
     }
+}
+
+/// Every trailer removed.
+fn without(message: HttpTrailers) -> Mutation {
+    let (_, trailers) = decode::raw_headers(message.trailers.unwrap_or_default());
+    let mut changes = Mutation::default();
+    trailers.iter().for_each(|trailer| changes.remove(&trailer.name));
+    changes
 }
 
 /// Asks the upstream for a response that can be masked: whole and unencoded.
