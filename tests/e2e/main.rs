@@ -16,6 +16,7 @@ mod world;
 
 mod decide;
 mod fault;
+mod grpc;
 mod hold;
 mod identity;
 mod lifecycle;
