@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::lifecycle::Lifecycle;
 use crate::mask;
 use crate::metrics::Metrics;
 use crate::ops::{self, Ops};
-use crate::policy;
+use crate::policy::{self, PolicySet};
 use crate::store::Store;
 
 mod admin_events;
@@ -74,19 +75,12 @@ pub struct Bound {
 
 /// Reads everything that `read`'s configuration names. Every mistake of every file is in the refusal.
 pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> {
-    let config::Read { config, mut findings, mut sources } = read;
-    let Some(config) = config else { return Err(Refused { findings, sources }) };
-    let policies = match bundle::read(&config.policies) {
-        Ok(files) => {
-            let compiled = policy::compile(&files, &policy::Options { gateway: config.listen.gateway });
-            findings.extend(compiled.findings);
-            sources.extend(compiled.sources);
-            compiled.set
-        }
-        Err(error) => {
-            findings.push(Diagnostic::error("unreadable-policies", error.to_string()));
-            None
-        }
+    let config::Read { config, policies, mut findings, mut sources } = read;
+    let gateway = config.as_ref().is_some_and(|config| config.listen.gateway);
+    let policies = compile(&policies, gateway, &mut findings, &mut sources);
+    let Some(config) = config else {
+        diagnostic::sort(&mut findings);
+        return Err(Refused { findings, sources });
     };
     let authenticator = authenticator(config.identity.clone(), clock, &mut findings).await;
     let admin = self::authenticator(config.admin.identity.clone(), clock, &mut findings).await;
@@ -100,6 +94,30 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
             Ok(Loaded { config, snapshot, admin, hash_key, findings, sources })
         }
         _ => Err(Refused { findings, sources }),
+    }
+}
+
+/// The policies at `paths`, if there is no mistake in them.
+fn compile(
+    paths: &[PathBuf],
+    gateway: bool,
+    findings: &mut Vec<Diagnostic>,
+    sources: &mut Sources,
+) -> Option<PolicySet> {
+    if paths.is_empty() {
+        return None;
+    }
+    match bundle::read(paths) {
+        Ok(files) => {
+            let compiled = policy::compile(&files, &policy::Options { gateway });
+            findings.extend(compiled.findings);
+            sources.extend(compiled.sources);
+            compiled.set
+        }
+        Err(error) => {
+            findings.push(Diagnostic::error("unreadable-policies", error.to_string()));
+            None
+        }
     }
 }
 

@@ -73,9 +73,11 @@ pub struct Holds {
 }
 
 /// A configuration that was read, or everything that is wrong with it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Read {
     pub config: Option<Config>,
+    /// What `policies` says, also in a configuration that is refused: their mistakes are named too.
+    pub policies: Vec<PathBuf>,
     pub findings: Vec<Diagnostic>,
     pub sources: Sources,
 }
@@ -88,7 +90,7 @@ pub fn read(path: &Path) -> Read {
         Err(error) => {
             let message = format!("can't read the configuration `{file}`: {error}");
             let finding = Diagnostic::error("unreadable-file", message);
-            Read { config: None, findings: vec![finding], sources: Sources::default() }
+            Read { findings: vec![finding], ..Read::default() }
         }
     }
 }
@@ -99,11 +101,12 @@ pub fn parse(file: &Arc<str>, text: &Arc<str>, folder: &Path) -> Read {
     sources.add(file, text);
     let document = match Document::parse(file, text) {
         Ok(document) => document,
-        Err(finding) => return Read { config: None, findings: vec![finding], sources },
+        Err(finding) => return Read { findings: vec![finding], sources, ..Read::default() },
     };
     let mut reader = Reader::new(file);
+    let mut policies = Vec::new();
     let config = match document.roots.as_slice() {
-        [root] => config(root, folder, &mut reader),
+        [root] => config(root, folder, &mut policies, &mut reader),
         roots => {
             let message = format!("the configuration is one YAML document, not {}", roots.len());
             reader.findings.push(Diagnostic::error("wrong-type", message));
@@ -111,19 +114,20 @@ pub fn parse(file: &Arc<str>, text: &Arc<str>, folder: &Path) -> Read {
         }
     };
     let valid = !reader.findings.iter().any(Diagnostic::is_error);
-    Read { config: config.filter(|_| valid), findings: reader.findings, sources }
+    Read { config: config.filter(|_| valid), policies, findings: reader.findings, sources }
 }
 
-fn config(root: &Node, folder: &Path, reader: &mut Reader) -> Option<Config> {
+fn config(root: &Node, folder: &Path, policies: &mut Vec<PathBuf>, reader: &mut Reader) -> Option<Config> {
     let mut fields = reader.fields(root, "the configuration")?;
     let listen = listen(fields.optional("listen"), folder, reader);
-    let policies = fields.required("policies", reader).and_then(|node| {
-        let paths = reader.strings(node, "`policies`")?;
+    if let Some(node) = fields.required("policies", reader)
+        && let Some(paths) = reader.strings(node, "`policies`")
+    {
         if paths.is_empty() {
             reader.error(node.span, "empty-list", "`policies` names no file or folder");
         }
-        Some(paths.iter().map(|path| folder.join(path)).collect())
-    });
+        policies.extend(paths.iter().map(|path| folder.join(path)));
+    }
     let identity = fields.optional("identity").map_or(Some(authn::Config::default()), |node| {
         authn::Config::read(node, reader).map(|config| rooted(config, folder))
     });
@@ -138,7 +142,7 @@ fn config(root: &Node, folder: &Path, reader: &mut Reader) -> Option<Config> {
     let (limits, decision_timeout) = limits?;
     Some(Config {
         listen: listen?,
-        policies: policies?,
+        policies: policies.clone(),
         identity: identity?,
         admin: admin?,
         store: store?,

@@ -13,12 +13,16 @@ use crate::engine::Engine;
 use crate::engine::fault::Faults;
 use crate::telemetry;
 
-/// Runs the server until SIGTERM or Ctrl-C, then drains. SIGHUP reads policies and identity providers again.
-///
-///     portcullis serve --config portcullis.yaml
-///     portcullis serve --config portcullis.yaml --check
+const EXAMPLES: &str = "\
+Examples:
+  portcullis serve --config portcullis.yaml --check
+  portcullis serve --config portcullis.yaml
+
+SIGTERM and Ctrl-C drain and stop it; SIGHUP reads policies and identity providers again.
+PORTCULLIS_LOG sets what is logged: `info` (default), `debug`, `portcullis::engine=debug`.";
+
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The configuration file.
     #[arg(long, value_name = "FILE", env = "PORTCULLIS_CONFIG")]

@@ -156,17 +156,22 @@ async fn an_invalid_configuration_stops_the_start_with_every_mistake_named() {
     std::fs::write(folder.path().join("policies/p.yaml"), broken).unwrap();
     std::fs::write(folder.path().join("keys.json"), "{\"keys\": []}").unwrap();
     let config = "policies: [policies]\nidentity: {jwt: [{issuer: https://i, audiences: [a], algorithms: [RS256], jwks: {file: keys.json}}]}\nmask: {hash_key_file: none}\n";
-    std::fs::write(folder.path().join("portcullis.yaml"), config).unwrap();
-    for arguments in [&["serve", "--check", "--config"][..], &["serve", "--config"]] {
-        let output = tokio::process::Command::new(BINARY)
-            .args(arguments)
-            .arg(folder.path().join("portcullis.yaml"))
-            .output()
-            .await
-            .unwrap();
+    // Mistakes in the configuration itself do not hide those of the policies.
+    let worse = format!("{config}audit: {{mode: sometimes}}\n");
+    let in_policies = ["request.metod", "`request.method`", "p.yaml:6", "p.yaml:7"];
+    let (in_keys, in_config) = (["keys.json", "hash"], ["portcullis.yaml:4", "sometimes"]);
+    for (config, check, mistakes) in [
+        (config, true, [in_policies.as_slice(), &in_keys].concat()),
+        (config, false, [in_policies.as_slice(), &in_keys].concat()),
+        (&worse, true, [in_policies.as_slice(), &in_config].concat()),
+    ] {
+        std::fs::write(folder.path().join("portcullis.yaml"), config).unwrap();
+        let mut command = tokio::process::Command::new(BINARY);
+        command.args(["serve", "--config"]).arg(folder.path().join("portcullis.yaml"));
+        let output = if check { command.arg("--check") } else { &mut command }.output().await.unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success());
-        for expected in ["request.metod", "`request.method`", "p.yaml:6", "p.yaml:7", "keys.json", "hash"] {
+        for expected in mistakes {
             assert!(said.contains(expected), "{expected} is not in\n{said}");
         }
     }
