@@ -21,7 +21,6 @@ mod fetch;
 mod jws;
 mod key_set;
 mod key_source;
-mod strict;
 #[cfg(test)]
 mod tests;
 

@@ -13,7 +13,6 @@ use crate::approval::Approval;
 use crate::audit::Audit;
 use crate::authn::Authentication;
 use crate::clock::{self, Clock};
-use crate::effect::{DenyTerms, HeaderChanges};
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::mask;
@@ -225,7 +224,7 @@ impl Engine {
     /// they say is a decision too.
     async fn evaluate(&self, call: &Call, snapshot: Arc<Snapshot>, candidates: Candidates) -> Evaluated {
         let request = &call.request;
-        let refused = |reason: Reason| (Identity::anonymous(), refusal(reason));
+        let refused = |reason: Reason| (Identity::anonymous(), Decision::refused(reason));
         let (identity, decision) = if let Some(defect) = request.defect {
             refused(defect)
         } else if let Err(reason) = self.ports.faults.pass(Point::Authenticate).await {
@@ -252,7 +251,7 @@ impl Engine {
         identity: Arc<Identity>,
     ) -> (Arc<Identity>, Decision) {
         if let Err(reason) = self.ports.faults.pass(Point::Evaluate).await {
-            return (identity, refusal(reason));
+            return (identity, Decision::refused(reason));
         }
         let call = policy::Call { request, identity: &identity, response: None };
         let decision = snapshot.policies.decide(candidates, &call);
@@ -268,7 +267,7 @@ impl Engine {
             snapshot: call.snapshot.clone(),
             candidates: call.candidates.clone(),
             identity: Identity::anonymous(),
-            decision: refusal(reason),
+            decision: Decision::refused(reason),
         })
     }
 
@@ -329,19 +328,6 @@ impl Settled {
 impl std::fmt::Debug for Patience {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Patience").field("until", &self.until).finish_non_exhaustive()
-    }
-}
-
-/// A denial for `reason`, whatever the policies say.
-fn refusal(reason: Reason) -> Decision {
-    Decision {
-        outcome: Outcome::Deny(DenyTerms { status: reason.status(), because: String::new() }),
-        reason,
-        rule: None,
-        may_mask: false,
-        headers: HeaderChanges::default(),
-        shadow: Vec::new(),
-        errors: Vec::new(),
     }
 }
 

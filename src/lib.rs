@@ -14,6 +14,7 @@ pub mod identity;
 pub mod reason;
 pub mod request;
 pub mod secret;
+pub mod strict_json;
 pub mod verdict;
 
 // floor 1: masking

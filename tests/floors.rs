@@ -8,7 +8,18 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up.
 const FLOORS: [&[&str]; 9] = [
-    &["approval", "diagnostic", "document", "effect", "identity", "reason", "request", "secret", "verdict"],
+    &[
+        "approval",
+        "diagnostic",
+        "document",
+        "effect",
+        "identity",
+        "reason",
+        "request",
+        "secret",
+        "strict_json",
+        "verdict",
+    ],
     &["mask"],
     &["policy"],
     &["clock", "lifecycle", "metrics"],

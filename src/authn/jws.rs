@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::reason::Reason;
 
 use super::algorithm::Algorithm;
-use super::strict;
+use crate::strict_json;
 
 /// The longest token that is looked at.
 pub const MAX_TOKEN: usize = 16 << 10;
@@ -49,7 +49,7 @@ fn decode(segment: &str) -> Result<Vec<u8>, Reason> {
 }
 
 fn object(segment: &str) -> Result<Map<String, Value>, Reason> {
-    strict::object(&decode(segment)?).map_err(|_| Reason::TokenMalformed)
+    strict_json::object(&decode(segment)?).map_err(|_| Reason::TokenMalformed)
 }
 
 /// `crit` names extensions that a reader must understand; this one understands none.

@@ -9,7 +9,7 @@ use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
 use super::algorithm::{Algorithm, KeyType};
-use super::strict;
+use crate::strict_json;
 
 /// The most keys that a set may hold.
 const MAX_KEYS: usize = 100;
@@ -55,7 +55,7 @@ pub enum Unusable {
 impl KeySet {
     /// The usable keys of `text`, and what is wrong with each of the others that are meant for signatures.
     pub fn parse(text: &[u8]) -> Result<(Self, Vec<String>), Unusable> {
-        let object = strict::object(text)?;
+        let object = strict_json::object(text)?;
         let Some(Value::Array(items)) = object.get("keys") else { return Err(Unusable::NoKeys) };
         if items.len() > MAX_KEYS {
             return Err(Unusable::TooMany);

@@ -139,7 +139,7 @@ pub fn run(set: &PolicySet, cases: &[Case]) -> Report {
         let before = Call { request: &case.call.request, identity: &case.call.identity, response: None };
         let after = Call { response, ..before };
         let decision = match case.call.request.defect {
-            Some(reason) => super::decide::denied(reason),
+            Some(reason) => Decision::refused(reason),
             None => set.decide(&candidates, &before),
         };
         reached.extend(

@@ -10,7 +10,6 @@ mod compare;
 mod evaluate;
 mod expression;
 mod function;
-mod json;
 mod lower;
 mod number;
 mod parse;

@@ -43,7 +43,7 @@ pub fn needs(policies: &[Policy], candidates: &[Candidate]) -> Needs {
 pub fn decide(policies: &[Policy], candidates: &[Candidate], call: &Call<'_>) -> Decision {
     let needs = needs(policies, candidates);
     if needs.body && call.request.body.complete().is_none() {
-        return denied(Reason::BodyUnavailable);
+        return Decision::refused(Reason::BodyUnavailable);
     }
     // What is parsed once for one policy is kept for the next.
     let mut tally = Tally::default();
@@ -84,18 +84,6 @@ pub fn response_masks(
         }
     }
     Ok(masks)
-}
-
-pub fn denied(reason: Reason) -> Decision {
-    Decision {
-        outcome: Outcome::Deny(DenyTerms { status: reason.status(), because: String::new() }),
-        reason,
-        rule: None,
-        may_mask: false,
-        headers: HeaderChanges::default(),
-        shadow: Vec::new(),
-        errors: Vec::new(),
-    }
 }
 
 /// What the rules said so far.
@@ -178,7 +166,7 @@ impl Tally {
             (Outcome::Allow, Reason::Allowed, Some(rule))
         } else {
             let reason = if anonymous { Reason::Unauthenticated } else { Reason::NoRuleAllows };
-            (denied(reason).outcome, reason, None)
+            (Decision::refused(reason).outcome, reason, None)
         };
         let goes_on = matches!(outcome, Outcome::Allow | Outcome::Hold(_));
         let mut headers = HeaderChanges::default();

@@ -48,6 +48,21 @@ pub struct Decision {
     pub errors: Vec<(Arc<str>, String)>,
 }
 
+impl Decision {
+    /// A denial for `reason`, whatever the rules say.
+    pub fn refused(reason: Reason) -> Self {
+        Self {
+            outcome: Outcome::Deny(DenyTerms { status: reason.status(), because: String::new() }),
+            reason,
+            rule: None,
+            may_mask: false,
+            headers: HeaderChanges::default(),
+            shadow: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Allow,

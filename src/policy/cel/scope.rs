@@ -7,10 +7,11 @@ use std::rc::Rc;
 
 use serde_json::Value as Json;
 
+use super::EvaluationError;
 use super::attribute::Attribute;
 use super::value::Value;
-use super::{EvaluationError, json};
 use crate::policy::decision::Call;
+use crate::strict_json;
 
 /// One call under evaluation, seen through one policy's path pattern. Clones share what has been parsed.
 #[derive(Clone, Debug)]
@@ -112,7 +113,7 @@ impl<'a> Scope<'a> {
             return Ok(None);
         }
         let parsed = self.parsed.body.get_or_init(|| {
-            json::parse(bytes).map_err(|error| EvaluationError::BodyInvalid(error.to_string()))
+            strict_json::value(bytes).map_err(|error| EvaluationError::BodyInvalid(error.to_string()))
         });
         parsed.as_ref().map(Some).map_err(Clone::clone)
     }

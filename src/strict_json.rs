@@ -1,15 +1,21 @@
-//! JSON that every reader reads alike: duplicate keys are refused at any depth, as is anything after the value.
+//! JSON that every reader reads alike: an object with a repeated key is refused at any depth, since some readers take
+//! its first value and some its last. serde_json bounds the nesting (128 levels).
 
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+/// Parses `bytes` as one JSON value.
+pub fn value(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    serde_json::from_slice::<Strict>(bytes).map(|strict| strict.0)
+}
+
 /// Parses `bytes` as one JSON object.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
-    match serde_json::from_slice(bytes)? {
-        Strict(Value::Object(map)) => Ok(map),
-        Strict(_) => Err(de::Error::custom("it is not a JSON object")),
+    match value(bytes)? {
+        Value::Object(map) => Ok(map),
+        _ => Err(de::Error::custom("it is not a JSON object")),
     }
 }
 
@@ -50,6 +56,10 @@ impl<'de> de::Visitor<'de> for StrictVisitor {
         Ok(value.into())
     }
 
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
         Ok(value.into())
     }
@@ -66,7 +76,7 @@ impl<'de> de::Visitor<'de> for StrictVisitor {
         let mut map = Map::new();
         while let Some((key, Strict(value))) = entries.next_entry::<String, Strict>()? {
             if map.insert(key, value).is_some() {
-                return Err(de::Error::custom("a key appears twice"));
+                return Err(de::Error::custom("a key is repeated"));
             }
         }
         Ok(Value::Object(map))
