@@ -8,6 +8,7 @@ use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request a
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response as Reply;
 use envoy_types::pb::envoy::service::ext_proc::v3::{HttpBody, HttpHeaders, HttpTrailers, ProcessingRequest};
 use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -85,10 +86,14 @@ fn call(path: &str) -> ProcessingRequest {
     message(Message::RequestHeaders(headers(&pairs, true)))
 }
 
-/// What a stream of these messages is answered, and how it ends.
+/// What a stream of these messages is answered, each sent after the answer to the one before, and how it ends.
 async fn converse(world: &World, messages: Vec<ProcessingRequest>) -> (Vec<Reply>, Code) {
     let mut client = ExternalProcessorClient::new(channel(world).await);
-    let mut answers = match client.process(tokio_stream::iter(messages)).await {
+    let (sender, outbound) = tokio::sync::mpsc::channel(1);
+    let mut messages = messages.into_iter();
+    sender.send(messages.next().unwrap()).await.unwrap();
+    let mut sender = Some(sender);
+    let mut answers = match client.process(ReceiverStream::new(outbound)).await {
         Ok(answers) => answers.into_inner(),
         Err(status) => return (Vec::new(), status.code()),
     };
@@ -98,6 +103,11 @@ async fn converse(world: &World, messages: Vec<ProcessingRequest>) -> (Vec<Reply
             Some(Ok(answer)) => replies.extend(answer.response),
             Some(Err(status)) => return (replies, status.code()),
             None => return (replies, Code::Ok),
+        }
+        match messages.next() {
+            // The server may have ended the stream already; the next answer tells.
+            Some(message) => drop(sender.as_ref().unwrap().send(message).await),
+            None => drop(sender.take()),
         }
     }
 }
