@@ -1,8 +1,8 @@
 //! `envoy.service.ext_proc.v3.ExternalProcessor`: one stream per call, from its headers to its last byte back.
 //!
 //! The verdict is given at the request headers, or at the complete request body where a rule reads it or can
-//! hold. A denial is an ImmediateResponse until response headers are out; after that only an error status keeps
-//! the rest of the body from the caller. `order` knows which message may come when, `session` answers them.
+//! hold. A denial is an ImmediateResponse, also after response headers are out: Envoy then resets the caller's stream,
+//! where with `failure_mode_allow` an error status would let the rest of the body through as it is. `order` knows which message may come when, `session` answers them.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::metrics::Service;
 
-mod encode;
+pub(in crate::envoy) mod encode;
 mod order;
 mod session;
 
@@ -47,11 +47,11 @@ impl ExternalProcessor for ExtProc {
         self.engine.lifecycle().spawn(async move {
             let result = match AssertUnwindSafe(session.run()).catch_unwind().await {
                 Ok(result) => result,
-                Err(_panic) => Err(Status::internal("internal error")),
+                Err(_panic) => Err(session.panicked()),
             };
             if result.is_err() {
                 // An error status obeys `failure_mode_allow`; a denial does not.
-                session.refuse_while_possible().await;
+                session.refuse_failed().await;
             }
             let code = result.as_ref().err().map_or(tonic::Code::Ok, Status::code);
             metrics.grpc_handled(Service::ExtProc, super::counted::name(code), started.elapsed());

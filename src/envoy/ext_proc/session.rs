@@ -20,7 +20,7 @@ use crate::metrics::Service;
 use crate::policy::ResponseHead;
 use crate::reason::Reason;
 use crate::request::{Body, Headers, Request};
-use crate::verdict::{Answer, Denial, Verdict};
+use crate::verdict::{Answer, Denial};
 
 /// Headers that ask for a response that can't be masked: parts, encodings.
 const UNMASKABLE_WISHES: [&str; 2] = ["range", "if-range"];
@@ -41,8 +41,6 @@ pub(super) struct Session {
     phase: Option<ResponsePhase>,
     /// A response that is being masked.
     masked: Option<MaskedResponse>,
-    /// The response's headers have been answered: a denial comes too late.
-    headers_out: bool,
 }
 
 impl Session {
@@ -58,7 +56,6 @@ impl Session {
             changes: Vec::new(),
             phase: None,
             masked: None,
-            headers_out: false,
         }
     }
 
@@ -77,14 +74,22 @@ impl Session {
         if self.order.may_end() { Ok(()) } else { Err(Status::cancelled("the stream ended early")) }
     }
 
-    /// Denies a call whose session failed, as long as no response headers are out.
-    pub async fn refuse_while_possible(&mut self) {
-        if self.headers_out || self.order.is_closed() {
+    /// Denies a call whose session failed. Once response headers are out, Envoy answers this by resetting the
+    /// caller's stream.
+    pub async fn refuse_failed(&mut self) {
+        if self.order.is_closed() {
             return;
         }
-        if let Answer::Deny(denial) = Verdict::internal_error().answer {
-            self.refuse(&denial, Reason::InternalError).await.ok();
+        self.order.close();
+        self.send(encode::internal_error()).await.ok();
+    }
+
+    /// The status of a session that panicked; a response that was on its way is counted as blocked.
+    pub fn panicked(&mut self) -> Status {
+        if let Some(phase) = self.phase.take() {
+            self.service.engine.response_blocked(&phase, "internal_error");
         }
+        Status::internal("internal error")
     }
 
     async fn answer(&mut self, message: ProcessingRequest) -> Result<(), Status> {
@@ -217,8 +222,6 @@ impl Session {
                 ResponsePlan::Block(code) => return self.block(code).await,
             }
         }
-        // With a buffered body Envoy keeps the headers back until the body is answered.
-        self.headers_out = self.modes.masking() != BodySendMode::Buffered;
         self.send(encode::headers(Half::Response, changes, None)).await
     }
 
@@ -238,9 +241,7 @@ impl Session {
                 }
                 self.send(encode::body(Half::Response, Mutation::default(), Some(out))).await
             }
-            // Headers are still held back: the caller can be told.
-            Err(code) if !self.headers_out => self.block(code).await,
-            Err(code) => Err(self.cut_off(code)),
+            Err(code) => self.block(code).await,
         }
     }
 
@@ -251,7 +252,7 @@ impl Session {
             let mut rest = Vec::new();
             let result = masked.finish(&mut rest);
             if let Err(code) = result.and(if rest.is_empty() { Ok(()) } else { Err("incomplete") }) {
-                return Err(self.cut_off(code));
+                return self.block(code).await;
             }
             let (_, trailers) = decode::raw_headers(message.trailers.unwrap_or_default());
             trailers.iter().for_each(|trailer| changes.remove(&trailer.name));
@@ -266,21 +267,14 @@ impl Session {
         }
     }
 
-    /// Answers 502 in place of a response whose headers have not gone out.
+    /// Answers 502 in place of the response. Where its headers are out, Envoy resets the caller's stream instead:
+    /// an error status would do that too, but not with `failure_mode_allow`.
     async fn block(&mut self, code: &'static str) -> Result<(), Status> {
         let Some(phase) = self.phase.take() else { return Err(Status::internal("blocked without a call")) };
         self.service.engine.response_blocked(&phase, code);
         let reason = Reason::Unmaskable;
         let denial = Denial::new(phase.decision_id(), reason, reason.status(), "", None);
         self.refuse(&denial, reason).await
-    }
-
-    /// The status that makes Envoy cut off a response whose headers are out.
-    fn cut_off(&mut self, code: &'static str) -> Status {
-        if let Some(phase) = self.phase.take() {
-            self.service.engine.response_blocked(&phase, code);
-        }
-        Status::aborted("the response could not be masked")
     }
 
     async fn refuse(&mut self, denial: &Denial, reason: Reason) -> Result<(), Status> {
