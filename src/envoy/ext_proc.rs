@@ -1,8 +1,9 @@
 //! `envoy.service.ext_proc.v3.ExternalProcessor`: one stream per call, from its headers to its last byte back.
 //!
 //! The verdict is given at the request headers, or at the complete request body where a rule reads it or can
-//! hold. A denial is an ImmediateResponse, also after response headers are out: Envoy then resets the caller's stream,
-//! where with `failure_mode_allow` an error status would let the rest of the body through as it is. `order` knows which message may come when, `session` answers them.
+//! hold. A denial is an ImmediateResponse, also after response headers are out: Envoy then resets the caller's
+//! stream, where with `failure_mode_allow` an error status would let the rest of the body through as it is.
+//! `order` knows which message may come when, `session` answers them.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -1,10 +1,13 @@
 //! A masker that fails: nothing unmasked comes through, and no body that is cut short looks whole.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use portcullis::engine::fault::{Fault, Point};
 use portcullis_sample::upstream::Answer;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use super::{SECRET, buffered, reveals, streamed};
 use crate::world::{Got, Options, World};
@@ -37,6 +40,9 @@ async fn failures_cut_off(options: Options) {
             assert!(got.status >= 400 || !got.complete, "{point:?} {fault:?}: {} {}", got.status, got.text());
         }
     }
+    let metrics = world.metrics().await;
+    let counted = "portcullis_mask_failures_total{reason=\"internal_error\"} 8";
+    assert!(metrics.contains(counted), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,19 +79,49 @@ async fn a_failing_masker_blocks_a_buffered_body_where_envoy_fails_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_goes_leaves_nothing_unmasked() {
-    for options in [streamed(), failing_open(streamed()), buffered(), failing_open(buffered())] {
+async fn a_drain_lets_masked_bodies_end() {
+    for options in [streamed(), failing_open(streamed()), buffered()] {
         let mut world = World::start(options).await;
         world.upstream.answer("/masked/a", records());
-        let call = world.send(world.call(reqwest::Method::GET, "/masked/a", None));
+        let call = world.send(world.call(Method::GET, "/masked/a", None));
         tokio::time::sleep(PAUSE * 2).await;
-        world.drain().await;
+        assert!(world.drain().await, "in time");
         let got = call.await.unwrap();
         assert!(!reveals(&got.body), "{}", got.text());
-        assert!(shown(&got) == 6 || got.status >= 400 || !got.complete, "{}", got.text());
+        assert_eq!((got.status, shown(&got), got.complete), (200, 6, true), "{}", got.text());
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_cuts_off_the_body() {
+    for options in [streamed(), buffered()] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port().to_string().leak();
+        let world = World::start(options.with("PORTCULLIS_PORT", port)).await;
+        let server = world.server.as_ref().unwrap().addresses.grpc.unwrap();
+        let link = tokio::spawn(forward(listener, server));
+        world.upstream.answer("/masked/a", records());
+        assert_eq!(shown(&world.get("/masked/a", None).await), 6);
+
+        let call = world.send(world.call(Method::GET, "/masked/a", None));
+        tokio::time::sleep(PAUSE * 2).await;
+        link.abort();
+        let got = call.await.unwrap();
+        assert!(!reveals(&got.body) && shown(&got) < 6, "{}", got.text());
+        assert!(got.status >= 500 || !got.complete, "{} {}", got.status, got.text());
+    }
+}
+
+/// Passes connections on to the server, until it is aborted and they break as those of a killed server.
+async fn forward(listener: TcpListener, server: SocketAddr) {
+    let mut links = JoinSet::new();
+    while let Ok((mut near, _)) = listener.accept().await {
+        let mut far = TcpStream::connect(server).await.unwrap();
+        links.spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+    }
+}
+
+/// How many records came through.
 fn shown(got: &Got) -> usize {
     got.text().matches("\"record\"").count()
 }

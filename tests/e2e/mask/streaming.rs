@@ -1,8 +1,9 @@
 //! Bodies that come in pieces: wherever they are cut, the caller gets the same.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
+use portcullis::clock;
 use portcullis_sample::upstream::{Answer, CARD_NUMBERS};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -64,9 +65,9 @@ async fn an_event_arrives_masked_before_the_next_is_sent() {
     let (mut text, mut arrivals) = (String::new(), Vec::new());
     while let Some(chunk) = response.chunk().await.unwrap() {
         text.push_str(std::str::from_utf8(&chunk).unwrap());
-        arrivals.extend((arrivals.len()..text.matches("\n\n").count()).map(|_| Instant::now()));
+        arrivals.extend((arrivals.len()..text.matches("\n\n").count()).map(|_| clock::instant()));
     }
-    let ended = Instant::now();
+    let ended = clock::instant();
     assert_eq!(text, events.concat().replace(SECRET, MASKED));
     for (nth, arrival) in arrivals.iter().enumerate() {
         let next = arrivals.get(nth + 1).unwrap_or(&ended);
