@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::failing::failing_open;
 use super::{SECRET, buffered, reveals, streamed};
 use crate::decide::raw;
 use crate::world::{Options, World};
@@ -63,9 +64,8 @@ async fn a_buffered_body_that_is_broken_is_blocked_as_a_whole() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_streamed_body_ends_in_an_error_where_it_breaks() {
-    let world = World::start(streamed()).await;
+async fn ends_in_an_error_where_it_breaks(options: Options) {
+    let world = World::start(options).await;
     let record = json!({"number": SECRET, "note": "x".repeat(100)}).to_string();
     let records = vec![record; 20_000].join(",");
     for end in [" {\"number\":\"S\" \"b\":1},{\"note\":\"S\"}]", "\u{1}{\"note\":\"S\"}]", "{\"number\":\"S"]
@@ -78,6 +78,16 @@ async fn a_streamed_body_ends_in_an_error_where_it_breaks() {
         assert!(!reveals(&got.body), "{end}");
         assert_eq!(failures(&world, "invalid_json").await, before + 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streamed_body_ends_in_an_error_where_it_breaks() {
+    ends_in_an_error_where_it_breaks(streamed()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streamed_body_ends_in_an_error_where_it_breaks_and_envoy_fails_open() {
+    ends_in_an_error_where_it_breaks(failing_open(streamed())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

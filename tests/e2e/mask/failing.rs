@@ -15,7 +15,7 @@ use crate::world::{Got, Options, World};
 const PAUSE: Duration = Duration::from_millis(60);
 const POINTS: [Point; 4] = [Point::MaskHead, Point::MaskChunk(0), Point::MaskChunk(1), Point::MaskChunk(2)];
 
-fn failing_open(options: Options) -> Options {
+pub(super) fn failing_open(options: Options) -> Options {
     options.edit("failure_mode_allow: false", "failure_mode_allow: true")
 }
 
