@@ -238,6 +238,9 @@ async fn bind_grpc(address: &GrpcAddress) -> anyhow::Result<(Socket, Option<Sock
 /// How often readiness is looked at for `grpc.health.v1`, and histograms are folded.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// How long calls that are cut off have for their last message.
+const CUT_OFF: Duration = Duration::from_secs(1);
+
 impl Bound {
     /// Serves until `stop` completes, then drains. `false` when calls were still running at the drain's limit.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<bool> {
@@ -258,11 +261,13 @@ impl Bound {
         beat_task.abort();
         health.set_serving(false).await;
         lifecycle.drain();
-        let finished = tokio::time::timeout(drain, async {
-            grpc_task.await.ok();
-            lifecycle.drained(drain).await
-        });
-        let in_time = finished.await.unwrap_or(false);
+        let in_time = tokio::time::timeout(drain, &mut grpc_task).await.is_ok();
+        if !in_time {
+            tracing::warn!("calls were still under way at the drain's limit; they are cut off");
+            lifecycle.cut_off();
+            tokio::time::timeout(CUT_OFF, grpc_task).await.ok();
+        }
+        lifecycle.drained(CUT_OFF).await;
         admin_task.abort();
         store.close().await;
         audit.close().await;

@@ -1,4 +1,4 @@
-//! The order in which a server starts and stops: not ready -> ready -> draining -> stopped.
+//! The order in which a server starts and stops: not ready -> ready -> draining -> cut off -> stopped.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
     draining: CancellationToken,
+    cut_off: CancellationToken,
     calls: TaskTracker,
 }
 
@@ -32,13 +33,20 @@ impl Lifecycle {
         self.draining.cancelled().await;
     }
 
-    /// Runs `call` as a task that the drain waits for.
-    pub fn spawn<F>(&self, call: F) -> tokio::task::JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        self.calls.spawn(call)
+    /// Runs `call` as a task that the drain waits for, until it ends or is cut off.
+    pub fn spawn(&self, call: impl Future<Output = ()> + Send + 'static) {
+        let cut_off = self.cut_off.clone();
+        self.calls.spawn(async move {
+            tokio::select! {
+                () = call => {}
+                () = cut_off.cancelled() => {}
+            }
+        });
+    }
+
+    /// Drops the calls that outlived the drain, so that each ends as its own drop says and not with the process.
+    pub fn cut_off(&self) {
+        self.cut_off.cancel();
     }
 
     /// Waits until every spawned call has ended, at most `limit`. `false`: some were still running.
@@ -64,5 +72,7 @@ mod tests {
         stuck.spawn(std::future::pending::<()>());
         stuck.drain();
         assert!(!stuck.drained(Duration::from_millis(20)).await);
+        stuck.cut_off();
+        assert!(stuck.drained(Duration::from_secs(5)).await);
     }
 }

@@ -1,8 +1,9 @@
 //! The sending half of an ext_proc stream, which can't end well by accident.
 //!
 //! tonic ends a dropped response stream with status OK, and Envoy then lets the rest of the body through
-//! unmasked. So this stream ends with OK only when its session says so, and with an error status when its
-//! sender just goes away: a panic, a cancelled task, a forgotten path.
+//! unmasked. So this stream ends with OK only when its session says so. When its sender just goes away (a cancelled
+//! task, a forgotten path) it refuses the call first, and then ends with an error status: the status alone would
+//! obey `failure_mode_allow`.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,6 +12,8 @@ use envoy_types::pb::envoy::service::ext_proc::v3::ProcessingResponse;
 use futures_util::Stream;
 use tokio::sync::mpsc;
 use tonic::Status;
+
+use super::ext_proc::encode;
 
 /// What the session sends.
 enum Item {
@@ -26,7 +29,15 @@ pub(super) struct Answers(mpsc::Sender<Item>);
 #[derive(Debug)]
 pub struct AnswerStream {
     items: mpsc::Receiver<Item>,
-    ended: bool,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The sender went away, and the call was refused; the status is still owed.
+    Refused,
+    Ended,
 }
 
 /// Answers that may wait for Envoy: one per message, and a timeout override before it.
@@ -34,7 +45,7 @@ const QUEUE: usize = 4;
 
 pub(super) fn channel() -> (Answers, AnswerStream) {
     let (sender, items) = mpsc::channel(QUEUE);
-    (Answers(sender), AnswerStream { items, ended: false })
+    (Answers(sender), AnswerStream { items, phase: Phase::Open })
 }
 
 impl Answers {
@@ -59,19 +70,25 @@ impl Stream for AnswerStream {
     type Item = Result<ProcessingResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
-            return Poll::Ready(None);
+        match self.phase {
+            Phase::Open => {}
+            Phase::Refused => {
+                self.phase = Phase::Ended;
+                let status = Status::internal("the session ended without an answer");
+                return Poll::Ready(Some(Err(status)));
+            }
+            Phase::Ended => return Poll::Ready(None),
         }
         let item = std::task::ready!(self.items.poll_recv(context));
         Poll::Ready(match item {
             Some(Item::Answer(answer)) => Some(Ok(*answer)),
             Some(Item::End(result)) => {
-                self.ended = true;
+                self.phase = Phase::Ended;
                 result.err().map(Err)
             }
             None => {
-                self.ended = true;
-                Some(Err(Status::internal("the session ended without an answer")))
+                self.phase = Phase::Refused;
+                Some(Ok(encode::internal_error()))
             }
         })
     }
@@ -82,6 +99,7 @@ mod tests {
     use futures_util::StreamExt;
 
     use super::*;
+    use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response;
 
     #[tokio::test]
     async fn a_dropped_sender_is_an_error_and_only_a_clean_end_is_ok() {
@@ -89,6 +107,7 @@ mod tests {
         answers.send(ProcessingResponse::default()).await.unwrap();
         drop(answers);
         assert!(stream.next().await.unwrap().is_ok());
+        assert!(refuses(&stream.next().await.unwrap().unwrap()));
         assert_eq!(stream.next().await.unwrap().unwrap_err().code(), tonic::Code::Internal);
         assert!(stream.next().await.is_none());
 
@@ -108,7 +127,12 @@ mod tests {
             let _answers = answers;
             panic!("on purpose");
         });
+        assert!(refuses(&stream.next().await.unwrap().unwrap()));
         assert!(stream.next().await.unwrap().is_err());
         assert!(session.await.unwrap_err().is_panic());
+    }
+
+    fn refuses(answer: &ProcessingResponse) -> bool {
+        matches!(&answer.response, Some(Response::ImmediateResponse(_)))
     }
 }

@@ -1,8 +1,9 @@
 //! `envoy.service.ext_proc.v3.ExternalProcessor`: one stream per call, from its headers to its last byte back.
 //!
 //! The verdict is given at the request headers, or at the complete request body where a rule reads it or can
-//! hold. A denial is an ImmediateResponse until response headers are out; after that only an error status keeps
-//! the rest of the body from the caller. `order` knows which message may come when, `session` answers them.
+//! hold. A denial is an ImmediateResponse, also after response headers are out: Envoy then resets the caller's
+//! stream, where with `failure_mode_allow` an error status would let the rest of the body through as it is.
+//! `order` knows which message may come when, `session` answers them.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::metrics::Service;
 
-mod encode;
+pub(in crate::envoy) mod encode;
 mod order;
 mod session;
 
@@ -30,11 +31,6 @@ pub struct ExtProc {
     /// Envoy's `max_message_timeout`: how long a call can be held.
     pub max_message_timeout: Duration,
 }
-
-/// The filter's `initial_metadata` that says `closed` when it has `failure_mode_allow: false`. Nothing else tells
-/// how Envoy takes an error status once response headers are out: it cuts the response off, or lets the rest of it
-/// through as it is.
-const FAILURE_MODE: &str = "portcullis-failure-mode";
 
 #[tonic::async_trait]
 impl ExternalProcessor for ExtProc {
@@ -48,16 +44,15 @@ impl ExternalProcessor for ExtProc {
         let started = clock::instant();
         let metrics = self.engine.metrics().clone();
         metrics.grpc_started(Service::ExtProc);
-        let fails_closed = request.metadata().get(FAILURE_MODE).is_some_and(|mode| mode == "closed");
-        let mut session =
-            session::Session::new(self.clone(), request.into_inner(), answers.clone(), fails_closed);
+        let mut session = session::Session::new(self.clone(), request.into_inner(), answers.clone());
         self.engine.lifecycle().spawn(async move {
             let result = match AssertUnwindSafe(session.run()).catch_unwind().await {
                 Ok(result) => result,
-                Err(_panic) => Err(Status::internal("internal error")),
+                Err(_panic) => Err(session.panicked()),
             };
             if result.is_err() {
-                session.fail().await;
+                // An error status obeys `failure_mode_allow`; a denial does not.
+                session.refuse_failed().await;
             }
             let code = result.as_ref().err().map_or(tonic::Code::Ok, Status::code);
             metrics.grpc_handled(Service::ExtProc, super::counted::name(code), started.elapsed());

@@ -221,7 +221,7 @@ async fn a_server_that_is_down_lets_nothing_through() {
 }
 
 /// Sends bytes as they are and reads until the end.
-async fn raw(address: std::net::SocketAddr, request: &[u8]) -> String {
+pub async fn raw(address: std::net::SocketAddr, request: &[u8]) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
     socket.write_all(request).await.unwrap();

@@ -15,7 +15,7 @@ use envoy_types::pb::envoy::service::ext_proc::v3::{
 
 use crate::envoy::mutation::{Mutation, denial_headers, status};
 use crate::reason::Reason;
-use crate::verdict::Denial;
+use crate::verdict::{Answer, Denial, Verdict};
 
 /// The body modes that the filter is configured with, as its first message tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,14 @@ pub(super) fn immediate(denial: &Denial, reason: Reason) -> ProcessingResponse {
     ProcessingResponse {
         response: Some(Response::ImmediateResponse(response)),
         ..ProcessingResponse::default()
+    }
+}
+
+/// Answers the caller when no session is left to do it.
+pub(in crate::envoy) fn internal_error() -> ProcessingResponse {
+    match Verdict::internal_error().answer {
+        Answer::Deny(denial) => immediate(&denial, Reason::InternalError),
+        Answer::Allow(_) => ProcessingResponse::default(),
     }
 }
 

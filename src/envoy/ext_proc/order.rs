@@ -62,11 +62,6 @@ impl Order {
         self.closed = true;
     }
 
-    /// Whether the response has begun.
-    pub fn has_response(&self) -> bool {
-        self.response != Side::Waiting
-    }
-
     pub fn is_closed(&self) -> bool {
         self.closed
     }

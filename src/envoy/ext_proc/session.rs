@@ -20,13 +20,10 @@ use crate::metrics::Service;
 use crate::policy::ResponseHead;
 use crate::reason::Reason;
 use crate::request::{Body, Headers, Request};
-use crate::verdict::{Answer, Denial, Verdict};
+use crate::verdict::{Answer, Denial};
 
 /// Headers that ask for a response that can't be masked: parts, encodings.
 const UNMASKABLE_WISHES: [&str; 2] = ["range", "if-range"];
-
-/// Stands where a response was cut off and Envoy can't be trusted to end it: not JSON, and no field of an event.
-const CUT_OFF: &[u8] = b"\n\n!! the rest of this response could not be masked !!\n\n";
 
 pub(super) struct Session {
     service: ExtProc,
@@ -44,21 +41,10 @@ pub(super) struct Session {
     phase: Option<ResponsePhase>,
     /// A response that is being masked.
     masked: Option<MaskedResponse>,
-    /// The response's headers have been answered: a denial comes too late.
-    headers_out: bool,
-    /// A chunk of the response waits for its answer.
-    owes_body: bool,
-    /// Whether an error status cuts the response off. See `FAILURE_MODE`.
-    fails_closed: bool,
 }
 
 impl Session {
-    pub fn new(
-        service: ExtProc,
-        inbound: Streaming<ProcessingRequest>,
-        answers: Answers,
-        fails_closed: bool,
-    ) -> Self {
+    pub fn new(service: ExtProc, inbound: Streaming<ProcessingRequest>, answers: Answers) -> Self {
         Self {
             service,
             inbound,
@@ -70,9 +56,6 @@ impl Session {
             changes: Vec::new(),
             phase: None,
             masked: None,
-            headers_out: false,
-            owes_body: false,
-            fails_closed,
         }
     }
 
@@ -91,41 +74,22 @@ impl Session {
         if self.order.may_end() { Ok(()) } else { Err(Status::cancelled("the stream ended early")) }
     }
 
-    /// Ends what a failed session has begun, before its error status. That status obeys `failure_mode_allow`, so
-    /// it comes alone only where it can't let anything through.
-    pub async fn fail(&mut self) {
+    /// Denies a call whose session failed. Once response headers are out, Envoy answers this by resetting the
+    /// caller's stream.
+    pub async fn refuse_failed(&mut self) {
         if self.order.is_closed() {
-        } else if !self.headers_out && self.order.has_response() && self.phase.is_some() {
-            self.block("internal_error").await.ok();
-        } else if !self.headers_out {
-            if let Answer::Deny(denial) = Verdict::internal_error().answer {
-                self.refuse(&denial, Reason::InternalError).await.ok();
-            }
-        } else if self.masked.is_some() && !self.fails_closed {
-            self.swallow().await.ok();
+            return;
         }
+        self.order.close();
+        self.send(encode::internal_error()).await.ok();
     }
 
-    /// Replaces the rest of a response that could not be masked by a mark that no parser takes for data.
-    async fn swallow(&mut self) -> Result<(), Status> {
-        if self.owes_body {
-            self.send(encode::body(Half::Response, Mutation::default(), Some(CUT_OFF.to_vec()))).await?;
+    /// The status of a session that panicked; a response that was on its way is counted as blocked.
+    pub fn panicked(&mut self) -> Status {
+        if let Some(phase) = self.phase.take() {
+            self.service.engine.response_blocked(&phase, "internal_error");
         }
-        while let Some(message) = self.inbound.message().await? {
-            let answer = match message.request {
-                Some(Message::ResponseBody(_)) => {
-                    encode::body(Half::Response, Mutation::default(), Some(Vec::new()))
-                }
-                Some(Message::ResponseTrailers(trailers)) => {
-                    encode::trailers(Half::Response, without(trailers))
-                }
-                Some(Message::RequestBody(_)) => encode::body(Half::Request, Mutation::default(), None),
-                Some(Message::RequestTrailers(_)) => encode::trailers(Half::Request, Mutation::default()),
-                _ => return Ok(()),
-            };
-            self.send(answer).await?;
-        }
-        Ok(())
+        Status::internal("internal error")
     }
 
     async fn answer(&mut self, message: ProcessingRequest) -> Result<(), Status> {
@@ -258,8 +222,6 @@ impl Session {
                 ResponsePlan::Block(code) => return self.block(code).await,
             }
         }
-        // With a buffered body Envoy keeps the headers back until the body is answered.
-        self.headers_out = self.modes.masking() != BodySendMode::Buffered;
         self.send(encode::headers(Half::Response, changes, None)).await
     }
 
@@ -267,7 +229,6 @@ impl Session {
         let Some(masked) = &mut self.masked else {
             return self.send(encode::body(Half::Response, Mutation::default(), None)).await;
         };
-        self.owes_body = true;
         let mut out = Vec::with_capacity(message.body.len());
         let mut result = masked.push(&message.body, &mut out);
         if result.is_ok() && message.end_of_stream {
@@ -278,32 +239,26 @@ impl Session {
                 if message.end_of_stream {
                     self.response_ended();
                 }
-                self.owes_body = false;
                 self.send(encode::body(Half::Response, Mutation::default(), Some(out))).await
             }
-            // Headers are still held back: the caller can be told.
-            Err(code) if !self.headers_out => self.block(code).await,
-            Err(code) => Err(self.cut_off(code)),
+            Err(code) => self.block(code).await,
         }
     }
 
     /// Trailers end a body too. Those of a masked response are dropped: nobody looks into them.
     async fn response_trailers(&mut self, message: HttpTrailers) -> Result<(), Status> {
-        let Some(masked) = &mut self.masked else {
-            return self.send(encode::trailers(Half::Response, Mutation::default())).await;
-        };
-        let mut rest = Vec::new();
-        let finished = masked.finish(&mut rest).and(if rest.is_empty() { Ok(()) } else { Err("incomplete") });
-        match finished {
-            Ok(()) => self.response_ended(),
-            Err(code) => {
-                let status = self.cut_off(code);
-                if self.fails_closed {
-                    return Err(status);
-                }
+        let mut changes = Mutation::default();
+        if let Some(masked) = &mut self.masked {
+            let mut rest = Vec::new();
+            let result = masked.finish(&mut rest);
+            if let Err(code) = result.and(if rest.is_empty() { Ok(()) } else { Err("incomplete") }) {
+                return self.block(code).await;
             }
+            let (_, trailers) = decode::raw_headers(message.trailers.unwrap_or_default());
+            trailers.iter().for_each(|trailer| changes.remove(&trailer.name));
+            self.response_ended();
         }
-        self.send(encode::trailers(Half::Response, without(message))).await
+        self.send(encode::trailers(Half::Response, changes)).await
     }
 
     fn response_ended(&mut self) {
@@ -312,21 +267,14 @@ impl Session {
         }
     }
 
-    /// Answers 502 in place of a response whose headers have not gone out.
+    /// Answers 502 in place of the response. Where its headers are out, Envoy resets the caller's stream instead:
+    /// an error status would do that too, but not with `failure_mode_allow`.
     async fn block(&mut self, code: &'static str) -> Result<(), Status> {
         let Some(phase) = self.phase.take() else { return Err(Status::internal("blocked without a call")) };
         self.service.engine.response_blocked(&phase, code);
         let reason = Reason::Unmaskable;
         let denial = Denial::new(phase.decision_id(), reason, reason.status(), "", None);
         self.refuse(&denial, reason).await
-    }
-
-    /// The status that makes Envoy cut off a response whose headers are out.
-    fn cut_off(&mut self, code: &'static str) -> Status {
-        if let Some(phase) = self.phase.take() {
-            self.service.engine.response_blocked(&phase, code);
-        }
-        Status::aborted("the response could not be masked")
     }
 
     async fn refuse(&mut self, denial: &Denial, reason: Reason) -> Result<(), Status> {
@@ -340,14 +288,6 @@ impl Session {
     ) -> Result<(), Status> {
         self.answers.send(answer).await
     }
-}
-
-/// Every trailer removed.
-fn without(message: HttpTrailers) -> Mutation {
-    let (_, trailers) = decode::raw_headers(message.trailers.unwrap_or_default());
-    let mut changes = Mutation::default();
-    trailers.iter().for_each(|trailer| changes.remove(&trailer.name));
-    changes
 }
 
 /// Asks the upstream for a response that can be masked: whole and unencoded.
