@@ -177,11 +177,11 @@ impl Engine {
         wait: Duration,
         patience: &mut Patience,
     ) -> (Reason, Approval) {
-        let notify = self.waiters.of(&approval.id);
+        let waiter = self.waiters.of(&approval.id);
         let mut latest = approval.clone();
         let mut deadline = None;
         let reason = loop {
-            let changed = notify.notified();
+            let changed = waiter.changed();
             tokio::pin!(changed);
             changed.as_mut().enable();
             match self.ports.store.approval(&approval.id).await {
@@ -209,7 +209,6 @@ impl Engine {
                 () = self.ports.lifecycle.draining() => break Reason::ApprovalPending,
             }
         };
-        self.waiters.forget(&approval.id, notify);
         (reason, latest)
     }
 
