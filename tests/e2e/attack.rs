@@ -234,3 +234,134 @@ async fn a_head_call_is_decided_like_any_other() {
     assert_eq!(world.send(world.call(Method::HEAD, "/v1/orders", None)).await.unwrap().status, 401);
     assert_eq!(world.upstream.calls(), 0);
 }
+
+// === straight to the port that is meant for Envoy ===
+
+mod direct {
+    use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
+    use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::BodySendMode;
+    use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_client::ExternalProcessorClient;
+    use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Message;
+    use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response;
+    use envoy_types::pb::envoy::service::ext_proc::v3::{
+        HttpBody, HttpHeaders, HttpTrailers, ProcessingRequest, ProtocolConfiguration,
+    };
+    use tokio::sync::mpsc;
+    use tokio_stream::wrappers::ReceiverStream;
+    use tonic::{Code, Streaming};
+
+    use super::*;
+
+    type Answer = envoy_types::pb::envoy::service::ext_proc::v3::ProcessingResponse;
+
+    struct Stream {
+        send: mpsc::Sender<ProcessingRequest>,
+        answers: Streaming<Answer>,
+    }
+
+    async fn open(world: &World) -> Stream {
+        let address = world.server.as_ref().unwrap().addresses.grpc.unwrap();
+        let mut client = ExternalProcessorClient::connect(format!("http://{address}")).await.unwrap();
+        let (send, messages) = mpsc::channel(64);
+        let answers = client.process(ReceiverStream::new(messages)).await.unwrap().into_inner();
+        Stream { send, answers }
+    }
+
+    impl Stream {
+        async fn say(&mut self, message: Message) {
+            let protocol_config = Some(ProtocolConfiguration {
+                request_body_mode: BodySendMode::Buffered.into(),
+                ..ProtocolConfiguration::default()
+            });
+            let message =
+                ProcessingRequest { request: Some(message), protocol_config, ..ProcessingRequest::default() };
+            self.send.send(message).await.ok();
+        }
+
+        async fn hear(&mut self) -> Result<Option<Answer>, tonic::Status> {
+            tokio::time::timeout(Duration::from_secs(5), self.answers.message()).await.unwrap()
+        }
+    }
+
+    fn headers(pairs: &[(&str, &str)], end_of_stream: bool) -> HttpHeaders {
+        let header = |(key, value): &(&str, &str)| HeaderValue {
+            key: (*key).into(),
+            raw_value: (*value).into(),
+            ..HeaderValue::default()
+        };
+        let headers = Some(HeaderMap { headers: pairs.iter().map(header).collect() });
+        HttpHeaders { headers, end_of_stream, ..HttpHeaders::default() }
+    }
+
+    fn refund(token: &str) -> Message {
+        let pairs = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "shop"),
+            (":path", "/v1/refunds"),
+            ("authorization", token),
+        ];
+        Message::RequestHeaders(headers(&pairs, false))
+    }
+
+    fn body(text: &str, end_of_stream: bool) -> HttpBody {
+        HttpBody { body: text.into(), end_of_stream, ..HttpBody::default() }
+    }
+
+    fn is_denial(answer: &Answer) -> bool {
+        matches!(answer.response, Some(Response::ImmediateResponse(_)))
+    }
+
+    /// Whatever stands in the body's place, the call gets no further than its headers.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_takes_the_place_of_a_body() {
+        let world = World::start(Options::default().policies(POLICIES)).await;
+        let token = format!("Bearer {}", world.idp.token("ana", "portcullis").unwrap());
+        let ok = [(":status", "200"), ("content-type", "application/json")];
+        for instead in [
+            Message::RequestTrailers(HttpTrailers::default()),
+            Message::ResponseHeaders(headers(&ok, false)),
+            Message::ResponseHeaders(headers(&ok, true)),
+        ] {
+            let mut stream = open(&world).await;
+            stream.say(refund(&token)).await;
+            let mode = stream.hear().await.unwrap().unwrap().mode_override.unwrap();
+            assert_eq!(mode.request_trailer_mode, 1, "trailers are asked for");
+            stream.say(instead.clone()).await;
+            assert!(is_denial(&stream.hear().await.unwrap().unwrap()), "{instead:?}");
+            stream.say(Message::RequestBody(body(r#"{"amount": 1}"#, true))).await;
+            assert_eq!(stream.hear().await.unwrap_err().code(), Code::FailedPrecondition, "{instead:?}");
+        }
+        world.recorded(|record| record["reason"] == "body_unavailable").await;
+    }
+
+    /// Messages in no order that Envoy knows are refused; streams that say nothing cost nobody anything.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn silence_and_disorder() {
+        let mut world = World::start(Options::default().policies(POLICIES)).await;
+        let mut silent = Vec::new();
+        for _ in 0..500 {
+            silent.push(open(&world).await);
+        }
+        for first in [
+            Message::RequestBody(body("{}", true)),
+            Message::RequestTrailers(HttpTrailers::default()),
+            Message::ResponseHeaders(headers(&[(":status", "200")], false)),
+            Message::ResponseBody(body("{}", true)),
+        ] {
+            let mut stream = open(&world).await;
+            stream.say(first.clone()).await;
+            assert!(is_denial(&stream.hear().await.unwrap().unwrap()), "{first:?}");
+            assert_eq!(stream.hear().await.unwrap_err().code(), Code::FailedPrecondition, "{first:?}");
+        }
+        let asked = std::time::Instant::now();
+        assert_eq!(world.get("/public/a", None).await.status, 404);
+        assert!(asked.elapsed() < Duration::from_secs(1));
+        let asked = std::time::Instant::now();
+        assert!(world.drain().await, "silent streams kept the server from stopping");
+        assert!(asked.elapsed() < Duration::from_secs(10));
+        for mut stream in silent {
+            assert!(!matches!(stream.hear().await, Ok(None)), "ended as if all were well");
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! One call's stream: takes each message in its order and sends exactly one answer of its type.
 
+use std::time::Duration;
+
 use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::ProcessingMode;
 use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::{
     BodySendMode, HeaderSendMode,
@@ -27,6 +29,9 @@ use crate::verdict::{Answer, Denial, Verdict};
 
 /// Headers that ask for a response that can't be masked: parts, encodings.
 const UNMASKABLE_WISHES: [&str; 2] = ["range", "if-range"];
+
+/// How long a stream may stay silent before its first message: idle streams must not pile up, nor delay a drain.
+const FIRST_MESSAGE: Duration = Duration::from_secs(5);
 
 pub(super) struct Session {
     service: ExtProc,
@@ -67,7 +72,10 @@ impl Session {
 
     /// Answers messages until the proxy ends the stream. Every other end is an error status.
     pub async fn run(&mut self) -> Result<(), Status> {
-        while let Some(message) = self.inbound.message().await? {
+        // A proxy opens a stream because it has something to say.
+        let first = tokio::time::timeout(FIRST_MESSAGE, self.inbound.message()).await;
+        let mut next = first.map_err(|_| Status::deadline_exceeded("the stream said nothing"))??;
+        while let Some(message) = next {
             self.service.engine.metrics().grpc_received(Service::ExtProc);
             if message.observability_mode {
                 return Err(Status::failed_precondition(
@@ -76,6 +84,7 @@ impl Session {
             }
             self.answer(message).await?;
             self.service.engine.metrics().grpc_sent(Service::ExtProc);
+            next = self.inbound.message().await?;
         }
         if self.order.may_end() { Ok(()) } else { Err(Status::cancelled("the stream ended early")) }
     }
@@ -191,7 +200,7 @@ impl Session {
         let patience = Patience {
             until: clock::instant().checked_add(longest),
             announce: Some(Box::new(move |wait| {
-                let slack = std::time::Duration::from_secs(1);
+                let slack = Duration::from_secs(1);
                 answers.send_now(encode::wait(wait.saturating_add(slack).min(longest)));
             })),
         };
