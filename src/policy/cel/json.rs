@@ -1,6 +1,7 @@
 //! JSON that every reader reads alike: an object with a repeated key is refused, since some take its first value
-//! and some its last. Nesting is bounded by serde_json (128 levels).
+//! and some its last, and some (Go's among them) take `Amount` for `amount`. Nesting is bounded by serde_json (128 levels).
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -65,11 +66,39 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
+        let mut folded = HashSet::new();
         while let Some((key, Strict(value))) = entries.next_entry::<String, Strict>()? {
-            if map.insert(key, value).is_some() {
+            if !folded.insert(fold(&key)) {
                 return Err(de::Error::custom("a key is repeated"));
             }
+            map.insert(key, value);
         }
         Ok(Value::Object(map))
+    }
+}
+
+/// The same for keys that differ in case only. By way of capitals, so that `ſ` and the Kelvin sign fold too.
+fn fold(key: &str) -> String {
+    if key.is_ascii() { key.to_ascii_lowercase() } else { key.to_uppercase().to_lowercase() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_readers_read_differently_is_refused() {
+        for text in [
+            r#"{"amount": 1, "amount": 700}"#,
+            r#"{"amount": 1, "Amount": 700}"#,
+            r#"{"amount": 1, "\u0041mount": 700}"#,
+            r#"{"a": [{"is": 1, "iſ": 2}]}"#,
+            r#"{"kind": 1, "\u212aind": 2}"#,
+            r#"{"a": 1} {"a": 2}"#,
+            r#"{"a": 1e400}"#,
+        ] {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(parse(r#"{"a": {"A": 1}, "b": [{"a": 1}, {"A": 2}]}"#.as_bytes()).is_ok());
     }
 }
