@@ -307,6 +307,11 @@ impl Call {
         self.request.defect
     }
 
+    /// From now on this call's response can't be masked any more: its proxy was told not to send the body.
+    pub fn forgo_masks(&mut self) {
+        self.listener.masks = false;
+    }
+
     /// The request's body, which came after its headers.
     pub fn set_body(&mut self, body: Body, limits: &Limits) {
         self.request.set_body(body, limits);

@@ -1,6 +1,8 @@
 //! JSON that every reader reads alike: an object with a repeated key is refused at any depth, since some readers take
-//! its first value and some its last. serde_json bounds the nesting (128 levels).
+//! its first value and some its last, and some (Go's among them) take `Amount` for `amount`. serde_json bounds the
+//! nesting (128 levels).
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer};
@@ -74,13 +76,20 @@ impl<'de> de::Visitor<'de> for StrictVisitor {
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
+        let mut folded = HashSet::new();
         while let Some((key, Strict(value))) = entries.next_entry::<String, Strict>()? {
-            if map.insert(key, value).is_some() {
+            if !folded.insert(fold(&key)) {
                 return Err(de::Error::custom("a key is repeated"));
             }
+            map.insert(key, value);
         }
         Ok(Value::Object(map))
     }
+}
+
+/// The same for keys that differ in case only. By way of capitals, so that `ſ` and the Kelvin sign fold too.
+fn fold(key: &str) -> String {
+    if key.is_ascii() { key.to_ascii_lowercase() } else { key.to_uppercase().to_lowercase() }
 }
 
 #[cfg(test)]
@@ -89,6 +98,7 @@ mod tests {
 
     #[test]
     fn one_object_without_duplicates() {
+        assert!(value(br#"{"a": {"A": 1}, "b": [{"a": 1}, {"A": 2}]}"#).is_ok());
         assert!(object(br#" {"a": [1, {"b": null}], "c": 1.5} "#).is_ok());
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
         for bad in [
@@ -101,6 +111,10 @@ mod tests {
             "\u{feff}{}",
             r#"{"a":1,"a":2}"#,
             r#"{"a":1,"\u0061":2}"#,
+            r#"{"amount": 1, "Amount": 700}"#,
+            r#"{"amount": 1, "\u0041mount": 700}"#,
+            r#"{"a": [{"is": 1, "iſ": 2}]}"#,
+            r#"{"kind": 1, "\u212aind": 2}"#,
             r#"{"x":[{"a":1,"a":1}]}"#,
             r#"{"a":"\ud800"}"#,
             r#"{"a":1e400}"#,

@@ -14,20 +14,33 @@ pub(super) struct Covered {
     pub call: CallSummary,
 }
 
-/// Headers that change what a call does, whether or not a rule reads them.
-pub const DEFAULT_HEADERS: [&str; 7] = [
+/// Headers that change what a call does, whether or not a rule reads them: what its body means, which method,
+/// action or target an upstream takes it for, and what it copies or overwrites there.
+pub const DEFAULT_HEADERS: [&str; 19] = [
     "content-encoding",
+    "content-range",
     "content-type",
+    "depth",
+    "destination",
+    "overwrite",
     "soapaction",
+    "x-amz-copy-source",
     "x-amz-target",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "x-goog-copy-source",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    "x-ms-copy-source",
+    "x-original-host",
+    "x-original-url",
+    "x-rewrite-url",
 ];
 
-/// Headers that differ when the same call is sent again, or that carry the token.
-fn is_volatile(name: &str) -> bool {
-    const NAMES: [&str; 8] = [
+/// Headers that differ when the same call is sent again, or that carry the token: never covered.
+fn is_fleeting(name: &str) -> bool {
+    const NAMES: [&str; 7] = [
         "authorization",
         "date",
         "idempotency-key",
@@ -35,10 +48,14 @@ fn is_volatile(name: &str) -> bool {
         "traceparent",
         "tracestate",
         "x-request-id",
-        "user-agent",
     ];
-    NAMES.contains(&name)
-        || ["x-b3-", "x-envoy-", "x-forwarded-"].iter().any(|prefix| name.starts_with(prefix))
+    NAMES.contains(&name) || name.starts_with("x-b3-")
+}
+
+/// Headers of the caller's program and of the way here: covered only where they are named, by a rule or by the
+/// configuration.
+fn is_circumstance(name: &str) -> bool {
+    name == "user-agent" || ["x-envoy-", "x-forwarded-"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Digests a held call: identity, target, covered headers, raw body, and the rules that held it.
@@ -95,10 +112,13 @@ fn covered_headers(request: &Request, rules: &[&HoldRule], always: &[String]) ->
     for rule in rules {
         match &rule.headers_read {
             HeadersRead::Named(read) => names.extend(read.iter().cloned()),
-            HeadersRead::All => names.extend(request.headers.iter().map(|header| header.name.clone())),
+            HeadersRead::All => {
+                let all = request.headers.iter().map(|header| &header.name);
+                names.extend(all.filter(|name| !is_circumstance(name)).cloned());
+            }
         }
     }
-    names.retain(|name| !is_volatile(name));
+    names.retain(|name| !is_fleeting(name));
     names.sort();
     names.dedup();
     names
@@ -185,6 +205,8 @@ mod tests {
             digest_of(|parts, _, _| set(parts, "content-type", "text/plain")),
             digest_of(|parts, _, _| set(parts, "x-read", "2")),
             digest_of(|parts, _, _| set(parts, "x-http-method-override", "DELETE")),
+            digest_of(|parts, _, _| set(parts, "destination", "/b")),
+            digest_of(|parts, _, _| set(parts, "x-original-url", "/b")),
             digest_of(|_, identity, _| identity.issuer = "i".into()),
             digest_of(|_, identity, _| identity.subject = "s".into()),
             digest_of(|_, identity, _| identity.spiffe = "spiffe://x".into()),
@@ -204,6 +226,28 @@ mod tests {
         {
             assert_eq!(digest_of(|parts, _, _| set(parts, name, value)), same, "{name}");
         }
+    }
+
+    /// What a rule or the configuration names is covered, also where a rule that reads any header leaves it out.
+    #[test]
+    fn named_circumstances_are_covered() {
+        let read = |headers: HeadersRead, name: &str, value: &str| {
+            digest_of(|parts, _, rule| {
+                rule.headers_read = headers;
+                set(parts, name, value);
+            })
+        };
+        for name in ["user-agent", "x-forwarded-for", "x-envoy-peer"] {
+            let named = || HeadersRead::Named(vec![name.into()]);
+            assert_ne!(read(named(), name, "one"), read(named(), name, "two"), "{name}");
+            assert_eq!(read(HeadersRead::All, name, "one"), read(HeadersRead::All, name, "two"), "{name}");
+        }
+        let named = || HeadersRead::Named(vec!["authorization".into()]);
+        assert_eq!(
+            read(named(), "authorization", "Bearer one"),
+            read(named(), "authorization", "Bearer two")
+        );
+        assert_ne!(read(HeadersRead::All, "x-other", "one"), read(HeadersRead::All, "x-other", "two"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::digest::{self, Covered};
 use super::fault::Point;
 use super::record::Facts;
-use super::{Call, Engine, Evaluated, Patience, Settled, remaining};
+use super::{Call, Engine, Evaluated, Patience, Settled, is_unmaskable, remaining};
 use crate::approval::{Approval, Caller, Choice, State};
 use crate::clock;
 use crate::effect::Grant;
@@ -35,6 +35,8 @@ enum Round {
     HeldAgain(Evaluated),
     /// The second decision settles the call by itself.
     Decided(Evaluated),
+    /// The second decision asks for the approval that was given, which is used up now.
+    Released(Evaluated, Approval),
 }
 
 /// Wakes held calls when the store says that their approval changed. Ends with the engine.
@@ -78,6 +80,10 @@ impl Engine {
                     break Settled { reason, because, approval, ..Settled::of(evaluated) };
                 }
                 Round::Decided(again) => break self.settled(call, again),
+                Round::Released(again, approval) => {
+                    let approval = Some(approval);
+                    break Settled { reason: Reason::Approved, approval, ..Settled::of(again) };
+                }
                 Round::HeldAgain(again) => evaluated = again,
             }
         };
@@ -171,11 +177,11 @@ impl Engine {
         wait: Duration,
         patience: &mut Patience,
     ) -> (Reason, Approval) {
-        let notify = self.waiters.of(&approval.id);
+        let waiter = self.waiters.of(&approval.id);
         let mut latest = approval.clone();
         let mut deadline = None;
         let reason = loop {
-            let changed = notify.notified();
+            let changed = waiter.changed();
             tokio::pin!(changed);
             changed.as_mut().enable();
             match self.ports.store.approval(&approval.id).await {
@@ -203,7 +209,6 @@ impl Engine {
                 () = self.ports.lifecycle.draining() => break Reason::ApprovalPending,
             }
         };
-        self.waiters.forget(&approval.id, notify);
         (reason, latest)
     }
 
@@ -216,6 +221,9 @@ impl Engine {
             return Round::Settled(Reason::DecisionTimeout, String::new(), Some(approval));
         };
         let Outcome::Hold(rules) = &again.decision.outcome else { return Round::Decided(again) };
+        if is_unmaskable(call, &again) {
+            return Round::Decided(again);
+        }
         if self.covered(call, &again, rules).digest != digest {
             return Round::HeldAgain(again);
         }
@@ -225,7 +233,7 @@ impl Engine {
         let reason = match self.ports.store.consume(&approval.id).await {
             Ok(true) => {
                 self.ports.metrics.approval(ApprovalEvent::Released);
-                Reason::Approved
+                return Round::Released(again, approval);
             }
             Ok(false) => Reason::ApprovalUsed,
             Err(error) => {

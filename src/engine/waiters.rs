@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// How many calls may be held open at once; beyond it a call is refused with `too_many_held`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +28,25 @@ pub(super) struct Waiters(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     /// By approval id.
-    waiting: HashMap<String, Arc<Notify>>,
+    waiting: HashMap<String, Waiting>,
     /// By principal and by rule.
     held: HashMap<String, usize>,
     total: usize,
+}
+
+/// The calls that wait for one approval.
+#[derive(Debug, Default)]
+struct Waiting {
+    changed: Arc<Notify>,
+    calls: usize,
+}
+
+/// One call that waits for an approval; leaves when it is dropped, also when its caller hung up.
+#[derive(Debug)]
+pub(super) struct Waiter<'a> {
+    waiters: &'a Waiters,
+    approval: &'a str,
+    notify: Arc<Notify>,
 }
 
 /// One held call's place; given back when it is dropped.
@@ -62,31 +78,44 @@ impl Waiters {
         Some(Place { waiters: self, keys })
     }
 
-    /// What is notified when the approval changes. Register before reading its state.
-    pub fn of(&self, approval: &str) -> Arc<Notify> {
-        self.0.lock().waiting.entry(approval.to_owned()).or_default().clone()
+    /// A place among those that are woken when the approval changes. Register before reading its state.
+    pub fn of<'a>(&'a self, approval: &'a str) -> Waiter<'a> {
+        let mut table = self.0.lock();
+        let waiting = table.waiting.entry(approval.to_owned()).or_default();
+        waiting.calls += 1;
+        Waiter { waiters: self, approval, notify: waiting.changed.clone() }
     }
 
     /// Wakes the calls that wait for `approval`.
     pub fn wake(&self, approval: &str) {
         if let Some(waiting) = self.0.lock().waiting.get(approval) {
-            waiting.notify_waiters();
+            waiting.changed.notify_waiters();
         }
     }
 
     /// Wakes every call: some change was missed, so each reads its approval again.
     pub fn wake_all(&self) {
         for waiting in self.0.lock().waiting.values() {
-            waiting.notify_waiters();
+            waiting.changed.notify_waiters();
         }
     }
+}
 
-    /// Forgets approvals that nobody waits for any more.
-    pub fn forget(&self, approval: &str, notify: Arc<Notify>) {
-        let mut table = self.0.lock();
-        drop(notify);
-        if table.waiting.get(approval).is_some_and(|waiting| Arc::strong_count(waiting) == 1) {
-            table.waiting.remove(approval);
+impl Waiter<'_> {
+    /// Completes at the next change after it was enabled.
+    pub fn changed(&self) -> Notified<'_> {
+        self.notify.notified()
+    }
+}
+
+impl Drop for Waiter<'_> {
+    /// The last to leave takes the approval out of the table.
+    fn drop(&mut self) {
+        let mut table = self.waiters.0.lock();
+        let Some(waiting) = table.waiting.get_mut(self.approval) else { return };
+        waiting.calls -= 1;
+        if waiting.calls == 0 {
+            table.waiting.remove(self.approval);
         }
     }
 }
@@ -133,7 +162,7 @@ mod tests {
         let waiters = Waiters::default();
         let notify = waiters.of("a");
         {
-            let woken = notify.notified();
+            let woken = notify.changed();
             tokio::pin!(woken);
             woken.as_mut().enable();
             waiters.wake("b");
@@ -141,9 +170,9 @@ mod tests {
             woken.await;
         }
         let other = waiters.of("a");
-        waiters.forget("a", notify);
+        drop(notify);
         assert_eq!(waiters.0.lock().waiting.len(), 1);
-        waiters.forget("a", other);
+        drop(other);
         assert!(waiters.0.lock().waiting.is_empty());
     }
 }

@@ -14,6 +14,7 @@
 
 mod world;
 
+mod attack;
 mod decide;
 mod fault;
 mod grpc;

@@ -1,6 +1,11 @@
 //! One call's stream: takes each message in its order and sends exactly one answer of its type.
 
-use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::BodySendMode;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::ProcessingMode;
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::{
+    BodySendMode, HeaderSendMode,
+};
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Message;
 use envoy_types::pb::envoy::service::ext_proc::v3::{HttpBody, HttpHeaders, HttpTrailers, ProcessingRequest};
 use tonic::{Status, Streaming};
@@ -24,6 +29,9 @@ use crate::verdict::{Answer, Denial};
 
 /// Headers that ask for a response that can't be masked: parts, encodings.
 const UNMASKABLE_WISHES: [&str; 2] = ["range", "if-range"];
+
+/// How long a stream may stay silent before its first message: idle streams must not pile up, nor delay a drain.
+const FIRST_MESSAGE: Duration = Duration::from_secs(5);
 
 pub(super) struct Session {
     service: ExtProc,
@@ -61,7 +69,10 @@ impl Session {
 
     /// Answers messages until the proxy ends the stream. Every other end is an error status.
     pub async fn run(&mut self) -> Result<(), Status> {
-        while let Some(message) = self.inbound.message().await? {
+        // A proxy opens a stream because it has something to say.
+        let first = tokio::time::timeout(FIRST_MESSAGE, self.inbound.message()).await;
+        let mut next = first.map_err(|_| Status::deadline_exceeded("the stream said nothing"))??;
+        while let Some(message) = next {
             self.service.engine.metrics().grpc_received(Service::ExtProc);
             if message.observability_mode {
                 return Err(Status::failed_precondition(
@@ -70,6 +81,7 @@ impl Session {
             }
             self.answer(message).await?;
             self.service.engine.metrics().grpc_sent(Service::ExtProc);
+            next = self.inbound.message().await?;
         }
         if self.order.may_end() { Ok(()) } else { Err(Status::cancelled("the stream ended early")) }
     }
@@ -111,9 +123,10 @@ impl Session {
                 self.request_headers(request).await
             }
             Message::RequestBody(body) => self.request_body(body).await,
-            Message::RequestTrailers(_) => {
-                self.send(encode::trailers(Half::Request, Mutation::default())).await
-            }
+            Message::RequestTrailers(_) => match self.waiting.take() {
+                Some(call) => self.without_body(call).await,
+                None => self.send(encode::trailers(Half::Request, Mutation::default())).await,
+            },
             Message::ResponseHeaders(headers) => self.response_headers(headers).await,
             Message::ResponseBody(body) => self.response_body(body).await,
             Message::ResponseTrailers(trailers) => self.response_trailers(trailers).await,
@@ -131,15 +144,7 @@ impl Session {
         let will_see_body =
             matches!(self.modes.request, BodySendMode::Buffered | BodySendMode::BufferedPartial);
         if needs.body && has_body && will_see_body && call.defect().is_none() {
-            let mode = if needs.may_mask { self.modes.masking() } else { BodySendMode::None };
-            let mut changes = Mutation::default();
-            if needs.may_mask {
-                narrow(&mut changes);
-            }
-            self.waiting = Some(call);
-            return self
-                .send(encode::headers(Half::Request, changes, Some(self.modes.with_response(mode))))
-                .await;
+            return self.wait_for_body(call).await;
         }
         let checked = self.check(call).await?;
         let Some(changes) = self.permit(checked).await? else { return Ok(()) };
@@ -149,6 +154,26 @@ impl Session {
             (None, true) => None,
         };
         self.send(encode::headers(Half::Request, changes, mode)).await
+    }
+
+    /// Lets the headers go no further than Envoy's buffer, and says now what the response will need: an answer to a
+    /// later message can't.
+    async fn wait_for_body(&mut self, mut call: Call) -> Result<(), Status> {
+        let mut changes = Mutation::default();
+        let mode = if call.needs().may_mask {
+            narrow(&mut changes);
+            self.modes.masking()
+        } else {
+            call.forgo_masks();
+            BodySendMode::None
+        };
+        self.waiting = Some(call);
+        let mode = ProcessingMode {
+            // Trailers can come in the body's place, and would take the call past its verdict.
+            request_trailer_mode: HeaderSendMode::Send.into(),
+            ..self.modes.with_response(mode)
+        };
+        self.send(encode::headers(Half::Request, changes, Some(mode))).await
     }
 
     async fn request_body(&mut self, body: HttpBody) -> Result<(), Status> {
@@ -164,6 +189,15 @@ impl Session {
         self.send(encode::body(Half::Request, changes, None)).await
     }
 
+    /// Refuses a call whose verdict waited for a body that never came.
+    async fn without_body(&mut self, call: Call) -> Result<(), Status> {
+        let checked = self.check(call).await?;
+        match self.permit(checked).await? {
+            None => Ok(()),
+            Some(_) => Err(Status::failed_precondition("the body was left out")),
+        }
+    }
+
     /// The engine's verdict; the wait ends when the proxy ends the stream because the caller is gone.
     async fn check(&mut self, call: Call) -> Result<Checked, Status> {
         let longest = self.service.max_message_timeout;
@@ -171,7 +205,7 @@ impl Session {
         let patience = Patience {
             until: clock::instant().checked_add(longest),
             announce: Some(Box::new(move |wait| {
-                let slack = std::time::Duration::from_secs(1);
+                let slack = Duration::from_secs(1);
                 answers.send_now(encode::wait(wait.saturating_add(slack).min(longest)));
             })),
         };
@@ -208,6 +242,10 @@ impl Session {
     // === the response ===
 
     async fn response_headers(&mut self, message: HttpHeaders) -> Result<(), Status> {
+        // A filter that skips trailers has let the call through; its response stays here.
+        if let Some(call) = self.waiting.take() {
+            return self.without_body(call).await;
+        }
         let (pseudo, headers) = decode::raw_headers(message.headers.unwrap_or_default());
         let mut changes = mutation(&self.changes, &headers);
         let code = pseudo.get(":status").and_then(|status| status.parse().ok()).unwrap_or(0);
