@@ -28,12 +28,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Prints the identity that a token stands for, or the reason it is refused.
-    ///
-    /// The token is read from standard input:
-    ///
-    ///     portcullis token verify --config portcullis.yaml < token.txt
-    #[command(verbatim_doc_comment)]
+    /// Print the identity that a token on standard input stands for, or the reason it is refused
+    #[command(after_help = "Example:\n  portcullis token verify --config portcullis.yaml < token.txt")]
     Verify {
         /// The configuration of the server; its `identity:` section is what counts.
         #[arg(long, value_name = "FILE")]
