@@ -27,7 +27,6 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_secs(5);
 
 /// What one round of holding came to.
-#[expect(clippy::large_enum_variant, reason = "one exists at a time, and only while a call is held")]
 enum Round {
     /// The call is settled, with the approval that it waited for.
     Settled(Reason, String, Option<Approval>),
