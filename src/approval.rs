@@ -66,6 +66,9 @@ pub struct CallSummary {
     pub host: String,
     /// Path and query as sent.
     pub path: String,
+    /// Where the proxy takes the call, as the digest covers it: behind a sidecar the host is the caller's claim.
+    #[serde(default)]
+    pub destination: String,
     /// The headers that the digest covers.
     pub headers: Vec<(String, String)>,
     /// The raw body, in base64.

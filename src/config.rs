@@ -129,7 +129,9 @@ fn config(root: &Node, folder: &Path, policies: &mut Vec<PathBuf>, reader: &mut 
         policies.extend(paths.iter().map(|path| folder.join(path)));
     }
     let identity = fields.optional("identity").map_or(Some(authn::Config::default()), |node| {
-        authn::Config::read(node, reader).map(|config| rooted(config, folder))
+        let config = authn::Config::read(node, reader)?;
+        warn_of_nameless_callers(node, &config, reader);
+        Some(rooted(config, folder))
     });
     let admin = admin(fields.optional("admin"), folder, reader);
     let store = path_in(&mut fields, "store", "portcullis.db", folder, reader);
@@ -217,6 +219,20 @@ fn admin(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Admi
     let issuers = issuers.into_iter().collect::<Option<Vec<_>>>()?;
     let identity = rooted(authn::Config { issuers, mtls: false }, folder);
     Some(Admin { identity, viewers: viewers? })
+}
+
+/// Subjects often differ from one application to the next, so by them alone a caller may pass for another person
+/// than the approver that they are.
+fn warn_of_nameless_callers(node: &Node, config: &authn::Config, reader: &mut Reader) {
+    for issuer in config.issuers.iter().filter(|issuer| issuer.claims.person.is_none()) {
+        let name = &issuer.issuer;
+        let message = format!(
+            "tokens of `{name}` name no person: who calls with one may approve that call with another login"
+        );
+        let place = node.span.place(&reader.file);
+        let warning = Diagnostic::warning("missing-person", message);
+        reader.findings.push(warning.at(place).help("set `claims: {person: ...}`"));
+    }
 }
 
 fn audit(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<audit::Config> {
@@ -426,6 +442,18 @@ mod tests {
         ] {
             assert!(codes.contains(&expected), "{expected:?} in {codes:?}");
         }
+    }
+
+    #[test]
+    fn callers_without_a_person_are_warned_of() {
+        let identity = |claims: &str| {
+            let issuer = "issuer: https://i, audiences: [a], algorithms: [RS256], jwks: {file: k}";
+            let read = parse_text(&format!("policies: [p]\nidentity: {{jwt: [{{{issuer}{claims}}}]}}\n"));
+            assert!(read.config.is_some());
+            read.findings.iter().map(|finding| finding.code).collect::<Vec<_>>()
+        };
+        assert_eq!(identity(""), ["missing-person"]);
+        assert!(identity(", claims: {person: person}").is_empty());
     }
 
     #[test]

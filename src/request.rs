@@ -193,12 +193,18 @@ fn headers_defect(headers: &Headers, limits: &Limits) -> Option<Reason> {
 /// RFC 9110 `token`, without small letters: `delete` is no method that anybody registered, but some frameworks take
 /// it for `DELETE`, past the rules about that.
 fn is_method(method: &str) -> bool {
+    const LONGEST: usize = 64;
     let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !method.is_empty() && method.bytes().all(plain)
+    (1..=LONGEST).contains(&method.len()) && method.bytes().all(plain)
 }
 
 /// A reg-name, IPv4 or bracketed IPv6 address, with an optional port. Nothing that could name two hosts.
 fn is_host(host: &str) -> bool {
+    // The longest name of the DNS, its last dot and a port.
+    const LONGEST: usize = 253 + 1 + 6;
+    if host.len() > LONGEST {
+        return false;
+    }
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
@@ -260,7 +266,8 @@ mod tests {
         assert_eq!(call(|p| p.headers = headers.into()).defect, Some(Reason::HeadersTooLarge));
         assert_eq!(call(|p| p.method = "G ET".into()).defect, Some(Reason::MethodInvalid));
         assert_eq!(call(|p| p.method = String::new()).defect, Some(Reason::MethodInvalid));
-        for method in ["delete", "Delete", "pOST"] {
+        assert_eq!(call(|p| p.host = long(261)).defect, Some(Reason::HostInvalid));
+        for method in ["delete", "Delete", "pOST", &long(65).to_uppercase()] {
             assert_eq!(call(|p| p.method = method.into()).defect, Some(Reason::MethodInvalid), "{method}");
         }
         assert_eq!(call(|p| p.method = "M-SEARCH".into()).defect, None);

@@ -27,6 +27,7 @@ pub(super) fn listed(approval: &Approval, who: &Identity, now: Timestamp) -> v1:
             method: approval.call.method.clone(),
             host: approval.call.host.clone(),
             path: approval.call.path.clone(),
+            destination: approval.call.destination.clone(),
             headers: Vec::new(),
             body: None,
         }),

@@ -91,6 +91,7 @@ impl Fixture {
                 method: "POST".into(),
                 host: "api.example.com".into(),
                 path: "/v1/refunds".into(),
+                destination: "- 8443".into(),
                 headers: vec![
                     ("content-type".into(), "text/plain".into()),
                     ("Authorization".into(), "Bearer top-secret".into()),

@@ -5,7 +5,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use crate::approval::CallSummary;
 use crate::identity::Identity;
 use crate::policy::{HeadersRead, HoldRule};
-use crate::request::Request;
+use crate::request::{Peer, Request};
 
 /// The digest of a call, in hex, and the part of the call that it covers, as approvers see it.
 #[derive(Debug)]
@@ -79,7 +79,8 @@ pub(super) fn digest<'a>(
     for field in [&identity.issuer, &identity.subject, &identity.spiffe] {
         hash.add(field.as_bytes());
     }
-    for field in [request.method.as_str(), &request.host, request.path.raw()] {
+    let destination = destination(request);
+    for field in [request.method.as_str(), &request.host, request.path.raw(), &destination] {
         hash.add(field.as_bytes());
     }
     hash.count(headers.len());
@@ -100,10 +101,20 @@ pub(super) fn digest<'a>(
         method: request.method.clone(),
         host: request.host.clone(),
         path: request.path.raw().to_owned(),
+        destination,
         headers: headers.iter().map(shown).collect(),
         body: base64::Engine::encode(&base64::engine::general_purpose::STANDARD, body),
     };
     Covered { digest: hex::encode(hash.0.finish()), call }
+}
+
+/// Where the proxy takes the call: behind a sidecar the same host and path can be asked of another workload. Its
+/// address is left out, because replicas differ by it.
+fn destination(request: &Request) -> String {
+    let Peer { principal, port, .. } = &request.destination;
+    let principal = if principal.is_empty() { "-" } else { principal };
+    let context = request.context.iter().map(|(key, value)| format!(" {key:?}={value:?}"));
+    std::iter::once(format!("{principal} {port}")).chain(context).collect()
 }
 
 /// The names of the headers that the digest covers, sorted.
@@ -206,6 +217,9 @@ mod tests {
             digest_of(|parts, _, _| set(parts, "x-read", "2")),
             digest_of(|parts, _, _| set(parts, "x-http-method-override", "DELETE")),
             digest_of(|parts, _, _| set(parts, "destination", "/b")),
+            digest_of(|parts, _, _| parts.destination.principal = "spiffe://example.com/prod".into()),
+            digest_of(|parts, _, _| parts.destination.port = 8443),
+            digest_of(|parts, _, _| parts.context = [("env".into(), "prod".into())].into()),
             digest_of(|parts, _, _| set(parts, "x-original-url", "/b")),
             digest_of(|_, identity, _| identity.issuer = "i".into()),
             digest_of(|_, identity, _| identity.subject = "s".into()),

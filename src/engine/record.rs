@@ -77,16 +77,16 @@ impl Engine {
             time: self.ports.clock.now(),
             decision_id: &call.decision_id,
             trace_id: request.trace_id(),
-            request_id: &request.id,
+            request_id: cut(&request.id, LONGEST),
             service: call.listener.service.as_str(),
             outcome: outcome(facts.reason).as_str(),
             reason: facts.reason.as_str(),
             rule: decision.rule.as_deref(),
             revision: facts.evaluated.snapshot.policies.revision(),
             identity: principal(&facts.evaluated.identity),
-            method: &request.method,
-            host: &request.host,
-            path: request.path.raw().split('?').next().unwrap_or_default(),
+            method: cut(&request.method, LONGEST),
+            host: cut(&request.host, LONGEST),
+            path: cut(request.path.raw().split('?').next().unwrap_or_default(), self.settings.limits.path),
             source: &request.source.address,
             status: facts.status,
             latency_us: u64::try_from(call.received.elapsed().as_micros()).unwrap_or(u64::MAX),
@@ -97,6 +97,14 @@ impl Engine {
             shadow: decision.shadow.iter().map(|shadow| (&*shadow.rule, shadow.said.as_str())).collect(),
         })
     }
+}
+
+/// The longest id, method or host on record, in bytes: no valid host or method is longer.
+const LONGEST: usize = 300;
+
+/// What a record shows of a text that its caller chose: refused calls must not fill the disk.
+fn cut(text: &str, longest: usize) -> &str {
+    text.get(..text.floor_char_boundary(longest)).unwrap_or_default()
 }
 
 /// Who, as the trail names them.

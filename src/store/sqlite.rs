@@ -254,10 +254,10 @@ struct Terms {
 
 impl Terms {
     fn of(approval: &Approval) -> Self {
-        let CallSummary { method, host, path, headers, body: _ } = approval.call.clone();
+        let call = CallSummary { body: String::new(), ..approval.call.clone() };
         Self {
             caller: approval.caller.clone(),
-            call: CallSummary { method, host, path, headers, body: String::new() },
+            call,
             rules: approval.rules.clone(),
             revision: approval.revision.clone(),
             requires: approval.requires.clone(),

@@ -62,6 +62,7 @@ fn new(digest: &str) -> NewApproval {
             method: "POST".into(),
             host: "api.example.com".into(),
             path: "/v1/refunds?x=1".into(),
+            destination: "- 8443".into(),
             headers: vec![("content-type".into(), "application/json".into())],
             body: "eyJhbW91bnQiOjcwMH0=".into(),
         },

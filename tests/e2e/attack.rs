@@ -235,6 +235,35 @@ async fn a_head_call_is_decided_like_any_other() {
     assert_eq!(world.upstream.calls(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_too_large_for_the_proxy_gets_nowhere() {
+    let world = World::start(Options::default().policies(POLICIES)).await;
+    let large = format!(r#"{{"amount": 1, "note": "{}"}}"#, "x".repeat(4 << 20));
+    let got = world.post("/v1/refunds", Some("ana"), &large).await;
+    assert_eq!(got.status, 413, "{}", got.text());
+    assert_eq!(world.upstream.calls(), 0);
+}
+
+/// What a caller sends at length is not written down at length.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_stay_short() {
+    let world = World::start(Options::default().policies(POLICIES)).await;
+    let long = "x".repeat(20_000);
+    for call in [
+        format!("GET /{long} HTTP/1.1\r\nhost: shop\r\n\r\n"),
+        format!("GET /a HTTP/1.1\r\nhost: {long}\r\n\r\n"),
+        format!("GET /a HTTP/1.1\r\nhost: shop\r\nx-request-id: {long}\r\n\r\n"),
+        format!("GET /a HTTP/1.1\r\nhost: shop\r\ntraceparent: {long}\r\n\r\n"),
+        format!("GET /a HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {long}\r\n\r\n"),
+    ] {
+        exchange(&world, call.as_bytes()).await;
+    }
+    world.recorded(|record| record["reason"] == "path_too_long").await;
+    world.recorded(|record| record["reason"] == "host_invalid").await;
+    let longest = world.audit_text().lines().map(str::len).max().unwrap();
+    assert!(longest < 10_000, "{longest}");
+}
+
 // === straight to the port that is meant for Envoy ===
 
 mod direct {

@@ -65,8 +65,8 @@ pub(super) fn show(approval: &Value) -> String {
     out.push('\n');
     call(&mut out, approval);
     out.push_str(
-        "\nThe digest covers the caller, and the method, host, path and query, headers and body above, byte by \
-         byte,\nand the rules. It does not cover other headers, the token, dates and trace ids.\n",
+        "\nThe digest covers the caller, and the method, host, destination, path and query, headers and body \
+         above,\nbyte by byte, and the rules. It does not cover other headers, the token, dates and trace ids.\n",
     );
     out
 }
@@ -93,6 +93,7 @@ fn call(out: &mut String, approval: &Value) {
     out.push_str(&target);
     out.push('\n');
     line(out, "host", &at(approval, "/call/host"));
+    line(out, "destination", &at(approval, "/call/destination"));
     for header in items(approval, "/call/headers") {
         let _ = writeln!(out, "{}: {}", at(header, "/name"), at(header, "/value"));
     }
@@ -173,6 +174,7 @@ mod tests {
             "requires": [{"groups": ["finance"], "count": 2}],
             "votes": [{"choice": "approve", "person": "bob@example.com", "reason": "ok\u{7}"}],
             "call": {"method": "POST", "host": "api.example.com", "path": "/v1/refunds?x=1",
+                     "destination": "spiffe://example.com/shop 8443",
                      "headers": [{"name": "content-type", "value": "text/plain"}], "text": "pay\n\u{202e}700"},
         }));
         for part in [
@@ -187,6 +189,7 @@ mod tests {
             "ok\\u{7}",
             "POST /v1/refunds?x=1",
             "api.example.com",
+            "spiffe://example.com/shop 8443",
             "content-type: text/plain",
             "  pay\n  \\u{202e}700\n",
             "one call",

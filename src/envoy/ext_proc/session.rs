@@ -83,7 +83,11 @@ impl Session {
             self.service.engine.metrics().grpc_sent(Service::ExtProc);
             next = self.inbound.message().await?;
         }
-        if self.order.may_end() { Ok(()) } else { Err(Status::cancelled("the stream ended early")) }
+        if self.order.may_end() && self.waiting.is_none() {
+            Ok(())
+        } else {
+            Err(Status::cancelled("the stream ended early"))
+        }
     }
 
     /// Denies a call whose session failed. Once response headers are out, Envoy answers this by resetting the
