@@ -1,0 +1,201 @@
+//! The documents, kept true: they name every reason, metric, configuration field and command that there is, and no
+//! target or command that there is not; the policies and configurations in them are valid.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests panic")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use portcullis::metrics::Metrics;
+use portcullis::policy::{self, SourceFile};
+use portcullis::reason::Reason;
+
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "ARCHITECTURE.md", "docs/reference.md", "policies/README.md", "proto/README.md"];
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// A row of the reference that begins with this in backticks.
+fn rows<'r>(reference: &'r str, name: &str) -> Vec<&'r str> {
+    let begins = format!("| `{name}` |");
+    reference.lines().filter(|line| line.starts_with(&begins)).collect()
+}
+
+/// The fenced blocks of a language.
+fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
+    let fence = format!("```{language}\n");
+    text.split(fence.as_str()).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// All words in backticks on one line.
+fn quoted(text: &str) -> BTreeSet<&str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn every_reason_stands_there_with_its_status() {
+    let reference = read("docs/reference.md");
+    for reason in Reason::ALL {
+        let rows = rows(&reference, reason.as_str());
+        let [row] = rows.as_slice() else { panic!("`{}` has {} rows", reason.as_str(), rows.len()) };
+        let status = row.split('|').nth(2).unwrap().trim();
+        let wanted = reason.status().to_string();
+        assert!(
+            status == wanted || matches!(reason, Reason::Allowed | Reason::Approved | Reason::CallerGone)
+        );
+    }
+}
+
+#[test]
+fn every_metric_stands_there() {
+    let reference = read("docs/reference.md");
+    let named = quoted(&reference);
+    let source = read("src/metrics.rs");
+    let code = source.split("#[cfg(test)]").next().unwrap();
+    let in_source: BTreeSet<&str> = code
+        .split('"')
+        .filter(|text| text.starts_with("portcullis_") || text.starts_with("grpc_server_"))
+        .collect();
+    assert!(in_source.len() > 15, "{in_source:?}");
+    for metric in in_source {
+        assert!(named.contains(metric), "`{metric}` is not in docs/reference.md");
+    }
+    for line in Metrics::new().unwrap().render().lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let metric = line.split(' ').next().unwrap();
+        assert!(named.contains(metric), "`{metric}` is not in docs/reference.md");
+    }
+}
+
+/// The names of the fields that a reader asks for: `optional("name")`, `required("name", ...)`, and those that the
+/// readers of single values are given.
+fn fields(source: &str) -> BTreeSet<String> {
+    let code = source.split("#[cfg(test)]").next().unwrap();
+    let code: String = code.split_whitespace().collect::<Vec<_>>().join(" ");
+    let calls = ["optional(\"", "required(\"", "fields, \"", "name(\"", "size(\""];
+    let after = |call: &str| code.split(call).skip(1).map(str::to_owned).collect::<Vec<_>>();
+    let named = calls.into_iter().flat_map(after);
+    named.filter_map(|rest| rest.split('"').next().map(str::to_owned)).collect()
+}
+
+#[test]
+fn every_configuration_field_stands_there() {
+    let reference = read("docs/reference.md");
+    // The first cells of all rows, as paths.
+    let cells: BTreeSet<&str> = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .flat_map(|path| path.split('.'))
+        .collect();
+    for (file, least) in [("src/config.rs", 25), ("src/authn/config.rs", 15)] {
+        let fields = fields(&read(file));
+        assert!(fields.len() >= least, "{file}: {fields:?}");
+        for field in fields {
+            assert!(cells.contains(field.as_str()), "{file}: `{field}` is not in docs/reference.md");
+        }
+    }
+}
+
+#[test]
+fn make_targets_exist() {
+    let makefile = read("Makefile");
+    for name in DOCUMENTS {
+        let text = read(name);
+        for quoted in quoted(&text) {
+            let Some(target) = quoted.split_once("make ").map(|(_, rest)| rest) else { continue };
+            let target = target.split(' ').next().unwrap();
+            assert!(makefile.contains(&format!("\n{target}:")), "{name}: `{quoted}`");
+        }
+    }
+}
+
+#[test]
+fn commands_exist_and_all_are_named() {
+    let help = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let output = command.args(arguments).arg("--help").output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let commands = |help: &str| {
+        let list =
+            help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
+        let list = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        let names = list.filter_map(|line| line.split_whitespace().next().map(str::to_owned));
+        names.filter(|name| name != "help").collect::<Vec<_>>()
+    };
+    let readme = read("README.md");
+    for command in commands(&help(&[]).1) {
+        assert!(readme.contains(&format!("`portcullis {command}")), "README.md lacks `{command}`");
+        for second in commands(&help(&[&command]).1) {
+            let (whole, alone) = (format!("portcullis {command} {second}"), format!("`{second}`"));
+            assert!(
+                readme.contains(&whole) || readme.contains(&alone),
+                "README.md lacks `{command} {second}`"
+            );
+        }
+    }
+    for quoted in quoted(&readme).into_iter().filter_map(|text| text.strip_prefix("portcullis ")) {
+        let words: Vec<&str> =
+            quoted.split(' ').take_while(|word| word.bytes().all(|b| b.is_ascii_lowercase())).collect();
+        let (exists, text) = help(&words);
+        assert!(exists, "README.md names `portcullis {quoted}`");
+        let options = quoted.split([' ', '[', ']']).filter(|word| word.starts_with("--"));
+        for option in options {
+            assert!(text.contains(option), "README.md names `portcullis {quoted}`");
+        }
+    }
+}
+
+#[test]
+fn policies_in_the_documents_are_valid() {
+    let mut found = 0;
+    for name in DOCUMENTS {
+        let text = read(name);
+        for block in blocks(&text, "yaml").into_iter().filter(|block| block.contains("kind: Policy\n")) {
+            let files = [SourceFile { file: name.into(), text: block.into() }];
+            let compiled = policy::compile(&files, &policy::Options { gateway: true });
+            assert!(compiled.findings.is_empty(), "{name}: {:#?}", compiled.findings);
+            let Some(cases) = blocks(&text, "yaml").into_iter().find(|block| block.starts_with("cases:"))
+            else {
+                panic!("{name} shows no cases")
+            };
+            let (cases, findings) =
+                policy::cases::read(&[SourceFile { file: "cases".into(), text: cases.into() }]);
+            assert!(findings.is_empty(), "{findings:#?}");
+            let report = policy::cases::run(&compiled.set.unwrap(), &cases);
+            assert!(report.results.iter().all(|result| result.failures.is_empty()), "{:#?}", report.results);
+            found += 1;
+        }
+    }
+    assert!(found > 0);
+}
+
+#[test]
+fn configurations_in_the_documents_are_valid() {
+    let readme = read("README.md");
+    let blocks: Vec<_> =
+        blocks(&readme, "yaml").into_iter().filter(|block| block.starts_with("policies:")).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let read = portcullis::config::parse(&"README.md".into(), &block.into(), Path::new(""));
+        assert!(read.config.is_some() && read.findings.is_empty(), "{:#?}", read.findings);
+    }
+}
+
+#[test]
+fn files_that_are_named_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in DOCUMENTS {
+        let text = read(name);
+        let is_path = |word: &&str| {
+            ["src/", "tests/", "docs/", "envoy/ext-", "proto/"].iter().any(|start| word.starts_with(start))
+                && !word.contains(' ')
+        };
+        for path in quoted(&text).into_iter().filter(is_path) {
+            assert!(root.join(path).exists(), "{name}: `{path}`");
+        }
+    }
+}
