@@ -251,10 +251,12 @@ fn holds(node: Option<&Node>, reader: &mut Reader) -> Option<Holds> {
     let mut fields = reader.fields(node.unwrap_or(&empty), "`holds`")?;
     let max_message_timeout = duration(&mut fields, "max_message_timeout", Duration::from_secs(900), reader);
     let ticket_status = number(&mut fields, "ticket_status", 403, 400..=599, reader);
-    let digest_headers = match fields.optional("digest_headers") {
-        None => Some(DEFAULT_DIGEST_HEADERS.iter().map(|name| (*name).to_owned()).collect()),
-        Some(node) => reader.strings(node, "`digest_headers`").map(|names| lower_case(&names)),
-    };
+    // Added to those that change what a call does anywhere: nobody should have to repeat them.
+    let more = fields.optional("digest_headers").map_or(Some(Vec::new()), |node| {
+        reader.strings(node, "`digest_headers`").map(|names| lower_case(&names))
+    });
+    let always = DEFAULT_DIGEST_HEADERS.iter().map(|name| (*name).to_owned());
+    let digest_headers = more.map(|more| always.chain(more).collect());
     let (held, pending) = (HeldLimits::default(), PendingLimits::default());
     let per_principal = number(&mut fields, "per_principal", wide(held.per_principal), 1..=1_000_000, reader);
     let per_rule = number(&mut fields, "per_rule", wide(held.per_rule), 1..=1_000_000, reader);

@@ -348,8 +348,7 @@ impl Outcome {
             | Reason::AuditUnavailable
             | Reason::DecisionTimeout
             | Reason::InternalError
-            | Reason::KeysUnavailable
-            | Reason::ShuttingDown => Self::Indeterminate,
+            | Reason::KeysUnavailable => Self::Indeterminate,
             _ => Self::Deny,
         }
     }

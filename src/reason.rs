@@ -51,7 +51,6 @@ pub enum Reason {
     AuditUnavailable,
     DecisionTimeout,
     InternalError,
-    ShuttingDown,
     // the answer can't be masked
     MaskUnavailable,
     Unmaskable,
@@ -59,7 +58,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 42] = [
         Self::Allowed,
         Self::Approved,
         Self::NoRuleAllows,
@@ -100,7 +99,6 @@ impl Reason {
         Self::AuditUnavailable,
         Self::DecisionTimeout,
         Self::InternalError,
-        Self::ShuttingDown,
         Self::MaskUnavailable,
         Self::Unmaskable,
     ];
@@ -147,7 +145,6 @@ impl Reason {
             Self::AuditUnavailable => "audit_unavailable",
             Self::DecisionTimeout => "decision_timeout",
             Self::InternalError => "internal_error",
-            Self::ShuttingDown => "shutting_down",
             Self::MaskUnavailable => "mask_unavailable",
             Self::Unmaskable => "unmaskable",
         }
@@ -182,8 +179,7 @@ impl Reason {
             Self::KeysUnavailable
             | Self::StoreUnavailable
             | Self::AuditUnavailable
-            | Self::DecisionTimeout
-            | Self::ShuttingDown => 503,
+            | Self::DecisionTimeout => 503,
             Self::Unmaskable => 502,
             Self::Allowed
             | Self::Approved

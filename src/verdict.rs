@@ -111,8 +111,7 @@ fn explanation(reason: Reason) -> &'static str {
         Reason::KeysUnavailable
         | Reason::StoreUnavailable
         | Reason::AuditUnavailable
-        | Reason::DecisionTimeout
-        | Reason::ShuttingDown => "the call can't be judged now; try again later",
+        | Reason::DecisionTimeout => "the call can't be judged now; try again later",
         Reason::ConditionError | Reason::InternalError => "the call could not be judged",
         _ => "the credential was refused",
     }

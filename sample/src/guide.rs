@@ -18,7 +18,7 @@ pub fn print(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "\n{HEADING}Portcullis is running.{HEADING:#} Ctrl-C stops everything.\n")?;
     let places = [
         ("Envoy, in front of the shop", gateway.clone()),
-        ("Console and API", format!("http://{}", setup.admin)),
+        ("Admin API", format!("http://{}", setup.admin)),
         ("Metrics and health", format!("http://{}", setup.metrics)),
         ("Envoy's admin interface", format!("http://{}", setup.envoy.admin())),
         ("Identity provider", setup.idp.issuer()),

@@ -30,7 +30,7 @@ use key::Key;
 
 /// Whom the tokens for the protected service name as their audience.
 pub const AUDIENCE: &str = "portcullis";
-/// The audience of tokens for Portcullis itself: its API, console and command line.
+/// The audience of tokens for Portcullis itself: its admin API and command line.
 pub const ADMIN_AUDIENCE: &str = "portcullis-admin";
 /// How long a token is good for when nothing else is asked, in seconds.
 const TTL: i64 = 3600;

@@ -37,7 +37,7 @@ pub struct Options {
     /// Portcullis: gRPC, for Envoy
     #[arg(long, value_name = "PORT", env = "GRPC_PORT", default_value_t = 9191)]
     pub grpc_port: u16,
-    /// Portcullis: admin API and console
+    /// Portcullis: admin API
     #[arg(long, value_name = "PORT", env = "ADMIN_PORT", default_value_t = 9190)]
     pub admin_port: u16,
     /// Portcullis: metrics and health
