@@ -85,6 +85,10 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
     let authenticator = authenticator(config.identity.clone(), clock, &mut findings).await;
     let admin = self::authenticator(config.admin.identity.clone(), clock, &mut findings).await;
     let hash_key = hash_key(&config, &mut findings);
+    if config.admin.identity.issuers.is_empty() && policies.as_ref().is_some_and(PolicySet::holds_calls) {
+        let message = "policies hold calls, and nobody can approve them: `admin.jwt` names no issuer";
+        findings.push(Diagnostic::warning("no-approvers", message));
+    }
     diagnostic::sort(&mut findings);
     match (policies, authenticator, admin, hash_key) {
         (Some(policies), Some(authenticator), Some(admin), Some(hash_key))

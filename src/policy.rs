@@ -110,6 +110,11 @@ impl PolicySet {
         self.policies.len()
     }
 
+    /// Whether any rule can hold a call.
+    pub fn holds_calls(&self) -> bool {
+        self.policies.iter().any(|policy| policy.rules.iter().any(|rule| rule.enforce && rule.holds_calls()))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.policies.is_empty()
     }

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use portcullis_sample::address;
 use portcullis_sample::envoy::{Envoy, Settings, Template};
 use portcullis_sample::idp::IdentityProvider;
 use portcullis_sample::portcullis::{Config, Portcullis};
 use portcullis_sample::upstream::Upstream;
-use portcullis_sample::{address, repository};
 use reqwest::Method;
 
 use crate::world::{Got, Options, World};
@@ -192,7 +192,19 @@ async fn the_shipped_configuration_checks_out() {
         .unwrap();
     let (said, warned) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && said.starts_with("ok: ") && warned.is_empty(), "{said}{warned}");
-    assert!(repository().join("policies").is_dir());
+    // Without `admin:` the held calls of these policies could never be approved.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (head, rest) = text.split_once("\nadmin:").unwrap();
+    let (_, tail) = rest.split_once("\nstore:").unwrap();
+    std::fs::write(&path, format!("{head}\nstore:{tail}")).unwrap();
+    let output = tokio::process::Command::new(BINARY)
+        .args(["serve", "--check", "--config"])
+        .arg(&path)
+        .output()
+        .await
+        .unwrap();
+    let warned = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && warned.contains("warning[no-approvers]"), "{warned}");
 }
 
 /// SIGHUP: a good change is in force as a whole, a broken one changes nothing and is counted.
