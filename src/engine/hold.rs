@@ -255,6 +255,8 @@ fn ticket_time(wait: Duration, patience: &mut Patience) -> Instant {
     });
     if let Some(announce) = patience.announce.take() {
         announce(until.saturating_duration_since(now));
+        // It can be told once: whatever holds the call next must be over by then too.
+        patience.until = Some(until);
     }
     until
 }
@@ -333,6 +335,13 @@ mod tests {
             announced = Some(ticket);
         }
         assert!(announced.is_some());
+    }
+
+    #[test]
+    fn a_second_wait_ends_within_what_the_proxy_was_told_at_the_first() {
+        let mut patience = Patience { until: None, announce: Some(Box::new(|_| ())) };
+        let first = ticket_time(Duration::from_secs(10), &mut patience);
+        assert!(ticket_time(Duration::from_secs(60), &mut patience) <= first);
     }
 
     #[test]
