@@ -229,3 +229,39 @@ pub async fn raw(address: std::net::SocketAddr, request: &[u8]) -> String {
     socket.read_to_end(&mut answer).await.ok();
     String::from_utf8_lossy(&answer).into_owned()
 }
+
+async fn refuses_large_bodies(options: Options) {
+    let world = World::start(options.edit_config("policies:", "limits: {body: 64}\npolicies:")).await;
+    let refund = |order: &str| format!(r#"{{"order": "{order}", "amount": 7}}"#);
+    assert_eq!(world.post("/v1/refunds", Some("ana"), &refund("o-1")).await.status, 200);
+    let large = world.post("/v1/refunds", Some("ana"), &refund(&"o".repeat(64))).await;
+    assert_eq!((large.status, large.error().as_str()), (413, "body_too_large"));
+    assert_eq!(world.upstream.calls(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ext_authz_refuses_bodies_beyond_the_limit() {
+    refuses_large_bodies(Options::ext_authz()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ext_proc_refuses_bodies_beyond_the_limit() {
+    refuses_large_bodies(Options::default()).await;
+}
+
+/// The caller's trace is named in the record, and what is no trace id is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_name_the_callers_trace() {
+    let world = World::start(Options::default()).await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    for (path, value) in
+        [("/public/a", format!("00-{trace}-00f067aa0ba902b7-01")), ("/public/b", "00-x-y-z".into())]
+    {
+        let call = world.call(Method::GET, path, None).header("traceparent", value);
+        world.send(call).await.unwrap();
+    }
+    let traced = world.recorded(|record| record["path"] == "/public/a").await;
+    assert_eq!(traced["trace_id"], trace);
+    let untraced = world.recorded(|record| record["path"] == "/public/b").await;
+    assert!(untraced.get("trace_id").is_none(), "{untraced}");
+}
