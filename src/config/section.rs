@@ -1,0 +1,211 @@
+//! The sections of the file, one reader each; `config` reads them all, whatever is wrong with any.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::value::{
+    address, duration, empty_map, flag, loopback, lower_case, number, path, path_in, rooted, wide,
+};
+use super::{Admin, Config, GrpcAddress, Holds, Listen};
+use crate::audit;
+use crate::authn;
+use crate::diagnostic::Diagnostic;
+use crate::document::{Node, Reader};
+use crate::engine::{DEFAULT_DIGEST_HEADERS, HeldLimits};
+use crate::request::Limits;
+use crate::store::PendingLimits;
+
+pub(super) fn config(
+    root: &Node,
+    folder: &Path,
+    policies: &mut Vec<PathBuf>,
+    reader: &mut Reader,
+) -> Option<Config> {
+    let mut fields = reader.fields(root, "the configuration")?;
+    let listen = listen(fields.optional("listen"), folder, reader);
+    if let Some(node) = fields.required("policies", reader)
+        && let Some(paths) = reader.strings(node, "`policies`")
+    {
+        if paths.is_empty() {
+            reader.error(node.span, "empty-list", "`policies` names no file or folder");
+        }
+        policies.extend(paths.iter().map(|path| folder.join(path)));
+    }
+    let identity = fields.optional("identity").map_or(Some(authn::Config::default()), |node| {
+        let config = authn::Config::read(node, reader)?;
+        warn_of_nameless_callers(node, &config, reader);
+        Some(rooted(config, folder))
+    });
+    let admin = admin(fields.optional("admin"), folder, reader);
+    let store = path_in(&mut fields, "store", "portcullis.db", folder, reader);
+    let audit = audit(fields.optional("audit"), folder, reader);
+    let holds = holds(fields.optional("holds"), reader);
+    let limits = limits(fields.optional("limits"), reader);
+    let hash_key_file = mask(fields.optional("mask"), folder, reader);
+    let drain = duration(&mut fields, "drain", Duration::from_secs(25), reader);
+    fields.close(reader);
+    let (limits, decision_timeout) = limits?;
+    Some(Config {
+        listen: listen?,
+        policies: policies.clone(),
+        identity: identity?,
+        admin: admin?,
+        store: store?,
+        audit: audit?,
+        holds: holds?,
+        limits,
+        decision_timeout,
+        hash_key_file: hash_key_file?,
+        drain: drain?,
+    })
+}
+
+fn listen(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Listen> {
+    let empty = empty_map();
+    let mut fields = reader.fields(node.unwrap_or(&empty), "`listen`")?;
+    let grpc = match fields.optional("grpc") {
+        None => Some(GrpcAddress::Tcp(loopback(9191))),
+        Some(node) => match reader.string(node, "`grpc`")?.strip_prefix("unix:") {
+            Some(path) => Some(GrpcAddress::Unix(folder.join(path))),
+            None => address(node, "`grpc`", reader).map(GrpcAddress::Tcp),
+        },
+    };
+    let admin_node = fields.optional("admin");
+    let admin = admin_node.map_or(Some(loopback(9190)), |node| address(node, "`admin`", reader));
+    if let (Some(node), Some(admin)) = (admin_node, admin)
+        && !admin.ip().is_loopback()
+    {
+        let message = format!("`admin` is {admin}: without TLS the admin API listens on loopback only");
+        reader.error_with_help(
+            node.span,
+            "admin-not-loopback",
+            message,
+            "use 127.0.0.1, and reach it from this host",
+        );
+    }
+    let metrics =
+        fields.optional("metrics").map_or(Some(loopback(9192)), |node| address(node, "`metrics`", reader));
+    let gateway = flag(&mut fields, "gateway", false, reader);
+    let words = [("buffered", true), ("not_buffered", false)];
+    let body_buffered = fields
+        .optional("request_body")
+        .map_or(Some(false), |node| reader.word(node, "`request_body`", &words));
+    let reflection = flag(&mut fields, "reflection", true, reader);
+    fields.close(reader);
+    Some(Listen {
+        grpc: grpc?,
+        admin: admin?,
+        metrics: metrics?,
+        gateway: gateway?,
+        body_buffered: body_buffered?,
+        reflection: reflection?,
+    })
+}
+
+fn admin(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Admin> {
+    let Some(node) = node else {
+        return Some(Admin { identity: authn::Config::default(), viewers: Vec::new() });
+    };
+    let mut fields = reader.fields(node, "`admin`")?;
+    let jwt = fields.required("jwt", reader);
+    let viewers =
+        fields.optional("viewers").map_or(Some(Vec::new()), |node| reader.strings(node, "`viewers`"));
+    fields.close(reader);
+    let items = reader.list(jwt?, "`jwt`")?;
+    let issuers: Vec<_> = items.iter().map(|item| authn::IssuerConfig::read(item, reader)).collect();
+    for (item, issuer) in items.iter().zip(&issuers) {
+        if issuer.as_ref().is_some_and(|issuer| issuer.claims.person.is_none()) {
+            let message = "approvers are counted as people, and these tokens name none";
+            reader.error_with_help(item.span, "missing-person", message, "set `claims: {person: ...}`");
+        }
+    }
+    let issuers = issuers.into_iter().collect::<Option<Vec<_>>>()?;
+    let identity = rooted(authn::Config { issuers, mtls: false }, folder);
+    Some(Admin { identity, viewers: viewers? })
+}
+
+/// Subjects often differ from one application to the next, so by them alone a caller may pass for another person
+/// than the approver that they are.
+fn warn_of_nameless_callers(node: &Node, config: &authn::Config, reader: &mut Reader) {
+    for issuer in config.issuers.iter().filter(|issuer| issuer.claims.person.is_none()) {
+        let name = &issuer.issuer;
+        let message = format!(
+            "tokens of `{name}` name no person: who calls with one may approve that call with another login"
+        );
+        let place = node.span.place(&reader.file);
+        let warning = Diagnostic::warning("missing-person", message);
+        reader.findings.push(warning.at(place).help("set `claims: {person: ...}`"));
+    }
+}
+
+fn audit(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<audit::Config> {
+    let empty = empty_map();
+    let mut fields = reader.fields(node.unwrap_or(&empty), "`audit`")?;
+    let path = path(&mut fields, "path", "audit.jsonl", folder, reader);
+    let words = [("required", audit::Mode::Required), ("best_effort", audit::Mode::BestEffort)];
+    let mode = fields.optional("mode");
+    let mode = mode.map_or(Some(audit::Mode::BestEffort), |node| reader.word(node, "`mode`", &words));
+    fields.close(reader);
+    Some(audit::Config { path: path?, mode: mode? })
+}
+
+fn holds(node: Option<&Node>, reader: &mut Reader) -> Option<Holds> {
+    let empty = empty_map();
+    let mut fields = reader.fields(node.unwrap_or(&empty), "`holds`")?;
+    let max_message_timeout = duration(&mut fields, "max_message_timeout", Duration::from_secs(900), reader);
+    let ticket_status = number(&mut fields, "ticket_status", 403, 400..=599, reader);
+    // Added to those that change what a call does anywhere: nobody should have to repeat them.
+    let more = fields.optional("digest_headers").map_or(Some(Vec::new()), |node| {
+        reader.strings(node, "`digest_headers`").map(|names| lower_case(&names))
+    });
+    let always = DEFAULT_DIGEST_HEADERS.iter().map(|name| (*name).to_owned());
+    let digest_headers = more.map(|more| always.chain(more).collect());
+    let (held, pending) = (HeldLimits::default(), PendingLimits::default());
+    let per_principal = number(&mut fields, "per_principal", wide(held.per_principal), 1..=1_000_000, reader);
+    let per_rule = number(&mut fields, "per_rule", wide(held.per_rule), 1..=1_000_000, reader);
+    let total = number(&mut fields, "total", wide(held.total), 1..=1_000_000, reader);
+    fields.close(reader);
+    let (per_principal, per_rule) = (per_principal?, per_rule?);
+    Some(Holds {
+        max_message_timeout: max_message_timeout?,
+        ticket_status: u16::try_from(ticket_status?).ok()?,
+        digest_headers: digest_headers?,
+        held: HeldLimits {
+            per_principal: usize::try_from(per_principal).ok()?,
+            per_rule: usize::try_from(per_rule).ok()?,
+            total: usize::try_from(total?).ok()?,
+        },
+        pending: PendingLimits {
+            per_principal: u32::try_from(per_principal).unwrap_or(pending.per_principal),
+            per_rule: u32::try_from(per_rule).unwrap_or(pending.per_rule),
+        },
+    })
+}
+
+fn limits(node: Option<&Node>, reader: &mut Reader) -> Option<(Limits, Duration)> {
+    let empty = empty_map();
+    let mut fields = reader.fields(node.unwrap_or(&empty), "`limits`")?;
+    let default = Limits::default();
+    let mut size = |name: &'static str, default: usize, reader: &mut Reader| {
+        let bytes = number(&mut fields, name, wide(default), 1..=(64 << 20), reader);
+        bytes.and_then(|bytes| usize::try_from(bytes).ok())
+    };
+    let path = size("path", default.path, reader);
+    let header = size("header", default.header, reader);
+    let headers = size("headers", default.headers, reader);
+    let body = size("body", default.body, reader);
+    let timeout = duration(&mut fields, "decision_timeout", Duration::from_millis(2_500), reader);
+    fields.close(reader);
+    Some((Limits { path: path?, header: header?, headers: headers?, body: body? }, timeout?))
+}
+
+fn mask(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Option<PathBuf>> {
+    let empty = empty_map();
+    let mut fields = reader.fields(node.unwrap_or(&empty), "`mask`")?;
+    let file = fields.optional("hash_key_file");
+    fields.close(reader);
+    match file {
+        None => Some(None),
+        Some(node) => reader.string(node, "`hash_key_file`").map(|path| Some(folder.join(path))),
+    }
+}
