@@ -146,11 +146,11 @@ const QUEUE: usize = 8_192;
 impl Audit {
     /// Opens the trail for appending and starts its writer thread. Fails when the file can't be opened.
     pub fn open(config: &Config, metrics: Metrics) -> Result<Self, OpenError> {
-        let file =
+        let (file, torn) =
             writer::open(&config.path).map_err(|source| OpenError { path: config.path.clone(), source })?;
         let (queue, entries) = mpsc::channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
-        writer::start(file, config.mode, entries, lost.clone(), metrics.clone());
+        writer::start(file, torn, config.mode, entries, lost.clone(), metrics.clone());
         Ok(Self { mode: config.mode, queue, lost, metrics })
     }
 
@@ -185,7 +185,7 @@ impl Audit {
 
 /// The audit file can't be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("can't open the audit file `{}`: {source}", path.display())]
+#[error("can't open the audit file `{}`", path.display())]
 pub struct OpenError {
     path: PathBuf,
     source: std::io::Error,

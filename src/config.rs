@@ -3,6 +3,7 @@
 //! Relative paths start from the file's own folder, so that a configuration means the same wherever the server
 //! is started from. Reading opens no socket and no store; it does read the policies and keys that it names.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,6 +56,16 @@ pub struct Listen {
 pub enum GrpcAddress {
     Tcp(SocketAddr),
     Unix(PathBuf),
+}
+
+/// As the configuration writes it.
+impl fmt::Display for GrpcAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -65,9 +65,9 @@ impl Document {
     pub fn parse(file: &Arc<str>, text: &Arc<str>) -> Result<Self, Diagnostic> {
         let roots = serde_saphyr::from_multiple::<Node>(text).map_err(|error| {
             let error = error.without_snippet();
-            let finding = Diagnostic::error("invalid-yaml", strip_place(&error.to_string()));
+            let finding = Diagnostic::error("invalid-yaml", in_our_words(&error.to_string()));
             match error.location() {
-                Some(location) => finding.at(Span::from(location).place(file)),
+                Some(location) => finding.at(Span::of_mistake(location, text).place(file)),
                 None => finding,
             }
         })?;
@@ -75,12 +75,23 @@ impl Document {
     }
 }
 
-/// The library ends its messages in ` at line L, column C`; the place is shown apart.
-fn strip_place(message: &str) -> &str {
-    message.rfind(" at line ").and_then(|at| message.get(..at)).unwrap_or(message)
+/// The library ends its messages in ` at line L, column C`, which is shown apart, and names its own options.
+fn in_our_words(message: &str) -> &str {
+    let cut = |text: &str| message.rfind(text).and_then(|at| message.get(..at));
+    cut(", set DuplicateKeyPolicy").or_else(|| cut(" at line ")).unwrap_or(message)
 }
 
 impl Span {
+    /// Where the parser stopped; it gives no byte offsets for syntax errors, so they are counted here.
+    fn of_mistake(location: Location, text: &str) -> Self {
+        let span = Self::from(location);
+        let wanted = |n: u32| usize::try_from(n).unwrap_or(usize::MAX).saturating_sub(1);
+        let before: usize = text.split_inclusive('\n').take(wanted(span.line)).map(str::len).sum();
+        let line = text.get(before..).and_then(|rest| rest.split('\n').next()).unwrap_or_default();
+        let within: usize = line.chars().take(wanted(span.column)).map(char::len_utf8).sum();
+        Self { offset: before + within, len: 1, ..span }
+    }
+
     pub fn place(self, file: &Arc<str>) -> Place {
         Place { file: file.clone(), line: self.line, column: self.column, offset: self.offset, len: self.len }
     }
@@ -182,6 +193,12 @@ impl Reader {
     pub fn string<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
         match &node.value {
             Value::Str(text) => Some(text),
+            Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+                // `no`, `y` and `1.0` are not strings to YAML.
+                let message = format!("{what} must be a string, not {}", node.kind());
+                self.error_with_help(node.span, "wrong-type", message, "put it in quotes");
+                None
+            }
             _ => self.wrong_kind(node, what, "a string"),
         }
     }
@@ -431,6 +448,16 @@ mod tests {
     #[test]
     fn duplicate_keys_and_broken_syntax_are_refused() {
         assert_eq!(parse("a: 1\na: 2\n").unwrap_err().place.unwrap().line, 2);
-        assert!(parse("a: [1\nb: 2").is_err());
+        for text in ["a: 1\nb: [1\nc: 2\n", "a: 1\né: \"x\" == 1\n", "a: 1\n  b: 2\n"] {
+            let place = parse(text).unwrap_err().place.unwrap();
+            let lines_before = text[..place.offset].matches('\n').count();
+            assert!(place.line > 1, "{text:?}");
+            assert_eq!(
+                u32::try_from(lines_before).unwrap() + 1,
+                place.line,
+                "the excerpt shows the line, {text:?}"
+            );
+        }
+        assert_eq!(parse("a: 1\na: 2\n").unwrap_err().message, "duplicate mapping key: a");
     }
 }

@@ -20,7 +20,14 @@ pub(super) struct Tokens(pub Arc<Authenticator>);
 
 impl VerifyToken for Tokens {
     fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Arc<Identity>, Reason>> {
-        self.0.verify(token).boxed()
+        async move {
+            let verified = self.0.verify(token).await;
+            if let Err(reason) = &verified {
+                tracing::info!(reason = reason.as_str(), "a token was refused by the admin API");
+            }
+            verified
+        }
+        .boxed()
     }
 }
 

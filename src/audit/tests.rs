@@ -7,7 +7,7 @@ fn start(disk: &Disk, mode: Mode) -> Audit {
     let metrics = Metrics::new().unwrap();
     let (queue, entries) = mpsc::channel(QUEUE);
     let lost = Arc::new(AtomicU64::new(0));
-    writer::start(disk.clone(), mode, entries, lost.clone(), metrics.clone());
+    writer::start(disk.clone(), false, mode, entries, lost.clone(), metrics.clone());
     Audit { mode, queue, lost, metrics }
 }
 
@@ -79,6 +79,26 @@ async fn whatever_a_caller_sends_stays_on_one_line() {
         assert_eq!(read["decision_id"], hostile);
         assert!(!last.contains(['\r', '\x1b', '\0']));
     }
+}
+
+/// Every line of the file is a record, whatever an earlier process left behind.
+#[tokio::test]
+async fn a_torn_end_is_closed_and_nothing_else_added() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { path: folder.path().join("audit.jsonl"), mode: Mode::Required };
+    for torn in ["", "{\"kind\":\"deci"] {
+        let before = std::fs::read_to_string(&config.path).unwrap_or_default();
+        std::fs::write(&config.path, format!("{before}{torn}")).unwrap();
+        for _ in 0..2 {
+            let audit = Audit::open(&config, Metrics::new().unwrap()).unwrap();
+            audit.record(&blocked("a")).await.unwrap();
+            audit.close().await;
+        }
+        Audit::open(&config, Metrics::new().unwrap()).unwrap().close().await;
+    }
+    let text = std::fs::read_to_string(&config.path).unwrap();
+    let whole = text.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok());
+    assert_eq!((text.lines().count(), whole.count()), (5, 4), "{text}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The one thread that writes the trail: batches of lines, one sync for all that wait.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,21 +20,29 @@ const BATCH: usize = 4_096;
 /// which costs callers more than anything else about the trail.
 const GATHER: Duration = Duration::from_millis(5);
 
-pub(super) fn open(path: &Path) -> io::Result<File> {
+/// The file, and whether it ends in half a line: an earlier process was killed while it wrote.
+pub(super) fn open(path: &Path) -> io::Result<(File, bool)> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
     }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)?;
+    let mut last = [b'\n'];
+    if file.metadata()?.is_file() && file.seek(SeekFrom::End(0))? > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    Ok((file, last != *b"\n"))
 }
 
 pub(super) fn start(
     file: impl Sink + 'static,
+    torn: bool,
     mode: Mode,
     entries: mpsc::Receiver<Entry>,
     lost: Arc<AtomicU64>,
     metrics: Metrics,
 ) {
-    let mut writer = Writer { sink: file, mode, lost, metrics, sequence: 0, torn: true };
+    let mut writer = Writer { sink: file, mode, lost, metrics, sequence: 0, torn };
     std::thread::spawn(move || writer.run(entries));
 }
 
@@ -113,6 +121,9 @@ impl<S: Sink> Writer<S> {
     }
 
     fn try_write(&mut self, lines: &[Vec<u8>], gap: u64, closing: bool) -> io::Result<()> {
+        if lines.is_empty() && gap == 0 {
+            return self.sink.sync();
+        }
         let mut out = Vec::with_capacity(lines.iter().map(|line| line.len() + 32).sum());
         let mut sequence = self.sequence;
         if self.torn {

@@ -34,9 +34,14 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, LoadError> {
     files.iter().map(|path| read_file(path)).collect()
 }
 
-/// The `*.cases.yaml` files at `paths`, sorted by name.
+/// The `*.cases.yaml` files at `paths` and beside the policies named there, sorted by name.
 pub fn cases(paths: &[PathBuf]) -> Result<Vec<SourceFile>, LoadError> {
-    find(paths, &is_cases)?.iter().map(|path| read_file(path)).collect()
+    let beside = |path: &PathBuf| {
+        let cases = path.with_extension("cases.yaml");
+        (path.is_file() && !is_cases(path) && cases.is_file()).then_some(cases)
+    };
+    let paths: Vec<_> = paths.iter().cloned().chain(paths.iter().filter_map(beside)).collect();
+    find(&paths, &is_cases)?.iter().map(|path| read_file(path)).collect()
 }
 
 fn find(paths: &[PathBuf], wanted: &dyn Fn(&Path) -> bool) -> Result<BTreeSet<PathBuf>, LoadError> {
@@ -120,6 +125,8 @@ mod tests {
             |files: Vec<SourceFile>| files.iter().map(|file| file.text.to_string()).collect::<Vec<_>>();
         assert_eq!(names(read(&[root.to_owned()]).unwrap()), ["a/c.yml", "b.yaml"]);
         assert_eq!(names(cases(&[root.to_owned()]).unwrap()), ["a/c.cases.yaml"]);
+        assert_eq!(names(cases(&[root.join("a/c.yml")]).unwrap()), ["a/c.cases.yaml"]);
+        assert!(cases(&[root.join("b.yaml")]).unwrap().is_empty());
     }
 
     #[test]

@@ -92,7 +92,7 @@ async fn start(config: &Path, loaded: Loaded, clock: Clock) -> anyhow::Result<bo
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = %bound.engine.snapshot().policies.revision(),
-        grpc = %addresses.grpc.map_or_else(|| format!("{grpc:?}"), |address| address.to_string()),
+        grpc = %addresses.grpc.map_or_else(|| grpc.to_string(), |address| address.to_string()),
         admin = %addresses.admin,
         metrics = %addresses.metrics,
         "serving"

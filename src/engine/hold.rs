@@ -32,8 +32,8 @@ enum Round {
     Settled(Reason, String, Option<Approval>),
     /// The second decision holds the call for another reason: wait for that.
     HeldAgain(Evaluated),
-    /// The second decision settles the call by itself.
-    Decided(Evaluated),
+    /// The second decision settles the call by itself; the approval stays as it is.
+    Decided(Evaluated, Approval),
     /// The second decision asks for the approval that was given, which is used up now.
     Released(Evaluated, Approval),
 }
@@ -78,7 +78,9 @@ impl Engine {
                 Round::Settled(reason, because, approval) => {
                     break Settled { reason, because, approval, ..Settled::of(evaluated) };
                 }
-                Round::Decided(again) => break self.settled(call, again),
+                Round::Decided(again, approval) => {
+                    break Settled { approval: Some(approval), ..self.settled(call, again) };
+                }
                 Round::Released(again, approval) => {
                     let approval = Some(approval);
                     break Settled { reason: Reason::Approved, approval, ..Settled::of(again) };
@@ -219,9 +221,9 @@ impl Engine {
         let Ok(again) = tokio::time::timeout(self.settings.decision_timeout, evaluation).await else {
             return Round::Settled(Reason::DecisionTimeout, String::new(), Some(approval));
         };
-        let Outcome::Hold(rules) = &again.decision.outcome else { return Round::Decided(again) };
+        let Outcome::Hold(rules) = &again.decision.outcome else { return Round::Decided(again, approval) };
         if is_unmaskable(call, &again) {
-            return Round::Decided(again);
+            return Round::Decided(again, approval);
         }
         if self.covered(call, &again, rules).digest != digest {
             return Round::HeldAgain(again);

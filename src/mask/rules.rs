@@ -117,8 +117,8 @@ mod tests {
                 "rules.yaml:3:3: error[missing-field]: a mask rule lacks the field `field`",
                 "rules.yaml:3:16: error[unknown-field]: unknown field `detect` in a mask rule (known here: field, with)",
                 "rules.yaml:4:3: error[wrong-type]: a mask rule must be a map, not an integer",
-                "rules.yaml:5:11: error[wrong-type]: field must be a string, not an integer",
-                "rules.yaml:5:29: error[wrong-type]: redact must be a string, not an integer",
+                "rules.yaml:5:11: error[wrong-type]: field must be a string, not an integer (put it in quotes)",
+                "rules.yaml:5:29: error[wrong-type]: redact must be a string, not an integer (put it in quotes)",
                 "rules.yaml:6:20: error[missing-field]: `with` lacks the field `redact`",
                 "rules.yaml:6:21: error[unknown-field]: unknown field `hash` in `with` (known here: redact)",
             ]

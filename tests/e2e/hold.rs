@@ -193,6 +193,8 @@ async fn a_token_that_expired_while_the_call_was_held_does_not_pass() {
     assert_eq!(world.decide(&id, "bob", "approve").await.status, 200);
     let got = held.await.unwrap();
     assert_eq!((got.status, got.error().as_str()), (401, "credential_refused"));
+    let record = world.recorded(|record| record["reason"] == "token_expired").await;
+    assert_eq!(record["approval"], id);
     assert_eq!(world.upstream.calls(), 0);
     // The approval was not spent: the same call with a fresh token passes.
     assert_eq!(world.post("/v1/refunds", Some("ana"), LARGE).await.status, 200);
