@@ -58,6 +58,15 @@ pub enum GrpcAddress {
     Unix(PathBuf),
 }
 
+impl GrpcAddress {
+    fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 /// As the configuration writes it.
 impl fmt::Display for GrpcAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -187,6 +196,17 @@ mod tests {
         };
         assert_eq!(identity(""), ["missing-person"]);
         assert!(identity(", claims: {person: person}").is_empty());
+    }
+
+    #[test]
+    fn listeners_do_not_share_an_address() {
+        let codes = |listen: &str| {
+            let read = parse_text(&format!("listen: {{{listen}}}\npolicies: [p]\n"));
+            read.findings.iter().map(|finding| finding.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes("grpc: 127.0.0.1:9190"), ["address-used-twice"]);
+        assert_eq!(codes("admin: 127.0.0.1:1, metrics: 127.0.0.1:1"), ["address-used-twice"]);
+        assert!(codes("grpc: 127.0.0.1:0, admin: 127.0.0.1:0, metrics: 127.0.0.1:0").is_empty());
     }
 
     #[test]

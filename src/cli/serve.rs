@@ -69,7 +69,10 @@ async fn serve(args: &Args) -> ExitCode {
         anstream::println!("ok: {policies} policies, revision {revision}");
         return ExitCode::SUCCESS;
     }
-    telemetry::init();
+    if let Err(error) = telemetry::init() {
+        anstream::eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
     match start(&args.config, loaded, clock).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

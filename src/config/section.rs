@@ -85,6 +85,14 @@ fn listen(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Lis
     }
     let metrics =
         fields.optional("metrics").map_or(Some(loopback(9192)), |node| address(node, "`metrics`", reader));
+    let taken = [grpc.as_ref().and_then(GrpcAddress::tcp), admin, metrics];
+    for (index, address) in taken.iter().enumerate() {
+        if let Some(address) = address.filter(|address| address.port() != 0)
+            && taken.iter().take(index).any(|earlier| *earlier == Some(address))
+        {
+            reader.error(fields.span, "address-used-twice", format!("two listeners can't share {address}"));
+        }
+    }
     let gateway = flag(&mut fields, "gateway", false, reader);
     let words = [("buffered", true), ("not_buffered", false)];
     let body_buffered = fields
