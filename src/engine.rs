@@ -188,7 +188,7 @@ impl Engine {
             Err(reason) => self.verdict(&call, &self.refuse(&call, reason)),
         };
         let (service, reason) = (call.listener.service, verdict.reason);
-        self.ports.metrics.decided(service, record::outcome(reason), reason, call.received.elapsed());
+        self.ports.metrics.decided(service, reason, call.received.elapsed());
         let goes_on = matches!(verdict.answer, Answer::Allow(_));
         let may_mask = settled.evaluated.decision.may_mask;
         let response = (goes_on && may_mask).then(|| ResponsePhase::new(call, settled.evaluated));

@@ -64,15 +64,4 @@ impl Identity {
     pub fn is_anonymous(&self) -> bool {
         self.method == Method::Anonymous
     }
-
-    /// Whether two identities stand for one human being: the same configured `person`, or the same login.
-    pub fn same_person(&self, other: &Self) -> bool {
-        let same_login =
-            self.issuer == other.issuer && self.subject == other.subject && !self.subject.is_empty();
-        let same_person = match (&self.person, &other.person) {
-            (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
-            _ => false,
-        };
-        same_login || same_person
-    }
 }

@@ -20,7 +20,7 @@ pub struct Metrics(Arc<Instruments>);
 struct Instruments {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
-    decisions: HashMap<(Service, Outcome, Reason), Counter>,
+    decisions: HashMap<(Service, Reason), Counter>,
     check_duration: HashMap<Service, Histogram>,
     held: Gauge,
     hold_duration: Histogram,
@@ -86,8 +86,6 @@ impl Service {
 }
 
 impl Outcome {
-    const ALL: [Self; 4] = [Self::Allow, Self::Deny, Self::Hold, Self::Indeterminate];
-
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Allow => "allow",
@@ -166,8 +164,8 @@ impl Metrics {
     }
 
     /// One call was answered.
-    pub fn decided(&self, service: Service, outcome: Outcome, reason: Reason, took: Duration) {
-        if let Some(counter) = self.0.decisions.get(&(service, outcome, reason)) {
+    pub fn decided(&self, service: Service, reason: Reason, took: Duration) {
+        if let Some(counter) = self.0.decisions.get(&(service, reason)) {
             counter.increment(1);
         }
         if let Some(histogram) = self.0.check_duration.get(&service) {
@@ -317,24 +315,14 @@ fn describe(recorder: &PrometheusRecorder) {
     }
 }
 
-fn decisions(recorder: &PrometheusRecorder) -> HashMap<(Service, Outcome, Reason), Counter> {
-    let mut counters = HashMap::new();
-    for service in Service::ALL {
-        for reason in Reason::ALL {
-            for outcome in Outcome::ALL {
-                counters.insert((service, outcome, reason), Counter::noop());
-            }
-        }
-    }
-    // Registered only where the pair can occur, so that a scrape is not full of zeros that never move.
-    for ((service, outcome, reason), handle) in &mut counters {
-        let labels =
-            [("service", service.as_str()), ("outcome", outcome.as_str()), ("reason", reason.as_str())];
-        if Outcome::of(*reason) == *outcome {
-            *handle = counter(recorder, "portcullis_decisions_total", &labels);
-        }
-    }
-    counters
+fn decisions(recorder: &PrometheusRecorder) -> HashMap<(Service, Reason), Counter> {
+    let every = Service::ALL.into_iter().flat_map(|service| Reason::ALL.map(|reason| (service, reason)));
+    let registered = every.map(|(service, reason)| {
+        let outcome = Outcome::of(reason).as_str();
+        let labels = [("service", service.as_str()), ("outcome", outcome), ("reason", reason.as_str())];
+        ((service, reason), counter(recorder, "portcullis_decisions_total", &labels))
+    });
+    registered.collect()
 }
 
 impl Outcome {
@@ -404,7 +392,7 @@ mod tests {
     fn every_reason_is_counted_under_its_outcome() {
         let metrics = Metrics::new().unwrap();
         for reason in Reason::ALL {
-            metrics.decided(Service::ExtAuthz, Outcome::of(reason), reason, Duration::from_micros(60));
+            metrics.decided(Service::ExtAuthz, reason, Duration::from_micros(60));
         }
         let text = metrics.render();
         for reason in Reason::ALL {

@@ -27,11 +27,6 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The outcome that the metrics and the record show for a reason.
-pub(super) fn outcome(reason: Reason) -> Outcome {
-    Outcome::of(reason)
-}
-
 impl Engine {
     /// Records the answer. An error is the reason to deny with instead: it may not leave unrecorded.
     pub(super) async fn record_decision(
@@ -63,12 +58,7 @@ impl Engine {
     /// Records without waiting: the caller is gone and gets no answer.
     pub(super) fn note_decision(&self, call: &Call, facts: &Facts<'_>) {
         self.ports.audit.note(&self.decision(call, facts));
-        self.ports.metrics.decided(
-            call.listener.service,
-            outcome(facts.reason),
-            facts.reason,
-            call.received.elapsed(),
-        );
+        self.ports.metrics.decided(call.listener.service, facts.reason, call.received.elapsed());
     }
 
     fn decision<'a>(&self, call: &'a Call, facts: &'a Facts<'a>) -> Record<'a> {
@@ -79,7 +69,7 @@ impl Engine {
             trace_id: request.trace_id(),
             request_id: cut(&request.id, LONGEST),
             service: call.listener.service.as_str(),
-            outcome: outcome(facts.reason).as_str(),
+            outcome: Outcome::of(facts.reason).as_str(),
             reason: facts.reason.as_str(),
             rule: decision.rule.as_deref(),
             revision: facts.evaluated.snapshot.policies.revision(),

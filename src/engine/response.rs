@@ -8,7 +8,7 @@ use super::fault::{Faults, Point};
 use super::{Call, Engine, Evaluated};
 use crate::audit::{self, Record};
 use crate::identity::Identity;
-use crate::mask::{Format, Limits, Masker, Plan, Unmaskable};
+use crate::mask::{Format, Masker, Plan, Unmaskable};
 use crate::policy::{self, Candidates, ResponseHead};
 use crate::request::Request;
 
@@ -86,7 +86,7 @@ impl Engine {
         }
         match maskable(head) {
             Ok(format) => ResponsePlan::Mask(Box::new(MaskedResponse {
-                masker: Masker::new(Arc::new(plan), format, self.mask_limits()),
+                masker: Masker::new(Arc::new(plan), format, self.settings.mask_limits),
                 faults: self.ports.faults.clone(),
                 chunks: 0,
             })),
@@ -120,10 +120,6 @@ impl Engine {
             masked_fields,
             reason,
         }));
-    }
-
-    fn mask_limits(&self) -> Limits {
-        self.settings.mask_limits
     }
 }
 
