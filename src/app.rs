@@ -94,7 +94,7 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
         (Some(policies), Some(authenticator), Some(admin), Some(hash_key))
             if !findings.iter().any(Diagnostic::is_error) =>
         {
-            let snapshot = Snapshot { policies, authenticator };
+            let snapshot = Snapshot { policies: Arc::new(policies), authenticator };
             Ok(Loaded { config, snapshot, admin, hash_key, findings, sources })
         }
         _ => Err(Refused { findings, sources }),

@@ -1,7 +1,71 @@
-//! Where policies come from: files on disk.
+//! Where policies come from: files on disk, and bundles, which are archives of them with a manifest.
 //!
-//! Knows nothing of what the files say.
+//! A bundle is read (`Bundle::of_files`), then prepared: compiled, and tried with its own cases. Only what was
+//! prepared can decide calls.
+
+use std::sync::Arc;
+
+use crate::diagnostic::{self, Diagnostic, Sources};
+use crate::policy::{self, PolicySet, SourceFile};
 
 mod load;
+mod manifest;
+mod refusal;
 
 pub use load::{LoadError, cases, read};
+pub use manifest::{FORMAT, FileEntry, Manifest};
+pub use refusal::{Refusal, Refused};
+
+/// Policies with the cases that test them, from one source.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// Absent for plain files.
+    pub manifest: Option<Manifest>,
+    /// The id of the key whose signature was verified.
+    pub signer: Option<Arc<str>>,
+    pub policies: Vec<SourceFile>,
+    pub cases: Vec<SourceFile>,
+}
+
+/// A bundle that may decide calls: it compiles, and its cases pass.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    pub bundle: Arc<Bundle>,
+    pub set: Arc<PolicySet>,
+    /// Warnings.
+    pub findings: Vec<Diagnostic>,
+    pub sources: Sources,
+}
+
+impl Bundle {
+    /// The bundle of plain files, without manifest or signature.
+    pub fn of_files(policies: Vec<SourceFile>, cases: Vec<SourceFile>) -> Self {
+        Self { manifest: None, signer: None, policies, cases }
+    }
+
+    /// Compiles the policies and runs the cases; every mistake is in the refusal.
+    pub fn prepare(self, options: &policy::Options) -> Result<Prepared, Refused> {
+        let compiled = policy::compile(&self.policies, options);
+        let (mut findings, mut sources) = (compiled.findings, compiled.sources);
+        for source in &self.cases {
+            sources.add(&source.file, &source.text);
+        }
+        let Some(set) = compiled.set else {
+            return Err(Refused { refusal: Refusal::InvalidPolicy, findings, sources });
+        };
+        let (cases, mistakes) = policy::cases::read(&self.cases);
+        let broken = mistakes.iter().any(Diagnostic::is_error);
+        findings.extend(mistakes);
+        if broken {
+            diagnostic::sort(&mut findings);
+            return Err(Refused { refusal: Refusal::InvalidCase, findings, sources });
+        }
+        let failed = policy::cases::run(&set, &cases).diagnostics();
+        if !failed.is_empty() {
+            findings.extend(failed);
+            diagnostic::sort(&mut findings);
+            return Err(Refused { refusal: Refusal::FailingCase, findings, sources });
+        }
+        Ok(Prepared { bundle: Arc::new(self), set: Arc::new(set), findings, sources })
+    }
+}

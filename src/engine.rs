@@ -159,10 +159,11 @@ impl Engine {
         self.snapshots.current()
     }
 
-    /// Puts `next` in force. Decisions under way finish on the snapshot that they hold.
-    pub fn replace(&self, next: Snapshot) {
+    /// Puts what `change` makes of the current snapshot in force, as one. Decisions under way finish on the
+    /// snapshot that they hold.
+    pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
+        let next = self.snapshots.update(change);
         self.ports.metrics.revision(next.policies.revision());
-        self.snapshots.replace(next);
     }
 
     /// Takes up a call; the clock of its latency starts here.

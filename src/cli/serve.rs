@@ -123,7 +123,7 @@ async fn reload(config: &Path, engine: &Engine, clock: &Clock) {
     match app::load(config::read(config), clock).await {
         Ok(loaded) => {
             let revision = loaded.snapshot.policies.revision().clone();
-            engine.replace(loaded.snapshot);
+            engine.update(|snapshot| *snapshot = loaded.snapshot);
             engine.metrics().reloaded(true);
             tracing::info!(%revision, "reloaded");
         }

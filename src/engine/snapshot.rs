@@ -8,9 +8,9 @@ use crate::authn::Authenticator;
 use crate::policy::PolicySet;
 
 /// Policies and identity providers that belong together. Immutable.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
-    pub policies: PolicySet,
+    pub policies: Arc<PolicySet>,
     pub authenticator: Arc<Authenticator>,
 }
 
@@ -27,7 +27,12 @@ impl Snapshots {
         self.0.read().clone()
     }
 
-    pub fn replace(&self, next: Snapshot) {
-        *self.0.write() = Arc::new(next);
+    /// Puts what `change` makes of the current snapshot in force, and returns it. Changes do not overlap.
+    pub fn update(&self, change: impl FnOnce(&mut Snapshot)) -> Arc<Snapshot> {
+        let mut current = self.0.write();
+        let mut next = Snapshot::clone(&current);
+        change(&mut next);
+        *current = Arc::new(next);
+        current.clone()
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::call_file::{self, CallFile};
 use super::decision::{Call, Decision, Outcome};
 use super::{PolicySet, SourceFile};
-use crate::diagnostic::{self, Diagnostic};
+use crate::diagnostic::{self, Diagnostic, Place};
 use crate::document::{Document, Node, Reader};
 use crate::reason::Reason;
 
@@ -16,8 +16,7 @@ mod masked;
 /// One case of a `*.cases.yaml`.
 #[derive(Clone, Debug)]
 pub struct Case {
-    pub file: Arc<str>,
-    pub line: u32,
+    pub place: Place,
     pub name: String,
     pub call: CallFile,
     pub expect: Expect,
@@ -40,8 +39,7 @@ pub struct Expect {
 #[derive(Clone, Debug)]
 pub struct CaseResult {
     pub case: Arc<str>,
-    pub file: Arc<str>,
-    pub line: u32,
+    pub place: Place,
     pub failures: Vec<String>,
 }
 
@@ -95,13 +93,7 @@ fn read_case(node: &Node, reader: &mut Reader) -> Option<Case> {
     let call = call_file::read(&mut fields, reader);
     let expect = fields.required("expect", reader).and_then(|node| read_expect(node, reader));
     fields.close(reader);
-    Some(Case {
-        file: reader.file.clone(),
-        line: node.span.line,
-        name: name?.to_owned(),
-        call: call?,
-        expect: expect?,
-    })
+    Some(Case { place: node.span.place(&reader.file), name: name?.to_owned(), call: call?, expect: expect? })
 }
 
 /// Reads `expect`; `None` when a mistake was reported.
@@ -154,8 +146,7 @@ pub fn run(set: &PolicySet, cases: &[Case]) -> Report {
             let response = case.call.response.as_ref();
             failures.extend(masked::compare(wanted, set, &candidates, &after, response).err());
         }
-        let (file, line) = (case.file.clone(), case.line);
-        results.push(CaseResult { case: case.name.as_str().into(), file, line, failures });
+        results.push(CaseResult { case: case.name.as_str().into(), place: case.place.clone(), failures });
     }
     let unreached = set.rule_names().filter(|name| !reached.contains(*name)).cloned().collect();
     Report { results, unreached, rules: set.rule_names().count() }
@@ -200,5 +191,15 @@ fn compare(expect: &Expect, decision: &Decision) -> Vec<String> {
 impl Report {
     pub fn failed(&self) -> usize {
         self.results.iter().filter(|result| !result.failures.is_empty()).count()
+    }
+
+    /// The cases that failed, as findings at their places.
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        let failed = self.results.iter().filter(|result| !result.failures.is_empty());
+        let finding = |result: &CaseResult| {
+            let message = format!("the case `{}` fails: {}", result.case, result.failures.join("; "));
+            Diagnostic::error("failing-case", message).at(result.place.clone())
+        };
+        failed.map(finding).collect()
     }
 }

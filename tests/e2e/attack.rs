@@ -209,7 +209,7 @@ async fn reload(world: &World, policies: &str) {
     std::fs::write(world.folder.path().join("policies/test.yaml"), policies).unwrap();
     let read = config::read(&world.folder.path().join("portcullis.yaml"));
     let loaded = app::load(read, &Clock::system()).await.unwrap_or_else(|_| panic!("refused"));
-    world.server.as_ref().unwrap().engine.replace(loaded.snapshot);
+    world.server.as_ref().unwrap().engine.update(|snapshot| *snapshot = loaded.snapshot);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> ExitCode {
 fn human(report: &Report) -> String {
     let mut text = String::new();
     for result in report.results.iter().filter(|result| !result.failures.is_empty()) {
-        let _ = writeln!(text, "FAILED {} ({}:{})", result.case, result.file, result.line);
+        let _ = writeln!(text, "FAILED {} ({}:{})", result.case, result.place.file, result.place.line);
         for failure in &result.failures {
             let _ = writeln!(text, "  {failure}");
         }
@@ -89,7 +89,7 @@ fn as_json(report: &Report) -> serde_json::Value {
         .iter()
         .map(|result| {
             let passed = result.failures.is_empty();
-            json!({"name": result.case, "file": result.file, "line": result.line, "passed": passed, "failures": result.failures})
+            json!({"name": result.case, "file": result.place.file, "line": result.place.line, "passed": passed, "failures": result.failures})
         })
         .collect();
     json!({"cases": cases, "failed": report.failed(), "rules": report.rules, "unreached": report.unreached})
@@ -101,8 +101,9 @@ fn junit(report: &Report) -> String {
     let _ =
         writeln!(text, "<testsuite name=\"portcullis policy test\" tests=\"{tests}\" failures=\"{failed}\">");
     for result in &report.results {
-        let (file, name) = (escape(&result.file), escape(&result.case));
-        let _ = write!(text, "  <testcase classname=\"{file}\" name=\"{name}\" line=\"{}\"", result.line);
+        let (file, name) = (escape(&result.place.file), escape(&result.case));
+        let _ =
+            write!(text, "  <testcase classname=\"{file}\" name=\"{name}\" line=\"{}\"", result.place.line);
         if result.failures.is_empty() {
             text.push_str("/>\n");
         } else {

@@ -1,0 +1,79 @@
+//! Why a bundle, or a change of policies, was not taken: one closed list of stable codes.
+
+use crate::diagnostic::{Diagnostic, Sources};
+
+macro_rules! refusals {
+    ($($variant:ident $code:literal $finding:literal $text:literal;)*) => {
+        /// A refusal; `code` is the label of metrics and the history, `Display` is for people.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Refusal {
+            $($variant,)*
+        }
+
+        impl Refusal {
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            pub fn code(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $code,)*
+                }
+            }
+
+            /// The code of findings.
+            pub fn finding_code(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $finding,)*
+                }
+            }
+        }
+
+        impl std::fmt::Display for Refusal {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self {
+                    $(Self::$variant => $text,)*
+                })
+            }
+        }
+    };
+}
+
+refusals! {
+    Unreadable "unreadable" "unreadable" "the source can't be read";
+    TooLarge "too_large" "too-large" "it is larger than allowed, packed or unpacked";
+    Truncated "truncated" "truncated" "the archive ends early, or is not a gzip'd tar archive";
+    UnsafePath "unsafe_path" "unsafe-path" "a file's path leads out of the bundle, or is not plain";
+    NotAFile "not_a_file" "not-a-file" "the archive holds a link, or something else that is no plain file";
+    DuplicateFile "duplicate_file" "duplicate-file" "the archive holds a file twice";
+    UnexpectedFile "unexpected_file" "unexpected-file" "the archive holds a file that the manifest does not list, or lacks one that it lists";
+    InvalidManifest "invalid_manifest" "invalid-manifest" "`manifest.json` is missing, or has an unknown or invalid field";
+    FutureFormat "future_format" "future-format" "the bundle has a newer format than this server reads";
+    ServerTooOld "server_too_old" "server-too-old" "the bundle needs a newer server";
+    WrongDigest "wrong_digest" "wrong-digest" "a file differs from what the manifest says";
+    Unsigned "unsigned" "unsigned" "the bundle is not signed, and keys are configured";
+    UnknownKey "unknown_key" "unknown-key" "it is signed by keys that are not configured";
+    BadSignature "bad_signature" "bad-signature" "the signature does not hold";
+    WrongName "wrong_name" "wrong-name" "it is another bundle than the active one";
+    OlderVersion "older_version" "older-version" "a version at least as new was active already";
+    SameVersion "same_version" "same-version" "this version was active already with other contents";
+    Pinned "pinned" "pinned" "another revision is pinned";
+    InvalidPolicy "invalid_policy" "invalid-policy" "a policy has a mistake";
+    InvalidCase "invalid_case" "invalid-case" "a test case has a mistake";
+    FailingCase "failing_case" "failing-case" "a test case fails";
+}
+
+/// A refusal with everything that is wrong.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub refusal: Refusal,
+    pub findings: Vec<Diagnostic>,
+    pub sources: Sources,
+}
+
+impl Refused {
+    /// A refusal with one finding that says `what`.
+    pub fn because(refusal: Refusal, what: impl std::fmt::Display) -> Self {
+        let code = refusal.finding_code();
+        let finding = Diagnostic::error(code, format!("{what}: {refusal}"));
+        Self { refusal, findings: vec![finding], sources: Sources::default() }
+    }
+}
