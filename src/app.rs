@@ -258,7 +258,7 @@ impl Bound {
         tokio::select! {
             () = stop => tracing::info!("draining"),
             ended = &mut grpc_task => {
-                ended??;
+                ended?;
                 anyhow::bail!("the gRPC server ended by itself");
             }
         }

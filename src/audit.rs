@@ -3,16 +3,19 @@
 //! Knows nothing of how a decision came about: records in, lines out. A record never holds a token, a header's
 //! value, a query or a masked value.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::metrics::Metrics;
+use queue::Queue;
 
+mod queue;
 mod writer;
 
 /// When a call may be answered.
@@ -128,30 +131,28 @@ pub struct NotRecorded;
 #[derive(Clone, Debug)]
 pub struct Audit {
     mode: Mode,
-    queue: mpsc::Sender<Entry>,
+    queue: Arc<Queue>,
     lost: Arc<AtomicU64>,
     metrics: Metrics,
 }
-
-/// What the writer receives: a line without its sequence number, and whom to tell when it is durable.
-#[derive(Debug)]
-enum Entry {
-    Line(Vec<u8>, Option<oneshot::Sender<Result<(), NotRecorded>>>),
-    Close(oneshot::Sender<()>),
-}
-
-/// Records that may wait for the writer. Beyond it `best_effort` loses records and `required` waits.
-const QUEUE: usize = 8_192;
 
 impl Audit {
     /// Opens the trail for appending and starts its writer thread. Fails when the file can't be opened.
     pub fn open(config: &Config, metrics: Metrics) -> Result<Self, OpenError> {
         let (file, torn) =
             writer::open(&config.path).map_err(|source| OpenError { path: config.path.clone(), source })?;
-        let (queue, entries) = mpsc::channel(QUEUE);
-        let lost = Arc::new(AtomicU64::new(0));
-        writer::start(file, torn, config.mode, entries, lost.clone(), metrics.clone());
-        Ok(Self { mode: config.mode, queue, lost, metrics })
+        Ok(Self::start(file, torn, config.mode, metrics))
+    }
+
+    fn start(file: impl writer::Sink + 'static, torn: bool, mode: Mode, metrics: Metrics) -> Self {
+        let (queue, lost) = (Arc::<Queue>::default(), Arc::<AtomicU64>::default());
+        writer::start(file, torn, mode, queue.clone(), lost.clone(), metrics.clone());
+        Self { mode, queue, lost, metrics }
+    }
+
+    /// When calls may be answered.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// Records one event. In `required` mode it returns when the record is on disk, or says that it is not; in
@@ -162,13 +163,15 @@ impl Audit {
             return Ok(());
         }
         let (done, durable) = oneshot::channel();
-        self.queue.send(Entry::Line(line(record), Some(done))).await.map_err(|_| NotRecorded)?;
+        if !with_line(record, |line| self.queue.push(line, Some(done))) {
+            return Err(NotRecorded);
+        }
         durable.await.map_err(|_| NotRecorded)?
     }
 
     /// Records one event without waiting, whatever the mode: for what has no answer to hold back.
     pub fn note(&self, record: &Record<'_>) {
-        if self.queue.try_send(Entry::Line(line(record), None)).is_err() {
+        if !with_line(record, |line| self.queue.push(line, None)) {
             self.lost.fetch_add(1, Ordering::Relaxed);
             self.metrics.audit_lost(1);
         }
@@ -177,9 +180,8 @@ impl Audit {
     /// Writes out what is queued and syncs it. Records that come later are lost.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        if self.queue.send(Entry::Close(done)).await.is_ok() {
-            closed.await.ok();
-        }
+        self.queue.close(done);
+        closed.await.ok();
     }
 }
 
@@ -197,9 +199,20 @@ impl OpenError {
     }
 }
 
-fn line(record: &Record<'_>) -> Vec<u8> {
-    // Serialising these types can't fail: string keys, no maps of other keys, no custom errors.
-    serde_json::to_vec(record).unwrap_or_else(|_| br#"{"kind":"unserialisable"}"#.to_vec())
+/// Hands the record's line to `take`. The buffer is the thread's own and used again.
+fn with_line<T>(record: &Record<'_>, take: impl FnOnce(&[u8]) -> T) -> T {
+    thread_local! {
+        static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    LINE.with_borrow_mut(|line| {
+        line.clear();
+        // Serialising these types can't fail: string keys, no maps of other keys, no custom errors.
+        if serde_json::to_writer(&mut *line, record).is_err() {
+            line.clear();
+            line.extend_from_slice(br#"{"kind":"unserialisable"}"#);
+        }
+        take(line)
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::request::Headers;
+
 /// Terms of a hold: who may release the call, how long it waits, what an approval is good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HoldTerms {
@@ -75,4 +77,38 @@ impl HeaderChange {
 pub struct HeaderChanges {
     pub request: Vec<HeaderChange>,
     pub response: Vec<HeaderChange>,
+}
+
+/// The changes, and the removal of every alias of a changed header among those that were `sent`: `x_user` beside
+/// `x-user` would reach a backend that folds `_` and `-` (CVE-2025-64484).
+pub fn without_aliases(changes: &[HeaderChange], sent: &Headers) -> Vec<HeaderChange> {
+    let mut all = changes.to_vec();
+    for change in changes {
+        let aliases = sent.iter().filter(|header| is_alias(&header.name, change.name()));
+        all.extend(aliases.map(|header| HeaderChange::Remove { name: header.name.clone() }));
+    }
+    all
+}
+
+/// Whether some backend takes `name` for `other`: the same letters, with other `_` and `-`.
+fn is_alias(name: &str, other: &str) -> bool {
+    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name != other && name.bytes().map(folded).eq(other.bytes().map(folded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Header;
+
+    #[test]
+    fn aliases_of_what_is_changed_are_removed() {
+        let sent: Headers = ["x_user", "x-user", "X_USER", "x-us-er", "x_user_id"]
+            .into_iter()
+            .map(|name| Header::new(name, "evil"))
+            .collect();
+        let set = HeaderChange::Set { name: "x-user".into(), value: "ana".into() };
+        let remove = HeaderChange::Remove { name: "x_user".into() };
+        assert_eq!(without_aliases(std::slice::from_ref(&set), &sent), [set, remove.clone(), remove]);
+    }
 }

@@ -13,6 +13,7 @@ use crate::approval::Approval;
 use crate::audit::Audit;
 use crate::authn::Authentication;
 use crate::clock::{self, Clock};
+use crate::effect::{self, HeaderChanges};
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::mask;
@@ -277,7 +278,13 @@ impl Engine {
         let reason = settled.reason;
         let id = &call.decision_id;
         let answer = match reason {
-            Reason::Allowed | Reason::Approved => Answer::Allow(settled.evaluated.decision.headers.clone()),
+            Reason::Allowed | Reason::Approved => {
+                let changes = &settled.evaluated.decision.headers;
+                Answer::Allow(HeaderChanges {
+                    request: effect::without_aliases(&changes.request, &call.request.headers),
+                    response: changes.response.clone(),
+                })
+            }
             Reason::ApprovalPending => {
                 let ticket = settled.approval.as_ref().map(|approval| Ticket {
                     approval: approval.id.clone(),

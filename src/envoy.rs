@@ -3,11 +3,13 @@
 //! The only place, with the admin API's server, that knows protobuf and tonic.
 
 mod answers;
+mod connection;
 mod counted;
 mod decode;
 pub mod ext_authz;
 pub mod ext_proc;
 mod mutation;
 mod server;
+mod services;
 
 pub use server::{Health, Server, ServerConfig, Socket, bind_unix};

@@ -1,9 +1,12 @@
 //! The order in which a server starts and stops: not ready -> ready -> draining -> cut off -> stopped.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Tells every part that the server is draining, and waits for the calls in flight.
 #[derive(Clone, Debug, Default)]
@@ -33,25 +36,33 @@ impl Lifecycle {
         self.draining.cancelled().await;
     }
 
-    /// Runs `call` as a task that the drain waits for, until it ends or is cut off.
-    pub fn spawn(&self, call: impl Future<Output = ()> + Send + 'static) {
-        let cut_off = self.cut_off.clone();
-        self.calls.spawn(async move {
-            tokio::select! {
-                () = call => {}
-                () = cut_off.cancelled() => {}
-            }
-        });
+    /// Takes up a call that the drain waits for, until its guard is dropped.
+    pub fn call(&self) -> CallGuard {
+        CallGuard { _token: self.calls.token(), cut_off: Box::pin(self.cut_off.clone().cancelled_owned()) }
     }
 
-    /// Drops the calls that outlived the drain, so that each ends as its own drop says and not with the process.
+    /// Tells the calls that outlived the drain to end, so that each ends as it says itself and not with the process.
     pub fn cut_off(&self) {
         self.cut_off.cancel();
     }
 
-    /// Waits until every spawned call has ended, at most `limit`. `false`: some were still running.
+    /// Waits until every call has ended, at most `limit`. `false`: some were still running.
     pub async fn drained(&self, limit: Duration) -> bool {
         tokio::time::timeout(limit, self.calls.wait()).await.is_ok()
+    }
+}
+
+/// A call under way. The drain waits until it is dropped.
+#[derive(Debug)]
+pub struct CallGuard {
+    _token: TaskTrackerToken,
+    cut_off: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl CallGuard {
+    /// Ready when the call has outlived the drain and must end now.
+    pub fn poll_cut_off(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.cut_off.as_mut().poll(context)
     }
 }
 
@@ -62,17 +73,21 @@ mod tests {
     #[tokio::test]
     async fn the_drain_waits_for_calls_but_not_for_ever() {
         let lifecycle = Lifecycle::new();
-        let call = lifecycle.clone();
-        lifecycle.spawn(async move { call.draining().await });
+        let call = lifecycle.call();
         assert!(!lifecycle.drained(Duration::from_millis(20)).await);
         lifecycle.drain();
+        assert!(!lifecycle.drained(Duration::from_millis(20)).await);
+        drop(call);
         assert!(lifecycle.drained(Duration::from_secs(5)).await);
+    }
 
-        let stuck = Lifecycle::new();
-        stuck.spawn(std::future::pending::<()>());
-        stuck.drain();
-        assert!(!stuck.drained(Duration::from_millis(20)).await);
-        stuck.cut_off();
-        assert!(stuck.drained(Duration::from_secs(5)).await);
+    #[tokio::test]
+    async fn calls_that_outlive_the_drain_are_told() {
+        let lifecycle = Lifecycle::new();
+        let mut call = lifecycle.call();
+        assert!(std::future::poll_fn(|context| Poll::Ready(call.poll_cut_off(context))).await.is_pending());
+        lifecycle.drain();
+        lifecycle.cut_off();
+        std::future::poll_fn(|context| call.poll_cut_off(context)).await;
     }
 }

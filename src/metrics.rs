@@ -3,7 +3,6 @@
 //! Label values come from enums, so a caller's input never becomes a label. Handles are registered at start:
 //! recording allocates nothing. A `Metrics` owns its registry, so tests in one process do not share counts.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,23 +19,28 @@ pub struct Metrics(Arc<Instruments>);
 struct Instruments {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
-    decisions: HashMap<(Service, Reason), Counter>,
-    check_duration: HashMap<Service, Histogram>,
+    /// By `Service`.
+    services: [PerService; 2],
     held: Gauge,
     hold_duration: Histogram,
     masked_fields: Counter,
     audit_records: Counter,
     audit_lost: Counter,
-    grpc: HashMap<Service, Grpc>,
     /// The revision whose gauge is 1.
     revision: Mutex<String>,
 }
 
-struct Grpc {
-    started: Counter,
-    handling: Histogram,
-    received: Counter,
-    sent: Counter,
+/// What every call touches: found by index, not by hash.
+struct PerService {
+    /// By `Reason`.
+    decisions: [Counter; Reason::ALL.len()],
+    check_duration: Histogram,
+    grpc_started: Counter,
+    grpc_handling: Histogram,
+    /// RPCs that ended with OK; other codes are too rare to keep a handle.
+    grpc_handled_ok: Counter,
+    grpc_received: Counter,
+    grpc_sent: Counter,
 }
 
 /// The gRPC service that brought a call.
@@ -127,20 +131,12 @@ impl Metrics {
         describe(&recorder);
         let handle = recorder.handle();
         let instruments = Instruments {
-            decisions: decisions(&recorder),
-            check_duration: Service::ALL
-                .into_iter()
-                .map(|service| {
-                    let labels = [("service", service.as_str())];
-                    (service, histogram(&recorder, "portcullis_check_duration_seconds", &labels))
-                })
-                .collect(),
+            services: Service::ALL.map(|service| PerService::register(&recorder, service)),
             held: gauge(&recorder, "portcullis_held_calls", &[]),
             hold_duration: histogram(&recorder, "portcullis_hold_duration_seconds", &[]),
             masked_fields: counter(&recorder, "portcullis_masked_fields_total", &[]),
             audit_records: counter(&recorder, "portcullis_audit_records_total", &[]),
             audit_lost: counter(&recorder, "portcullis_audit_lost_total", &[]),
-            grpc: Service::ALL.into_iter().map(|service| (service, grpc(&recorder, service))).collect(),
             revision: Mutex::default(),
             recorder,
             handle,
@@ -165,12 +161,11 @@ impl Metrics {
 
     /// One call was answered.
     pub fn decided(&self, service: Service, reason: Reason, took: Duration) {
-        if let Some(counter) = self.0.decisions.get(&(service, reason)) {
+        let instruments = self.of(service);
+        if let Some(counter) = instruments.decisions.get(reason as usize) {
             counter.increment(1);
         }
-        if let Some(histogram) = self.0.check_duration.get(&service) {
-            histogram.record(took.as_secs_f64());
-        }
+        instruments.check_duration.record(took.as_secs_f64());
     }
 
     /// One call waits for a person from now until the guard is dropped.
@@ -229,30 +224,32 @@ impl Metrics {
     }
 
     pub fn grpc_started(&self, service: Service) {
-        if let Some(grpc) = self.0.grpc.get(&service) {
-            grpc.started.increment(1);
-        }
+        self.of(service).grpc_started.increment(1);
     }
 
     pub fn grpc_received(&self, service: Service) {
-        if let Some(grpc) = self.0.grpc.get(&service) {
-            grpc.received.increment(1);
-        }
+        self.of(service).grpc_received.increment(1);
     }
 
     pub fn grpc_sent(&self, service: Service) {
-        if let Some(grpc) = self.0.grpc.get(&service) {
-            grpc.sent.increment(1);
-        }
+        self.of(service).grpc_sent.increment(1);
     }
 
     /// An RPC ended with `code`, the name of a gRPC status code.
     pub fn grpc_handled(&self, service: Service, code: &'static str, took: Duration) {
-        let (name, method) = service.grpc();
-        let labels = [("grpc_service", name), ("grpc_method", method), ("grpc_code", code)];
-        counter(&self.0.recorder, "grpc_server_handled_total", &labels).increment(1);
-        if let Some(grpc) = self.0.grpc.get(&service) {
-            grpc.handling.record(took.as_secs_f64());
+        let instruments = self.of(service);
+        match code {
+            "OK" => instruments.grpc_handled_ok.increment(1),
+            _ => grpc_handled(&self.0.recorder, service, code).increment(1),
+        }
+        instruments.grpc_handling.record(took.as_secs_f64());
+    }
+
+    fn of(&self, service: Service) -> &PerService {
+        let [ext_authz, ext_proc] = &self.0.services;
+        match service {
+            Service::ExtAuthz => ext_authz,
+            Service::ExtProc => ext_proc,
         }
     }
 }
@@ -315,14 +312,32 @@ fn describe(recorder: &PrometheusRecorder) {
     }
 }
 
-fn decisions(recorder: &PrometheusRecorder) -> HashMap<(Service, Reason), Counter> {
-    let every = Service::ALL.into_iter().flat_map(|service| Reason::ALL.map(|reason| (service, reason)));
-    let registered = every.map(|(service, reason)| {
-        let outcome = Outcome::of(reason).as_str();
-        let labels = [("service", service.as_str()), ("outcome", outcome), ("reason", reason.as_str())];
-        ((service, reason), counter(recorder, "portcullis_decisions_total", &labels))
-    });
-    registered.collect()
+impl PerService {
+    fn register(recorder: &PrometheusRecorder, service: Service) -> Self {
+        let (name, method) = service.grpc();
+        let labels = [("grpc_service", name), ("grpc_method", method)];
+        let decisions = Reason::ALL.map(|reason| {
+            let outcome = Outcome::of(reason).as_str();
+            let labels = [("service", service.as_str()), ("outcome", outcome), ("reason", reason.as_str())];
+            counter(recorder, "portcullis_decisions_total", &labels)
+        });
+        let of_service = [("service", service.as_str())];
+        Self {
+            decisions,
+            check_duration: histogram(recorder, "portcullis_check_duration_seconds", &of_service),
+            grpc_started: counter(recorder, "grpc_server_started_total", &labels),
+            grpc_handling: histogram(recorder, "grpc_server_handling_seconds", &labels),
+            grpc_handled_ok: grpc_handled(recorder, service, "OK"),
+            grpc_received: counter(recorder, "grpc_server_msg_received_total", &labels),
+            grpc_sent: counter(recorder, "grpc_server_msg_sent_total", &labels),
+        }
+    }
+}
+
+fn grpc_handled(recorder: &PrometheusRecorder, service: Service, code: &'static str) -> Counter {
+    let (name, method) = service.grpc();
+    let labels = [("grpc_service", name), ("grpc_method", method), ("grpc_code", code)];
+    counter(recorder, "grpc_server_handled_total", &labels)
 }
 
 impl Outcome {
@@ -339,17 +354,6 @@ impl Outcome {
             | Reason::KeysUnavailable => Self::Indeterminate,
             _ => Self::Deny,
         }
-    }
-}
-
-fn grpc(recorder: &PrometheusRecorder, service: Service) -> Grpc {
-    let (name, method) = service.grpc();
-    let labels = [("grpc_service", name), ("grpc_method", method)];
-    Grpc {
-        started: counter(recorder, "grpc_server_started_total", &labels),
-        handling: histogram(recorder, "grpc_server_handling_seconds", &labels),
-        received: counter(recorder, "grpc_server_msg_received_total", &labels),
-        sent: counter(recorder, "grpc_server_msg_sent_total", &labels),
     }
 }
 

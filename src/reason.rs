@@ -215,6 +215,8 @@ mod tests {
     fn codes_are_distinct_and_all_is_all() {
         let codes: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(codes.len(), Reason::ALL.len());
+        // Tables are indexed by reason.
+        assert!(Reason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
     }
 
     #[test]

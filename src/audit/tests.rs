@@ -4,11 +4,7 @@ use super::writer::failing::Disk;
 use super::*;
 
 fn start(disk: &Disk, mode: Mode) -> Audit {
-    let metrics = Metrics::new().unwrap();
-    let (queue, entries) = mpsc::channel(QUEUE);
-    let lost = Arc::new(AtomicU64::new(0));
-    writer::start(disk.clone(), false, mode, entries, lost.clone(), metrics.clone());
-    Audit { mode, queue, lost, metrics }
+    Audit::start(disk.clone(), false, mode, Metrics::new().unwrap())
 }
 
 fn blocked(decision_id: &str) -> Record<'_> {
@@ -99,6 +95,28 @@ async fn a_torn_end_is_closed_and_nothing_else_added() {
     let text = std::fs::read_to_string(&config.path).unwrap();
     let whole = text.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok());
     assert_eq!((text.lines().count(), whole.count()), (5, 4), "{text}");
+}
+
+/// A writer that hangs must not let lines pile up for ever.
+#[test]
+fn a_full_queue_loses_or_denies_and_says_so() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for mode in [Mode::BestEffort, Mode::Required] {
+        let disk = Disk::default();
+        let audit = start(&disk, mode);
+        let stuck = disk.bytes.lock();
+        let long = "x".repeat(1 << 20);
+        for _ in 0..32 {
+            audit.note(&blocked(&long));
+        }
+        let refused = runtime.block_on(audit.record(&blocked(&long)));
+        assert_eq!(refused, if mode == Mode::Required { Err(NotRecorded) } else { Ok(()) });
+        drop(stuck);
+        runtime.block_on(audit.close());
+        let lost = audit.lost.load(Ordering::Relaxed);
+        let gap: u64 = lines(&disk).iter().filter_map(|line| line["lost"].as_u64()).sum();
+        assert!(lost + gap > 0, "{mode:?}");
+    }
 }
 
 #[test]

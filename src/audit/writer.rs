@@ -8,16 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-
-use super::{Entry, Mode, NotRecorded};
+use super::queue::{Batch, Queue};
+use super::{Mode, NotRecorded};
 use crate::metrics::Metrics;
 
-/// Lines written between two syncs at most.
-const BATCH: usize = 4_096;
-
-/// How long `best_effort` lets records gather: one wake-up of this thread for all of them instead of one for each,
-/// which costs callers more than anything else about the trail.
+/// How long `best_effort` lets records gather: one wake-up of this thread for all of them instead of one for each.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// The file, and whether it ends in half a line: an earlier process was killed while it wrote.
@@ -38,12 +33,12 @@ pub(super) fn start(
     file: impl Sink + 'static,
     torn: bool,
     mode: Mode,
-    entries: mpsc::Receiver<Entry>,
+    queue: Arc<Queue>,
     lost: Arc<AtomicU64>,
     metrics: Metrics,
 ) {
-    let mut writer = Writer { sink: file, mode, lost, metrics, sequence: 0, torn };
-    std::thread::spawn(move || writer.run(entries));
+    let mut writer = Writer { sink: file, mode, lost, metrics, sequence: 0, torn, out: Vec::new() };
+    std::thread::spawn(move || writer.run(&queue));
 }
 
 /// Where lines go: a file, or a test's failing disk.
@@ -64,30 +59,19 @@ struct Writer<S> {
     lost: Arc<AtomicU64>,
     metrics: Metrics,
     sequence: u64,
+    /// What is written at once; kept for its memory.
+    out: Vec<u8>,
     /// The file may end in half a line: after a crash of an earlier process, or a write that failed.
     torn: bool,
 }
 
 impl<S: Sink> Writer<S> {
-    fn run(&mut self, mut entries: mpsc::Receiver<Entry>) {
-        let mut batch = Vec::with_capacity(BATCH);
+    fn run(&mut self, queue: &Queue) {
+        let mut batch = Batch::default();
         loop {
-            batch.clear();
-            if entries.blocking_recv_many(&mut batch, BATCH) == 0 {
-                return;
-            }
-            let (mut lines, mut waiting, mut closing) = (Vec::new(), Vec::new(), None);
-            for entry in batch.drain(..) {
-                match entry {
-                    Entry::Line(line, done) => {
-                        lines.push(line);
-                        waiting.extend(done);
-                    }
-                    Entry::Close(done) => closing = Some(done),
-                }
-            }
-            self.write_batch(&lines, waiting, closing.is_some());
-            if let Some(done) = closing {
+            queue.take(&mut batch);
+            self.write(&mut batch);
+            if let Some(done) = batch.closing.take() {
                 done.send(()).ok();
                 return;
             }
@@ -97,15 +81,10 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    fn write_batch(
-        &mut self,
-        lines: &[Vec<u8>],
-        waiting: Vec<oneshot::Sender<Result<(), NotRecorded>>>,
-        closing: bool,
-    ) {
+    fn write(&mut self, batch: &mut Batch) {
         let gap = self.lost.swap(0, Ordering::Relaxed);
-        let result = self.try_write(lines, gap, closing);
-        let count = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        let result = self.try_write(batch, gap);
+        let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         match &result {
             Ok(()) => self.metrics.audit_written(count),
             Err(error) => {
@@ -115,29 +94,29 @@ impl<S: Sink> Writer<S> {
                 self.metrics.audit_lost(count);
             }
         }
-        for done in waiting {
+        for done in batch.waiting.drain(..) {
             done.send(if result.is_ok() { Ok(()) } else { Err(NotRecorded) }).ok();
         }
     }
 
-    fn try_write(&mut self, lines: &[Vec<u8>], gap: u64, closing: bool) -> io::Result<()> {
-        if lines.is_empty() && gap == 0 {
+    fn try_write(&mut self, batch: &Batch, gap: u64) -> io::Result<()> {
+        if batch.is_empty() && gap == 0 {
             return self.sink.sync();
         }
-        let mut out = Vec::with_capacity(lines.iter().map(|line| line.len() + 32).sum());
+        self.out.clear();
         let mut sequence = self.sequence;
         if self.torn {
-            out.push(b'\n');
+            self.out.push(b'\n');
         }
         if gap > 0 {
             let gap = format!(r#"{{"kind":"gap","lost":{gap}}}"#);
-            push_line(&mut out, &mut sequence, gap.as_bytes());
+            push_line(&mut self.out, &mut sequence, gap.as_bytes())?;
         }
-        for line in lines {
-            push_line(&mut out, &mut sequence, line);
+        for line in batch.lines() {
+            push_line(&mut self.out, &mut sequence, line)?;
         }
-        self.sink.write_all(&out)?;
-        if self.mode == Mode::Required || closing {
+        self.sink.write_all(&self.out)?;
+        if self.mode == Mode::Required || batch.closing.is_some() {
             self.sink.sync()?;
         }
         self.sequence = sequence;
@@ -147,11 +126,12 @@ impl<S: Sink> Writer<S> {
 }
 
 /// Appends `line`, a JSON object, with its sequence number in front of the other fields.
-fn push_line(out: &mut Vec<u8>, sequence: &mut u64, line: &[u8]) {
+fn push_line(out: &mut Vec<u8>, sequence: &mut u64, line: &[u8]) -> io::Result<()> {
     *sequence += 1;
-    out.extend_from_slice(format!(r#"{{"seq":{sequence},"#).as_bytes());
+    write!(out, r#"{{"seq":{sequence},"#)?;
     out.extend_from_slice(line.strip_prefix(b"{").unwrap_or(line));
     out.push(b'\n');
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,68 +1,68 @@
 //! The sending half of an ext_proc stream, which can't end well by accident.
 //!
-//! tonic ends a dropped response stream with status OK, and Envoy then lets the rest of the body through
-//! unmasked. So this stream ends with OK only when its session says so. When its sender just goes away (a cancelled
-//! task, a forgotten path) it refuses the call first, and then ends with an error status: the status alone would
-//! obey `failure_mode_allow`.
+//! The session runs inside the stream that tonic polls: no task and no wake-up of its own for each call. tonic ends
+//! a dropped response stream with status OK, and Envoy then lets the rest of the body through unmasked. So this
+//! stream ends with OK only when its session says so. When the session is cut off, or ends without a word, the call
+//! is refused first, and then the stream ends with an error status: the status alone would obey
+//! `failure_mode_allow`.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use envoy_types::pb::envoy::service::ext_proc::v3::ProcessingResponse;
 use futures_util::Stream;
-use tokio::sync::mpsc;
+use parking_lot::Mutex;
 use tonic::Status;
 
 use super::ext_proc::encode;
-
-/// What the session sends.
-enum Item {
-    Answer(Box<ProcessingResponse>),
-    End(Result<(), Status>),
-}
+use crate::lifecycle::CallGuard;
 
 /// The session's side.
-#[derive(Debug, Clone)]
-pub(super) struct Answers(mpsc::Sender<Item>);
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answers(Arc<Mutex<VecDeque<ProcessingResponse>>>);
+
+/// A call's session, from its first message to its last.
+pub(super) type Session = Pin<Box<dyn Future<Output = Result<(), Status>> + Send>>;
 
 /// tonic's side.
-#[derive(Debug)]
 pub struct AnswerStream {
-    items: mpsc::Receiver<Item>,
+    answers: Answers,
     phase: Phase,
+    guard: CallGuard,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    Open,
-    /// The sender went away, and the call was refused; the status is still owed.
-    Refused,
+    Open(Session),
+    /// What the session ended with is still owed, after the answers that it left.
+    Ending(Result<(), Status>),
     Ended,
 }
 
-/// Answers that may wait for Envoy: one per message, and a timeout override before it.
-const QUEUE: usize = 4;
+impl Answers {
+    /// Sends one answer: completes once tonic has taken it, so that a slow proxy slows its session.
+    pub async fn send(&self, answer: ProcessingResponse) {
+        self.send_now(answer);
+        // The stream polls the session again after each answer that it hands out: nobody else need wake it.
+        std::future::poll_fn(|_| if self.0.lock().is_empty() { Poll::Ready(()) } else { Poll::Pending })
+            .await;
+    }
 
-pub(super) fn channel() -> (Answers, AnswerStream) {
-    let (sender, items) = mpsc::channel(QUEUE);
-    (Answers(sender), AnswerStream { items, phase: Phase::Open })
+    /// Sends one answer without waiting.
+    pub fn send_now(&self, answer: ProcessingResponse) {
+        self.0.lock().push_back(answer);
+    }
+
+    fn next(&self) -> Option<ProcessingResponse> {
+        self.0.lock().pop_front()
+    }
 }
 
-impl Answers {
-    /// Sends one answer; an error means that Envoy is gone.
-    pub async fn send(&self, answer: ProcessingResponse) -> Result<(), Status> {
-        let gone = |_| Status::cancelled("the proxy ended the stream");
-        self.0.send(Item::Answer(Box::new(answer))).await.map_err(gone)
-    }
-
-    /// Sends one answer without waiting; used where the queue has room by design.
-    pub fn send_now(&self, answer: ProcessingResponse) {
-        self.0.try_send(Item::Answer(Box::new(answer))).ok();
-    }
-
-    /// Ends the stream, with OK only for `Ok`.
-    pub async fn end(self, result: Result<(), Status>) {
-        self.0.send(Item::End(result)).await.ok();
+impl AnswerStream {
+    /// The answers that `session` sends, until it ends or `guard` cuts it off.
+    pub(super) fn new(answers: Answers, session: Session, guard: CallGuard) -> Self {
+        Self { answers, phase: Phase::Open(session), guard }
     }
 }
 
@@ -70,66 +70,106 @@ impl Stream for AnswerStream {
     type Item = Result<ProcessingResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.phase {
-            Phase::Open => {}
-            Phase::Refused => {
-                self.phase = Phase::Ended;
-                let status = Status::internal("the session ended without an answer");
-                return Poll::Ready(Some(Err(status)));
+        let this = &mut *self;
+        if let Phase::Open(session) = &mut this.phase {
+            if let Some(answer) = this.answers.next() {
+                return Poll::Ready(Some(Ok(answer)));
             }
-            Phase::Ended => return Poll::Ready(None),
+            if let Poll::Ready(result) = session.as_mut().poll(context) {
+                this.phase = Phase::Ending(result);
+            } else if this.guard.poll_cut_off(context).is_ready() {
+                this.answers.send_now(encode::internal_error());
+                this.phase = Phase::Ending(Err(Status::internal("the session was cut off")));
+            }
         }
-        let item = std::task::ready!(self.items.poll_recv(context));
-        Poll::Ready(match item {
-            Some(Item::Answer(answer)) => Some(Ok(*answer)),
-            Some(Item::End(result)) => {
-                self.phase = Phase::Ended;
-                result.err().map(Err)
+        match (this.answers.next(), &mut this.phase) {
+            (Some(answer), _) => Poll::Ready(Some(Ok(answer))),
+            (None, Phase::Open(_)) => Poll::Pending,
+            (None, ended) => {
+                let result = match std::mem::replace(ended, Phase::Ended) {
+                    Phase::Ending(result) => result,
+                    _ => Ok(()),
+                };
+                Poll::Ready(result.err().map(Err))
             }
-            None => {
-                self.phase = Phase::Refused;
-                Some(Ok(encode::internal_error()))
-            }
-        })
+        }
+    }
+}
+
+impl std::fmt::Debug for AnswerStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AnswerStream")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response;
     use futures_util::StreamExt;
 
     use super::*;
-    use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response;
+    use crate::lifecycle::Lifecycle;
 
-    #[tokio::test]
-    async fn a_dropped_sender_is_an_error_and_only_a_clean_end_is_ok() {
-        let (answers, mut stream) = channel();
-        answers.send(ProcessingResponse::default()).await.unwrap();
-        drop(answers);
-        assert!(stream.next().await.unwrap().is_ok());
-        assert!(refuses(&stream.next().await.unwrap().unwrap()));
-        assert_eq!(stream.next().await.unwrap().unwrap_err().code(), tonic::Code::Internal);
-        assert!(stream.next().await.is_none());
-
-        let (answers, mut stream) = channel();
-        answers.end(Ok(())).await;
-        assert!(stream.next().await.is_none());
-
-        let (answers, mut stream) = channel();
-        answers.end(Err(Status::aborted("x"))).await;
-        assert_eq!(stream.next().await.unwrap().unwrap_err().code(), tonic::Code::Aborted);
+    fn stream(lifecycle: &Lifecycle, session: impl FnOnce(Answers) -> Session) -> (Answers, AnswerStream) {
+        let answers = Answers::default();
+        (answers.clone(), AnswerStream::new(answers.clone(), session(answers), lifecycle.call()))
     }
 
     #[tokio::test]
-    async fn a_panicking_session_is_an_error() {
-        let (answers, mut stream) = channel();
-        let session = tokio::spawn(async move {
-            let _answers = answers;
-            panic!("on purpose");
+    async fn only_a_session_that_ends_well_ends_with_ok() {
+        let lifecycle = Lifecycle::new();
+        let (_, mut ends) = stream(&lifecycle, |answers| {
+            Box::pin(async move {
+                answers.send_now(ProcessingResponse::default());
+                answers.send(ProcessingResponse::default()).await;
+                Ok(())
+            })
         });
-        assert!(refuses(&stream.next().await.unwrap().unwrap()));
-        assert!(stream.next().await.unwrap().is_err());
-        assert!(session.await.unwrap_err().is_panic());
+        assert!(ends.next().await.unwrap().is_ok());
+        assert!(ends.next().await.unwrap().is_ok());
+        assert!(ends.next().await.is_none());
+        assert!(ends.next().await.is_none());
+
+        let (_, mut fails) = stream(&lifecycle, |answers| {
+            Box::pin(async move {
+                answers.send_now(ProcessingResponse::default());
+                Err(Status::aborted("x"))
+            })
+        });
+        assert!(fails.next().await.unwrap().is_ok());
+        assert_eq!(fails.next().await.unwrap().unwrap_err().code(), tonic::Code::Aborted);
+        assert!(fails.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_cut_off_is_refused_and_then_an_error() {
+        let lifecycle = Lifecycle::new();
+        let (_, mut cut_off) = stream(&lifecycle, |_| Box::pin(std::future::pending()));
+        assert!(futures_util::poll!(cut_off.next()).is_pending());
+        lifecycle.drain();
+        lifecycle.cut_off();
+        assert!(refuses(&cut_off.next().await.unwrap().unwrap()));
+        assert_eq!(cut_off.next().await.unwrap().unwrap_err().code(), tonic::Code::Internal);
+        assert!(cut_off.next().await.is_none());
+    }
+
+    /// One answer at a time: what tonic has not taken holds the session back.
+    #[tokio::test]
+    async fn a_slow_proxy_slows_its_session() {
+        let lifecycle = Lifecycle::new();
+        let (answers, mut slow) = stream(&lifecycle, |answers| {
+            Box::pin(async move {
+                for _ in 0..3 {
+                    answers.send(ProcessingResponse::default()).await;
+                }
+                Ok(())
+            })
+        });
+        for _ in 0..3 {
+            assert!(slow.next().await.unwrap().is_ok());
+            assert_eq!(answers.0.lock().len(), 0);
+        }
+        assert!(slow.next().await.is_none());
     }
 
     fn refuses(answer: &ProcessingResponse) -> bool {

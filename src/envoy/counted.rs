@@ -1,8 +1,10 @@
 //! Counts RPCs that end before any handler sees them: a message that can't be decoded, or is too large.
 
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
-use futures_util::future::BoxFuture;
+use pin_project_lite::pin_project;
 use tonic::Code;
 use tower::{Layer, Service as TowerService};
 
@@ -30,11 +32,10 @@ impl<S> Layer<S> for CountFailed {
 impl<S, B, R> TowerService<http::Request<B>> for Counting<S>
 where
     S: TowerService<http::Request<B>, Response = http::Response<R>>,
-    S::Future: Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+    type Future = Answer<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
@@ -47,24 +48,42 @@ where
             _ => None,
         };
         let (started, metrics) = (clock::instant(), self.metrics.clone());
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let response = answer.await?;
-            // A handler's own errors come as trailers after a body; only failures before it are headers.
-            let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
-            if let (Some(service), Some(code)) = (service, code)
-                && code != Code::Ok
-            {
-                metrics.grpc_started(service);
-                metrics.grpc_handled(service, name(code), started.elapsed());
-                tracing::warn!(
-                    service = service.as_str(),
-                    code = name(code),
-                    "an RPC failed before it was handled"
-                );
-            }
-            Ok(response)
-        })
+        Answer { inner: self.inner.call(request), service, started, metrics }
+    }
+}
+
+pin_project! {
+    /// A server's answer, looked at once it comes.
+    pub(super) struct Answer<F> {
+        #[pin]
+        inner: F,
+        service: Option<Service>,
+        started: Instant,
+        metrics: Metrics,
+    }
+}
+
+impl<F, R, E> Future for Answer<F>
+where
+    F: Future<Output = Result<http::Response<R>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = ready!(this.inner.poll(context));
+        // A handler's own errors come as trailers after a body; only failures before it are headers.
+        let status = answer.as_ref().ok().and_then(|response| response.headers().get("grpc-status"));
+        let code = status.map(|code| Code::from_bytes(code.as_bytes()));
+        if let (Some(service), Some(code)) = (*this.service, code)
+            && code != Code::Ok
+        {
+            this.metrics.grpc_started(service);
+            this.metrics.grpc_handled(service, name(code), this.started.elapsed());
+            let (service, code) = (service.as_str(), name(code));
+            tracing::warn!(service, code, "an RPC failed before it was handled");
+        }
+        Poll::Ready(answer)
     }
 }
 

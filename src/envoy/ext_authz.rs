@@ -21,7 +21,7 @@ use super::mutation::{denial_headers, for_ext_authz, mutation, status};
 use crate::clock;
 use crate::engine::{Engine, Listener, Patience};
 use crate::metrics::Service;
-use crate::request::{self, Headers};
+use crate::request;
 use crate::verdict::{Answer, Verdict};
 
 /// The ext_authz service of one listener.
@@ -42,7 +42,7 @@ impl Authorization for ExtAuthz {
         metrics.grpc_received(Service::ExtAuthz);
         // The engine catches its own panics; this catches those of decoding and encoding.
         let answer = AssertUnwindSafe(self.answer(request, received)).catch_unwind().await;
-        let answer = answer.unwrap_or_else(|_panic| encode(&Verdict::internal_error(), &Headers::default()));
+        let answer = answer.unwrap_or_else(|_panic| encode(&Verdict::internal_error()));
         metrics.grpc_sent(Service::ExtAuthz);
         metrics.grpc_handled(Service::ExtAuthz, "OK", received.elapsed());
         Ok(Response::new(answer))
@@ -54,11 +54,10 @@ impl ExtAuthz {
         let until = deadline(request.metadata(), received);
         let parts = decode::check(request.into_inner(), self.body_buffered);
         let request = request::Request::assemble(parts, self.engine.limits());
-        let sent = request.headers.clone();
         let listener = Listener { service: Service::ExtAuthz, gateway: self.gateway, masks: false };
         let call = self.engine.receive(request, listener);
         let checked = self.engine.check(call, Patience { until, announce: None }).await;
-        encode(&checked.verdict, &sent)
+        encode(&checked.verdict)
     }
 }
 
@@ -79,11 +78,11 @@ fn deadline(metadata: &tonic::metadata::MetadataMap, received: Instant) -> Optio
     received.checked_add(timeout)
 }
 
-fn encode(verdict: &Verdict, sent: &Headers) -> CheckResponse {
+fn encode(verdict: &Verdict) -> CheckResponse {
     let (code, response) = match &verdict.answer {
         Answer::Allow(changes) => {
-            let request = mutation(&changes.request, sent);
-            let response = mutation(&changes.response, &Headers::default());
+            let request = mutation(&changes.request);
+            let response = mutation(&changes.response);
             let ok = OkHttpResponse {
                 headers: for_ext_authz(request.set),
                 headers_to_remove: request.remove,

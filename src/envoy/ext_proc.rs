@@ -7,17 +7,17 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use envoy_types::pb::envoy::service::ext_proc::v3::ProcessingRequest;
 use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_server::ExternalProcessor;
 use futures_util::FutureExt;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::answers::{self, AnswerStream};
+use super::answers::{AnswerStream, Answers};
 use crate::clock;
 use crate::engine::Engine;
-use crate::metrics::Service;
+use crate::metrics::{Metrics, Service};
 
 pub(in crate::envoy) mod encode;
 mod order;
@@ -40,24 +40,46 @@ impl ExternalProcessor for ExtProc {
         &self,
         request: Request<Streaming<ProcessingRequest>>,
     ) -> Result<Response<AnswerStream>, Status> {
-        let (answers, stream) = answers::channel();
-        let started = clock::instant();
-        let metrics = self.engine.metrics().clone();
-        metrics.grpc_started(Service::ExtProc);
-        let mut session = session::Session::new(self.clone(), request.into_inner(), answers.clone());
-        self.engine.lifecycle().spawn(async move {
-            let result = match AssertUnwindSafe(session.run()).catch_unwind().await {
-                Ok(result) => result,
-                Err(_panic) => Err(session.panicked()),
-            };
-            if result.is_err() {
-                // An error status obeys `failure_mode_allow`; a denial does not.
-                session.refuse_failed().await;
-            }
-            let code = result.as_ref().err().map_or(tonic::Code::Ok, Status::code);
-            metrics.grpc_handled(Service::ExtProc, super::counted::name(code), started.elapsed());
-            answers.end(result).await;
-        });
+        let answers = Answers::default();
+        let handled = Handled::start(self.engine.metrics().clone());
+        let session = session::Session::new(self.clone(), request.into_inner(), answers.clone());
+        let stream =
+            AnswerStream::new(answers, Box::pin(run(session, handled)), self.engine.lifecycle().call());
         Ok(Response::new(stream))
+    }
+}
+
+/// Runs a session to its end. Whatever goes wrong, the call is refused before the stream ends with an error.
+async fn run(mut session: session::Session, mut handled: Handled) -> Result<(), Status> {
+    let result = match AssertUnwindSafe(session.run()).catch_unwind().await {
+        Ok(result) => result,
+        Err(_panic) => Err(session.panicked()),
+    };
+    if result.is_err() {
+        // An error status obeys `failure_mode_allow`; a denial does not.
+        session.refuse_failed();
+    }
+    handled.code = result.as_ref().err().map_or(Code::Ok, Status::code);
+    result
+}
+
+/// Counts an RPC when it ends: also one that is dropped, because the proxy reset it.
+struct Handled {
+    metrics: Metrics,
+    started: Instant,
+    code: Code,
+}
+
+impl Handled {
+    fn start(metrics: Metrics) -> Self {
+        metrics.grpc_started(Service::ExtProc);
+        Self { metrics, started: clock::instant(), code: Code::Cancelled }
+    }
+}
+
+impl Drop for Handled {
+    fn drop(&mut self) {
+        let code = super::counted::name(self.code);
+        self.metrics.grpc_handled(Service::ExtProc, code, self.started.elapsed());
     }
 }

@@ -5,7 +5,6 @@ use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
 use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 
 use crate::effect::HeaderChange;
-use crate::request::Headers;
 
 /// Header changes split as Envoy wants them.
 #[derive(Debug, Default)]
@@ -14,24 +13,17 @@ pub(super) struct Mutation {
     pub remove: Vec<String>,
 }
 
-/// The changes, and the removal of every client-sent alias of a header that is set: `x_user` beside `x-user`
-/// would reach a backend that folds `_` and `-` (CVE-2025-64484). `sent` are the headers that are changed.
-pub(super) fn mutation(changes: &[HeaderChange], sent: &Headers) -> Mutation {
+pub(super) fn mutation(changes: &[HeaderChange]) -> Mutation {
     let mut mutation = Mutation::default();
     for change in changes {
         match change {
             HeaderChange::Set { name, value } => {
-                mutation.remove_aliases(name, sent);
                 mutation.set.push(option(name, value, HeaderAppendAction::OverwriteIfExistsOrAdd));
             }
             HeaderChange::Append { name, value } => {
-                mutation.remove_aliases(name, sent);
                 mutation.set.push(option(name, value, HeaderAppendAction::AppendIfExistsOrAdd));
             }
-            HeaderChange::Remove { name } => {
-                mutation.remove_aliases(name, sent);
-                mutation.remove.push(name.clone());
-            }
+            HeaderChange::Remove { name } => mutation.remove.push(name.clone()),
         }
     }
     mutation
@@ -46,15 +38,6 @@ impl Mutation {
     /// Sets `name` to `value`, whatever it was.
     pub fn set(&mut self, name: &str, value: &str) {
         self.set.push(option(name, value, HeaderAppendAction::OverwriteIfExistsOrAdd));
-    }
-
-    /// Every sent header that some backend takes for `name`: the same letters, with other `_` and `-`.
-    fn remove_aliases(&mut self, name: &str, sent: &Headers) {
-        let folded = |name: &str| name.to_ascii_lowercase().replace('_', "-");
-        let wanted = folded(name);
-        for header in sent.iter().filter(|header| header.name != name && folded(&header.name) == wanted) {
-            self.remove.push(header.name.clone());
-        }
     }
 }
 
@@ -90,23 +73,4 @@ pub(super) fn denial_headers(headers: &[(&'static str, String)]) -> Vec<HeaderVa
 
 pub(super) fn status(code: u16) -> HttpStatus {
     HttpStatus { code: code.into() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::request::Header;
-
-    #[test]
-    fn aliases_of_what_is_set_are_removed() {
-        let sent: Headers = ["x_user", "x-user", "X_USER", "x-us-er", "x_user_id"]
-            .into_iter()
-            .map(|name| Header::new(name, "evil"))
-            .collect();
-        let changes = [HeaderChange::Set { name: "x-user".into(), value: "ana".into() }];
-        let mutation = mutation(&changes, &sent);
-        assert_eq!(mutation.remove, ["x_user", "x_user"]);
-        let set = mutation.set[0].header.as_ref().unwrap();
-        assert_eq!((set.key.as_str(), set.raw_value.as_slice()), ("x-user", b"ana".as_slice()));
-    }
 }

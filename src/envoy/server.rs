@@ -5,16 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
-use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_server::ExternalProcessorServer;
-use tokio::net::{TcpListener, UnixListener};
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::{HealthReporter, HealthService};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::task::TaskTracker;
+use tonic_health::server::HealthReporter;
+use tower::Layer;
 
 use super::counted::CountFailed;
-use super::ext_authz::ExtAuthz;
-use super::ext_proc::ExtProc;
+use super::{connection, services};
 use crate::engine::Engine;
 
 /// How the services behave on this listener.
@@ -59,48 +56,64 @@ impl Server {
     }
 
     /// Serves until the engine's lifecycle drains; then sends GOAWAY and finishes the streams in flight.
-    pub async fn serve(self) -> Result<(), tonic::transport::Error> {
+    pub async fn serve(self) {
         let Self { socket, engine, config, health } = self;
-        let health_service = HealthServer::new(HealthService::from_health_reporter(health));
-        let authorization = AuthorizationServer::new(ExtAuthz {
-            engine: engine.clone(),
-            gateway: config.gateway,
-            body_buffered: config.body_buffered,
-        })
-        .max_decoding_message_size(config.max_message);
-        let processor = ExternalProcessorServer::new(ExtProc {
-            engine: engine.clone(),
-            gateway: config.gateway,
-            max_message_timeout: config.max_message_timeout,
-        })
-        .max_decoding_message_size(config.max_message);
-        let router = tonic::transport::Server::builder()
-            .tcp_nodelay(true)
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(16 << 20)
-            .http2_keepalive_interval(Some(Duration::from_secs(30)))
-            .layer(CountFailed(engine.metrics().clone()))
-            .add_service(health_service)
-            .add_optional_service(config.reflection.then(reflection).flatten())
-            .add_service(authorization)
-            .add_service(processor);
-        let lifecycle = engine.lifecycle().clone();
-        let drained = async move { lifecycle.draining().await };
-        match socket {
-            Socket::Tcp(listener) => {
-                // Accepted sockets bypass the builder's own setting.
-                let accepted = TcpListenerStream::new(listener);
-                router.serve_with_incoming_shutdown(no_delay(accepted), drained).await
+        let service = services::Services::new(&engine, &config, health);
+        let service = CountFailed(engine.metrics().clone()).layer(service);
+        let (lifecycle, connections) = (engine.lifecycle().clone(), TaskTracker::new());
+        loop {
+            let accepted = tokio::select! {
+                () = lifecycle.draining() => break,
+                accepted = socket.accept() => accepted,
+            };
+            let (service, lifecycle) = (service.clone(), lifecycle.clone());
+            let draining = async move { lifecycle.draining().await };
+            match accepted {
+                Ok(Accepted::Tcp(io)) => drop(connections.spawn(connection::serve(io, service, draining))),
+                Ok(Accepted::Unix(io)) => drop(connections.spawn(connection::serve(io, service, draining))),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Out of file descriptors, most likely: others must close theirs first.
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                }
             }
-            Socket::Unix(listener, path) => {
-                let result =
-                    router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), drained).await;
-                std::fs::remove_file(path).ok();
-                result
+        }
+        // New connections are refused by the kernel from now on.
+        drop(socket);
+        connections.close();
+        connections.wait().await;
+    }
+}
+
+impl Socket {
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Accepted::Tcp(stream))
             }
+            Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
         }
     }
 }
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Self::Unix(_, path) = self {
+            std::fs::remove_file(path).ok();
+        }
+    }
+}
+
+/// A connection that nobody serves yet.
+enum Accepted {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// How long to wait after a failed accept.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(20);
 
 /// The `grpc.health.v1` state of both services and of the whole.
 #[derive(Clone, Debug)]
@@ -136,25 +149,4 @@ pub fn bind_unix(path: &std::path::Path) -> io::Result<UnixListener> {
     // Proxies run as another user of the same group.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     Ok(listener)
-}
-
-fn no_delay(
-    accepted: TcpListenerStream,
-) -> impl tokio_stream::Stream<Item = io::Result<tokio::net::TcpStream>> {
-    tokio_stream::StreamExt::map(accepted, |socket| {
-        let socket = socket?;
-        socket.set_nodelay(true)?;
-        Ok(socket)
-    })
-}
-
-/// Reflection of the services that are served. `proto/README.md` says how the descriptors were made.
-fn reflection() -> Option<
-    tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
-> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(include_bytes!("../../proto/envoy.binpb"))
-        .build_v1()
-        .ok()
 }

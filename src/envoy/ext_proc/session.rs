@@ -14,7 +14,7 @@ use super::ExtProc;
 use super::encode::{self, Half, Modes};
 use super::order::{Event, Order};
 use crate::clock;
-use crate::effect::{HeaderChange, HeaderChanges};
+use crate::effect::{self, HeaderChange, HeaderChanges};
 use crate::engine::{
     Call, Checked, Listener, MaskedResponse, Patience, ResponsePhase, ResponsePlan, STALE_HEADERS,
 };
@@ -24,7 +24,7 @@ use crate::envoy::mutation::{Mutation, mutation};
 use crate::metrics::Service;
 use crate::policy::ResponseHead;
 use crate::reason::Reason;
-use crate::request::{Body, Headers, Request};
+use crate::request::{Body, Request};
 use crate::verdict::{Answer, Denial};
 
 /// Headers that ask for a response that can't be masked: parts, encodings.
@@ -39,8 +39,6 @@ pub(super) struct Session {
     answers: Answers,
     order: Order,
     modes: Modes,
-    /// The request's headers as sent, for finding aliases of those that are set.
-    sent: Headers,
     /// A call whose verdict waits for its body.
     waiting: Option<Call>,
     /// Response headers to change.
@@ -59,7 +57,6 @@ impl Session {
             answers,
             order: Order::default(),
             modes: Modes { request: BodySendMode::None, response: BodySendMode::None },
-            sent: Headers::default(),
             waiting: None,
             changes: Vec::new(),
             phase: None,
@@ -92,12 +89,12 @@ impl Session {
 
     /// Denies a call whose session failed. Once response headers are out, Envoy answers this by resetting the
     /// caller's stream.
-    pub async fn refuse_failed(&mut self) {
+    pub fn refuse_failed(&mut self) {
         if self.order.is_closed() {
             return;
         }
         self.order.close();
-        self.send(encode::internal_error()).await.ok();
+        self.answers.send_now(encode::internal_error());
     }
 
     /// The status of a session that panicked; a response that was on its way is counted as blocked.
@@ -140,7 +137,6 @@ impl Session {
     // === the request ===
 
     async fn request_headers(&mut self, request: Request) -> Result<(), Status> {
-        self.sent = request.headers.clone();
         let listener = Listener { service: Service::ExtProc, gateway: self.service.gateway, masks: true };
         let has_body = request.body.complete().is_none();
         let call = self.service.engine.receive(request, listener);
@@ -228,7 +224,7 @@ impl Session {
         let Checked { verdict, response } = checked;
         match verdict.answer {
             Answer::Allow(HeaderChanges { request, response: changes }) => {
-                let mut to_request = mutation(&request, &self.sent);
+                let mut to_request = mutation(&request);
                 if response.is_some() {
                     narrow(&mut to_request);
                 }
@@ -251,7 +247,7 @@ impl Session {
             return self.without_body(call).await;
         }
         let (pseudo, headers) = decode::raw_headers(message.headers.unwrap_or_default());
-        let mut changes = mutation(&self.changes, &headers);
+        let mut changes = mutation(&effect::without_aliases(&self.changes, &headers));
         let code = pseudo.get(":status").and_then(|status| status.parse().ok()).unwrap_or(0);
         let head = ResponseHead { code, headers };
         if let Some(phase) = &self.phase {
@@ -328,7 +324,8 @@ impl Session {
         &mut self,
         answer: envoy_types::pb::envoy::service::ext_proc::v3::ProcessingResponse,
     ) -> Result<(), Status> {
-        self.answers.send(answer).await
+        self.answers.send(answer).await;
+        Ok(())
     }
 }
 
