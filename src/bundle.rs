@@ -8,13 +8,24 @@ use std::sync::Arc;
 use crate::diagnostic::{self, Diagnostic, Sources};
 use crate::policy::{self, PolicySet, SourceFile};
 
+mod archive;
+mod digest;
 mod load;
 mod manifest;
+mod open;
+mod pack;
+mod path;
 mod refusal;
+mod sign;
+mod trust;
 
 pub use load::{LoadError, cases, read};
-pub use manifest::{FORMAT, FileEntry, Manifest};
+pub use manifest::{FORMAT, FileEntry, Manifest, is_digest};
+pub use open::Limits;
+pub use pack::{Label, sign};
 pub use refusal::{Refusal, Refused};
+pub use sign::{PublicKey, SigningKey};
+pub use trust::Trust;
 
 /// Policies with the cases that test them, from one source.
 #[derive(Clone, Debug)]
@@ -23,6 +34,8 @@ pub struct Bundle {
     pub manifest: Option<Manifest>,
     /// The id of the key whose signature was verified.
     pub signer: Option<Arc<str>>,
+    /// The ids of the keys that its signatures name. Of these, only `signer` was verified.
+    pub signed_by: Vec<Arc<str>>,
     pub policies: Vec<SourceFile>,
     pub cases: Vec<SourceFile>,
 }
@@ -40,7 +53,7 @@ pub struct Prepared {
 impl Bundle {
     /// The bundle of plain files, without manifest or signature.
     pub fn of_files(policies: Vec<SourceFile>, cases: Vec<SourceFile>) -> Self {
-        Self { manifest: None, signer: None, policies, cases }
+        Self { manifest: None, signer: None, signed_by: Vec::new(), policies, cases }
     }
 
     /// Compiles the policies and runs the cases; every mistake is in the refusal.
@@ -69,3 +82,6 @@ impl Bundle {
         Ok(Prepared { bundle: Arc::new(self), set: Arc::new(set), findings, sources })
     }
 }
+
+#[cfg(test)]
+mod tests;

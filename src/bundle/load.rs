@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::policy::SourceFile;
 
 /// A larger policy file is a mistake.
-const MAX_BYTES: u64 = 1 << 20;
+pub(super) const MAX_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {

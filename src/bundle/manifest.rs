@@ -1,12 +1,24 @@
 //! What a bundle says about itself.
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::open::Limits;
+use super::refusal::{Refusal, Refused};
+use super::{digest, path};
+use crate::strict_json;
+
 /// The format of bundles that this version writes; newer ones are refused.
 pub const FORMAT: u32 = 1;
+/// The name of the manifest in the archive.
+pub(super) const FILE: &str = "manifest.json";
+/// Room for as many files as a bundle may hold.
+pub(super) const MAX_BYTES: u64 = 8 << 20;
+const MAX_NAME: usize = 64;
 
 /// `manifest.json`, the first file of the archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,4 +48,100 @@ pub struct FileEntry {
     pub size: u64,
     /// In hex.
     pub sha256: Arc<str>,
+}
+
+impl Manifest {
+    /// Reads and checks `manifest.json`.
+    pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Self, Refused> {
+        let invalid = |error| Refused::because(Refusal::InvalidManifest, format!("`{FILE}`: {error}"));
+        let value = strict_json::value(bytes).map_err(|error| invalid(error.to_string()))?;
+        // Before anything else, since a newer format may have any other fields.
+        let format = value.get("format").and_then(serde_json::Value::as_u64);
+        if let Some(format) = format.filter(|format| *format > u64::from(FORMAT)) {
+            let what = format!("`{FILE}` says format {format}, and {FORMAT} is known");
+            return Err(Refused::because(Refusal::FutureFormat, what));
+        }
+        // From the bytes again, for the line and column of mistakes.
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
+        manifest.check(limits)?;
+        Ok(manifest)
+    }
+
+    /// The bytes of `manifest.json`: the same for equal manifests.
+    pub(super) fn write(&self) -> Result<Vec<u8>, Refused> {
+        let mut bytes = serde_json::to_vec_pretty(self)
+            .map_err(|error| Refused::because(Refusal::InvalidManifest, error))?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// How this version stands to another, as Semantic Versioning orders them: build metadata (`+...`) does not count.
+    pub fn compare(&self, version: &Version) -> Ordering {
+        self.version.cmp_precedence(version)
+    }
+
+    fn check(&self, limits: &Limits) -> Result<(), Refused> {
+        let refuse = |refusal, what: String| Err(Refused::because(refusal, what));
+        if self.format != FORMAT {
+            return refuse(Refusal::InvalidManifest, format!("format {} does not exist", self.format));
+        }
+        if let Some(minimum) = &self.minimum_server {
+            let own = env!("CARGO_PKG_VERSION");
+            if Version::parse(own).is_ok_and(|own| minimum.cmp_precedence(&own) == Ordering::Greater) {
+                return refuse(Refusal::ServerTooOld, format!("it needs {minimum}, and this is {own}"));
+            }
+        }
+        check_name(&self.name)?;
+        if let Some(parent) = self.parent.as_ref().filter(|parent| !is_digest(parent)) {
+            return refuse(Refusal::InvalidManifest, format!("the parent `{parent}` is no digest"));
+        }
+        self.check_files(limits)?;
+        if *self.digest != *digest::of_files(&self.files) {
+            return refuse(Refusal::WrongDigest, format!("the digest in `{FILE}` is not that of its files"));
+        }
+        Ok(())
+    }
+
+    fn check_files(&self, limits: &Limits) -> Result<(), Refused> {
+        let refuse = |refusal, what: String| Err(Refused::because(refusal, what));
+        if self.files.len() > limits.files {
+            let what = format!("it lists {} files, and {} are allowed", self.files.len(), limits.files);
+            return refuse(Refusal::TooLarge, what);
+        }
+        let mut folded = BTreeSet::new();
+        for file in &self.files {
+            let shown = file.path.escape_debug();
+            if let Err(wrong) = path::check(&file.path) {
+                return refuse(Refusal::UnsafePath, format!("the path `{shown}` {wrong}"));
+            }
+            if !folded.insert(path::fold(&file.path)) {
+                let what = format!("`{FILE}` lists `{shown}` twice, or another that differs in case only");
+                return refuse(Refusal::DuplicateFile, what);
+            }
+        }
+        if !self.files.is_sorted_by(|a, b| a.path < b.path) {
+            return refuse(Refusal::InvalidManifest, format!("`{FILE}` does not list the files by path"));
+        }
+        if self.files.iter().all(|file| path::is_cases(&file.path)) {
+            return refuse(Refusal::InvalidManifest, format!("`{FILE}` lists no policy"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether this is a SHA-256 as bundles write it: 64 lower-case hex digits.
+pub fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// A bundle's name: small letters, digits, `.`, `_` and `-`; a letter or digit first; at most 64.
+fn check_name(name: &str) -> Result<(), Refused> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    if begins && name.len() <= MAX_NAME && name.bytes().all(plain) {
+        return Ok(());
+    }
+    let shown: String = name.escape_debug().take(MAX_NAME).collect();
+    let what = format!("the name `{shown}` is not 1 to {MAX_NAME} small letters, digits, `.`, `_` and `-`");
+    Err(Refused::because(Refusal::InvalidManifest, what))
 }

@@ -41,7 +41,8 @@ refusals! {
     Unreadable "unreadable" "unreadable" "the source can't be read";
     TooLarge "too_large" "too-large" "it is larger than allowed, packed or unpacked";
     Truncated "truncated" "truncated" "the archive ends early, or is not a gzip'd tar archive";
-    UnsafePath "unsafe_path" "unsafe-path" "a file's path leads out of the bundle, or is not plain";
+    TrailingData "trailing_data" "trailing-data" "something follows the end of the archive";
+    UnsafePath "unsafe_path" "unsafe-path" "a file's path is not one that bundles may hold";
     NotAFile "not_a_file" "not-a-file" "the archive holds a link, or something else that is no plain file";
     DuplicateFile "duplicate_file" "duplicate-file" "the archive holds a file twice";
     UnexpectedFile "unexpected_file" "unexpected-file" "the archive holds a file that the manifest does not list, or lacks one that it lists";
@@ -61,6 +62,30 @@ refusals! {
     FailingCase "failing_case" "failing-case" "a test case fails";
 }
 
+impl Refusal {
+    /// What to do about it, where that is the same whatever the bundle.
+    fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::Truncated => Some("fetch or copy the file again, or build it anew"),
+            Self::TooLarge => Some("split it into several bundles"),
+            Self::FutureFormat | Self::ServerTooOld => Some("use a newer release of portcullis"),
+            Self::Unsigned => Some("sign it: `portcullis bundle sign FILE --key KEY`"),
+            Self::UnknownKey => {
+                Some("sign it with a trusted key, or add its public key to those that are trusted")
+            }
+            Self::UnsafePath
+            | Self::NotAFile
+            | Self::DuplicateFile
+            | Self::UnexpectedFile
+            | Self::TrailingData
+            | Self::InvalidManifest
+            | Self::WrongDigest
+            | Self::BadSignature => Some("don't use this file; build it anew with `portcullis bundle build`"),
+            _ => None,
+        }
+    }
+}
+
 /// A refusal with everything that is wrong.
 #[derive(Clone, Debug)]
 pub struct Refused {
@@ -73,7 +98,8 @@ impl Refused {
     /// A refusal with one finding that says `what`.
     pub fn because(refusal: Refusal, what: impl std::fmt::Display) -> Self {
         let code = refusal.finding_code();
-        let finding = Diagnostic::error(code, format!("{what}: {refusal}"));
+        let mut finding = Diagnostic::error(code, format!("{what}: {refusal}"));
+        finding.help = refusal.advice().map(str::to_owned);
         Self { refusal, findings: vec![finding], sources: Sources::default() }
     }
 }
