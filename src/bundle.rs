@@ -19,8 +19,8 @@ mod refusal;
 mod sign;
 mod trust;
 
-pub use load::{LoadError, cases, read};
-pub use manifest::{FORMAT, FileEntry, Manifest, is_digest};
+pub use load::{LoadError, cases, gather, read};
+pub use manifest::{FORMAT, FileEntry, Manifest, NAME_IS, is_digest, is_name};
 pub use open::Limits;
 pub use pack::{Label, sign};
 pub use refusal::{Refusal, Refused};
@@ -45,6 +45,8 @@ pub struct Bundle {
 pub struct Prepared {
     pub bundle: Arc<Bundle>,
     pub set: Arc<PolicySet>,
+    /// How many cases passed.
+    pub passed: usize,
     /// Warnings.
     pub findings: Vec<Diagnostic>,
     pub sources: Sources,
@@ -79,7 +81,8 @@ impl Bundle {
             diagnostic::sort(&mut findings);
             return Err(Refused { refusal: Refusal::FailingCase, findings, sources });
         }
-        Ok(Prepared { bundle: Arc::new(self), set: Arc::new(set), findings, sources })
+        let passed = cases.len();
+        Ok(Prepared { bundle: Arc::new(self), set: Arc::new(set), passed, findings, sources })
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod approvals;
+pub mod bundle;
 pub mod mask;
 pub mod policy;
 pub mod serve;
@@ -24,6 +25,8 @@ enum Command {
     Serve(serve::Args),
     /// Checks, tests and explains policies.
     Policy(policy::Args),
+    /// Builds, signs and verifies bundles: versions of policies in one file.
+    Bundle(bundle::Args),
     /// Lists and decides calls that wait for approval.
     Approvals(approvals::Args),
     /// Masks a body read from standard input.
@@ -39,6 +42,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Mask(args) => mask::run(&args),
         Command::Policy(args) => policy::run(&args),
+        Command::Bundle(args) => bundle::run(&args),
         Command::Approvals(args) => on_one_thread(approvals::run(args)),
         Command::Token(args) => on_one_thread(token::run(args)),
     }

@@ -1,10 +1,11 @@
-//! Finds and reads policy files: named ones, and those below named directories.
+//! Finds and reads policy files: named ones, those below named directories, and, for tools, those of bundles.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use super::{Bundle, Limits, Refused, Trust};
 use crate::policy::SourceFile;
 
 /// A larger policy file is a mistake.
@@ -20,18 +21,76 @@ pub enum LoadError {
     NotText { path: PathBuf },
     #[error("there is no policy file (`*.yaml`, `*.yml`) in {0}")]
     Nothing(String),
+    #[error("`{}` is refused: {}", path.display(), said(refused))]
+    Refused { path: PathBuf, refused: Box<Refused> },
+}
+
+/// All findings of a refusal, on one line.
+fn said(refused: &Refused) -> String {
+    let findings: Vec<_> = refused.findings.iter().map(|finding| finding.message.as_str()).collect();
+    findings.join("; ")
 }
 
 /// The policy files at `paths`, sorted by name; `*.cases.yaml` are left out of directories.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, LoadError> {
+    some(policies(paths)?, paths)
+}
+
+/// The policies and cases at `paths`, each of which is a file, a directory or a bundle. For tools: signatures are not
+/// asked for, so a server must not load what comes back.
+pub fn gather(paths: &[PathBuf]) -> Result<Bundle, LoadError> {
+    let (mut archives, mut plain) = (Vec::new(), Vec::new());
+    for path in paths {
+        match archive_at(path)? {
+            Some(bytes) => archives.push((path, bytes)),
+            None => plain.push(path.clone()),
+        }
+    }
+    let mut all = Bundle::of_files(policies(&plain)?, cases(&plain)?);
+    for (path, bytes) in archives {
+        let refused = |refused| LoadError::Refused { path: path.clone(), refused: Box::new(refused) };
+        let opened = Bundle::open(&bytes, &Trust::none(), &Limits::default()).map_err(refused)?;
+        let within = |source: SourceFile| {
+            let file = path.join(&*source.file).display().to_string().into();
+            SourceFile { file, ..source }
+        };
+        all.policies.extend(opened.policies.into_iter().map(within));
+        all.cases.extend(opened.cases.into_iter().map(within));
+    }
+    all.policies = some(all.policies, paths)?;
+    Ok(all)
+}
+
+/// The bytes of a file that begins as gzip does, up to one more than a bundle may have.
+fn archive_at(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
+    const GZIP: [u8; 2] = [0x1F, 0x8B];
+    let failed = |error| LoadError::Io { path: path.to_owned(), error };
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Ok(None);
+    }
+    let mut file = fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(2).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes != GZIP {
+        return Ok(None);
+    }
+    file.take(Limits::default().packed).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(Some(bytes))
+}
+
+fn policies(paths: &[PathBuf]) -> Result<Vec<SourceFile>, LoadError> {
     // A file that was named itself may have any name.
     let named = |path: &Path| paths.iter().any(|named| named == path);
     let files = find(paths, &|path| (is_yaml(path) || named(path)) && !is_cases(path))?;
+    files.iter().map(|path| read_file(path)).collect()
+}
+
+fn some(files: Vec<SourceFile>, paths: &[PathBuf]) -> Result<Vec<SourceFile>, LoadError> {
     if files.is_empty() {
         let names: Vec<_> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
         return Err(LoadError::Nothing(names.join(", ")));
     }
-    files.iter().map(|path| read_file(path)).collect()
+    Ok(files)
 }
 
 /// The `*.cases.yaml` files at `paths` and beside the policies named there, sorted by name.

@@ -19,6 +19,8 @@ pub(super) const FILE: &str = "manifest.json";
 /// Room for as many files as a bundle may hold.
 pub(super) const MAX_BYTES: u64 = 8 << 20;
 const MAX_NAME: usize = 64;
+/// What `is_name` asks for, in words.
+pub const NAME_IS: &str = "1 to 64 of `a-z0-9._-`, beginning with a letter or digit";
 
 /// `manifest.json`, the first file of the archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,8 +55,8 @@ pub struct FileEntry {
 impl Manifest {
     /// Reads and checks `manifest.json`.
     pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Self, Refused> {
-        let invalid = |error| Refused::because(Refusal::InvalidManifest, format!("`{FILE}`: {error}"));
-        let value = strict_json::value(bytes).map_err(|error| invalid(error.to_string()))?;
+        let invalid = |error: serde_json::Error| Refused::because(Refusal::InvalidManifest, error);
+        let value = strict_json::value(bytes).map_err(invalid)?;
         // Before anything else, since a newer format may have any other fields.
         let format = value.get("format").and_then(serde_json::Value::as_u64);
         if let Some(format) = format.filter(|format| *format > u64::from(FORMAT)) {
@@ -62,7 +64,7 @@ impl Manifest {
             return Err(Refused::because(Refusal::FutureFormat, what));
         }
         // From the bytes again, for the line and column of mistakes.
-        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
+        let manifest: Self = serde_json::from_slice(bytes).map_err(invalid)?;
         manifest.check(limits)?;
         Ok(manifest)
     }
@@ -91,7 +93,10 @@ impl Manifest {
                 return refuse(Refusal::ServerTooOld, format!("it needs {minimum}, and this is {own}"));
             }
         }
-        check_name(&self.name)?;
+        if !is_name(&self.name) {
+            let shown: String = self.name.escape_debug().take(MAX_NAME).collect();
+            return refuse(Refusal::InvalidManifest, format!("the name `{shown}` is not {NAME_IS}"));
+        }
         if let Some(parent) = self.parent.as_ref().filter(|parent| !is_digest(parent)) {
             return refuse(Refusal::InvalidManifest, format!("the parent `{parent}` is no digest"));
         }
@@ -134,14 +139,10 @@ pub fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-/// A bundle's name: small letters, digits, `.`, `_` and `-`; a letter or digit first; at most 64.
-fn check_name(name: &str) -> Result<(), Refused> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
-    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    if begins && name.len() <= MAX_NAME && name.bytes().all(plain) {
-        return Ok(());
-    }
-    let shown: String = name.escape_debug().take(MAX_NAME).collect();
-    let what = format!("the name `{shown}` is not 1 to {MAX_NAME} small letters, digits, `.`, `_` and `-`");
-    Err(Refused::because(Refusal::InvalidManifest, what))
+/// Whether a bundle may be called this.
+pub fn is_name(name: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.len() <= MAX_NAME
+        && name.bytes().next().is_some_and(letter)
+        && name.bytes().all(|byte| letter(byte) || b"._-".contains(&byte))
 }

@@ -40,13 +40,13 @@ macro_rules! refusals {
 refusals! {
     Unreadable "unreadable" "unreadable" "the source can't be read";
     TooLarge "too_large" "too-large" "it is larger than allowed, packed or unpacked";
-    Truncated "truncated" "truncated" "the archive ends early, or is not a gzip'd tar archive";
+    Truncated "truncated" "truncated" "the archive is broken: it ends early, or is no gzip'd tar";
     TrailingData "trailing_data" "trailing-data" "something follows the end of the archive";
     UnsafePath "unsafe_path" "unsafe-path" "a file's path is not one that bundles may hold";
     NotAFile "not_a_file" "not-a-file" "the archive holds a link, or something else that is no plain file";
     DuplicateFile "duplicate_file" "duplicate-file" "the archive holds a file twice";
     UnexpectedFile "unexpected_file" "unexpected-file" "the archive holds a file that the manifest does not list, or lacks one that it lists";
-    InvalidManifest "invalid_manifest" "invalid-manifest" "`manifest.json` is missing, or has an unknown or invalid field";
+    InvalidManifest "invalid_manifest" "invalid-manifest" "the manifest is missing or invalid";
     FutureFormat "future_format" "future-format" "the bundle has a newer format than this server reads";
     ServerTooOld "server_too_old" "server-too-old" "the bundle needs a newer server";
     WrongDigest "wrong_digest" "wrong-digest" "a file differs from what the manifest says";
@@ -98,7 +98,7 @@ impl Refused {
     /// A refusal with one finding that says `what`.
     pub fn because(refusal: Refusal, what: impl std::fmt::Display) -> Self {
         let code = refusal.finding_code();
-        let mut finding = Diagnostic::error(code, format!("{what}: {refusal}"));
+        let mut finding = Diagnostic::error(code, format!("{refusal}: {what}"));
         finding.help = refusal.advice().map(str::to_owned);
         Self { refusal, findings: vec![finding], sources: Sources::default() }
     }

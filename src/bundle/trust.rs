@@ -50,7 +50,7 @@ impl Trust {
             return Ok(None);
         }
         if signatures.is_empty() {
-            return Err(Refused::because(Refusal::Unsigned, "it has no signature"));
+            return Err(Refused::because(Refusal::Unsigned, "it has no `signatures.json`"));
         }
         let mut signer = None;
         for signature in signatures {

@@ -34,9 +34,9 @@ enum Command {
 }
 
 /// Findings: something is wrong with what was given.
-const FINDINGS: u8 = 1;
+pub(super) const FINDINGS: u8 = 1;
 /// The command could not be carried out.
-const USAGE: u8 = 2;
+pub(super) const USAGE: u8 = 2;
 
 pub fn run(args: &Args) -> ExitCode {
     match &args.command {
@@ -48,32 +48,32 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// Prints to standard output; a reader who went away is no mistake.
-fn print(text: &str) {
+pub(super) fn print(text: &str) {
     let _ = anstream::stdout().write_all(text.as_bytes());
 }
 
 /// Prints to standard error, in colour where it can show it and `NO_COLOR` does not forbid it.
-fn print_error(text: &str) {
+pub(super) fn print_error(text: &str) {
     let _ = anstream::stderr().write_all(text.as_bytes());
 }
 
-fn usage_error(message: &dyn std::fmt::Display) -> ExitCode {
+pub(super) fn usage_error(message: &dyn std::fmt::Display) -> ExitCode {
     print_error(&format!("error: {message}\n"));
     ExitCode::from(USAGE)
 }
 
-fn print_findings(findings: &[Diagnostic], sources: &Sources) {
+pub(super) fn print_findings(findings: &[Diagnostic], sources: &Sources) {
     print_error(&render::human(findings, sources, true));
 }
 
-fn as_json(value: &impl serde::Serialize) -> String {
+pub(super) fn as_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).map_or_else(|error| error.to_string(), |text| text + "\n")
 }
 
 /// Reads and compiles the policies; prints what stops it.
 fn load(paths: &[PathBuf]) -> Result<policy::PolicySet, ExitCode> {
-    let files = bundle::read(paths).map_err(|error| usage_error(&error))?;
-    let compiled = policy::compile(&files, &policy::Options { gateway: true });
+    let bundle = bundle::gather(paths).map_err(|error| usage_error(&error))?;
+    let compiled = policy::compile(&bundle.policies, &policy::Options { gateway: true });
     compiled.set.ok_or_else(|| {
         print_findings(&compiled.findings, &compiled.sources);
         ExitCode::from(FINDINGS)

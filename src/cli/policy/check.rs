@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::bundle;
+use crate::bundle::{self, Bundle};
 use crate::diagnostic::{Diagnostic, Severity, Sources, render};
 use crate::policy::{self, cases};
 
@@ -13,7 +13,7 @@ use crate::policy::{self, cases};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: portcullis policy check policies/ --format sarif > policies.sarif")]
 pub struct Args {
-    /// Policy files, and directories that hold them
+    /// Policy files, directories that hold them, and bundles
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     #[arg(long, value_enum, default_value = "human")]
@@ -32,9 +32,9 @@ enum Format {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    let (files, case_files) = match (bundle::read(&args.paths), bundle::cases(&args.paths)) {
-        (Ok(files), Ok(cases)) => (files, cases),
-        (Err(error), _) | (_, Err(error)) => return super::usage_error(&error),
+    let (files, case_files) = match bundle::gather(&args.paths) {
+        Ok(Bundle { policies, cases, .. }) => (policies, cases),
+        Err(error) => return super::usage_error(&error),
     };
     let compiled = policy::compile(&files, &policy::Options { gateway: args.gateway });
     let (_, case_findings) = cases::read(&case_files);

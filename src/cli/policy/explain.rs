@@ -14,7 +14,7 @@ use crate::policy::{Call, Decision, Explanation, Outcome};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: portcullis policy explain policies/ --call call.yaml")]
 pub struct Args {
-    /// Policy files, and directories that hold them
+    /// Policy files, directories that hold them, and bundles
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The call, as a call file

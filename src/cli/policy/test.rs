@@ -17,7 +17,7 @@ use crate::policy::cases::{self, Report};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: portcullis policy test policies/ --format junit > cases.xml")]
 pub struct Args {
-    /// Files of policies and cases, and directories that hold them
+    /// Files of policies and cases, directories that hold them, and bundles
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     #[arg(long, value_enum, default_value = "human")]
@@ -36,8 +36,8 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(set) => set,
         Err(code) => return code,
     };
-    let files = match bundle::cases(&args.paths) {
-        Ok(files) => files,
+    let files = match bundle::gather(&args.paths) {
+        Ok(bundle) => bundle.cases,
         Err(error) => return super::usage_error(&error),
     };
     let (cases, findings) = cases::read(&files);
