@@ -119,16 +119,19 @@ impl Opened {
     fn unexpected(&self, found: &str) -> Refused {
         let shown = found.escape_debug();
         let read = self.manifest.files.iter().take(self.contents.len());
-        let mut seen = read.map(|file| &*file.path).chain([manifest::FILE, sign::FILE]);
+        let signed = (!self.signatures.is_empty()).then_some(sign::FILE);
+        let mut seen = read.map(|file| &*file.path).chain([manifest::FILE]).chain(signed);
         if seen.any(|path| path::fold(path) == path::fold(found)) {
             return Refused::because(Refusal::DuplicateFile, format!("`{shown}` comes again"));
         }
-        if let Err(wrong) = path::check(found) {
+        if let Some(wrong) = path::check(found).err().filter(|_| found != sign::FILE) {
             return Refused::because(Refusal::UnsafePath, format!("the path `{shown}` {wrong}"));
         }
-        let expected = self.manifest.files.get(self.contents.len());
-        let expected = expected.map_or("the end", |file| &*file.path);
-        Refused::because(Refusal::UnexpectedFile, format!("`{shown}` comes where {expected} should"))
+        let what = match self.manifest.files.get(self.contents.len()) {
+            Some(file) => format!("`{shown}` comes where `{}` should", file.path),
+            None => format!("`{shown}` comes after the last file"),
+        };
+        Refused::because(Refusal::UnexpectedFile, what)
     }
 }
 

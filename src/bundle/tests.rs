@@ -6,6 +6,10 @@ use super::open::Opened;
 use super::*;
 use crate::policy::SourceFile;
 
+mod attack;
+mod forge;
+mod mutation;
+
 pub const POLICY: &str = "apiVersion: portcullis.dev/v1alpha1
 kind: Policy
 metadata: {name: orders}
