@@ -8,12 +8,19 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use portcullis::bundle::Refusal;
 use portcullis::metrics::Metrics;
 use portcullis::policy::{self, SourceFile};
 use portcullis::reason::Reason;
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "ARCHITECTURE.md", "docs/reference.md", "policies/README.md", "proto/README.md"];
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "docs/bundles.md",
+    "docs/reference.md",
+    "policies/README.md",
+    "proto/README.md",
+];
 
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -47,6 +54,15 @@ fn every_reason_stands_there_with_its_status() {
         assert!(
             status == wanted || matches!(reason, Reason::Allowed | Reason::Approved | Reason::CallerGone)
         );
+    }
+}
+
+#[test]
+fn every_refusal_of_a_bundle_stands_there_once() {
+    let reference = read("docs/reference.md");
+    for refusal in Refusal::ALL {
+        assert_eq!(rows(&reference, refusal.code()).len(), 1, "{}", refusal.code());
+        assert_eq!(refusal.finding_code(), refusal.code().replace('_', "-"));
     }
 }
 

@@ -189,6 +189,40 @@ mod tests {
     }
 
     #[test]
+    fn folders_files_and_bundles_are_gathered_alike() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        fs::create_dir(root.join("p")).unwrap();
+        for (name, text) in [("p/a.yaml", "a"), ("p/a.cases.yaml", "b"), ("p/c.yaml", "c")] {
+            fs::write(root.join(name), text).unwrap();
+        }
+        let texts = |bundle: &Bundle| {
+            let texts =
+                |files: &[SourceFile]| files.iter().map(|file| file.text.to_string()).collect::<Vec<_>>();
+            (texts(&bundle.policies), texts(&bundle.cases))
+        };
+        let folder = gather(&[root.join("p")]).unwrap();
+        let bundle = root.join("no-ending-needed");
+        fs::write(&bundle, folder.pack(&crate::bundle::tests::label()).unwrap()).unwrap();
+        let opened = gather(std::slice::from_ref(&bundle)).unwrap();
+        assert_eq!(texts(&opened), (vec!["a".into(), "c".into()], vec!["b".into()]));
+        assert_eq!(texts(&opened), texts(&folder));
+        assert_eq!(&*opened.policies[0].file, bundle.join("policies/a.yaml").to_str().unwrap());
+        let both = gather(&[root.join("p/c.yaml"), bundle.clone()]).unwrap();
+        assert_eq!(texts(&both), (vec!["c".into(), "a".into(), "c".into()], vec!["b".into()]));
+        assert!(
+            read(std::slice::from_ref(&bundle)).is_err(),
+            "a server does not load bundles as plain files"
+        );
+        let mut bytes = fs::read(&bundle).unwrap();
+        bytes.push(0);
+        fs::write(&bundle, bytes).unwrap();
+        let error = gather(&[bundle]).unwrap_err().to_string();
+        assert!(error.contains("no-ending-needed` is refused: something follows the end"), "{error}");
+        assert!(matches!(gather(&[root.join("p/a.cases.yaml")]), Err(LoadError::Nothing(_))));
+    }
+
+    #[test]
     fn what_can_not_be_read_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.yaml");

@@ -81,7 +81,7 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 /// The time in the manifest, in whole seconds.
-fn created(given: Option<Timestamp>, epoch: Option<&str>) -> Result<Timestamp, ExitCode> {
+pub(super) fn created(given: Option<Timestamp>, epoch: Option<&str>) -> Result<Timestamp, ExitCode> {
     if let Some(given) = given {
         return Ok(given);
     }
