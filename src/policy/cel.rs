@@ -6,7 +6,9 @@
 use crate::diagnostic::Diagnostic;
 
 pub mod attribute;
+mod budget;
 mod compare;
+mod display;
 mod evaluate;
 mod expression;
 mod function;
@@ -85,14 +87,25 @@ pub enum EvaluationError {
     BodyInvalid(String),
     #[error("the map has the key `{0}` twice")]
     RepeatedKey(String),
+    #[error("`{function}`: {problem}")]
+    Argument { function: &'static str, problem: String },
+    #[error("the optional has no value")]
+    NoValue,
     #[error("the expression takes too many steps")]
     BudgetSpent,
+    #[error("the expression takes too much memory")]
+    MemorySpent,
 }
 
 impl EvaluationError {
     fn overload(operation: &'static str, operands: &[&Value<'_>]) -> Self {
         let operands: Vec<_> = operands.iter().map(|value| format!("a {}", value.type_name())).collect();
         Self::NoOverload { operation, operands: operands.join(" and ") }
+    }
+
+    /// Whether the budget is spent: no operator may absorb that.
+    fn is_exhaustion(&self) -> bool {
+        matches!(self, Self::BudgetSpent | Self::MemorySpent)
     }
 }
 

@@ -1,19 +1,21 @@
 //! Evaluates a lowered expression. Every node costs a step, every element and every 64 bytes of text another;
 //! when the budget is spent the expression has no value.
 
-use std::rc::Rc;
+use jiff::tz::TimeZone;
 
 use super::EvaluationError;
-use super::expression::{Expr, Fold, FoldKind, Operator};
+use super::budget::Budget;
+use super::expression::{Expr, Function, Operator};
 use super::scope::Scope;
-use super::value::{self, Value};
+use super::time;
+use super::value::{self, ELEMENT_BYTES, Value};
 
-/// Steps for one evaluation of one expression.
-const BUDGET: usize = 100_000;
+mod fold;
+mod optional;
 
 pub struct Evaluation<'s> {
     scope: &'s Scope<'s>,
-    steps_left: usize,
+    budget: Budget,
     locals: Vec<Value<'s>>,
 }
 
@@ -21,7 +23,7 @@ type Evaluated<'s> = Result<Value<'s>, EvaluationError>;
 
 impl<'s> Evaluation<'s> {
     pub fn new(scope: &'s Scope<'s>) -> Self {
-        Self { scope, steps_left: BUDGET, locals: Vec::new() }
+        Self { scope, budget: Budget::new(), locals: Vec::new() }
     }
 
     pub fn value(&mut self, expr: &'s Expr) -> Evaluated<'s> {
@@ -34,7 +36,10 @@ impl<'s> Evaluation<'s> {
             }
             Expr::HasHeader { response, name } => Ok(Value::Bool(self.header(*response, name)?.is_some())),
             Expr::Local(index) => {
-                self.locals.get(*index).cloned().ok_or_else(|| EvaluationError::Absent("variable".into()))
+                let local = self.locals.get(*index);
+                let local = local.ok_or_else(|| EvaluationError::Absent("variable".into()))?;
+                self.budget.allocate(local.owned_bytes())?;
+                Ok(local.clone())
             }
             Expr::Field { operand, name } => {
                 let operand = self.value(operand)?;
@@ -44,6 +49,7 @@ impl<'s> Evaluation<'s> {
             Expr::HasAttribute(attribute) => self.has_attribute(*attribute),
             Expr::HasField { operand, name } => self.has_field(operand, name),
             Expr::List(items) => {
+                self.budget.allocate(items.len().saturating_mul(ELEMENT_BYTES))?;
                 let items: Result<Vec<_>, _> = items.iter().map(|item| self.value(item)).collect();
                 Ok(Value::List(items?.into()))
             }
@@ -72,25 +78,37 @@ impl<'s> Evaluation<'s> {
             Expr::Call(function, arguments) => {
                 let arguments: Result<Vec<_>, _> = arguments.iter().map(|item| self.value(item)).collect();
                 let arguments = arguments?;
-                let bytes: usize = arguments.iter().map(Value::weight).sum();
-                self.spend(bytes)?;
+                self.spend_on(&arguments)?;
+                if function.copies() {
+                    self.budget.allocate(arguments.iter().map(Value::footprint).sum())?;
+                }
                 function.apply(&arguments)
             }
             Expr::Fold(fold) => self.fold(fold),
+            Expr::Builtin(builtin, arguments) => {
+                let arguments: Result<Vec<_>, _> = arguments.iter().map(|item| self.value(item)).collect();
+                let arguments = arguments?;
+                self.spend_on(&arguments)?;
+                (builtin.apply)(&arguments, &mut self.budget)
+            }
+            Expr::InZone(function, zone, at) => self.in_zone(*function, zone, at),
+            Expr::Bind(both) => self.bind(&both.0, &both.1),
+            Expr::SelectOptional(..)
+            | Expr::IndexOptional(_)
+            | Expr::OrElse { .. }
+            | Expr::MapOptional { .. }
+            | Expr::OptionalList(_)
+            | Expr::OptionalMap(_) => self.optional(expr),
         }
     }
 
     fn spend(&mut self, steps: usize) -> Result<(), EvaluationError> {
-        match self.steps_left.checked_sub(steps) {
-            Some(left) => {
-                self.steps_left = left;
-                Ok(())
-            }
-            None => {
-                self.steps_left = 0;
-                Err(EvaluationError::BudgetSpent)
-            }
-        }
+        self.budget.spend(steps)
+    }
+
+    /// Pays for going over values once.
+    fn spend_on(&mut self, values: &[Value<'s>]) -> Result<(), EvaluationError> {
+        values.iter().try_for_each(|value| self.spend(value.weight(self.budget.steps_left())))
     }
 
     fn boolean(&mut self, expr: &'s Expr, operation: &'static str) -> Result<bool, EvaluationError> {
@@ -148,33 +166,80 @@ impl<'s> Evaluation<'s> {
         Ok(Value::Bool(operand.field(name)?.is_some()))
     }
 
+    fn in_zone(&mut self, function: Function, zone: &TimeZone, at: &'s Expr) -> Evaluated<'s> {
+        match self.value(at)? {
+            Value::Timestamp(at) => time::in_zone(function, at, zone.clone())
+                .ok_or_else(|| EvaluationError::OutOfRange(function.name())),
+            other => Err(EvaluationError::overload(function.name(), &[&other])),
+        }
+    }
+
+    /// `cel.bind`: the value is evaluated once, before the expression that reads it.
+    fn bind(&mut self, value: &'s Expr, body: &'s Expr) -> Evaluated<'s> {
+        let value = self.value(value)?;
+        self.locals.push(value);
+        let answer = self.value(body);
+        self.locals.pop();
+        answer
+    }
+
     fn index(&mut self, operand: &'s Expr, index: &'s Expr) -> Evaluated<'s> {
         let (operand, index) = (self.value(operand)?, self.value(index)?);
-        if operand.list_len().is_none() {
+        let found = self.element(&operand, &index)?;
+        found.ok_or_else(|| match operand.list_len() {
+            Some(_) => EvaluationError::NoIndex(index.shown()),
+            None => EvaluationError::NoKey(index.shown()),
+        })
+    }
+
+    /// The element of a list or the entry of a map; `None` when there is none.
+    fn element(
+        &mut self,
+        operand: &Value<'s>,
+        index: &Value<'s>,
+    ) -> Result<Option<Value<'s>>, EvaluationError> {
+        let found = if operand.list_len().is_none() {
             self.spend(operand.lookup_cost())?;
-            let found = operand.entry(&index)?;
-            return found.ok_or_else(|| EvaluationError::NoKey(index.shown()));
-        }
-        let at = match &index {
-            Value::Int(at) => usize::try_from(*at).ok(),
-            Value::Uint(at) => usize::try_from(*at).ok(),
-            Value::Double(at) => super::number::whole(*at).and_then(|at| usize::try_from(at).ok()),
-            _ => return Err(EvaluationError::overload("[]", &[&operand, &index])),
+            operand.entry(index)?
+        } else {
+            let at = match index {
+                Value::Int(at) => usize::try_from(*at).ok(),
+                Value::Uint(at) => usize::try_from(*at).ok(),
+                Value::Double(at) => super::number::whole(*at).and_then(|at| usize::try_from(at).ok()),
+                _ => return Err(EvaluationError::overload("[]", &[operand, index])),
+            };
+            at.and_then(|at| operand.at(at))
         };
-        at.and_then(|at| operand.at(at)).ok_or_else(|| EvaluationError::NoIndex(index.shown()))
+        self.budget.allocate(found.as_ref().map_or(0, Value::owned_bytes))?;
+        Ok(found)
     }
 
     fn map(&mut self, entries: &'s [(Expr, Expr)]) -> Evaluated<'s> {
+        self.budget.allocate(entries.len().saturating_mul(2 * ELEMENT_BYTES))?;
         let mut built: Vec<(Value<'s>, Value<'s>)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let (key, value) = (self.value(key)?, self.value(value)?);
-            self.spend(built.len())?;
-            if built.iter().any(|(known, _)| known.equals(&key)) {
-                return Err(EvaluationError::RepeatedKey(key.shown()));
-            }
-            built.push((key, value));
+            self.insert(&mut built, key, value)?;
         }
         Ok(Value::Map(built.into()))
+    }
+
+    /// Adds an entry to a map that is being made.
+    fn insert(
+        &mut self,
+        built: &mut Vec<(Value<'s>, Value<'s>)>,
+        key: Value<'s>,
+        value: Value<'s>,
+    ) -> Result<(), EvaluationError> {
+        self.spend(built.len())?;
+        if !matches!(key, Value::Text(_) | Value::Int(_) | Value::Uint(_) | Value::Bool(_)) {
+            return Err(EvaluationError::overload("{}", &[&key]));
+        }
+        if built.iter().any(|(known, _)| known.equals(&key)) {
+            return Err(EvaluationError::RepeatedKey(key.shown()));
+        }
+        built.push((key, value));
+        Ok(())
     }
 
     fn binary(&mut self, operator: Operator, left: &'s Expr, right: &'s Expr) -> Evaluated<'s> {
@@ -182,7 +247,11 @@ impl<'s> Evaluation<'s> {
         if operator == Operator::In {
             return self.contains(&right, &left).map(Value::Bool);
         }
-        self.spend(left.weight() + right.weight())?;
+        self.spend(left.weight(self.budget.steps_left()))?;
+        self.spend(right.weight(self.budget.steps_left()))?;
+        if operator == Operator::Add {
+            self.budget.allocate(left.footprint().saturating_add(right.footprint()))?;
+        }
         Ok(match operator {
             Operator::Equal => Value::Bool(left.equals(&right)),
             Operator::NotEqual => Value::Bool(!left.equals(&right)),
@@ -206,82 +275,7 @@ impl<'s> Evaluation<'s> {
         let Some(len) = collection.list_len() else {
             return Err(EvaluationError::overload("in", &[item, collection]));
         };
-        self.spend(collection.weight() + len)?;
+        self.spend(collection.weight(self.budget.steps_left()).saturating_add(len))?;
         Ok((0..len).any(|index| collection.at(index).is_some_and(|value| value.equals(item))))
-    }
-
-    fn fold(&mut self, fold: &'s Fold) -> Evaluated<'s> {
-        let range = self.value(&fold.range)?;
-        let range = match range.keys() {
-            Some(keys) => {
-                self.spend(keys.len())?;
-                Value::List(Rc::from(keys))
-            }
-            None => range,
-        };
-        let Some(len) = range.list_len() else { return Err(EvaluationError::overload("macro", &[&range])) };
-        match fold.kind {
-            FoldKind::All => self.quantify(fold, &range, len, false),
-            FoldKind::Exists => self.quantify(fold, &range, len, true),
-            FoldKind::ExistsOne => Ok(Value::Bool(self.select(fold, &range, len)?.len() == 1)),
-            FoldKind::Filter | FoldKind::Map => Ok(Value::List(self.select(fold, &range, len)?.into())),
-        }
-    }
-
-    /// `all` (decided by `false`) and `exists` (decided by `true`), which wins over other elements' errors.
-    fn quantify(&mut self, fold: &'s Fold, range: &Value<'s>, len: usize, deciding: bool) -> Evaluated<'s> {
-        let mut failed = None;
-        for index in 0..len {
-            match self.with_element(range, index, |this| this.condition(fold)) {
-                Ok(holds) if holds == deciding => return Ok(Value::Bool(deciding)),
-                Ok(_) => {}
-                Err(EvaluationError::BudgetSpent) => return Err(EvaluationError::BudgetSpent),
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        failed.map_or(Ok(Value::Bool(!deciding)), Err)
-    }
-
-    /// The elements that meet the condition, or what `map` makes of them.
-    fn select(
-        &mut self,
-        fold: &'s Fold,
-        range: &Value<'s>,
-        len: usize,
-    ) -> Result<Vec<Value<'s>>, EvaluationError> {
-        let mut selected = Vec::new();
-        for index in 0..len {
-            let made = self.with_element(range, index, |this| {
-                if !this.condition(fold)? {
-                    return Ok(None);
-                }
-                match &fold.result {
-                    Some(result) => this.value(result).map(Some),
-                    None => Ok(range.at(index)),
-                }
-            })?;
-            selected.extend(made);
-        }
-        Ok(selected)
-    }
-
-    fn with_element<T>(
-        &mut self,
-        range: &Value<'s>,
-        index: usize,
-        ask: impl FnOnce(&mut Self) -> Result<T, EvaluationError>,
-    ) -> Result<T, EvaluationError> {
-        self.spend(1)?;
-        self.locals.push(range.at(index).unwrap_or(Value::Null));
-        let answer = ask(self);
-        self.locals.pop();
-        answer
-    }
-
-    fn condition(&mut self, fold: &'s Fold) -> Result<bool, EvaluationError> {
-        match &fold.condition {
-            Some(condition) => self.boolean(condition, "macro"),
-            None => Ok(true),
-        }
     }
 }

@@ -1,10 +1,15 @@
 //! The lowered form of an expression: a tree with names resolved, regexes compiled and macros recognised.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use regex::Regex;
 
 use super::attribute::Attribute;
+use super::function::Builtin;
 use crate::policy::decision::HeadersRead;
 
 /// One node. Every child is shallower than `lower::MAX_DEPTH`, so recursion over the tree is bounded.
@@ -46,6 +51,37 @@ pub enum Expr {
     Matches(Box<Expr>, Regex),
     Call(Function, Vec<Expr>),
     Fold(Box<Fold>),
+    /// A function of the extension libraries.
+    Builtin(&'static Builtin, Vec<Expr>),
+    /// What a getter says of a timestamp in a time zone.
+    InZone(Function, TimeZone, Box<Expr>),
+    /// `cel.bind`: the value, and the expression that reads it as a variable.
+    Bind(Box<(Expr, Expr)>),
+    /// `a.?b`, and `a.b` of an optional `a`.
+    SelectOptional(Box<Expr>, String),
+    /// `a[?b]`, and `a[b]` of an optional `a`.
+    IndexOptional(Box<(Expr, Expr)>),
+    /// `or` and `orValue`: the second is evaluated only when the first is none.
+    OrElse {
+        unwrap: bool,
+        both: Box<(Expr, Expr)>,
+    },
+    /// `optMap` and `optFlatMap`: the optional, and the expression that reads its value as a variable.
+    MapOptional {
+        flat: bool,
+        both: Box<(Expr, Expr)>,
+    },
+    /// A list some of whose elements are there only when they have a value.
+    OptionalList(Vec<Optional<Expr>>),
+    /// A map some of whose entries are there only when they have a value.
+    OptionalMap(Vec<Optional<(Expr, Expr)>>),
+}
+
+/// A part of a literal, and whether it was written with `?`.
+#[derive(Debug)]
+pub struct Optional<T> {
+    pub optional: bool,
+    pub part: T,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +94,10 @@ pub enum Literal {
     Text(String),
     Bytes(Vec<u8>),
     Type(&'static str),
+    Timestamp(Timestamp),
+    Duration(SignedDuration),
+    Ip(IpAddr),
+    Cidr(IpNet),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +155,8 @@ pub struct Fold {
     pub condition: Option<Expr>,
     /// What `map` makes of an element.
     pub result: Option<Expr>,
+    /// The macro has two variables: the index and the element of a list, or the key and the value of a map.
+    pub pairs: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +166,12 @@ pub enum FoldKind {
     ExistsOne,
     Filter,
     Map,
+    /// As `Map`, into a map with the range's keys or indexes.
+    TransformMap,
+    /// As `Map`, into a map of the entries that the results are.
+    TransformMapEntry,
+    /// The elements in the order of the results.
+    SortBy,
 }
 
 /// What an expression reads.

@@ -1,12 +1,23 @@
-//! The functions of CEL, applied to values.
+//! The functions of CEL, applied to values: here those of the core language, in the files below the libraries.
 
 use std::borrow::Cow;
 
 use super::expression::Function;
 use super::value::Value;
-use super::{EvaluationError, number, time};
+use super::{EvaluationError, display, number, time};
 
-type Applied<'a> = Result<Value<'a>, EvaluationError>;
+pub mod builtin;
+mod encoder;
+pub mod format;
+mod list;
+pub mod math;
+pub mod net;
+mod optional;
+mod set;
+mod string;
+
+pub use builtin::{Applied, Builtin};
+pub use list::sorted_by;
 
 impl Function {
     pub fn apply<'a>(self, arguments: &[Value<'a>]) -> Applied<'a> {
@@ -43,12 +54,14 @@ impl Function {
                 _ => Err(EvaluationError::Conversion("bool")),
             },
             (Self::ToBytes, Value::Text(text)) => Ok(Value::Bytes(Cow::Owned(text.as_bytes().to_vec()))),
-            (Self::ToTimestamp, Value::Text(text)) => {
-                text.parse().map(Value::Timestamp).map_err(|_| EvaluationError::Conversion("timestamp"))
-            }
-            (Self::ToTimestamp, Value::Int(seconds)) => jiff::Timestamp::from_second(*seconds)
+            (Self::ToTimestamp, Value::Text(text)) => time::parse_timestamp(text)
                 .map(Value::Timestamp)
-                .map_err(|_| EvaluationError::Conversion("timestamp")),
+                .ok_or(EvaluationError::Conversion("timestamp")),
+            (Self::ToTimestamp, Value::Int(seconds)) => jiff::Timestamp::from_second(*seconds)
+                .ok()
+                .and_then(time::in_range)
+                .map(Value::Timestamp)
+                .ok_or(EvaluationError::Conversion("timestamp")),
             (Self::ToDuration, Value::Text(text)) => {
                 time::parse_duration(text).map(Value::Duration).ok_or(EvaluationError::Conversion("duration"))
             }
@@ -62,11 +75,16 @@ impl Function {
         }
     }
 
+    /// Whether the result is a copy of the argument's content.
+    pub fn copies(self) -> bool {
+        matches!(self, Self::LowerAscii | Self::UpperAscii | Self::ToText | Self::ToBytes | Self::Dyn)
+    }
+
     fn no_overload(self, arguments: &[Value<'_>]) -> EvaluationError {
         EvaluationError::overload(self.name(), &arguments.iter().collect::<Vec<_>>())
     }
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Size => "size",
             Self::StartsWith => "startsWith",
@@ -103,7 +121,8 @@ fn size<'a>(value: &Value<'a>) -> Option<Value<'a>> {
     let size = match value {
         Value::Text(text) => text.chars().count(),
         Value::Bytes(bytes) => bytes.len(),
-        _ => value.list_len().or_else(|| value.keys().map(|keys| keys.len()))?,
+        Value::Headers(_) => value.keys()?.len(),
+        _ => value.list_len().or_else(|| value.map_len())?,
     };
     i64::try_from(size).ok().map(Value::Int)
 }
@@ -152,9 +171,11 @@ fn to_text<'a>(value: &Value<'a>) -> Applied<'a> {
         Value::Bool(value) => value.to_string(),
         Value::Int(n) => n.to_string(),
         Value::Uint(n) => n.to_string(),
-        Value::Double(n) => n.to_string(),
-        Value::Timestamp(at) => at.to_string(),
-        Value::Duration(span) => format!("{}s", span.as_secs_f64()),
+        Value::Double(n) => display::double(*n),
+        Value::Timestamp(at) => display::timestamp(*at),
+        Value::Duration(span) => display::duration(*span),
+        Value::Ip(address) => address.to_string(),
+        Value::Cidr(network) => network.to_string(),
         Value::Bytes(bytes) => {
             String::from_utf8(bytes.to_vec()).map_err(|_| EvaluationError::Conversion("string"))?
         }

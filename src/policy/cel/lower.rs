@@ -1,8 +1,6 @@
 //! From the parser's tree to ours: names resolved, types checked, and what can't be evaluated safely refused.
 
-use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr as Syntax, IdedExpr, LiteralValue, SelectExpr,
-};
+use cel::common::ast::{CallExpr, ComprehensionExpr, Expr as Syntax, IdedExpr, SelectExpr};
 
 use super::attribute::{Attribute, CAPTURES};
 use super::expression::{Expr, Literal, Reads};
@@ -11,9 +9,13 @@ use super::types::Type;
 use super::{At, Environment, Mistake};
 use crate::diagnostic::closest;
 
+mod builtin;
 mod call;
 mod fold;
+mod literal;
+mod macros;
 mod operator;
+mod optional;
 
 /// How deep a lowered tree may be: evaluation recurses over it.
 const MAX_DEPTH: usize = 100;
@@ -49,10 +51,10 @@ impl<'a> Lowering<'a> {
 
     fn lower_node(&mut self, node: &IdedExpr) -> Lowered {
         match &node.expr {
-            Syntax::Literal(literal) => Some(constant(literal)),
+            Syntax::Literal(literal) => Some(literal::constant(literal)),
             Syntax::Ident(name) => self.name(node, name),
             Syntax::Select(select) => self.select(node, select),
-            Syntax::List(list) => self.list(node, &list.elements, &list.optional_indices),
+            Syntax::List(list) => self.list(&list.elements, &list.optional_indices),
             Syntax::Map(map) => {
                 let entries: Vec<_> = map.entries.iter().map(|entry| &entry.expr).collect();
                 self.map(&entries)
@@ -67,10 +69,19 @@ impl<'a> Lowering<'a> {
     }
 
     fn name(&mut self, node: &IdedExpr, name: &str) -> Lowered {
+        // A leading dot means the outermost name: one that a macro's variable can't hide.
+        let (outermost, name) = name.strip_prefix('.').map_or((false, name), |name| (true, name));
+        if outermost {
+            return self.outer_name(node, name);
+        }
         if let Some(index) = self.locals.iter().rposition(|(local, _)| local == name) {
             let ty = self.locals.get(index).map_or(Type::Dyn, |(_, ty)| ty.clone());
             return Some((Expr::Local(index), ty));
         }
+        self.outer_name(node, name)
+    }
+
+    fn outer_name(&mut self, node: &IdedExpr, name: &str) -> Lowered {
         if let Some(name) = type_name(name) {
             return Some((Expr::Literal(Literal::Type(name)), Type::Type));
         }
@@ -119,15 +130,15 @@ impl<'a> Lowering<'a> {
         if let Some(response) = self.headers_map(&select.operand) {
             return Some(self.header(response, &select.field, select.test));
         }
+        if let Some(name) = dotted(node).and_then(|name| type_name(name.trim_start_matches('.'))) {
+            return Some((Expr::Literal(Literal::Type(name)), Type::Type));
+        }
         let (operand, ty) = self.lower(&select.operand)?;
-        let value = match ty {
-            Type::Dyn => Type::Dyn,
-            Type::Map(_, value) => *value,
-            other => {
-                let message = format!("a {other} has no field `{}`", select.field);
-                return self.refuse(node, "type-mismatch", message);
-            }
-        };
+        if let Type::Optional(inside) = &ty {
+            let value = self.field_type(node, inside, &select.field)?;
+            return Some(optional::selected(operand, &select.field, value, select.test));
+        }
+        let value = self.field_type(node, &ty, &select.field)?;
         let (operand, name) = (Box::new(operand), select.field.clone());
         Some(if select.test {
             (Expr::HasField { operand, name }, Type::Bool)
@@ -136,11 +147,21 @@ impl<'a> Lowering<'a> {
         })
     }
 
+    /// The type of a field of an `operand`.
+    fn field_type(&mut self, node: &IdedExpr, operand: &Type, field: &str) -> Option<Type> {
+        match operand {
+            Type::Dyn => Some(Type::Dyn),
+            Type::Map(_, value) => Some((**value).clone()),
+            other => self.refuse(node, "type-mismatch", format!("a {other} has no field `{field}`")),
+        }
+    }
+
     /// The namespace that `node` names, unless a macro's variable hides it.
     fn namespace<'n>(&self, node: &'n IdedExpr) -> Option<&'n str> {
         match &node.expr {
             Syntax::Ident(name) if self.locals.iter().all(|(local, _)| local != name) => {
-                Attribute::is_namespace(name).then_some(name.as_str())
+                let name = name.strip_prefix('.').unwrap_or(name);
+                Attribute::is_namespace(name).then_some(name)
             }
             _ => None,
         }
@@ -199,40 +220,6 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn list(&mut self, node: &IdedExpr, elements: &[IdedExpr], optional: &[usize]) -> Lowered {
-        if !optional.is_empty() {
-            return self.refuse(node, "unsupported-expression", "optional elements are not supported");
-        }
-        let lowered: Vec<_> = elements.iter().map(|element| self.lower(element)).collect();
-        let lowered: Vec<_> = lowered.into_iter().collect::<Option<_>>()?;
-        let ty = lowered.iter().map(|(_, ty)| ty.clone()).reduce(Type::join).unwrap_or(Type::Dyn);
-        Some((Expr::List(lowered.into_iter().map(|(expr, _)| expr).collect()), Type::list(ty)))
-    }
-
-    fn map(&mut self, entries: &[&EntryExpr]) -> Lowered {
-        let mut lowered = Vec::new();
-        let mut complete = true;
-        let (mut key_type, mut value_type) = (None, None);
-        for entry in entries {
-            let EntryExpr::MapEntry(entry) = entry else { return None };
-            match (self.lower(&entry.key), self.lower(&entry.value)) {
-                (Some((key, of_key)), Some((value, of_value))) => {
-                    if !matches!(of_key, Type::Text | Type::Int | Type::Uint | Type::Bool | Type::Dyn) {
-                        let message = format!("a map's key can't be a {of_key}");
-                        self.refuse::<()>(&entry.key, "type-mismatch", message);
-                        complete = false;
-                    }
-                    key_type = Some(key_type.map_or(of_key.clone(), |ty: Type| ty.join(of_key)));
-                    value_type = Some(value_type.map_or(of_value.clone(), |ty: Type| ty.join(of_value)));
-                    lowered.push((key, value));
-                }
-                _ => complete = false,
-            }
-        }
-        let (key, value) = (key_type.unwrap_or(Type::Dyn), value_type.unwrap_or(Type::Dyn));
-        complete.then(|| (Expr::Map(lowered), Type::Map(Box::new(key), Box::new(value))))
-    }
-
     fn call(&mut self, node: &IdedExpr, call: &CallExpr) -> Lowered {
         match self.operator(node, call) {
             Some(lowered) => lowered,
@@ -263,24 +250,38 @@ impl<'a> Lowering<'a> {
     }
 }
 
-fn constant(literal: &LiteralValue) -> (Expr, Type) {
-    let (literal, ty) = match literal {
-        LiteralValue::Null => (Literal::Null, Type::Null),
-        LiteralValue::Boolean(value) => (Literal::Bool(*value.inner()), Type::Bool),
-        LiteralValue::Int(value) => (Literal::Int(*value.inner()), Type::Int),
-        LiteralValue::UInt(value) => (Literal::Uint(*value.inner()), Type::Uint),
-        LiteralValue::Double(value) => (Literal::Double(*value.inner()), Type::Double),
-        LiteralValue::String(value) => (Literal::Text(value.inner().to_owned()), Type::Text),
-        LiteralValue::Bytes(value) => (Literal::Bytes(value.inner().to_vec()), Type::Bytes),
-    };
-    (Expr::Literal(literal), ty)
-}
-
 /// The types that are values of their own, as in `type(x) == int`.
 fn type_name(name: &str) -> Option<&'static str> {
-    ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"]
-        .into_iter()
-        .find(|known| *known == name)
+    [
+        "bool",
+        "int",
+        "uint",
+        "double",
+        "string",
+        "bytes",
+        "list",
+        "map",
+        "null_type",
+        "type",
+        "optional_type",
+        "google.protobuf.Timestamp",
+        "google.protobuf.Duration",
+        "net.IP",
+        "net.CIDR",
+    ]
+    .into_iter()
+    .find(|known| *known == name)
+}
+
+/// The dotted name that a chain of selections spells.
+fn dotted(node: &IdedExpr) -> Option<String> {
+    match &node.expr {
+        Syntax::Ident(name) => Some(name.clone()),
+        Syntax::Select(select) if !select.test => {
+            dotted(&select.operand).map(|operand| format!("{operand}.{}", select.field))
+        }
+        _ => None,
+    }
 }
 
 fn first_field(namespace: &str) -> &'static str {

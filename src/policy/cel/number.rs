@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::EvaluationError;
+use super::budget::BYTES_PER_STEP;
 use super::expression::Operator;
 use super::value::Value;
-
-/// Text of more bytes costs further steps.
-const BYTES_PER_STEP: usize = 64;
+use super::{EvaluationError, time};
 
 impl<'a> Value<'a> {
     pub fn negate(&self) -> Result<Value<'a>, EvaluationError> {
@@ -34,21 +32,26 @@ impl<'a> Value<'a> {
                 _ => Err(EvaluationError::overload(operator.symbol(), &[self, other])),
             },
             (Value::Timestamp(at), Value::Timestamp(before)) if operator == Operator::Subtract => {
-                Ok(Value::Duration(at.duration_since(*before)))
+                time::between(*at, *before).map(Value::Duration).ok_or_else(out_of_range)
             }
             (Value::Timestamp(at), Value::Duration(span)) | (Value::Duration(span), Value::Timestamp(at))
                 if operator == Operator::Add =>
             {
-                at.checked_add(*span).map(Value::Timestamp).map_err(|_| out_of_range())
+                let sum = at.checked_add(*span).ok().and_then(time::in_range);
+                sum.map(Value::Timestamp).ok_or_else(out_of_range)
             }
             (Value::Timestamp(at), Value::Duration(span)) if operator == Operator::Subtract => {
-                at.checked_sub(*span).map(Value::Timestamp).map_err(|_| out_of_range())
+                let difference = at.checked_sub(*span).ok().and_then(time::in_range);
+                difference.map(Value::Timestamp).ok_or_else(out_of_range)
             }
-            (Value::Duration(a), Value::Duration(b)) => match operator {
-                Operator::Add => a.checked_add(*b).map(Value::Duration).ok_or_else(out_of_range),
-                Operator::Subtract => a.checked_sub(*b).map(Value::Duration).ok_or_else(out_of_range),
-                _ => Err(EvaluationError::overload(operator.symbol(), &[self, other])),
-            },
+            (Value::Duration(a), Value::Duration(b)) => {
+                let span = match operator {
+                    Operator::Add => a.checked_add(*b),
+                    Operator::Subtract => a.checked_sub(*b),
+                    _ => return Err(EvaluationError::overload(operator.symbol(), &[self, other])),
+                };
+                span.and_then(time::span_in_range).map(Value::Duration).ok_or_else(out_of_range)
+            }
             _ if operator == Operator::Add => self.concatenate(other),
             _ => Err(EvaluationError::overload(operator.symbol(), &[self, other])),
         }
@@ -70,15 +73,20 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// What it costs, in steps, to go over the value once.
-    pub fn weight(&self) -> usize {
+    /// What it costs, in steps, to go over the value once. Stops counting soon after `limit`.
+    pub fn weight(&self, limit: usize) -> usize {
         match self {
             Value::Text(text) => text.len() / BYTES_PER_STEP,
             Value::Bytes(bytes) => bytes.len() / BYTES_PER_STEP,
-            Value::Array(items) => items.iter().map(json_weight).sum(),
-            Value::Object(map) => map.values().map(json_weight).sum(),
-            Value::List(items) => items.iter().map(|item| 1 + item.weight()).sum(),
-            Value::Map(entries) => entries.iter().map(|(key, value)| 1 + key.weight() + value.weight()).sum(),
+            Value::Array(items) => total(items.iter(), limit, json_weight),
+            Value::Object(map) => total(map.values(), limit, json_weight),
+            Value::List(items) => total(items.iter(), limit, |item, left| 1 + item.weight(left)),
+            Value::Map(entries) => {
+                let pair =
+                    |(key, value): &(Value<'_>, Value<'_>), left| 1 + key.weight(left) + value.weight(left);
+                total(entries.iter(), limit, pair)
+            }
+            Value::Optional(Some(value)) => 1 + value.weight(limit),
             Value::Headers(headers) => headers.iter().count().saturating_pow(2) / 8,
             Value::Params(map) => map.len(),
             Value::TextMap(map) => map.len(),
@@ -104,13 +112,25 @@ impl<'a> Value<'a> {
     }
 }
 
-fn json_weight(json: &serde_json::Value) -> usize {
+fn json_weight(json: &serde_json::Value, limit: usize) -> usize {
     1 + match json {
         serde_json::Value::String(text) => text.len() / BYTES_PER_STEP,
-        serde_json::Value::Array(items) => items.iter().map(json_weight).sum(),
-        serde_json::Value::Object(map) => map.values().map(json_weight).sum(),
+        serde_json::Value::Array(items) => total(items.iter(), limit, json_weight),
+        serde_json::Value::Object(map) => total(map.values(), limit, json_weight),
         _ => 0,
     }
+}
+
+/// The sum of the items' weights, until it exceeds `limit`.
+fn total<T>(items: impl Iterator<Item = T>, limit: usize, weight: impl Fn(T, usize) -> usize) -> usize {
+    let mut sum = 0_usize;
+    for item in items {
+        if sum > limit {
+            break;
+        }
+        sum = sum.saturating_add(weight(item, limit - sum));
+    }
+    sum
 }
 
 fn int(operator: Operator, a: i64, b: i64) -> Result<i64, EvaluationError> {

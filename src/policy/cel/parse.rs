@@ -24,16 +24,20 @@ pub fn parse(text: &str) -> Result<Parsed, Vec<Mistake>> {
         let message = format!("the expression is longer than {MAX_LEN} bytes");
         return Err(vec![Mistake::new(At::default(), "expression-too-long", message)]);
     }
-    match PrattParser::new().parse(text) {
+    match parser().parse(text) {
         Ok(root) => Ok(Parsed { root, places: places(text) }),
         Err(errors) => Err(errors.errors.iter().map(|error| syntax_mistake(text, error)).collect()),
     }
 }
 
+fn parser() -> PrattParser {
+    PrattParser::new().enable_optional_syntax(true).enable_ident_escape_syntax(true)
+}
+
 /// The parser hands out the nodes' places only together with an error. Ids are given in reading order, so a
 /// second parse with a stray comma behind the expression has the same ids, and their places.
 fn places(text: &str) -> Places {
-    let with_error = PrattParser::new().parse(&format!("{text}\n,"));
+    let with_error = parser().parse(&format!("{text}\n,"));
     let info = with_error.err().and_then(|errors| errors.errors.into_iter().find_map(|e| e.source_info));
     Places(info.unwrap_or_default())
 }

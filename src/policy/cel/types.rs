@@ -15,11 +15,18 @@ pub enum Type {
     Timestamp,
     Duration,
     Type,
+    Ip,
+    Cidr,
     List(Box<Type>),
     Map(Box<Type>, Box<Type>),
+    Optional(Box<Type>),
 }
 
 impl Type {
+    pub fn optional(value: Type) -> Self {
+        Self::Optional(Box::new(value))
+    }
+
     pub fn list(element: Type) -> Self {
         Self::List(Box::new(element))
     }
@@ -32,11 +39,20 @@ impl Type {
         matches!(self, Self::Int | Self::Uint | Self::Double)
     }
 
+    /// Whether its values have an order.
+    pub fn is_ordered(&self) -> bool {
+        self.is_number()
+            || matches!(
+                self,
+                Self::Dyn | Self::Bool | Self::Text | Self::Bytes | Self::Timestamp | Self::Duration
+            )
+    }
+
     /// Whether a value of this type may turn out to be an `other`.
     pub fn fits(&self, other: &Type) -> bool {
         match (self, other) {
             (Self::Dyn, _) | (_, Self::Dyn) => true,
-            (Self::List(a), Self::List(b)) => a.fits(b),
+            (Self::List(a), Self::List(b)) | (Self::Optional(a), Self::Optional(b)) => a.fits(b),
             (Self::Map(key_a, a), Self::Map(key_b, b)) => key_a.fits(key_b) && a.fits(b),
             _ => self == other,
         }
@@ -46,7 +62,7 @@ impl Type {
     pub fn comparable(&self, other: &Type) -> bool {
         match (self, other) {
             (Self::Null, _) | (_, Self::Null) => true,
-            (Self::List(a), Self::List(b)) => a.comparable(b),
+            (Self::List(a), Self::List(b)) | (Self::Optional(a), Self::Optional(b)) => a.comparable(b),
             (Self::Map(_, a), Self::Map(_, b)) => a.comparable(b),
             _ => self.fits(other) || (self.is_number() && other.is_number()),
         }
@@ -54,7 +70,20 @@ impl Type {
 
     /// The type of a value that is one or the other.
     pub fn join(self, other: Type) -> Type {
-        if self == other { self } else { Type::Dyn }
+        match (self, other) {
+            (a, b) if a == b => a,
+            (Self::List(a), Self::List(b)) => Self::list(a.join(*b)),
+            (Self::Optional(a), Self::Optional(b)) => Self::optional(a.join(*b)),
+            _ => Self::Dyn,
+        }
+    }
+
+    /// What a list or an optional holds; `Dyn` for anything else.
+    pub fn element(&self) -> Type {
+        match self {
+            Self::List(element) | Self::Optional(element) => (**element).clone(),
+            _ => Self::Dyn,
+        }
     }
 }
 
@@ -72,6 +101,9 @@ impl fmt::Display for Type {
             Self::Timestamp => f.write_str("timestamp"),
             Self::Duration => f.write_str("duration"),
             Self::Type => f.write_str("type"),
+            Self::Ip => f.write_str("net.IP"),
+            Self::Cidr => f.write_str("net.CIDR"),
+            Self::Optional(value) => write!(f, "optional({value})"),
             Self::List(element) => write!(f, "list({element})"),
             Self::Map(key, value) => write!(f, "map({key}, {value})"),
         }

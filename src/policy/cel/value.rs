@@ -2,14 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 
+use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 
-use super::EvaluationError;
 use super::expression::Literal;
+use super::{EvaluationError, display};
 use crate::request::Headers;
+
+/// What an element of a list takes while the list is made: the element, and the copy when it is complete.
+pub const ELEMENT_BYTES: usize = 2 * size_of::<Value<'static>>();
 
 #[derive(Clone, Debug)]
 pub enum Value<'a> {
@@ -23,6 +28,9 @@ pub enum Value<'a> {
     Timestamp(Timestamp),
     Duration(SignedDuration),
     Type(&'static str),
+    Ip(IpAddr),
+    Cidr(IpNet),
+    Optional(Option<Rc<Value<'a>>>),
     // lists
     List(Rc<[Value<'a>]>),
     Array(&'a [Json]),
@@ -63,6 +71,10 @@ impl<'a> From<&'a Literal> for Value<'a> {
             Literal::Text(s) => Self::Text(Cow::Borrowed(s)),
             Literal::Bytes(b) => Self::Bytes(Cow::Borrowed(b)),
             Literal::Type(name) => Self::Type(name),
+            Literal::Timestamp(at) => Self::Timestamp(*at),
+            Literal::Duration(span) => Self::Duration(*span),
+            Literal::Ip(address) => Self::Ip(*address),
+            Literal::Cidr(network) => Self::Cidr(*network),
         }
     }
 }
@@ -87,6 +99,9 @@ impl<'a> Value<'a> {
             Self::Timestamp(_) => "google.protobuf.Timestamp",
             Self::Duration(_) => "google.protobuf.Duration",
             Self::Type(_) => "type",
+            Self::Ip(_) => "net.IP",
+            Self::Cidr(_) => "net.CIDR",
+            Self::Optional(_) => "optional_type",
             Self::List(_) | Self::Array(_) | Self::Texts(_) => "list",
             Self::Map(_) | Self::Object(_) | Self::TextMap(_) | Self::Params(_) | Self::Headers(_) => "map",
         }
@@ -114,6 +129,36 @@ impl<'a> Value<'a> {
 
     pub fn is_map(&self) -> bool {
         matches!(self, Self::Map(_) | Self::Object(_) | Self::TextMap(_) | Self::Params(_) | Self::Headers(_))
+    }
+
+    /// How many entries a map has, at most: header names are counted with their copies.
+    pub fn map_len(&self) -> Option<usize> {
+        match self {
+            Self::Map(entries) => Some(entries.len()),
+            Self::Object(map) => Some(map.len()),
+            Self::TextMap(map) => Some(map.len()),
+            Self::Params(map) => Some(map.len()),
+            Self::Headers(headers) => Some(headers.iter().count()),
+            _ => None,
+        }
+    }
+
+    /// The bytes that a copy of the value takes of its own, beyond the value itself.
+    pub fn owned_bytes(&self) -> usize {
+        match self {
+            Self::Text(Cow::Owned(text)) => text.len(),
+            Self::Bytes(Cow::Owned(bytes)) => bytes.len(),
+            _ => 0,
+        }
+    }
+
+    /// The bytes that its content would take in a new text or list.
+    pub fn footprint(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            _ => self.list_len().map_or(0, |len| len.saturating_mul(ELEMENT_BYTES)),
+        }
     }
 
     /// The keys of a map.
@@ -172,9 +217,12 @@ impl<'a> Value<'a> {
                 use base64::Engine as _;
                 base64::engine::general_purpose::STANDARD.encode(bytes).into()
             }
-            Self::Timestamp(at) => at.to_string().into(),
-            Self::Duration(span) => format!("{}s", span.as_secs_f64()).into(),
+            Self::Timestamp(at) => display::timestamp(*at).into(),
+            Self::Duration(span) => display::duration(*span).into(),
             Self::Type(name) => (*name).into(),
+            Self::Ip(address) => address.to_string().into(),
+            Self::Cidr(network) => network.to_string().into(),
+            Self::Optional(value) => value.as_ref().map_or(Json::Null, |value| value.to_json()),
             Self::Object(map) => Json::Object((*map).clone()),
             _ => match (self.list_len(), self.keys()) {
                 (Some(len), _) => (0..len).filter_map(|i| self.at(i)).map(|item| item.to_json()).collect(),

@@ -3,9 +3,10 @@
 use cel::common::ast::{CallExpr, Expr as Syntax, IdedExpr, LiteralValue};
 use regex::RegexBuilder;
 
-use super::{Lowered, Lowering};
+use super::{Lowered, Lowering, Mistake, macros};
 use crate::diagnostic::closest;
-use crate::policy::cel::expression::{Expr, Function};
+use crate::policy::cel::expression::{Expr, Function, Literal};
+use crate::policy::cel::time;
 use crate::policy::cel::types::Type;
 
 /// How large a compiled regex may be, in bytes.
@@ -56,6 +57,8 @@ const FUNCTIONS: &[Signature] = &[
             Type::Bytes,
             Type::Timestamp,
             Type::Duration,
+            Type::Ip,
+            Type::Cidr,
         ],
         &[],
         Type::Text,
@@ -68,9 +71,12 @@ const FUNCTIONS: &[Signature] = &[
 
 impl Lowering<'_> {
     pub(super) fn function(&mut self, node: &IdedExpr, call: &CallExpr) -> Lowered {
-        let name = call.func_name.as_str();
+        let name = call.func_name.strip_prefix('.').unwrap_or(&call.func_name);
         match (name, call.target.as_deref(), call.args.as_slice()) {
             ("size", Some(operand), []) | ("size", None, [operand]) => self.size(operand),
+            ("size", ..) => {
+                self.refuse(node, "wrong-arguments", "`size` takes one value: `size(x)` or `x.size()`")
+            }
             ("matches", Some(text), [pattern]) | ("matches", None, [text, pattern]) => {
                 self.matches(text, pattern)
             }
@@ -82,10 +88,68 @@ impl Lowering<'_> {
                 let (operand, _) = self.lower(operand)?;
                 Some((Expr::Call(Function::Dyn, vec![operand]), Type::Dyn))
             }
-            (_, Some(target), arguments) => self.listed(node, METHODS, name, target, arguments),
-            (_, None, [first, arguments @ ..]) => self.listed(node, FUNCTIONS, name, first, arguments),
-            (_, None, []) => self.unknown(node, FUNCTIONS, name),
+            ("or", Some(operand), [other]) => self.or_else(operand, other, false),
+            ("orValue", Some(operand), [other]) => self.or_else(operand, other, true),
+            (_, Some(target), arguments) => match self.library_function(target, name) {
+                Some(name) => self.of_library(node, &name, arguments),
+                None => self.method(node, call, target, arguments),
+            },
+            (_, None, arguments) => {
+                let nodes: Vec<_> = arguments.iter().collect();
+                match (self.builtin(node, name, false, &nodes), arguments) {
+                    (Some(lowered), _) => lowered,
+                    (None, [first, rest @ ..]) => self.listed(node, FUNCTIONS, name, first, rest),
+                    (None, []) => self.unknown(node, FUNCTIONS, name),
+                }
+            }
         }
+    }
+
+    /// A function with a namespace.
+    fn of_library(&mut self, node: &IdedExpr, name: &str, arguments: &[IdedExpr]) -> Lowered {
+        if let ("cel.bind", [variable, value, body]) = (name, arguments) {
+            return self.bind(variable, value, body);
+        }
+        let nodes: Vec<_> = arguments.iter().collect();
+        self.builtin(node, name, false, &nodes).unwrap_or_else(|| self.unknown(node, FUNCTIONS, name))
+    }
+
+    fn method(
+        &mut self,
+        node: &IdedExpr,
+        call: &CallExpr,
+        target: &IdedExpr,
+        arguments: &[IdedExpr],
+    ) -> Lowered {
+        if let Some(lowered) = self.method_macro(node, call) {
+            return lowered;
+        }
+        let name = call.func_name.as_str();
+        let nodes: Vec<_> = std::iter::once(target).chain(arguments).collect();
+        if let Some(lowered) = self.builtin(node, name, true, &nodes) {
+            return lowered;
+        }
+        match (METHODS.iter().find(|known| known.0 == name), arguments) {
+            (Some((_, function, [Type::Timestamp, ..], ..)), [zone]) => self.in_zone(*function, target, zone),
+            _ => self.listed(node, METHODS, name, target, arguments),
+        }
+    }
+
+    /// A getter of a timestamp with a time zone, which is looked up here, so it must be a literal.
+    fn in_zone(&mut self, function: Function, target: &IdedExpr, zone: &IdedExpr) -> Lowered {
+        let operand = self.lower_as(target, &Type::Timestamp, "what has a time zone");
+        let Syntax::Literal(LiteralValue::String(name)) = &zone.expr else {
+            return self.refuse(zone, "zone-not-literal", "the time zone must be a literal string");
+        };
+        let Some(zone) = time::parse_zone(name.inner()) else {
+            let message = format!("unknown time zone `{}`", name.inner());
+            let mistake = Mistake::new(self.at(zone), "invalid-literal", message);
+            self.mistakes.push(
+                mistake.help("write an IANA name, as in `Europe/Berlin`, or an offset, as in `+02:00`"),
+            );
+            return None;
+        };
+        Some((Expr::InZone(function, zone, Box::new(operand?)), Type::Int))
     }
 
     fn listed(
@@ -109,18 +173,61 @@ impl Lowering<'_> {
             rest.iter().zip(*rest_types).map(|(node, ty)| self.lower_as(node, ty, "the argument")).collect();
         let (target, ty) = lowered?;
         if !first_types.iter().any(|known| ty.fits(known)) {
-            return self.refuse(first, "type-mismatch", format!("`{name}` can't take a {ty}"));
+            return self.cannot_take(first, name, &ty);
+        }
+        if let Expr::Literal(Literal::Text(text)) = &target
+            && matches!(function, Function::ToTimestamp | Function::ToDuration)
+        {
+            return self.literal_time(first, *function, text);
         }
         let arguments: Option<Vec<_>> = std::iter::once(Some(target)).chain(rest).collect();
         Some((Expr::Call(*function, arguments?), result.clone()))
     }
 
+    fn cannot_take<T>(&mut self, node: &IdedExpr, name: &str, ty: &Type) -> Option<T> {
+        let mistake = Mistake::new(self.at(node), "type-mismatch", format!("`{name}` can't take a {ty}"));
+        self.mistakes.push(match (name, ty) {
+            ("string", Type::List(_)) => {
+                mistake.help("join its elements, as in `x.join(', ')`, or use `'%s'.format([x])`")
+            }
+            ("string", Type::Map(..)) => mistake.help("read one of its entries, or use `'%s'.format([x])`"),
+            _ => mistake,
+        });
+        None
+    }
+
+    /// A literal timestamp or duration is parsed here, once.
+    fn literal_time(&mut self, node: &IdedExpr, function: Function, text: &str) -> Lowered {
+        let (parsed, help) = if function == Function::ToTimestamp {
+            let parsed = time::parse_timestamp(text).map(|at| (Literal::Timestamp(at), Type::Timestamp));
+            (parsed, "write it as RFC 3339 has it, as in `2026-11-21T07:30:00Z`")
+        } else {
+            let parsed = time::parse_duration(text).map(|span| (Literal::Duration(span), Type::Duration));
+            (parsed, "write it with units, as in `1h30m` or `250ms`")
+        };
+        let Some((literal, ty)) = parsed else {
+            let message = format!("`{text}` is not a {}", function.name());
+            self.mistakes.push(Mistake::new(self.at(node), "invalid-literal", message).help(help));
+            return None;
+        };
+        Some((Expr::Literal(literal), ty))
+    }
+
     fn unknown(&mut self, node: &IdedExpr, list: &[Signature], name: &str) -> Lowered {
-        let known =
-            list.iter().map(|known| known.0).chain(["size", "matches", "all", "exists", "map", "filter"]);
-        let message = format!("unknown function `{name}`");
-        let mistake = super::Mistake::new(self.at(node), "unknown-function", message);
-        self.mistakes.push(match closest(name, known) {
+        let method = std::ptr::eq(list, METHODS);
+        let core = list.iter().map(|known| known.0).chain(["size", "matches"]);
+        let macros =
+            macros::names().filter(|_| method).chain(["or", "orValue"].into_iter().filter(|_| method));
+        let meant = closest(name, core.chain(macros)).or_else(|| Self::closest_builtin(name, method));
+        let mistake = Mistake::new(self.at(node), "unknown-function", format!("unknown function `{name}`"));
+        let exists_as = |other: bool| {
+            let known = if other { METHODS } else { FUNCTIONS };
+            known.iter().any(|known| known.0 == name)
+                || crate::policy::cel::function::builtin::named(name, other).next().is_some()
+        };
+        self.mistakes.push(match meant {
+            _ if !method && exists_as(true) => mistake.help(format!("it is a method: `x.{name}(..)`")),
+            _ if method && exists_as(false) => mistake.help(format!("it is a function: `{name}(x)`")),
             Some(meant) if meant != name => mistake.help(format!("did you mean `{meant}`?")),
             _ => mistake,
         });

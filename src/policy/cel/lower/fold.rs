@@ -24,10 +24,7 @@ impl Lowering<'_> {
             Type::Dyn => Type::Dyn,
             Type::List(element) => *element,
             Type::Map(key, _) => *key,
-            other => {
-                let message = format!("a {other} has no elements to go through");
-                return self.refuse(&comprehension.iter_range, "type-mismatch", message);
-            }
+            other => return self.no_elements(&comprehension.iter_range, &other),
         };
         self.locals.push((comprehension.iter_var.clone(), element.clone()));
         let condition = shape
@@ -40,15 +37,15 @@ impl Lowering<'_> {
         let ty = match shape.kind {
             FoldKind::Filter => Type::list(element),
             FoldKind::Map => Type::list(result_type.unwrap_or(Type::Dyn)),
-            FoldKind::All | FoldKind::Exists | FoldKind::ExistsOne => Type::Bool,
+            _ => Type::Bool,
         };
-        Some((Expr::Fold(Box::new(Fold { kind: shape.kind, range, condition, result })), ty))
+        Some((Expr::Fold(Box::new(Fold { kind: shape.kind, range, condition, result, pairs: false })), ty))
     }
 }
 
 /// An absent part is fine, a part with a mistake is not.
 #[expect(clippy::option_option, reason = "that is the difference it tells")]
-fn swap<T>(part: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn swap<T>(part: Option<Option<T>>) -> Option<Option<T>> {
     match part {
         None => Some(None),
         Some(lowered) => lowered.map(Some),

@@ -42,8 +42,11 @@ impl Lowering<'_> {
             (operators::NEGATE, [operand]) => return Some(self.negate(node, operand)),
             (operators::CONDITIONAL, [test, yes, no]) => return Some(self.conditional(test, yes, no)),
             (operators::INDEX, [operand, index]) => return Some(self.index(node, operand, index)),
-            (operators::OPT_INDEX | operators::OPT_SELECT, _) => {
-                return Some(self.refuse(node, "unsupported-expression", "optional access is not supported"));
+            (operators::OPT_SELECT, [operand, field]) => {
+                return Some(self.select_optional(node, operand, field));
+            }
+            (operators::OPT_INDEX, [operand, index]) => {
+                return Some(self.index_optional(node, operand, index));
             }
             _ => return None,
         };
@@ -81,18 +84,34 @@ impl Lowering<'_> {
         }
         let (lowered, index_lowered) = (self.lower(operand), self.lower(index));
         let ((operand, ty), (index_expr, index_type)) = (lowered?, index_lowered?);
-        let (wanted, value) = match ty {
-            Type::Dyn => (Type::Dyn, Type::Dyn),
-            Type::List(element) => (Type::Int, *element),
-            Type::Map(key, value) => (*key, *value),
+        if let Type::Optional(inside) = ty {
+            let value = self.indexed(node, &inside, index, &index_type)?;
+            return Some((Expr::IndexOptional(Box::new((operand, index_expr))), Type::optional(value)));
+        }
+        let value = self.indexed(node, &ty, index, &index_type)?;
+        Some((Expr::Index(Box::new((operand, index_expr))), value))
+    }
+
+    /// The type of `operand[index]`.
+    pub(super) fn indexed(
+        &mut self,
+        node: &IdedExpr,
+        operand: &Type,
+        index: &IdedExpr,
+        index_type: &Type,
+    ) -> Option<Type> {
+        let (wanted, value) = match operand {
+            Type::Dyn => (&Type::Dyn, Type::Dyn),
+            Type::List(element) => (&Type::Int, (**element).clone()),
+            Type::Map(key, value) => (&**key, (**value).clone()),
             other => return self.refuse(node, "type-mismatch", format!("a {other} can't be indexed")),
         };
-        let fits = index_type.fits(&wanted) || (index_type.is_number() && wanted.is_number());
+        let fits = index_type.fits(wanted) || (index_type.is_number() && wanted.is_number());
         if !fits {
             let message = format!("the index must be a {wanted}, not a {index_type}");
             return self.refuse(index, "type-mismatch", message);
         }
-        Some((Expr::Index(Box::new((operand, index_expr))), value))
+        Some(value)
     }
 
     fn binary(&mut self, node: &IdedExpr, operator: Operator, left: &IdedExpr, right: &IdedExpr) -> Lowered {
@@ -130,10 +149,8 @@ fn result_type(operator: Operator, left: &Type, right: &Type) -> Option<Type> {
     match operator {
         Operator::Equal | Operator::NotEqual => left.comparable(right).then_some(Bool),
         Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
-            let ordered =
-                |ty: &Type| matches!(ty, Dyn | Bool | Text | Bytes | Timestamp | Duration) || ty.is_number();
             let same = left.fits(right) || (left.is_number() && right.is_number());
-            (same && ordered(left) && ordered(right)).then_some(Bool)
+            (same && left.is_ordered() && right.is_ordered()).then_some(Bool)
         }
         Operator::In => match right {
             Dyn => Some(Bool),
