@@ -18,6 +18,8 @@ pub mod cel;
 mod decide;
 mod decision;
 mod explain;
+mod lint;
+mod outline;
 mod route;
 mod rule;
 mod source;

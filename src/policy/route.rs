@@ -9,7 +9,7 @@ mod pattern;
 mod read;
 
 pub use index::Index;
-pub use pattern::PathPattern;
+pub use pattern::{PathPattern, Segment};
 pub use read::entries;
 
 /// One entry of `match`: every list that is not empty must have an element that matches.

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::outline::{Outline, RuleOutline};
 use super::route::{self, Entry};
 use super::rule::Policy;
-use super::{Options, SourceFile};
+use super::{Options, SourceFile, lint};
 use crate::diagnostic::Diagnostic;
 use crate::document::{Document, Node, Reader, Span, Value};
 
@@ -19,6 +20,19 @@ const API_VERSION: &str = "portcullis.dev/v1alpha1";
 
 /// Reads all files; a policy with an error is left out, and the error is among the findings.
 pub fn read(files: &[SourceFile], options: &Options) -> (Vec<Policy>, Vec<Diagnostic>) {
+    let (read, mut findings) = read_files(files, options);
+    let (policies, outlines): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+    findings.extend(lint::findings(&outlines));
+    (policies, findings)
+}
+
+/// Reads all files for what their policies say; those with an error are left out, and the errors are returned.
+pub fn outlines(files: &[SourceFile], options: &Options) -> (Vec<Outline>, Vec<Diagnostic>) {
+    let (read, findings) = read_files(files, options);
+    (read.into_iter().map(|(_, outline)| outline).collect(), findings)
+}
+
+fn read_files(files: &[SourceFile], options: &Options) -> (Vec<(Policy, Outline)>, Vec<Diagnostic>) {
     let (mut policies, mut findings) = (Vec::new(), Vec::new());
     let mut names: HashMap<String, Arc<str>> = HashMap::new();
     for source in files {
@@ -54,7 +68,7 @@ struct PolicyReader<'r> {
 }
 
 impl PolicyReader<'_> {
-    fn policy(&mut self, root: &Node, names: &mut HashMap<String, Arc<str>>) -> Option<Policy> {
+    fn policy(&mut self, root: &Node, names: &mut HashMap<String, Arc<str>>) -> Option<(Policy, Outline)> {
         let mut fields = self.reader.fields(root, "the document")?;
         let version = fields.required("apiVersion", self.reader);
         self.expect(version, "`apiVersion`", API_VERSION);
@@ -72,8 +86,13 @@ impl PolicyReader<'_> {
             }
         }
         // The rules are read even where the name is missing, so that their mistakes are reported too.
-        let policy = self.spec(name.as_ref().map_or("?", |(name, _)| name), spec?)?;
-        name.map(|_| policy)
+        let spec = spec?;
+        let enforce = spec.get("enforce").is_none_or(|node| node.value != Value::Bool(false));
+        let (policy, rules) = self.spec(name.as_ref().map_or("?", |(name, _)| name), spec)?;
+        let (name, span) = name?;
+        let (entries, place) = (policy.entries.clone(), span.place(&self.reader.file));
+        let matches = spec.get("match").map(Node::to_json).unwrap_or_default();
+        Some((policy, Outline { name, place, enforce, entries, matches, rules }))
     }
 
     fn metadata(&mut self, node: &Node) -> Option<(String, Span)> {
@@ -105,7 +124,7 @@ impl PolicyReader<'_> {
         }
     }
 
-    fn spec(&mut self, name: &str, node: &Node) -> Option<Policy> {
+    fn spec(&mut self, name: &str, node: &Node) -> Option<(Policy, Vec<RuleOutline>)> {
         let mut fields = self.reader.fields(node, "`spec`")?;
         let entries = match fields.optional("match") {
             Some(node) => route::entries(node, self.options.gateway, self.reader),
@@ -116,9 +135,9 @@ impl PolicyReader<'_> {
         fields.close(self.reader);
         let captures = entries.as_deref().map(shared_captures).unwrap_or_default();
         let rules = self.rules(name, rules?, enforce, &captures);
-        let (entries, rules) = (entries?, rules?);
+        let (entries, (rules, outlines)) = (entries?, rules?);
         let captures = if rules.iter().any(|rule| rule.reads.captures()) { captures } else { Vec::new() };
-        Some(Policy { entries, captures, rules })
+        Some((Policy { entries, captures, rules }, outlines))
     }
 
     fn enforce(&mut self, node: Option<&Node>) -> bool {

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::PolicyReader;
-use crate::document::Node;
+use crate::document::{Node, Value};
 use crate::policy::cel::{Expression, Reads};
 use crate::policy::decision::HeadersRead;
+use crate::policy::lint::Formula;
+use crate::policy::outline::{RuleOutline, When};
 use crate::policy::rule::{HeaderTemplates, Rule, Verdict};
 
 impl PolicyReader<'_> {
@@ -16,7 +18,7 @@ impl PolicyReader<'_> {
         node: &Node,
         enforce: bool,
         captures: &[String],
-    ) -> Option<Vec<Rule>> {
+    ) -> Option<(Vec<Rule>, Vec<RuleOutline>)> {
         let items = self.reader.list(node, "`rules`")?;
         if items.is_empty() {
             self.reader.error(node.span, "no-rule", "the policy has no rule");
@@ -24,7 +26,7 @@ impl PolicyReader<'_> {
         let mut names = HashSet::new();
         let rules: Vec<_> =
             items.iter().map(|item| self.rule(policy, item, enforce, captures, &mut names)).collect();
-        rules.into_iter().collect()
+        rules.into_iter().collect::<Option<Vec<_>>>().map(|rules| rules.into_iter().unzip())
     }
 
     fn rule(
@@ -34,7 +36,7 @@ impl PolicyReader<'_> {
         enforce: bool,
         captures: &[String],
         names: &mut HashSet<String>,
-    ) -> Option<Rule> {
+    ) -> Option<(Rule, RuleOutline)> {
         let errors_before = self.errors();
         let mut fields = self.reader.fields(node, "the rule")?;
         let name_node = fields.required("name", self.reader);
@@ -64,7 +66,34 @@ impl PolicyReader<'_> {
             return None;
         }
         self.check_effects(&rule, node);
-        (self.errors() == errors_before).then_some(rule)
+        let outline = self.outline(&rule, node)?;
+        (self.errors() == errors_before).then_some((rule, outline))
+    }
+
+    /// What the rule says; `None` only for a rule without a name.
+    fn outline(&self, rule: &Rule, node: &Node) -> Option<RuleOutline> {
+        let place = |node: &Node| node.span.place(&self.reader.file);
+        let written = |key: &str| node.get(key).map(Node::to_json).unwrap_or_default();
+        let when = node.get("when").zip(rule.condition.as_ref()).and_then(|(node, condition)| {
+            let text = match &node.value {
+                Value::Str(text) => text.clone(),
+                Value::Bool(value) => value.to_string(),
+                _ => return None,
+            };
+            let formula = Formula::parse(&text)?;
+            Some(When { text, place: place(node), formula, constant: condition.reads.nothing() })
+        });
+        let says_enforce = node.get("enforce").filter(|node| node.value == Value::Bool(true)).map(place);
+        Some(RuleOutline {
+            name: rule.name.clone(),
+            place: place(node.get("name")?),
+            enforce: rule.enforce,
+            says_enforce,
+            when,
+            verdict: rule.verdict.clone(),
+            masks: written("mask"),
+            headers: written("headers"),
+        })
     }
 
     fn errors(&self) -> usize {
