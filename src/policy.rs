@@ -17,6 +17,7 @@ pub mod cases;
 pub mod cel;
 mod decide;
 mod decision;
+pub mod diff;
 mod explain;
 mod lint;
 mod outline;

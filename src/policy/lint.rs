@@ -8,6 +8,7 @@
 use super::outline::Outline;
 use crate::diagnostic::Diagnostic;
 
+mod compare;
 mod fact;
 mod failing;
 mod formula;
@@ -17,6 +18,7 @@ mod set;
 mod show;
 mod solve;
 
+pub use compare::{Relation, conditions, routes};
 pub use formula::Formula;
 
 /// All findings about these policies, taken together.

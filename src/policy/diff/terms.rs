@@ -1,0 +1,144 @@
+//! Verdicts and obligations in words, and what their changes do.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+
+use super::Risk;
+use crate::effect::{Grant, HoldTerms};
+use crate::policy::outline::RuleOutline;
+use crate::policy::rule::Verdict;
+
+/// What the rule does, in a word or two: `allow`, `deny`, `hold, mask`.
+pub fn effects(rule: &RuleOutline) -> String {
+    let verdict = rule.verdict.as_ref().map(word);
+    let mask = (!rule.masks.is_null()).then_some("mask");
+    let headers = (!rule.headers.is_null()).then_some("headers");
+    let effects: Vec<_> = [verdict, mask, headers].into_iter().flatten().collect();
+    let shadow = if rule.enforce { "" } else { " (not enforced)" };
+    format!("{}{shadow}", effects.join(", "))
+}
+
+fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "allow",
+        Verdict::Deny(_) => "deny",
+        Verdict::Hold(_) => "hold",
+    }
+}
+
+/// The verdict with its terms, the rule's name left out.
+pub fn shown(verdict: Option<&Verdict>) -> String {
+    match verdict {
+        None => "none".into(),
+        Some(Verdict::Allow) => "allow".into(),
+        Some(Verdict::Deny(terms)) => format!("deny {} {}", terms.status, terms.because),
+        Some(Verdict::Hold(hold)) => format!("hold {:?} {}", hold.terms, hold.because),
+    }
+}
+
+/// What the change of the verdict does; `None` when it says the same.
+pub fn verdict(old: Option<&Verdict>, new: Option<&Verdict>) -> Option<(Risk, String)> {
+    if shown(old) == shown(new) {
+        return None;
+    }
+    Some(match (old, new) {
+        (Some(Verdict::Hold(old)), Some(Verdict::Hold(new))) => {
+            hold((&old.terms, &old.because), (&new.terms, &new.because))
+        }
+        (Some(Verdict::Deny(old)), Some(Verdict::Deny(new))) => {
+            let status =
+                (old.status != new.status).then(|| format!("status {} is now {}", old.status, new.status));
+            let text = (old.because != new.because).then(|| format!("`because` is now {:?}", new.because));
+            let parts: Vec<_> = [status, text].into_iter().flatten().collect();
+            (Risk::Wording, format!("deny: {}", parts.join("; ")))
+        }
+        _ => {
+            let name = |verdict: Option<&Verdict>| verdict.map_or("no verdict", word);
+            (risk(old, new), format!("{} is now {}", name(old), name(new)))
+        }
+    })
+}
+
+fn risk(old: Option<&Verdict>, new: Option<&Verdict>) -> Risk {
+    let strictness = |verdict: Option<&Verdict>| match verdict {
+        None | Some(Verdict::Allow) => 0,
+        Some(Verdict::Hold(_)) => 1,
+        Some(Verdict::Deny(_)) => 2,
+    };
+    match (old, new) {
+        _ if strictness(new) < strictness(old) => Risk::Unprotects,
+        (None, Some(Verdict::Allow)) => Risk::Loosens,
+        (None, Some(Verdict::Hold(_))) => Risk::Changes,
+        _ => Risk::Tightens,
+    }
+}
+
+fn hold(old: (&HoldTerms, &str), new: (&HoldTerms, &str)) -> (Risk, String) {
+    let (old, because, new, new_because) = (old.0, old.1, new.0, new.1);
+    let mut parts: Vec<(Risk, String)> = Vec::new();
+    let (before, after) = (old.approvers.count, new.approvers.count);
+    if before != after {
+        let risk = if after < before { Risk::Loosens } else { Risk::Tightens };
+        parts.push((risk, format!("{before} must approve, now {after}")));
+    }
+    let who = |terms: &HoldTerms| -> BTreeSet<String> {
+        terms.approvers.groups.iter().chain(&terms.approvers.people).cloned().collect()
+    };
+    let (had, has) = (who(old), who(new));
+    if had != has {
+        let risk = if has.is_subset(&had) { Risk::Tightens } else { Risk::Loosens };
+        let list = |who: &BTreeSet<String>| who.iter().cloned().collect::<Vec<_>>().join(", ");
+        parts.push((risk, format!("{} may approve, now {}", list(&had), list(&has))));
+    }
+    if old.grant != new.grant {
+        let length = |grant: Grant| match grant {
+            Grant::Once => None,
+            Grant::For(span) => Some(span),
+        };
+        let risk = if length(new.grant) > length(old.grant) { Risk::Loosens } else { Risk::Tightens };
+        parts.push((risk, format!("grant {:?} is now {:?}", old.grant, new.grant)));
+    }
+    if old.expires != new.expires {
+        let risk = if new.expires > old.expires { Risk::Loosens } else { Risk::Tightens };
+        parts.push((risk, format!("expires {:?} is now {:?}", old.expires, new.expires)));
+    }
+    if old.wait != new.wait {
+        parts.push((Risk::Wording, format!("wait {:?} is now {:?}", old.wait, new.wait)));
+    }
+    if because != new_because {
+        parts.push((Risk::Wording, format!("`because` is now {new_because:?}")));
+    }
+    let risk = parts.iter().map(|(risk, _)| *risk).min().unwrap_or(Risk::Wording);
+    let texts: Vec<_> = parts.into_iter().map(|(_, text)| text).collect();
+    (risk, format!("hold: {}; approvals of calls that wait are void", texts.join("; ")))
+}
+
+/// Masks that came, went, or mask in another way.
+pub fn masks(old: &Json, new: &Json) -> Vec<(Risk, String)> {
+    let items = |masks: &Json| -> Vec<(String, String)> {
+        let items = masks.as_array().map_or(&[][..], Vec::as_slice);
+        let read = items.iter().map(|item| {
+            let field =
+                item.get("field").and_then(Json::as_str).map_or_else(|| item.to_string(), str::to_owned);
+            (field, item.get("with").map_or_else(String::new, Json::to_string))
+        });
+        read.collect()
+    };
+    let (old, new) = (items(old), items(new));
+    let mut changes = Vec::new();
+    for (field, with) in old.iter().filter(|item| !new.contains(item)) {
+        match new.iter().find(|item| item.0 == *field && !old.contains(item)) {
+            Some((_, now)) => {
+                changes.push((Risk::Changes, format!("mask of `{field}`: {with} is now {now}")))
+            }
+            None => changes.push((Risk::Unprotects, format!("mask of `{field}` is gone"))),
+        }
+    }
+    for (field, with) in new.iter().filter(|item| !old.contains(item)) {
+        if !old.iter().any(|item| item.0 == *field && !new.contains(item)) {
+            changes.push((Risk::Tightens, format!("new mask of `{field}`: {with}")));
+        }
+    }
+    changes
+}
