@@ -32,6 +32,10 @@ test: tools ## All tests that this machine can run; names those it can't
 	@$(CARGO) test --workspace --locked 2>&1 | tee $(TARGET)/test.log
 	@$(PYTHON) scripts/skipped $(TARGET)/test.log
 
+.PHONY: bench
+bench: ## Micro benchmarks: a table, and target/report/bench.json
+	@$(CARGO) bench --locked -p portcullis --bench '*'
+
 .PHONY: load
 load: tools ## The load test: a table, and target/report/load.json
 	@$(CARGO) build --locked --release -p portcullis -p portcullis-loadtest

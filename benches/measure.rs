@@ -1,0 +1,83 @@
+//! Times pairs of operations in turn, so that what disturbs the machine disturbs both alike.
+
+use std::hint::black_box;
+
+use portcullis::clock;
+
+/// How many times each side of a pair is timed.
+const ROUNDS: usize = 41;
+/// How long one timing takes, about, in nanoseconds.
+const SLICE: f64 = 4e6;
+
+/// The smallest, the middle and the largest of some numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Spread {
+    pub min: f64,
+    pub median: f64,
+    pub max: f64,
+}
+
+/// What timing two operations in turn came to: nanoseconds of each, and `second / first` of every round.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair {
+    pub first: Spread,
+    pub second: Spread,
+    pub ratio: Spread,
+}
+
+impl Spread {
+    pub fn of(mut numbers: Vec<f64>) -> Self {
+        numbers.sort_by(f64::total_cmp);
+        let at = |index: usize| numbers.get(index).copied().unwrap_or(f64::NAN);
+        Self { min: at(0), median: at(numbers.len() / 2), max: at(numbers.len().saturating_sub(1)) }
+    }
+
+    /// The same figure in another unit.
+    pub fn scaled(self, by: f64) -> Self {
+        Self { min: self.min * by, median: self.median * by, max: self.max * by }
+    }
+}
+
+/// Nanoseconds of one `operation`; its result is kept from being optimised away.
+pub fn time<T>(operation: impl FnMut() -> T) -> Spread {
+    pair(operation, || ()).first
+}
+
+/// Times `first` and `second` in turn.
+pub fn pair<A, B>(mut first: impl FnMut() -> A, mut second: impl FnMut() -> B) -> Pair {
+    let (calls, other_calls) = (calls_per_slice(&mut first), calls_per_slice(&mut second));
+    let (mut firsts, mut seconds, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        // Which one comes first changes, so that neither always finds the caches as the other left them.
+        let (one, other) = if round % 2 == 0 {
+            let one = per_call(calls, &mut first);
+            (one, per_call(other_calls, &mut second))
+        } else {
+            let other = per_call(other_calls, &mut second);
+            (per_call(calls, &mut first), other)
+        };
+        firsts.push(one);
+        seconds.push(other);
+        ratios.push(other / one);
+    }
+    Pair { first: Spread::of(firsts), second: Spread::of(seconds), ratio: Spread::of(ratios) }
+}
+
+fn calls_per_slice<T>(operation: &mut impl FnMut() -> T) -> u32 {
+    let mut calls = 1;
+    loop {
+        let nanoseconds = per_call(calls, operation) * f64::from(calls);
+        if nanoseconds >= SLICE || calls >= 1 << 24 {
+            return calls;
+        }
+        calls *= 2;
+    }
+}
+
+fn per_call<T>(calls: u32, operation: &mut impl FnMut() -> T) -> f64 {
+    let start = clock::instant();
+    for _ in 0..calls {
+        black_box(operation());
+    }
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(calls)
+}
