@@ -1,5 +1,6 @@
 //! What a matching rule does besides saying yes or no: as data, checked when the policies are loaded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -43,8 +44,8 @@ pub enum Grant {
 pub struct DenyTerms {
     /// 400 to 599.
     pub status: u16,
-    /// Shown to the caller; empty for the reason's own text.
-    pub because: String,
+    /// Shown to the caller; absent for the reason's own text.
+    pub because: Option<Arc<str>>,
 }
 
 /// One change to a request's or response's headers. `name` is in lower case.

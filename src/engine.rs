@@ -257,7 +257,7 @@ impl Engine {
         }
         let call = policy::Call { request, identity: &identity, response: None };
         let decision = snapshot.policies.decide(candidates, &call);
-        for (rule, error) in &decision.errors {
+        for (rule, error) in decision.errors() {
             tracing::warn!(%rule, %error, request_id = %request.id, "a rule could not be evaluated");
         }
         (identity, decision)
@@ -279,7 +279,7 @@ impl Engine {
         let id = &call.decision_id;
         let answer = match reason {
             Reason::Allowed | Reason::Approved => {
-                let changes = &settled.evaluated.decision.headers;
+                let changes = settled.evaluated.decision.headers();
                 Answer::Allow(HeaderChanges {
                     request: effect::without_aliases(&changes.request, &call.request.headers),
                     response: changes.response.clone(),
@@ -331,7 +331,7 @@ impl Settled {
     fn of(evaluated: Evaluated) -> Self {
         let reason = evaluated.decision.reason;
         let because = match &evaluated.decision.outcome {
-            Outcome::Deny(terms) => terms.because.clone(),
+            Outcome::Deny(terms) => terms.because.as_deref().unwrap_or_default().to_owned(),
             _ => String::new(),
         };
         Self { evaluated, reason, because, approval: None, held: None }

@@ -9,7 +9,8 @@ use aws_lc_rs::digest;
 use crate::diagnostic::{self, Diagnostic, Sources};
 use crate::mask;
 use crate::request::Request;
-use route::{Candidate, Index};
+use plan::Plan;
+use route::Index;
 use rule::Policy;
 
 pub mod call_file;
@@ -20,7 +21,9 @@ mod decision;
 pub mod diff;
 mod explain;
 mod lint;
+mod memo;
 mod outline;
+mod plan;
 mod route;
 mod rule;
 mod source;
@@ -54,12 +57,14 @@ pub struct Compiled {
 pub struct PolicySet {
     revision: Arc<str>,
     policies: Vec<Policy>,
+    /// One for each policy.
+    plans: Vec<Plan>,
     index: Index,
 }
 
-/// The policies whose route matches one call.
+/// The policies whose route matches one call. Some are kept without allocating.
 #[derive(Clone, Debug, Default)]
-pub struct Candidates(Vec<Candidate>);
+pub struct Candidates(route::Candidates);
 
 /// A condition could not be evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,11 +102,10 @@ fn revision(files: &[SourceFile]) -> Arc<str> {
 
 impl PolicySet {
     fn new(revision: Arc<str>, policies: Vec<Policy>) -> Self {
-        let mut index = Index::default();
-        for (number, policy) in policies.iter().enumerate() {
-            index.add(number, &policy.entries, &policy.captures);
-        }
-        Self { revision, policies, index }
+        let routes = policies.iter().map(|policy| (&*policy.entries, &*policy.captures));
+        let index = Index::new(routes);
+        let plans = plan::plans(&policies);
+        Self { revision, policies, plans, index }
     }
 
     /// Names this exact set of texts.
@@ -134,16 +138,16 @@ impl PolicySet {
     }
 
     pub fn needs(&self, candidates: &Candidates) -> Needs {
-        decide::needs(&self.policies, &candidates.0)
+        decide::needs(self, &candidates.0)
     }
 
     pub fn decide(&self, candidates: &Candidates, call: &Call<'_>) -> Decision {
-        decide::decide(&self.policies, &candidates.0, call)
+        decide::decide(self, &candidates.0, call)
     }
 
     /// Why `decide` says what it says.
     pub fn explain(&self, candidates: &Candidates, call: &Call<'_>) -> Explanation {
-        explain::explain(&self.policies, &candidates.0, call)
+        explain::explain(self, &candidates.0, call)
     }
 
     /// Every mask that applies, those that read the response included; `call.response` is known by now.
@@ -152,7 +156,7 @@ impl PolicySet {
         candidates: &Candidates,
         call: &Call<'_>,
     ) -> Result<Vec<Arc<mask::Rule>>, ConditionError> {
-        decide::response_masks(&self.policies, &candidates.0, call)
+        decide::response_masks(self, &candidates.0, call)
     }
 }
 

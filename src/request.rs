@@ -4,6 +4,7 @@
 //! anybody looks at the call. A call that fails a check is still a `Request`, with a `defect`, so that it is
 //! denied, counted and recorded like any other.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ mod path;
 
 pub use body::Body;
 pub use headers::{Header, Headers, NotText};
-pub use path::Path;
+pub use path::{Part, Path};
 
 /// One call, checked. See [`Request::assemble`].
 #[derive(Clone, Debug)]
@@ -146,13 +147,17 @@ impl Request {
         self.body = body;
     }
 
-    /// The host in lower case, without port and trailing dot: what `hosts:` matches.
-    pub fn host_name(&self) -> String {
+    /// The host in lower case, without port and trailing dot: what `hosts:` matches. Borrowed unless it has capitals.
+    pub fn host_name(&self) -> Cow<'_, str> {
         let host = match self.host.strip_prefix('[') {
             Some(rest) => rest.split(']').next().unwrap_or(rest),
             None => self.host.split(':').next().unwrap_or(&self.host),
         };
-        host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if host.bytes().any(|b| b.is_ascii_uppercase()) {
+            return host.to_ascii_lowercase().into();
+        }
+        host.into()
     }
 
     /// The trace id of the W3C `traceparent` header, if the call carries a well-formed one.

@@ -83,8 +83,8 @@ impl Engine {
             held_ms: facts.held.map(|held| u64::try_from(held.as_millis()).unwrap_or(u64::MAX)),
             approval: facts.approval,
             approvers: &facts.approvers,
-            errors: decision.errors.iter().map(|(rule, _)| &**rule).collect(),
-            shadow: decision.shadow.iter().map(|shadow| (&*shadow.rule, shadow.said.as_str())).collect(),
+            errors: decision.errors().iter().map(|(rule, _)| &**rule).collect(),
+            shadow: decision.shadow().iter().map(|shadow| (&*shadow.rule, shadow.said.as_str())).collect(),
         })
     }
 }

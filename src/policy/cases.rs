@@ -171,7 +171,7 @@ fn compare(expect: &Expect, decision: &Decision) -> Vec<String> {
     differ("status", expect.status.map(|status| status.to_string()).as_deref(), &status.to_string());
     for (name, wanted) in &expect.headers {
         let name = name.to_ascii_lowercase();
-        let found = decision.headers.request.iter().rev().find_map(|change| match change {
+        let found = decision.headers().request.iter().rev().find_map(|change| match change {
             crate::effect::HeaderChange::Set { name: set, value }
             | crate::effect::HeaderChange::Append { name: set, value }
                 if *set == name =>
@@ -183,7 +183,7 @@ fn compare(expect: &Expect, decision: &Decision) -> Vec<String> {
         differ(&format!("header {name}"), Some(wanted), found.unwrap_or("none"));
     }
     if !failures.is_empty() {
-        failures.extend(decision.errors.iter().map(|(rule, why)| format!("rule `{rule}` failed: {why}")));
+        failures.extend(decision.errors().iter().map(|(rule, why)| format!("rule `{rule}` failed: {why}")));
     }
     failures
 }

@@ -3,6 +3,8 @@
 //!
 //! Knows nothing of policies or rules. An expression that compiles can be evaluated in bounded time on any call.
 
+use std::hash::{Hash, Hasher};
+
 use crate::diagnostic::Diagnostic;
 
 pub mod attribute;
@@ -21,7 +23,7 @@ mod types;
 mod value;
 
 pub use expression::Reads;
-pub use scope::{Scope, percent_decode};
+pub use scope::Scope;
 pub use types::Type;
 pub use value::Value;
 
@@ -33,6 +35,21 @@ pub struct Expression {
     root: Expr,
     pub ty: Type,
     pub reads: Reads,
+}
+
+/// Equal expressions have the same value for every call that captures the same.
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.root == other.root
+    }
+}
+
+impl Eq for Expression {}
+
+impl Hash for Expression {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.root.hash(state);
+    }
 }
 
 /// The names an expression may use besides the attributes of every call.

@@ -6,58 +6,64 @@
 use std::sync::Arc;
 
 use super::cel::{EvaluationError, Scope};
-use super::decision::{Call, Decision, HoldRule, Outcome, Said, Shadow};
+use super::decision::{Call, Decision, HoldRule, Outcome, Rare, Said, Shadow};
+use super::memo::Memo;
+use super::plan::Planned;
 use super::route::Candidate;
 use super::rule::{HeaderTemplate, Policy, Rule, Verdict};
-use super::{ConditionError, Needs};
+use super::{ConditionError, Needs, PolicySet};
 use crate::effect::{DenyTerms, HeaderChange, HeaderChanges};
 use crate::mask;
 use crate::reason::Reason;
 
-/// A rule that counts for a call, and the call as its policy sees it.
+/// A rule that counts for a call, and the policy by which it does.
 #[derive(Clone, Copy)]
 pub struct Asked<'s> {
+    pub candidate: Candidate,
+    pub policy: &'s Policy,
     pub rule: &'s Rule,
-    pub candidate: &'s Candidate,
+    pub planned: &'s Planned,
 }
 
 /// Every rule of the candidates.
-pub fn asked<'s>(policies: &'s [Policy], candidates: &'s [Candidate]) -> impl Iterator<Item = Asked<'s>> {
-    candidates.iter().flat_map(|candidate| {
-        let rules = policies.get(candidate.policy).map_or(&[][..], |policy| &policy.rules);
-        rules.iter().map(move |rule| Asked { rule, candidate })
+pub fn asked<'s>(set: &'s PolicySet, candidates: &'s [Candidate]) -> impl Iterator<Item = Asked<'s>> {
+    candidates.iter().flat_map(|&candidate| {
+        let place = candidate.place();
+        let found = set.policies.get(place).zip(set.plans.get(place));
+        found.into_iter().flat_map(move |(policy, plan)| {
+            let rules = policy.rules.iter().zip(&plan.rules);
+            rules.map(move |(rule, planned)| Asked { candidate, policy, rule, planned })
+        })
     })
 }
 
-pub fn needs(policies: &[Policy], candidates: &[Candidate]) -> Needs {
+pub fn needs(set: &PolicySet, candidates: &[Candidate]) -> Needs {
     let mut needs = Needs::default();
-    // A rule in shadow mode changes nothing, so it does not make the call wait for its body either.
-    for Asked { rule, .. } in asked(policies, candidates).filter(|asked| asked.rule.enforce) {
-        needs.may_hold |= rule.holds_calls();
-        needs.may_mask |= !rule.masks.is_empty();
-        needs.body |= rule.reads.body() || rule.holds_calls();
+    for plan in candidates.iter().filter_map(|candidate| set.plans.get(candidate.place())) {
+        needs.may_hold |= plan.needs.may_hold;
+        needs.may_mask |= plan.needs.may_mask;
+        needs.body |= plan.needs.body;
     }
     needs
 }
 
-pub fn decide(policies: &[Policy], candidates: &[Candidate], call: &Call<'_>) -> Decision {
-    let needs = needs(policies, candidates);
-    if needs.body && call.request.body.complete().is_none() {
+pub fn decide(set: &PolicySet, candidates: &[Candidate], call: &Call<'_>) -> Decision {
+    if needs(set, candidates).body && call.request.body.complete().is_none() {
         return Decision::refused(Reason::BodyUnavailable);
     }
-    // What is parsed once for one policy is kept for the next.
     let mut tally = Tally::default();
-    let shared = Scope::of(*call);
-    for asked in asked(policies, candidates) {
-        if asked.rule.reads_response() && call.response.is_none() {
+    let mut memo = Memo::new(candidates.len() > 1);
+    let mut scope = Scope::of(*call);
+    for asked in asked(set, candidates) {
+        if asked.planned.reads_response && call.response.is_none() {
             tally.may_mask |= asked.rule.enforce;
             continue;
         }
-        let scope = shared.capturing(&asked.candidate.captures);
-        match asked.rule.applies(&scope) {
+        scope.capture(set.index.captures(asked.candidate));
+        match memo.applies(&asked, &scope) {
             Ok(false) => {}
-            Ok(true) => tally.applies(asked.rule, &scope),
-            Err(error) => tally.failed(asked.rule, &error),
+            Ok(true) => tally.applies(&asked, &scope),
+            Err(error) => tally.failed(&asked, &error),
         }
     }
     tally.decision(call.identity.is_anonymous())
@@ -65,64 +71,74 @@ pub fn decide(policies: &[Policy], candidates: &[Candidate], call: &Call<'_>) ->
 
 /// Every enforced mask that applies, now that the response's head is known.
 pub fn response_masks(
-    policies: &[Policy],
+    set: &PolicySet,
     candidates: &[Candidate],
     call: &Call<'_>,
 ) -> Result<Vec<Arc<mask::Rule>>, ConditionError> {
     let mut masks: Vec<Arc<mask::Rule>> = Vec::new();
-    let shared = Scope::of(*call);
+    let mut memo = Memo::new(candidates.len() > 1);
+    let mut scope = Scope::of(*call);
     let masking = |asked: &Asked<'_>| asked.rule.enforce && !asked.rule.masks.is_empty();
-    for asked in asked(policies, candidates).filter(masking) {
-        let scope = shared.capturing(&asked.candidate.captures);
-        let applies = asked.rule.applies(&scope);
+    for asked in asked(set, candidates).filter(masking) {
+        scope.capture(set.index.captures(asked.candidate));
         let failed = |error: EvaluationError| ConditionError {
             rule: asked.rule.name.clone(),
             message: error.to_string(),
         };
-        if applies.map_err(failed)? {
+        if memo.applies(&asked, &scope).map_err(failed)? {
             masks.extend(asked.rule.masks.iter().cloned());
         }
     }
     Ok(masks)
 }
 
-/// What the rules said so far.
+/// A rule and its rank among all rules.
+type Ranked<'s> = (u32, &'s Rule);
+
+/// What the rules said so far. What most calls lack takes no memory.
 #[derive(Default)]
-struct Tally {
-    denials: Vec<(Arc<str>, DenyTerms)>,
-    holds: Vec<Arc<HoldRule>>,
-    allows: Vec<Arc<str>>,
+struct Tally<'s> {
+    /// Of several, the first by name.
+    denial: Option<(Ranked<'s>, &'s DenyTerms)>,
+    allow: Option<Ranked<'s>>,
+    /// An enforced rule that could not be evaluated.
+    indeterminate: Option<Ranked<'s>>,
+    holds: Vec<(u32, &'s Arc<HoldRule>)>,
     errors: Vec<(Arc<str>, String)>,
-    /// An enforced rule could not be evaluated.
-    indeterminate: Vec<Arc<str>>,
     may_mask: bool,
-    headers: Vec<(Arc<str>, HeaderChanges)>,
+    headers: Vec<(u32, HeaderChanges)>,
     shadow: Vec<Shadow>,
 }
 
-impl Tally {
-    fn applies<'s>(&mut self, rule: &'s Rule, scope: &'s Scope<'s>) {
-        let headers = match fill(rule, scope) {
-            Ok(headers) => headers,
-            Err(error) => {
-                self.failed(rule, &error);
+impl<'s> Tally<'s> {
+    fn applies(&mut self, asked: &Asked<'s>, scope: &Scope<'_>) {
+        let (rule, rank) = (asked.rule, asked.planned.rank);
+        let headers = if rule.headers.is_empty() {
+            HeaderChanges::default()
+        } else {
+            fill(rule, scope).unwrap_or_else(|error| {
+                self.failed(asked, &error);
                 HeaderChanges::default()
-            }
+            })
         };
         if !rule.enforce {
             return self.shadowed(rule);
         }
         match &rule.verdict {
-            Some(Verdict::Allow) => self.allows.push(rule.name.clone()),
-            Some(Verdict::Deny(terms)) => self.denials.push((rule.name.clone(), terms.clone())),
-            Some(Verdict::Hold(hold)) if !self.holds.contains(hold) => self.holds.push(hold.clone()),
+            Some(Verdict::Allow) => first(&mut self.allow, (rank, rule)),
+            Some(Verdict::Deny(terms)) => {
+                if self.denial.is_none_or(|((known, _), _)| rank < known) {
+                    self.denial = Some(((rank, rule), terms));
+                }
+            }
+            Some(Verdict::Hold(hold)) if self.holds.iter().all(|(known, _)| *known != rank) => {
+                self.holds.push((rank, hold));
+            }
             Some(Verdict::Hold(_)) | None => {}
         }
         self.may_mask |= !rule.masks.is_empty();
-        if headers != HeaderChanges::default()
-            && !self.headers.contains(&(rule.name.clone(), headers.clone()))
-        {
-            self.headers.push((rule.name.clone(), headers));
+        if headers != HeaderChanges::default() && !self.headers.contains(&(rank, headers.clone())) {
+            self.headers.push((rank, headers));
         }
     }
 
@@ -138,38 +154,22 @@ impl Tally {
         self.shadow.extend(said.into_iter().map(|said| Shadow { rule: rule.name.clone(), said }));
     }
 
-    fn failed(&mut self, rule: &Rule, error: &EvaluationError) {
+    fn failed(&mut self, asked: &Asked<'s>, error: &EvaluationError) {
+        let rule = asked.rule;
         self.errors.push((rule.name.clone(), error.to_string()));
         if rule.enforce {
             self.may_mask |= !rule.masks.is_empty();
-            self.indeterminate.push(rule.name.clone());
+            first(&mut self.indeterminate, (asked.planned.rank, rule));
         } else {
             self.shadow.push(Shadow { rule: rule.name.clone(), said: Said::Error });
         }
     }
 
     fn decision(mut self, anonymous: bool) -> Decision {
-        self.denials.sort_by(|a, b| a.0.cmp(&b.0));
-        self.holds.sort_by(|a, b| a.name.cmp(&b.name));
-        self.allows.sort();
-        self.indeterminate.sort();
-        self.headers.sort_by(|a, b| a.0.cmp(&b.0));
-        let denial = self.denials.into_iter().next();
-        let (outcome, reason, rule) = if let Some((rule, terms)) = denial {
-            (Outcome::Deny(terms), Reason::DeniedByRule, Some(rule))
-        } else if let Some(rule) = self.indeterminate.into_iter().next() {
-            (Outcome::Indeterminate, Reason::ConditionError, Some(rule))
-        } else if let Some(first) = self.holds.first() {
-            let rule = first.name.clone();
-            (Outcome::Hold(self.holds), Reason::ApprovalPending, Some(rule))
-        } else if let Some(rule) = self.allows.into_iter().next() {
-            (Outcome::Allow, Reason::Allowed, Some(rule))
-        } else {
-            let reason = if anonymous { Reason::Unauthenticated } else { Reason::NoRuleAllows };
-            (Decision::refused(reason).outcome, reason, None)
-        };
+        let (outcome, reason, rule) = self.outcome(anonymous);
         let goes_on = matches!(outcome, Outcome::Allow | Outcome::Hold(_));
         let mut headers = HeaderChanges::default();
+        self.headers.sort_by_key(|(rank, _)| *rank);
         for (_, changes) in self.headers.into_iter().filter(|_| goes_on) {
             headers.request.extend(changes.request);
             headers.response.extend(changes.response);
@@ -177,8 +177,36 @@ impl Tally {
         self.shadow.retain(|shadow| matters(shadow.said, &outcome));
         // An indeterminate call may be let through by the operator's choice, and must be masked then.
         let may_mask = self.may_mask && !matches!(outcome, Outcome::Deny(_));
-        let (shadow, errors) = (self.shadow, self.errors);
-        Decision { outcome, reason, rule, may_mask, headers, shadow, errors }
+        let rare = Rare { headers, shadow: self.shadow, errors: self.errors };
+        Decision { outcome, reason, rule, may_mask, rare: rare.boxed() }
+    }
+
+    /// Deny beats an error, an error beats hold, hold beats allow, and a call that nothing allows is denied.
+    fn outcome(&mut self, anonymous: bool) -> (Outcome, Reason, Option<Arc<str>>) {
+        if let Some(((_, rule), terms)) = self.denial {
+            return (Outcome::Deny(terms.clone()), Reason::DeniedByRule, Some(rule.name.clone()));
+        }
+        if let Some((_, rule)) = self.indeterminate {
+            return (Outcome::Indeterminate, Reason::ConditionError, Some(rule.name.clone()));
+        }
+        self.holds.sort_unstable_by_key(|(rank, _)| *rank);
+        if let Some((_, first)) = self.holds.first() {
+            let rule = first.name.clone();
+            let holds = self.holds.iter().map(|(_, hold)| Arc::clone(hold)).collect();
+            return (Outcome::Hold(holds), Reason::ApprovalPending, Some(rule));
+        }
+        if let Some((_, rule)) = self.allow {
+            return (Outcome::Allow, Reason::Allowed, Some(rule.name.clone()));
+        }
+        let reason = if anonymous { Reason::Unauthenticated } else { Reason::NoRuleAllows };
+        (Decision::refused(reason).outcome, reason, None)
+    }
+}
+
+/// Keeps the rule that comes first by name.
+fn first<'s>(kept: &mut Option<Ranked<'s>>, rule: Ranked<'s>) {
+    if kept.is_none_or(|(rank, _)| rule.0 < rank) {
+        *kept = Some(rule);
     }
 }
 

@@ -41,25 +41,46 @@ pub struct Decision {
     pub rule: Option<Arc<str>>,
     /// At least one enforced mask applies, or may apply once the response is known.
     pub may_mask: bool,
+    /// Absent when there is nothing in it: most decisions are small, and pass through many hands.
+    pub(super) rare: Option<Box<Rare>>,
+}
+
+/// What few decisions have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Rare {
     pub headers: HeaderChanges,
-    /// What rules with `enforce: false` would have changed.
     pub shadow: Vec<Shadow>,
-    /// Rules that could not be evaluated, and why: for the log, never for the caller.
     pub errors: Vec<(Arc<str>, String)>,
+}
+
+impl Rare {
+    /// `None` when there is nothing in it.
+    pub(super) fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
 }
 
 impl Decision {
     /// A denial for `reason`, whatever the rules say.
     pub fn refused(reason: Reason) -> Self {
-        Self {
-            outcome: Outcome::Deny(DenyTerms { status: reason.status(), because: String::new() }),
-            reason,
-            rule: None,
-            may_mask: false,
-            headers: HeaderChanges::default(),
-            shadow: Vec::new(),
-            errors: Vec::new(),
-        }
+        let outcome = Outcome::Deny(DenyTerms { status: reason.status(), because: None });
+        Self { outcome, reason, rule: None, may_mask: false, rare: None }
+    }
+
+    /// What is changed of the headers when the call goes on.
+    pub fn headers(&self) -> &HeaderChanges {
+        static NONE: HeaderChanges = HeaderChanges { request: Vec::new(), response: Vec::new() };
+        self.rare.as_ref().map_or(&NONE, |rare| &rare.headers)
+    }
+
+    /// What rules with `enforce: false` would have changed.
+    pub fn shadow(&self) -> &[Shadow] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.shadow)
+    }
+
+    /// Rules that could not be evaluated, and why: for the log, never for the caller.
+    pub fn errors(&self) -> &[(Arc<str>, String)] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.errors)
     }
 }
 

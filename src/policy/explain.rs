@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::cel::Scope;
 use super::cel::attribute::Attribute;
-use super::decide;
 use super::decision::{Call, HeadersRead, Said};
 use super::route::Candidate;
-use super::rule::{Policy, Rule, Verdict};
+use super::rule::{Rule, Verdict};
+use super::{PolicySet, decide};
 
 /// Headers whose values are credentials.
 const SECRET_HEADERS: [&str; 6] =
@@ -45,12 +45,11 @@ impl RuleExplanation {
     }
 }
 
-pub fn explain(policies: &[Policy], candidates: &[Candidate], call: &Call<'_>) -> Explanation {
-    let shared = Scope::of(*call);
-    let rules = decide::asked(policies, candidates).map(|asked| {
-        let scope = shared.capturing(&asked.candidate.captures);
-        let captures = policies.get(asked.candidate.policy).map_or(&[][..], |policy| &policy.captures);
-        explain_rule(asked.rule, captures, &scope, call)
+pub fn explain(set: &PolicySet, candidates: &[Candidate], call: &Call<'_>) -> Explanation {
+    let mut scope = Scope::of(*call);
+    let rules = decide::asked(set, candidates).map(|asked| {
+        scope.capture(set.index.captures(asked.candidate));
+        explain_rule(asked.rule, &asked.policy.captures, &scope, call)
     });
     Explanation { rules: rules.collect() }
 }

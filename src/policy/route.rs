@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
+
 use crate::request::Request;
 
 mod index;
@@ -88,10 +90,20 @@ impl TextPattern {
 }
 
 /// A policy whose route matches one call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Candidate {
-    /// Its index in the set.
-    pub policy: usize,
-    /// What its path pattern captured, in the order of the policy's captures.
-    pub captures: Vec<String>,
+    /// Its place in the set.
+    policy: u32,
+    /// What its path pattern captured: see [`Index::captures`].
+    captures: u32,
+}
+
+/// Candidates of one call; that many are kept without allocating.
+pub type Candidates = SmallVec<[Candidate; 16]>;
+
+impl Candidate {
+    /// The place of its policy, to index with.
+    pub fn place(self) -> usize {
+        usize::try_from(self.policy).unwrap_or(usize::MAX)
+    }
 }

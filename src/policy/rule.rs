@@ -62,6 +62,15 @@ pub enum Part {
     Expression(Expression),
 }
 
+impl Policy {
+    /// Whether its path patterns capture what conditions read at different places.
+    pub fn captures_variously(&self) -> bool {
+        let mut parts =
+            self.entries.iter().flat_map(|entry| &entry.paths).map(|path| path.parts(&self.captures));
+        parts.next().is_some_and(|first| parts.any(|other| other != first))
+    }
+}
+
 impl Rule {
     /// Whether the rule applies to the call.
     pub fn applies<'s>(&'s self, scope: &'s Scope<'s>) -> Result<bool, EvaluationError> {

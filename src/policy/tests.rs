@@ -112,9 +112,9 @@ fn shadow_rules_report_and_change_nothing() {
     ]));
     let decision = decide_as(&set, &call(|_| ()), &ana());
     assert_eq!(decision.outcome, Outcome::Allow);
-    let said: Vec<_> = decision.shadow.iter().map(|shadow| (&*shadow.rule, shadow.said)).collect();
+    let said: Vec<_> = decision.shadow().iter().map(|shadow| (&*shadow.rule, shadow.said)).collect();
     assert_eq!(said, [("p/s-deny", Said::Deny), ("p/s-error", Said::Error)]);
-    assert_eq!(decision.errors.len(), 1);
+    assert_eq!(decision.errors().len(), 1);
 }
 
 #[test]
@@ -134,13 +134,13 @@ spec:
     let set = set(text);
     let decision = decide_as(&set, &call(|_| ()), &ana());
     assert_eq!(
-        decision.headers.request,
+        decision.headers().request,
         [
             HeaderChange::Set { name: "x-user".into(), value: "user=ana/o-1!".into() },
             HeaderChange::Remove { name: "x-old".into() }
         ]
     );
-    assert_eq!(decision.headers.response.len(), 1);
+    assert_eq!(decision.headers().response.len(), 1);
     let smuggler = Identity { subject: "a\r\nx-role: admin".into(), ..ana() };
     assert_eq!(decide_as(&set, &call(|_| ()), &smuggler).reason, Reason::ConditionError);
 }

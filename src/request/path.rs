@@ -14,6 +14,14 @@ pub struct Path {
     url_path: String,
 }
 
+/// A part of a path, by the place of its segments from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    Segment(usize),
+    /// This segment and all that follow, also none.
+    From(usize),
+}
+
 impl Path {
     /// Parses an origin-form target (RFC 9112 section 3.2.1). The path is kept whatever it is, for the record;
     /// the reason says why it must be refused.
@@ -41,10 +49,27 @@ impl Path {
         self.raw.split_once('?').map_or("", |(_, query)| query)
     }
 
+    /// `url_path` without its first `/`; `None` when nothing is left, so that the path has no segments.
+    pub fn inner(&self) -> Option<&str> {
+        Some(self.url_path.strip_prefix('/').unwrap_or(&self.url_path)).filter(|inner| !inner.is_empty())
+    }
+
     /// The segments of `url_path`: `/` has none, `/a/` has `a` and an empty one.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
-        let inner = self.url_path.strip_prefix('/').unwrap_or(&self.url_path);
-        inner.split('/').take(if inner.is_empty() { 0 } else { usize::MAX })
+        self.inner().into_iter().flat_map(|inner| inner.split('/'))
+    }
+
+    /// A part of `url_path`; `None` when the path has no such segment.
+    pub fn part(&self, part: Part) -> Option<&str> {
+        let mut rest = self.inner();
+        let (Part::Segment(place) | Part::From(place)) = part;
+        for _ in 0..place {
+            rest = rest?.split_once('/').map(|(_, rest)| rest);
+        }
+        match part {
+            Part::Segment(_) => rest.map(|rest| rest.split_once('/').map_or(rest, |(first, _)| first)),
+            Part::From(_) => Some(rest.unwrap_or_default()),
+        }
     }
 }
 
@@ -111,6 +136,24 @@ mod tests {
             assert_eq!(path.segments().collect::<Vec<_>>(), segments);
         }
         assert_eq!(Path::parse("/a?b?c".into()).0.query(), "b?c");
+    }
+
+    #[test]
+    fn parts_are_found_by_their_place() {
+        let path = |raw: &str| Path::parse(raw.into()).0;
+        for (raw, part, wanted) in [
+            ("/a/b/c", Part::Segment(0), Some("a")),
+            ("/a/b/c", Part::Segment(2), Some("c")),
+            ("/a/b/c", Part::Segment(3), None),
+            ("/a/b/c", Part::From(1), Some("b/c")),
+            ("/a/b/c", Part::From(3), Some("")),
+            ("/a/b/c", Part::From(4), None),
+            ("/a/", Part::Segment(1), Some("")),
+            ("/", Part::Segment(0), None),
+            ("/", Part::From(0), Some("")),
+        ] {
+            assert_eq!(path(raw).part(part), wanted, "{raw} {part:?}");
+        }
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn as_json(decision: &Decision, explanation: &Explanation) -> serde_json::Value 
         })
         .collect();
     let shadow: Vec<_> =
-        decision.shadow.iter().map(|shadow| json!({"rule": shadow.rule, "said": shadow.said})).collect();
+        decision.shadow().iter().map(|shadow| json!({"rule": shadow.rule, "said": shadow.said})).collect();
     json!({
         "outcome": decision.outcome.as_str(),
         "reason": decision.reason.as_str(),

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::EvaluationError;
 use super::budget::Budget;
-use super::expression::{Expr, Function, Operator};
+use super::expression::{Expr, Function, Operator, Pattern};
 use super::scope::Scope;
 use super::time;
 use super::value::{self, ELEMENT_BYTES, Value};
@@ -68,7 +68,7 @@ impl<'s> Evaluation<'s> {
                 self.spend(literals.len())?;
                 Ok(Value::Bool(literals.iter().any(|literal| operand.equals(&literal.into()))))
             }
-            Expr::Matches(operand, regex) => match self.value(operand)? {
+            Expr::Matches(operand, Pattern(regex)) => match self.value(operand)? {
                 Value::Text(text) => {
                     self.spend(text.len() / 8)?;
                     Ok(Value::Bool(regex.is_match(&text)))
@@ -91,7 +91,7 @@ impl<'s> Evaluation<'s> {
                 self.spend_on(&arguments)?;
                 (builtin.apply)(&arguments, &mut self.budget)
             }
-            Expr::InZone(function, zone, at) => self.in_zone(*function, zone, at),
+            Expr::InZone(function, zone, at) => self.in_zone(*function, &zone.0, at),
             Expr::Bind(both) => self.bind(&both.0, &both.1),
             Expr::SelectOptional(..)
             | Expr::IndexOptional(_)

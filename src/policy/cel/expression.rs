@@ -1,6 +1,7 @@
 //! The lowered form of an expression: a tree with names resolved, regexes compiled and macros recognised.
 
 use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -13,7 +14,7 @@ use super::function::Builtin;
 use crate::policy::decision::HeadersRead;
 
 /// One node. Every child is shallower than `lower::MAX_DEPTH`, so recursion over the tree is bounded.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Expr {
     Literal(Literal),
     Attribute(Attribute),
@@ -48,13 +49,13 @@ pub enum Expr {
     Binary(Operator, Box<(Expr, Expr)>),
     /// `x in ['a', 'b']` with literals only: nothing is built to answer it.
     InLiterals(Box<Expr>, Vec<Literal>),
-    Matches(Box<Expr>, Regex),
+    Matches(Box<Expr>, Pattern),
     Call(Function, Vec<Expr>),
     Fold(Box<Fold>),
     /// A function of the extension libraries.
     Builtin(&'static Builtin, Vec<Expr>),
     /// What a getter says of a timestamp in a time zone.
-    InZone(Function, TimeZone, Box<Expr>),
+    InZone(Function, Zone, Box<Expr>),
     /// `cel.bind`: the value, and the expression that reads it as a variable.
     Bind(Box<(Expr, Expr)>),
     /// `a.?b`, and `a.b` of an optional `a`.
@@ -78,13 +79,14 @@ pub enum Expr {
 }
 
 /// A part of a literal, and whether it was written with `?`.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Optional<T> {
     pub optional: bool,
     pub part: T,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+/// Equal when written alike: `-0.0` is not `0.0`, and a NaN is itself.
+#[derive(Clone, Debug)]
 pub enum Literal {
     Null,
     Bool(bool),
@@ -100,7 +102,21 @@ pub enum Literal {
     Cidr(IpNet),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A compiled regular expression, equal to those of the same text.
+#[derive(Clone, Debug)]
+pub struct Pattern(pub Regex);
+
+/// A time zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone(pub TimeZone);
+
+impl Hash for Zone {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.iana_name().hash(state);
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operator {
     Add,
     Subtract,
@@ -116,7 +132,7 @@ pub enum Operator {
     In,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Function {
     Size,
     StartsWith,
@@ -147,7 +163,7 @@ pub enum Function {
 }
 
 /// A macro over the elements of a list or the keys of a map.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fold {
     pub kind: FoldKind,
     pub range: Expr,
@@ -159,7 +175,7 @@ pub struct Fold {
     pub pairs: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FoldKind {
     All,
     Exists,
@@ -172,6 +188,66 @@ pub enum FoldKind {
     TransformMapEntry,
     /// The elements in the order of the results.
     SortBy,
+}
+
+impl Literal {
+    /// The value as numbers and bytes, the same for what is written alike only.
+    fn bits(&self) -> (std::mem::Discriminant<Self>, u64, u128, &[u8]) {
+        let wide = |n: i128| (0, n.cast_unsigned(), &[][..]);
+        let (bits, wide, bytes): (u64, u128, &[u8]) = match self {
+            Self::Null => (0, 0, &[]),
+            Self::Bool(value) => (u64::from(*value), 0, &[]),
+            Self::Int(n) => (n.cast_unsigned(), 0, &[]),
+            Self::Uint(n) => (*n, 0, &[]),
+            Self::Double(n) => (n.to_bits(), 0, &[]),
+            Self::Text(text) => (0, 0, text.as_bytes()),
+            Self::Bytes(bytes) => (0, 0, bytes),
+            Self::Type(name) => (0, 0, name.as_bytes()),
+            Self::Timestamp(at) => wide(at.as_nanosecond()),
+            Self::Duration(span) => wide(span.as_nanos()),
+            Self::Ip(address) => (u64::from(address.is_ipv4()), address_bits(*address), &[]),
+            Self::Cidr(net) => {
+                let kind = u64::from(net.addr().is_ipv4()) << 8 | u64::from(net.prefix_len());
+                (kind, address_bits(net.addr()), &[])
+            }
+        };
+        (std::mem::discriminant(self), bits, wide, bytes)
+    }
+}
+
+fn address_bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+impl PartialEq for Literal {
+    fn eq(&self, other: &Self) -> bool {
+        self.bits() == other.bits()
+    }
+}
+
+impl Eq for Literal {}
+
+impl Hash for Literal {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bits().hash(state);
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_str().hash(state);
+    }
 }
 
 /// What an expression reads.

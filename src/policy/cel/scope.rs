@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use serde_json::Value as Json;
 
@@ -11,40 +10,36 @@ use super::EvaluationError;
 use super::attribute::Attribute;
 use super::value::Value;
 use crate::policy::decision::Call;
+use crate::request::Part;
 use crate::strict_json;
 
-/// One call under evaluation, seen through one policy's path pattern. Clones share what has been parsed.
-#[derive(Clone, Debug)]
+/// One call under evaluation, seen through one policy's path pattern.
+#[derive(Debug)]
 pub struct Scope<'a> {
     /// Absent where only constants are evaluated.
     call: Option<Call<'a>>,
-    captures: &'a [String],
+    captures: &'a [Part],
     input: Option<&'a Json>,
-    parsed: Rc<Parsed>,
-}
-
-type Params = BTreeMap<String, Vec<String>>;
-
-#[derive(Debug, Default)]
-struct Parsed {
+    // What is parsed once for one policy is kept for the next.
     body: OnceCell<Result<Json, EvaluationError>>,
     params: OnceCell<Result<Params, EvaluationError>>,
 }
 
+type Params = BTreeMap<String, Vec<String>>;
+
 impl<'a> Scope<'a> {
     pub fn of(call: Call<'a>) -> Self {
-        Self { call: Some(call), captures: &[], input: None, parsed: Rc::default() }
+        Self { call: Some(call), ..Self::empty() }
     }
 
     /// A scope in which no attribute has a value.
     pub fn empty() -> Self {
-        Self { call: None, captures: &[], input: None, parsed: Rc::default() }
+        Self { call: None, captures: &[], input: None, body: OnceCell::new(), params: OnceCell::new() }
     }
 
-    /// The same call, seen through a path pattern that captured these segments.
-    #[must_use]
-    pub fn capturing(&self, captures: &'a [String]) -> Self {
-        Self { captures, ..self.clone() }
+    /// From now on the same call is seen through a path pattern that captured these parts.
+    pub fn capture(&mut self, captures: &'a [Part]) {
+        self.captures = captures;
     }
 
     #[must_use]
@@ -56,7 +51,7 @@ impl<'a> Scope<'a> {
     pub fn attribute(&self, attribute: Attribute) -> Result<Value<'_>, EvaluationError> {
         let absent = || EvaluationError::Absent(attribute.name(&[]));
         if let Attribute::Capture(index) = attribute {
-            return self.captures.get(index).map(|text| Value::from(text.as_str())).ok_or_else(absent);
+            return self.captured(index).map(Value::Text).ok_or_else(absent);
         }
         if attribute == Attribute::Input {
             return self.input.map(Value::from).ok_or_else(absent);
@@ -69,7 +64,7 @@ impl<'a> Scope<'a> {
             Attribute::UrlPath => Value::from(request.path.url_path()),
             Attribute::Query => Value::from(request.path.query()),
             Attribute::Params => Value::Params(self.params(request.path.query())?),
-            Attribute::Host => Value::Text(Cow::Owned(request.host_name())),
+            Attribute::Host => Value::Text(request.host_name()),
             Attribute::Scheme => Value::from(request.scheme.as_str()),
             Attribute::Protocol => Value::from(request.protocol.as_str()),
             Attribute::Headers => Value::Headers(&request.headers),
@@ -112,15 +107,20 @@ impl<'a> Scope<'a> {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let parsed = self.parsed.body.get_or_init(|| {
+        let parsed = self.body.get_or_init(|| {
             strict_json::value(bytes).map_err(|error| EvaluationError::BodyInvalid(error.to_string()))
         });
         parsed.as_ref().map(Some).map_err(Clone::clone)
     }
 
+    /// A captured part of the path, decoded; what does not decode is as good as absent.
+    fn captured(&self, index: usize) -> Option<Cow<'_, str>> {
+        let part = self.call.as_ref()?.request.path.part(*self.captures.get(index)?)?;
+        if part.contains('%') { percent_decode(part, false).map(Cow::Owned) } else { Some(part.into()) }
+    }
+
     fn params(&self, query: &str) -> Result<&Params, EvaluationError> {
-        let parsed =
-            self.parsed.params.get_or_init(|| parse_query(query).ok_or(EvaluationError::QueryInvalid));
+        let parsed = self.params.get_or_init(|| parse_query(query).ok_or(EvaluationError::QueryInvalid));
         parsed.as_ref().map_err(Clone::clone)
     }
 }
@@ -157,7 +157,7 @@ fn parse_query(query: &str) -> Option<Params> {
 }
 
 /// Decodes `%XX`, and `+` where it stands for a space.
-pub fn percent_decode(text: &str, plus_is_space: bool) -> Option<String> {
+fn percent_decode(text: &str, plus_is_space: bool) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

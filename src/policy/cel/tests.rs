@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::identity::{Identity, Method};
 use crate::policy::{Call, ResponseHead};
-use crate::request::{Body, Header, Limits, Parts, Peer, Request};
+use crate::request::{Body, Header, Limits, Part, Parts, Peer, Request};
 
 fn request() -> Request {
     Request::assemble(
@@ -52,8 +52,8 @@ fn evaluate_on(request: &Request, text: &str) -> Result<serde_json::Value, Strin
     let identity = identity();
     let response = ResponseHead { code: 404, ..ResponseHead::default() };
     let call = Call { request, identity: &identity, response: Some(&response) };
-    let values = ["7".to_owned()];
-    let scope = Scope::of(call).capturing(&values);
+    let mut scope = Scope::of(call);
+    scope.capture(&[Part::Segment(2)]);
     expression.evaluate(&scope).map(|value| value.to_json()).map_err(|error| error.to_string())
 }
 

@@ -32,7 +32,9 @@ pub fn shown(verdict: Option<&Verdict>) -> String {
     match verdict {
         None => "none".into(),
         Some(Verdict::Allow) => "allow".into(),
-        Some(Verdict::Deny(terms)) => format!("deny {} {}", terms.status, terms.because),
+        Some(Verdict::Deny(terms)) => {
+            format!("deny {} {}", terms.status, terms.because.as_deref().unwrap_or_default())
+        }
         Some(Verdict::Hold(hold)) => format!("hold {:?} {}", hold.terms, hold.because),
     }
 }

@@ -1,112 +1,141 @@
-//! A trie over path segments that finds every policy entry whose path matches: the cost grows with the path and
-//! with what matches it, not with the number of policies.
+//! Finds every policy entry that a call matches: a trie over hosts, path segments and the rest of what entries ask
+//! for. The cost grows with the call and with what matches it, not with the number of policies.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::pattern::{PathPattern, Segment};
-use super::{Candidate, Entry};
-use crate::request::Request;
+use super::{Candidate, Candidates, Entry, HostPattern, PathPattern, TextPattern};
+use crate::request::{Part, Request};
+use level::{Asked, Keys, Leaf, Level, Matching, Search};
+use rustc_hash::FxHashMap;
 
+mod level;
+mod path;
+mod text;
+
+use path::Paths;
+use text::{Contexts, Destinations, Hosts, Methods, Ports};
+
+/// How many places of the trie one entry may stand at. What would take more is compared when the rest has matched.
+const MOST_PLACES: usize = 1_024;
+
+type Root = Hosts<Paths<Methods<Destinations<Ports<Contexts<Leaf>>>>>>;
+
+/// Which policies are about which calls.
 #[derive(Debug, Default)]
 pub struct Index {
-    root: Node,
-    entries: Vec<Indexed>,
-    /// Entries without `paths`, and policies without `match`.
-    anywhere: Vec<usize>,
+    everywhere: Root,
+    /// Entries that match on gateways only.
+    gateways: Root,
+    /// Whether any entry names hosts.
+    hosts: bool,
+    /// What patterns capture for the conditions of their policies; the first captures nothing.
+    captures: Vec<Box<[Part]>>,
 }
 
-#[derive(Debug, Default)]
-struct Node {
-    literal: HashMap<String, Node>,
-    one: Option<Box<Node>>,
-    /// Patterns that end here, and those whose `**` takes the rest.
-    ends: Vec<usize>,
-    rests: Vec<usize>,
-}
-
-/// One path of one entry.
-#[derive(Debug)]
-struct Indexed {
-    policy: usize,
-    entry: Option<Entry>,
-    path: Option<PathPattern>,
-    /// The captures that the policy's conditions read.
-    captures: Vec<String>,
-}
+/// The entries of `match` and the captures that conditions read, of one policy.
+pub type Route<'p> = (&'p [Entry], &'p [String]);
 
 impl Index {
-    /// Adds a policy; without entries it is about every call.
-    pub fn add(&mut self, policy: usize, entries: &[Entry], captures: &[String]) {
-        if entries.is_empty() {
-            self.anywhere.push(self.entries.len());
-            self.entries.push(Indexed { policy, entry: None, path: None, captures: Vec::new() });
-        }
-        for entry in entries {
-            if entry.paths.is_empty() {
-                self.anywhere.push(self.entries.len());
-                let entry = Some(entry.clone());
-                self.entries.push(Indexed { policy, entry, path: None, captures: Vec::new() });
+    /// An index of policies, which are named by their place in `routes`.
+    pub fn new<'p>(routes: impl Iterator<Item = Route<'p>> + Clone) -> Self {
+        let rarity = Rarity::of(routes.clone());
+        let mut index = Self { captures: vec![Box::default()], ..Self::default() };
+        let mut known: FxHashMap<Box<[Part]>, u32> = FxHashMap::default();
+        known.insert(Box::default(), 0);
+        for (policy, (entries, names)) in (0..).zip(routes) {
+            if entries.is_empty() {
+                let leaf = Matching { candidate: Candidate { policy, captures: 0 }, rest: None };
+                index.everywhere.add(&Keys::default(), &leaf);
             }
-            for path in &entry.paths {
-                let id = self.entries.len();
-                self.root.insert(&path.segments, id);
-                let (entry, path, captures) = (Some(entry.clone()), Some(path.clone()), captures.to_vec());
-                self.entries.push(Indexed { policy, entry, path, captures });
+            for entry in entries {
+                index.hosts |= !entry.hosts.is_empty();
+                let (keys, complete) = keys(entry, &rarity);
+                let rest = (!complete).then(|| Arc::new(entry.clone()));
+                let root = if entry.trusts_host() { &mut index.gateways } else { &mut index.everywhere };
+                let mut add = |path: Option<&PathPattern>, captures| {
+                    let leaf = Matching { candidate: Candidate { policy, captures }, rest: rest.clone() };
+                    root.add(&Keys { path, ..keys }, &leaf);
+                };
+                if entry.paths.is_empty() {
+                    add(None, 0);
+                }
+                for path in &entry.paths {
+                    let parts = path.parts(names);
+                    let captures = *known.entry(parts.clone()).or_insert_with(|| {
+                        index.captures.push(parts);
+                        u32::try_from(index.captures.len() - 1).unwrap_or(0)
+                    });
+                    add(Some(path), captures);
+                }
             }
         }
+        index
     }
 
-    /// The policies that are about `request`, in order; one that its patterns capture differently comes twice.
-    pub fn candidates(&self, request: &Request, gateway: bool) -> Vec<Candidate> {
-        let path: Vec<&str> = request.path.segments().collect();
-        let mut found = self.anywhere.clone();
-        self.root.collect(&path, &mut found);
-        found.sort_unstable();
-        let host = request.host_name();
-        let mut candidates: Vec<Candidate> = Vec::new();
-        for indexed in found.into_iter().filter_map(|id| self.entries.get(id)) {
-            let applies = indexed
-                .entry
-                .as_ref()
-                .is_none_or(|entry| (gateway || !entry.trusts_host()) && entry.matches(request, &host));
-            if !applies {
-                continue;
-            }
-            let captured = indexed.path.as_ref().map(|pattern| pattern.capture(&indexed.captures, &path));
-            // What does not decode is captured as absent: the conditions that read it can't be evaluated.
-            let captures = captured.flatten().unwrap_or_default();
-            let candidate = Candidate { policy: indexed.policy, captures };
-            if !candidates.contains(&candidate) {
-                candidates.push(candidate);
-            }
+    /// The policies that are about `request`, in order; one whose patterns capture differently comes twice.
+    pub fn candidates(&self, request: &Request, gateway: bool) -> Candidates {
+        self.find(request, gateway).candidates()
+    }
+
+    fn find(&self, request: &Request, gateway: bool) -> Search {
+        let host = if self.hosts { request.host_name() } else { "".into() };
+        let asked = Asked { request, host: &host, path: request.path.inner() };
+        let mut found = Search::default();
+        self.everywhere.find(&asked, &mut found);
+        if gateway {
+            self.gateways.find(&asked, &mut found);
         }
-        candidates
+        found
+    }
+
+    /// What a candidate's path pattern captured.
+    pub fn captures(&self, candidate: Candidate) -> &[Part] {
+        let number = usize::try_from(candidate.captures).unwrap_or(usize::MAX);
+        self.captures.get(number).map_or(&[], |parts| parts)
     }
 }
 
-impl Node {
-    fn insert(&mut self, segments: &[Segment], id: usize) {
-        match segments {
-            [] => self.ends.push(id),
-            [Segment::Rest(_), ..] => self.rests.push(id),
-            [Segment::One(_), rest @ ..] => self.one.get_or_insert_default().insert(rest, id),
-            [Segment::Literal(text), rest @ ..] => {
-                self.literal.entry(text.clone()).or_default().insert(rest, id);
-            }
+/// How many entries ask for one value of one key of the context.
+struct Rarity<'p>(FxHashMap<(&'p str, &'p str), usize>);
+
+impl<'p> Rarity<'p> {
+    fn of(routes: impl Iterator<Item = Route<'p>>) -> Self {
+        let mut counted = FxHashMap::default();
+        for (key, value) in routes.flat_map(|(entries, _)| entries).flat_map(|entry| &entry.context) {
+            *counted.entry((key.as_str(), value.as_str())).or_default() += 1;
         }
+        Self(counted)
     }
 
-    fn collect(&self, path: &[&str], found: &mut Vec<usize>) {
-        found.extend(&self.rests);
-        let Some((first, rest)) = path.split_first() else {
-            found.extend(&self.ends);
-            return;
-        };
-        if let Some(node) = self.literal.get(*first) {
-            node.collect(rest, found);
-        }
-        if let Some(node) = self.one.as_deref().filter(|_| !first.is_empty()) {
-            node.collect(rest, found);
-        }
+    /// Of what the entry asks of the context, that which fewest others ask for: it tells most.
+    fn rarest<'e>(&self, entry: &'e Entry) -> Option<(&'e str, &'e str)> {
+        let pairs = entry.context.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        pairs.min_by_key(|pair| self.0.get(pair).copied())
     }
 }
+
+/// By what an entry is found, its path left out, and whether that is all that it asks for.
+fn keys<'e>(entry: &'e Entry, rarity: &Rarity<'_>) -> (Keys<'e>, bool) {
+    let mut places = entry.paths.len().max(1);
+    let mut complete = entry.context.len() <= 1;
+    let mut within = |values: usize| {
+        let product = places.saturating_mul(values.max(1));
+        let fits = product <= MOST_PLACES || values <= 1;
+        if fits {
+            places = product;
+        }
+        complete &= fits;
+        fits
+    };
+    // What tells most comes first.
+    let hosts: &[HostPattern] = if within(entry.hosts.len()) { &entry.hosts } else { &[] };
+    let destinations: &[TextPattern] =
+        if within(entry.destinations.len()) { &entry.destinations } else { &[] };
+    let ports: &[u16] = if within(entry.ports.len()) { &entry.ports } else { &[] };
+    let methods: &[String] = if within(entry.methods.len()) { &entry.methods } else { &[] };
+    let keys = Keys { hosts, path: None, methods, destinations, ports, context: rarity.rarest(entry) };
+    (keys, complete)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Path patterns: Istio's `{*}` and `{**}`, Envoy's `*`, `**` and `{name=**}`, and named segments.
 
-use crate::policy::cel::percent_decode;
+use crate::request::Part;
 
 /// A path pattern, segment by segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,20 +51,16 @@ impl PathPattern {
         })
     }
 
-    /// What this pattern captures under `names` from a path that it matches; `None` when a captured segment does
-    /// not decode to UTF-8.
-    pub fn capture(&self, names: &[String], path: &[&str]) -> Option<Vec<String>> {
-        let one = |name: &String| {
-            let place = self.segments.iter().position(|segment| match segment {
-                Segment::One(known) | Segment::Rest(known) => known.as_ref() == Some(name),
-                Segment::Literal(_) => false,
-            })?;
-            match self.segments.get(place)? {
-                Segment::Rest(_) => percent_decode(&path.get(place..)?.join("/"), false),
-                _ => percent_decode(path.get(place)?, false),
-            }
+    /// Where in a path that it matches this pattern captures `names`.
+    pub fn parts(&self, names: &[String]) -> Box<[Part]> {
+        let part = |name: &String| {
+            self.segments.iter().enumerate().find_map(|(place, segment)| match segment {
+                Segment::One(known) if known.as_ref() == Some(name) => Some(Part::Segment(place)),
+                Segment::Rest(known) if known.as_ref() == Some(name) => Some(Part::From(place)),
+                _ => None,
+            })
         };
-        names.iter().map(one).collect()
+        names.iter().filter_map(part).collect()
     }
 }
 

@@ -31,7 +31,8 @@ impl PolicyReader<'_> {
         let because = fields.optional("because").and_then(|node| self.reader.string(node, "`because`"));
         fields.close(self.reader);
         let status = u16::try_from(status?).unwrap_or(403);
-        Some(Verdict::Deny(DenyTerms { status, because: because.unwrap_or_default().to_owned() }))
+        let because = because.filter(|text| !text.is_empty()).map(Into::into);
+        Some(Verdict::Deny(DenyTerms { status, because }))
     }
 
     /// `rule` is the whole rule: its content names what was approved.

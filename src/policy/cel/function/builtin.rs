@@ -1,6 +1,8 @@
 //! How the functions of the extension libraries are declared: one row each, found by name and number of
 //! arguments when an expression is lowered.
 
+use std::hash::{Hash, Hasher};
+
 use super::super::EvaluationError;
 use super::super::budget::Budget;
 use super::super::types::Type;
@@ -31,6 +33,14 @@ impl std::fmt::Debug for Builtin {
 impl PartialEq for Builtin {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && self.method == other.method && self.parameters == other.parameters
+    }
+}
+
+impl Eq for Builtin {}
+
+impl Hash for Builtin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
     }
 }
 

@@ -5,7 +5,7 @@ use regex::RegexBuilder;
 
 use super::{Lowered, Lowering, Mistake, macros};
 use crate::diagnostic::closest;
-use crate::policy::cel::expression::{Expr, Function, Literal};
+use crate::policy::cel::expression::{Expr, Function, Literal, Pattern, Zone};
 use crate::policy::cel::time;
 use crate::policy::cel::types::Type;
 
@@ -149,7 +149,7 @@ impl Lowering<'_> {
             );
             return None;
         };
-        Some((Expr::InZone(function, zone, Box::new(operand?)), Type::Int))
+        Some((Expr::InZone(function, Zone(zone), Box::new(operand?)), Type::Int))
     }
 
     fn listed(
@@ -255,7 +255,7 @@ impl Lowering<'_> {
             );
         };
         match RegexBuilder::new(literal.inner()).size_limit(REGEX_SIZE).build() {
-            Ok(regex) => Some((Expr::Matches(Box::new(lowered?), regex), Type::Bool)),
+            Ok(regex) => Some((Expr::Matches(Box::new(lowered?), Pattern(regex)), Type::Bool)),
             Err(regex::Error::CompiledTooBig(_)) => {
                 self.refuse(pattern, "invalid-regex", "the pattern is too large")
             }

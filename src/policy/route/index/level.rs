@@ -1,0 +1,91 @@
+//! What the levels of the index have in common: each tells entries apart by one thing that they ask for, and passes
+//! a call on to every part of itself that matches.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::policy::route::{Candidate, Candidates, Entry, HostPattern, PathPattern, TextPattern};
+use crate::request::Request;
+
+/// By what one entry is found. What is empty or absent matches everything at its level.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Keys<'e> {
+    pub hosts: &'e [HostPattern],
+    pub path: Option<&'e PathPattern>,
+    pub methods: &'e [String],
+    pub destinations: &'e [TextPattern],
+    pub ports: &'e [u16],
+    pub context: Option<(&'e str, &'e str)>,
+}
+
+/// What is looked up of one call.
+pub struct Asked<'r> {
+    pub request: &'r Request,
+    /// In lower case, without port.
+    pub host: &'r str,
+    /// Without the first `/`; `None` for `/`.
+    pub path: Option<&'r str>,
+}
+
+/// One level of the index.
+pub trait Level: Default + fmt::Debug {
+    fn add(&mut self, keys: &Keys<'_>, matching: &Matching);
+
+    fn find(&self, asked: &Asked<'_>, found: &mut Search);
+}
+
+/// An entry, found by all of its keys.
+#[derive(Clone, Debug)]
+pub struct Matching {
+    pub candidate: Candidate,
+    /// The entry, where it asks for more than its keys say.
+    pub rest: Option<Arc<Entry>>,
+}
+
+/// The last level: what is left has matched.
+#[derive(Debug, Default)]
+pub struct Leaf(Vec<Matching>);
+
+impl Level for Leaf {
+    fn add(&mut self, _: &Keys<'_>, matching: &Matching) {
+        self.0.push(matching.clone());
+    }
+
+    fn find(&self, asked: &Asked<'_>, found: &mut Search) {
+        for matching in &self.0 {
+            found.visit();
+            if matching.rest.as_ref().is_none_or(|entry| entry.matches(asked.request, asked.host)) {
+                found.candidates.push(matching.candidate);
+            }
+        }
+    }
+}
+
+/// What one search has found.
+#[derive(Debug, Default)]
+pub struct Search {
+    candidates: Candidates,
+    /// Entries, and parts of the trie that hold any, that were looked at.
+    #[cfg(test)]
+    pub visited: usize,
+}
+
+impl Search {
+    /// Counts one step of the search, for tests.
+    #[inline]
+    pub fn visit(&mut self) {
+        #[cfg(test)]
+        {
+            self.visited += 1;
+        }
+    }
+
+    /// In order, each once.
+    pub fn candidates(mut self) -> Candidates {
+        if self.candidates.len() > 1 {
+            self.candidates.sort_unstable();
+            self.candidates.dedup();
+        }
+        self.candidates
+    }
+}
