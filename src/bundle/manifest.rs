@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use super::open::Limits;
 use super::refusal::{Refusal, Refused};
 use super::{digest, path};
-use crate::strict_json;
 
 /// The format of bundles that this version writes; newer ones are refused.
 pub const FORMAT: u32 = 1;
@@ -52,18 +51,28 @@ pub struct FileEntry {
     pub sha256: Arc<str>,
 }
 
+/// Refuses a manifest of a newer format, whatever else is in it.
+pub(super) fn check_format(bytes: &[u8]) -> Result<(), Refused> {
+    #[derive(Deserialize)]
+    struct Head {
+        format: u64,
+    }
+    let head: Head = serde_json::from_slice(bytes).map_err(invalid)?;
+    if head.format > u64::from(FORMAT) {
+        let what = format!("`{FILE}` says format {}, and {FORMAT} is known", head.format);
+        return Err(Refused::because(Refusal::FutureFormat, what));
+    }
+    Ok(())
+}
+
+fn invalid(error: serde_json::Error) -> Refused {
+    Refused::because(Refusal::InvalidManifest, error)
+}
+
 impl Manifest {
-    /// Reads and checks `manifest.json`.
+    /// Reads and checks `manifest.json`, whose format was checked. Read without a tree of values in between, so that it
+    /// can't grow to many times its size; a repeated key is a mistake to serde too.
     pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Self, Refused> {
-        let invalid = |error: serde_json::Error| Refused::because(Refusal::InvalidManifest, error);
-        let value = strict_json::value(bytes).map_err(invalid)?;
-        // Before anything else, since a newer format may have any other fields.
-        let format = value.get("format").and_then(serde_json::Value::as_u64);
-        if let Some(format) = format.filter(|format| *format > u64::from(FORMAT)) {
-            let what = format!("`{FILE}` says format {format}, and {FORMAT} is known");
-            return Err(Refused::because(Refusal::FutureFormat, what));
-        }
-        // From the bytes again, for the line and column of mistakes.
         let manifest: Self = serde_json::from_slice(bytes).map_err(invalid)?;
         manifest.check(limits)?;
         Ok(manifest)

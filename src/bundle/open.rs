@@ -47,7 +47,7 @@ pub(super) struct Opened {
 
 impl Opened {
     pub fn read(bytes: &[u8], trust: &Trust, limits: &Limits) -> Result<Self, Refused> {
-        let mut reading = Reading { trust, limits, opened: None, verified: false };
+        let mut reading = Reading { trust, limits, claim: None, opened: None };
         archive::read(bytes, limits, |entry| reading.take(entry))?;
         reading.finish()
     }
@@ -70,41 +70,35 @@ impl Opened {
 struct Reading<'a> {
     trust: &'a Trust,
     limits: &'a Limits,
+    claim: Option<Claim>,
     opened: Option<Opened>,
-    verified: bool,
+}
+
+/// What the archive says of itself, not verified yet.
+struct Claim {
+    manifest: Vec<u8>,
+    signatures: Vec<Signature>,
 }
 
 impl Reading<'_> {
     /// Takes the next file. Nothing but the manifest and the signatures is unpacked before the signature was verified.
     fn take(&mut self, entry: Entry<'_>) -> Result<(), Refused> {
-        let Some(opened) = &mut self.opened else {
-            self.opened = Some(first(entry, self.limits)?);
-            return Ok(());
-        };
-        if entry.path == sign::FILE && opened.signatures.is_empty() && !self.verified {
-            opened.signatures = sign::read(&entry.read(sign::MAX_BYTES)?)?;
-            return Ok(());
+        if self.opened.is_none() {
+            let Some(claim) = &mut self.claim else {
+                self.claim = Some(first(entry)?);
+                return Ok(());
+            };
+            if entry.path == sign::FILE && claim.signatures.is_empty() {
+                claim.signatures = sign::read(&entry.read(sign::MAX_BYTES)?)?;
+                return Ok(());
+            }
         }
-        if !self.verified {
-            opened.signer = self.trust.verify(&opened.manifest_bytes, &opened.signatures)?;
-            self.verified = true;
-        }
-        let Some(file) = opened.manifest.files.get(opened.contents.len()) else {
-            return Err(opened.unexpected(entry.path));
-        };
-        if *file.path != *entry.path {
-            return Err(opened.unexpected(entry.path));
-        }
-        let content = entry.read(load::MAX_BYTES)?;
-        check(file, &content)?;
-        opened.contents.push(content);
-        Ok(())
+        self.verified()?.take(entry)
     }
 
-    fn finish(self) -> Result<Opened, Refused> {
-        let Some(opened) = self.opened else {
-            return Err(Refused::because(Refusal::InvalidManifest, "the archive is empty"));
-        };
+    fn finish(mut self) -> Result<Opened, Refused> {
+        self.verified()?;
+        let opened = self.opened.ok_or_else(empty)?;
         match opened.manifest.files.get(opened.contents.len()) {
             Some(file) => {
                 Err(Refused::because(Refusal::UnexpectedFile, format!("the archive lacks `{}`", file.path)))
@@ -112,9 +106,46 @@ impl Reading<'_> {
             None => Ok(opened),
         }
     }
+
+    /// The archive once its manifest is known to be signed; only then is that parsed.
+    fn verified(&mut self) -> Result<&mut Opened, Refused> {
+        if let Some(claim) = self.claim.take() {
+            let signer = self.trust.verify(&claim.manifest, &claim.signatures)?;
+            self.opened = Some(Opened {
+                manifest: Manifest::read(&claim.manifest, self.limits)?,
+                manifest_bytes: claim.manifest,
+                signatures: claim.signatures,
+                signer,
+                contents: Vec::new(),
+            });
+        }
+        self.opened.as_mut().ok_or_else(empty)
+    }
+}
+
+/// The first file, which is the manifest. A newer format may be signed in another way, so its number is looked at before
+/// the signature.
+fn first(entry: Entry<'_>) -> Result<Claim, Refused> {
+    if entry.path != manifest::FILE {
+        let what = format!("`{}` is the first file, not `{}`", entry.path.escape_debug(), manifest::FILE);
+        return Err(Refused::because(Refusal::InvalidManifest, what));
+    }
+    let manifest = entry.read(manifest::MAX_BYTES)?;
+    manifest::check_format(&manifest)?;
+    Ok(Claim { manifest, signatures: Vec::new() })
 }
 
 impl Opened {
+    /// Takes the next of the files that the manifest lists.
+    fn take(&mut self, entry: Entry<'_>) -> Result<(), Refused> {
+        let expected = self.manifest.files.get(self.contents.len()).filter(|file| *file.path == *entry.path);
+        let Some(file) = expected else { return Err(self.unexpected(entry.path)) };
+        let content = entry.read(load::MAX_BYTES)?;
+        check(file, &content)?;
+        self.contents.push(content);
+        Ok(())
+    }
+
     /// Why the next file can't have this path.
     fn unexpected(&self, found: &str) -> Refused {
         let shown = found.escape_debug();
@@ -135,14 +166,8 @@ impl Opened {
     }
 }
 
-fn first(entry: Entry<'_>, limits: &Limits) -> Result<Opened, Refused> {
-    if entry.path != manifest::FILE {
-        let what = format!("`{}` is the first file, not `{}`", entry.path.escape_debug(), manifest::FILE);
-        return Err(Refused::because(Refusal::InvalidManifest, what));
-    }
-    let manifest_bytes = entry.read(manifest::MAX_BYTES)?;
-    let manifest = Manifest::read(&manifest_bytes, limits)?;
-    Ok(Opened { manifest_bytes, manifest, signatures: Vec::new(), signer: None, contents: Vec::new() })
+fn empty() -> Refused {
+    Refused::because(Refusal::InvalidManifest, "the archive is empty")
 }
 
 fn check(file: &FileEntry, content: &[u8]) -> Result<(), Refused> {

@@ -119,6 +119,11 @@ fn nothing_is_unpacked_before_the_signature_was_verified() {
     assert_eq!(open(&[first(), bomb()]), Refusal::Unsigned);
     assert_eq!(open(&[first(), by(&other), bomb()]), Refusal::UnknownKey);
     assert_eq!(open(&[first(), by(&key), bomb()]), Refusal::TooLarge);
+    let empty = entry("manifest.json", "{\"format\": 1}");
+    assert_eq!(open(&[empty.clone(), by(&key)]), Refusal::BadSignature, "nor is the manifest parsed");
+    assert_eq!(open(&[empty]), Refusal::Unsigned);
+    let newer = entry("manifest.json", "{\"format\": 2}");
+    assert_eq!(open(&[newer]), Refusal::FutureFormat, "which may be signed in another way");
 }
 
 #[test]
@@ -373,7 +378,15 @@ fn the_archive_holds_what_the_manifest_lists_in_that_order_and_nothing_else() {
     ] {
         assert_eq!(refusal(&archive(entries)), Refusal::UnexpectedFile);
     }
-    for entries in [&[][..], &[a.clone(), first(), b.clone()], &[a, b, first()]] {
+    let misnamed = |path| entry(path, manifest(FILES).to_string());
+    for entries in [
+        &[][..],
+        &[a.clone(), first(), b.clone()],
+        &[misnamed("Manifest.json"), a.clone(), b.clone()],
+        &[misnamed("policies/manifest.json"), a.clone(), b.clone()],
+        &[misnamed("signatures.json"), a.clone(), b.clone()],
+        &[a, b, first()],
+    ] {
         assert_eq!(refusal(&archive(entries)), Refusal::InvalidManifest, "the manifest comes first");
     }
 }
@@ -440,6 +453,7 @@ fn a_manifest_is_read_strictly() {
         "{".to_owned(),
         format!("{text}{text}"),
         format!("\u{feff}{text}"),
+        text.replacen("{", "{\"format\":1,", 1),
         text.replacen("{", "{\"name\":\"other\",", 1),
         text.replacen("{", "{\"Name\":\"other\",", 1),
         text.replacen("{", "{\"n\\u0061me\":\"other\",", 1),
