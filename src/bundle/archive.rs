@@ -102,7 +102,8 @@ fn plain_file(header: &Header) -> Result<String, Refused> {
         let kind = kind(header.entry_type());
         return Err(Refused::because(Refusal::NotAFile, format!("`{shown}` is {kind}")));
     }
-    let Some(ustar) = header.as_ustar() else {
+    // The type of files was NUL before ustar.
+    let Some(ustar) = header.as_ustar().filter(|ustar| ustar.typeflag == *b"0") else {
         return Err(Refused::because(Refusal::NotAFile, format!("`{shown}` has no ustar header")));
     };
     // What follows the first NUL is not part of the name for us, and may be for another reader.

@@ -96,7 +96,7 @@ impl PublicKey {
                 .help("give the Ed25519 public key, as `portcullis bundle keygen` or `openssl pkey -pubout` writes it")
         };
         if block.tag() != PUBLIC {
-            return Err(invalid(&format!("holds a `{}`, not a public key", block.tag().escape_debug())));
+            return Err(invalid(&format!("holds `{}`, not a public key", block.tag().escape_debug())));
         }
         let key = block.contents().strip_prefix(&SPKI).and_then(|key| key.try_into().ok());
         key.map(Self).ok_or_else(|| invalid("holds a public key that is not of Ed25519"))
@@ -130,7 +130,7 @@ impl SigningKey {
         let blocks = read_pem(path)?;
         let [block] = blocks.as_slice() else { return Err(invalid("holds more than one key")) };
         if block.tag() != PRIVATE {
-            return Err(invalid(&format!("holds a `{}`, not a private key", block.tag().escape_debug())));
+            return Err(invalid(&format!("holds `{}`, not a private key", block.tag().escape_debug())));
         }
         let pair = Ed25519KeyPair::from_pkcs8(block.contents());
         pair.map(Self).map_err(|_| invalid("holds a private key that is not of Ed25519, or is broken"))

@@ -102,6 +102,23 @@ fn a_signed_bundle_opens_for_those_who_trust_its_key() {
     assert_eq!(open(&packed(), &trust(&key)).unwrap_err(), Refusal::Unsigned);
 }
 
+/// `foreign.tgz` was made from docs/bundles.md alone, with Python's tarfile, gzip and hashlib, and signed by openssl with
+/// the key of RFC 8410, section 10.3. It must open for ever, or the format's number must change.
+#[test]
+fn a_bundle_made_by_other_tools_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.pub");
+    let key = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+    std::fs::write(&path, format!("-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n")).unwrap();
+    let bundle = open(include_bytes!("tests/foreign.tgz"), &Trust::read(&[path]).unwrap()).unwrap();
+    assert_eq!(bundle.signer.as_deref(), Some("e744c0791320c328"));
+    assert_eq!(bundle.policies, [source("policies/orders.yaml", "# orders\n")]);
+    assert_eq!(bundle.cases, [source("policies/orders.cases.yaml", "# cases\n")]);
+    let manifest = bundle.manifest.unwrap();
+    assert_eq!(manifest.parent, Some("0".repeat(64).into()));
+    assert_eq!(manifest.minimum_server, Some("0.1.0".parse().unwrap()));
+}
+
 #[test]
 fn several_keys_may_sign_and_any_trusted_one_will_do() {
     let keys = [(); 3].map(|()| SigningKey::generate().unwrap());

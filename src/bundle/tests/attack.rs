@@ -265,6 +265,10 @@ fn headers_of_other_kinds_of_tar_are_refused() {
     };
     assert_eq!(magic(*b"ustar ", *b" \0"), Refusal::NotAFile, "GNU");
     assert_eq!(magic([0; 6], [0; 2]), Refusal::NotAFile, "V7");
+    let old_type = entry_with(b"policies/a.yaml", POLICY.as_bytes(), |header| {
+        header.as_ustar_mut().unwrap().typeflag = [0];
+    });
+    assert_eq!(refusal(&archive(&[first(), old_type, b])), Refusal::NotAFile, "the type of V7");
 }
 
 #[test]
