@@ -45,12 +45,14 @@ pub fn layout(policies: &[&str], cases: &[&str]) -> (Vec<String>, Vec<String>) {
     let split: Vec<Vec<String>> = policies.iter().chain(cases).map(|file| segments(file)).collect();
     let shared = shared_folders(&split);
     let mut taken = BTreeSet::new();
+    // Goes on where it stopped, so that many files without a path of their own cost no more than few.
+    let mut numbers = 1_u64..;
     let mut place = |segments: &Vec<String>, cases: bool| {
         let own = segments.get(shared..).unwrap_or_default().join("/");
         let fits = |path: &String| check(path).is_ok() && is_cases(path) == cases;
         let ending = if cases { ".cases.yaml" } else { ".yaml" };
         let own = [format!("{FOLDER}{own}"), format!("{FOLDER}{own}.policy{ending}")].into_iter();
-        let numbered = (1_u64..).map(|number| format!("{FOLDER}file-{number}{ending}"));
+        let numbered = numbers.by_ref().map(|number| format!("{FOLDER}file-{number}{ending}"));
         own.chain(numbered).filter(fits).find(|path| taken.insert(fold(path))).unwrap_or_default()
     };
     let (of_policies, of_cases) = split.split_at(policies.len());

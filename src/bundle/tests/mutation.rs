@@ -1,4 +1,5 @@
-//! However a good signed bundle is damaged, it opens as what was signed, or not at all.
+//! Whatever is packed opens as it was; however a good signed bundle is damaged, it opens as what was signed, or not at
+//! all.
 
 use std::io::Read as _;
 
@@ -174,6 +175,26 @@ fn every_byte_of_the_packed_bytes_is_looked_after() {
         bytes[at] ^= 1 << (at % 8);
         original.is_the_same_or_refused(&bytes).unwrap();
     }
+}
+
+#[test]
+fn whatever_the_files_are_called_their_texts_come_back() {
+    let file = || (".{0,20}|[a-b./]{1,6}(\\.cases)?(\\.ya?ml)?", "(?s).{0,50}");
+    let files = |least| prop::collection::vec(file(), least..6);
+    proptest!(cases(256), |(policies in files(1), cases in files(0))| {
+        let sources = |files: &[(String, String)]| -> Vec<SourceFile> {
+            files.iter().map(|(file, text)| source(file, text)).collect()
+        };
+        let texts = |files: &[SourceFile]| {
+            let mut texts: Vec<_> = files.iter().map(|file| file.text.clone()).collect();
+            texts.sort_unstable();
+            texts
+        };
+        let bundle = Bundle::of_files(sources(&policies), sources(&cases));
+        let opened = open(&bundle.pack(&label()).unwrap(), &Trust::none()).unwrap();
+        prop_assert_eq!(texts(&opened.policies), texts(&bundle.policies));
+        prop_assert_eq!(texts(&opened.cases), texts(&bundle.cases));
+    });
 }
 
 #[test]
