@@ -1,4 +1,4 @@
-//! Durable approvals: what was acknowledged survives a crash.
+//! Durable approvals and policy revisions: what was acknowledged survives a crash.
 //!
 //! Callers hand changes to one writer task, which applies everything that is queued in one transaction and
 //! acknowledges it after the commit. The rules of the state machine are [`crate::approval`]'s; this module loads,
@@ -15,11 +15,16 @@ use crate::clock::Clock;
 use crate::effect::{Approvers, Grant};
 use crate::identity::Identity;
 
+mod bundles;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use bundles::{
+    Activate, Actor, BundleChange, BundleEvent, BundleState, Content, EventKind, KEPT_BUNDLES, KEPT_EVENTS,
+    KeptBundle, NewBundle, NewestVersion, RecordedEvent, StateChange,
+};
 use writer::{Ballot, Command, Task};
 
 /// How long finished requests are kept, unless configured otherwise.
@@ -35,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// The most that one listing returns.
 const MAX_LISTED: u32 = 500;
 
-/// Where approvals live. Clones share one writer.
+/// Where approvals and policy revisions live. Clones share one writer.
 #[derive(Clone)]
 pub struct Store {
     commands: mpsc::Sender<Command>,
@@ -116,7 +121,7 @@ pub enum StoreError {
     Corrupt(PathBuf),
     #[error("the store failed: {0}")]
     Failed(Arc<sqlx::Error>),
-    #[error("the store holds an approval that can't be read: {0}")]
+    #[error("the store holds something that can't be read: {0}")]
     Unreadable(Arc<str>),
     #[error("the store did not answer in time; whether it wrote is not known")]
     Slow,

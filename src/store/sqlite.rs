@@ -20,6 +20,8 @@ use super::StoreError;
 use crate::approval::{Approval, CallSummary, Caller, State};
 use crate::effect::{Approvers, Grant};
 
+mod bundles;
+
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 const READERS: u32 = 4;

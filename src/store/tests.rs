@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::identity::Method;
 
+mod bundles;
+
 const LIMITS: PendingLimits = PendingLimits { per_principal: 10_000, per_rule: 10_000 };
 
 struct Fixture {

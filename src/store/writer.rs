@@ -11,6 +11,7 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use super::bundles::{BundleChange, BundleState};
 use super::sqlite::{self, Transaction};
 use super::{Change, NewApproval, Opened, PendingLimits, StoreError, VoteError};
 use crate::approval::{Approval, Choice, State, VoteRefused, later};
@@ -30,6 +31,7 @@ pub(super) enum Command {
     Open(Box<Task<(NewApproval, PendingLimits), Opened>>),
     Vote(Box<Task<Ballot, Result<Approval, VoteError>>>),
     Consume(Task<String, bool>),
+    Bundles(Box<Task<BundleChange, BundleState>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -66,6 +68,7 @@ impl Command {
             Self::Open(task) => task.answer(result),
             Self::Vote(task) => task.answer(result),
             Self::Consume(task) => task.answer(result),
+            Self::Bundles(task) => task.answer(result),
             Self::Close(done) => drop(done),
         }
     }
@@ -152,6 +155,7 @@ impl Writer {
                 // Whoever gave up waiting is not released: its approval stays for the next try.
                 Command::Consume(task) if task.reply.is_closed() => {}
                 Command::Consume(task) => task.outcome = Some(batch.consume(&task.input).await?),
+                Command::Bundles(task) => task.outcome = Some(batch.change_bundles(&task.input).await?),
                 Command::Close(_) => {}
             }
         }
@@ -271,6 +275,14 @@ impl Batch<'_> {
             self.update(&approval).await?;
         }
         Ok(used)
+    }
+
+    async fn change_bundles(&mut self, change: &BundleChange) -> Result<BundleState, StoreError> {
+        if let Some(state) = &change.state {
+            self.transaction.change_bundles(state, self.ids.next(self.now), self.now).await?;
+        }
+        self.transaction.record_event(&change.event, self.ids.next(self.now), self.now).await?;
+        self.transaction.bundle_state().await
     }
 
     async fn update(&mut self, approval: &Approval) -> Result<(), StoreError> {

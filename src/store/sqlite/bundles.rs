@@ -1,0 +1,204 @@
+//! The statements of the policies' revisions and of their history.
+
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+
+use super::{Reader, Transaction, from_json, to_json, unreadable};
+use crate::store::StoreError;
+use crate::store::bundles::{
+    Activate, BundleEvent, BundleState, Content, KEPT_BUNDLES, KEPT_EVENTS, KeptBundle, NewBundle,
+    NewestVersion, RecordedEvent, StateChange,
+};
+
+const KEPT: &str =
+    "SELECT id, revision, name, version, digest, signer, source, kept_at, active_at, previous FROM bundles";
+
+impl Reader {
+    pub(in crate::store) async fn bundle_state(&self) -> Result<BundleState, StoreError> {
+        // One transaction, so that the state and what it points to belong together.
+        let mut transaction = self.0.begin().await?;
+        state(&mut transaction).await
+    }
+
+    pub(in crate::store) async fn bundles(&self) -> Result<Vec<KeptBundle>, StoreError> {
+        let query = format!("{KEPT} ORDER BY active_at DESC, id DESC");
+        let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(&self.0).await?;
+        rows.iter().map(kept).collect()
+    }
+
+    pub(in crate::store) async fn bundle_content(&self, id: &str) -> Result<Option<Content>, StoreError> {
+        let query = sqlx::query("SELECT form, content FROM bundles WHERE id = $1").bind(id);
+        let Some(row) = query.fetch_optional(&self.0).await? else { return Ok(None) };
+        let bytes = row.try_get("content")?;
+        match row.try_get("form")? {
+            "archive" => Ok(Some(Content::Archive(bytes))),
+            "files" => Ok(Some(Content::Files(bytes))),
+            other => Err(unreadable(format!("a revision of the unknown form `{other}`"))),
+        }
+    }
+
+    pub(in crate::store) async fn bundle_events(
+        &self,
+        limit: u32,
+        before: Option<&str>,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        // `~` sorts after every id.
+        let query =
+            sqlx::query("SELECT id, at, event FROM bundle_events WHERE id < $1 ORDER BY id DESC LIMIT $2");
+        let rows = query.bind(before.unwrap_or("~")).bind(i64::from(limit)).fetch_all(&self.0).await?;
+        let event = |row: &SqliteRow| {
+            Ok(RecordedEvent {
+                id: row.try_get("id")?,
+                at: time(row, "at")?,
+                event: from_json(row.try_get("event")?)?,
+            })
+        };
+        rows.iter().map(event).collect()
+    }
+}
+
+impl Transaction<'_> {
+    pub(in crate::store) async fn bundle_state(&mut self) -> Result<BundleState, StoreError> {
+        state(&mut self.0).await
+    }
+
+    /// Writes the change; `id` is for a revision that is not kept yet.
+    pub(in crate::store) async fn change_bundles(
+        &mut self,
+        change: &StateChange,
+        id: String,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let before = state(&mut self.0).await?.active.map(|active| active.id);
+        let active = match &change.active {
+            Activate::Same => before.unwrap_or_default(),
+            Activate::New(new) => self.keep(new, id, before, now).await?,
+            Activate::Kept(id) => {
+                let query = sqlx::query("UPDATE bundles SET active_at = $2 WHERE id = $1");
+                query.bind(id).bind(now.as_microsecond()).execute(&mut *self.0).await?;
+                id.clone()
+            }
+        };
+        let query = sqlx::query(
+            "INSERT INTO bundle_state (only_one, active, pinned, passed_over) VALUES (1, $1, $2, $3) \
+             ON CONFLICT (only_one) DO UPDATE SET active = $1, pinned = $2, passed_over = $3",
+        );
+        let passed_over = change.passed_over.as_deref().unwrap_or_default();
+        query.bind(active).bind(i64::from(change.pinned)).bind(passed_over).execute(&mut *self.0).await?;
+        if let Some(newest) = &change.newest {
+            let query = sqlx::query(
+                "INSERT INTO bundle_versions (name, version, digest) VALUES ($1, $2, $3) \
+                 ON CONFLICT (name) DO UPDATE SET version = $2, digest = $3",
+            );
+            let query = query.bind(&newest.name).bind(&newest.version).bind(&newest.digest);
+            query.execute(&mut *self.0).await?;
+        }
+        let query = sqlx::query(
+            "DELETE FROM bundles WHERE id NOT IN \
+             (SELECT id FROM bundles ORDER BY active_at DESC, id DESC LIMIT $1) \
+             AND id NOT IN (SELECT active FROM bundle_state)",
+        );
+        query.bind(i64::from(KEPT_BUNDLES)).execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn record_event(
+        &mut self,
+        event: &BundleEvent,
+        id: String,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let query = sqlx::query("INSERT INTO bundle_events (id, at, event) VALUES ($1, $2, $3)");
+        query.bind(id).bind(now.as_microsecond()).bind(to_json(event)?).execute(&mut *self.0).await?;
+        let query = sqlx::query(
+            "DELETE FROM bundle_events WHERE id NOT IN (SELECT id FROM bundle_events ORDER BY id DESC LIMIT $1)",
+        );
+        query.bind(i64::from(KEPT_EVENTS)).execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    /// Keeps a revision as the active one that follows `before`, and returns its id: an old one where the same
+    /// content is kept already.
+    async fn keep(
+        &mut self,
+        new: &NewBundle,
+        id: String,
+        before: Option<String>,
+        now: Timestamp,
+    ) -> Result<String, StoreError> {
+        let (form, content) = match &new.content {
+            Content::Archive(bytes) => ("archive", bytes),
+            Content::Files(bytes) => ("files", bytes),
+        };
+        let query = sqlx::query_scalar(
+            "INSERT INTO bundles (id, revision, name, version, digest, signer, source, form, content, kept_at, \
+             active_at, previous) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11) \
+             ON CONFLICT (name, version, digest) DO UPDATE SET revision = $2, signer = $6, source = $7, \
+             form = $8, content = $9, active_at = $10, \
+             previous = CASE WHEN bundles.id = $11 THEN bundles.previous ELSE $11 END RETURNING id",
+        );
+        let query = query
+            .bind(id)
+            .bind(&new.revision)
+            .bind(&new.name)
+            .bind(&new.version)
+            .bind(&new.digest)
+            .bind(&new.signer)
+            .bind(&new.source)
+            .bind(form)
+            .bind(content)
+            .bind(now.as_microsecond())
+            .bind(before.unwrap_or_default());
+        Ok(query.fetch_one(&mut *self.0).await?)
+    }
+}
+
+async fn state(connection: &mut SqliteConnection) -> Result<BundleState, StoreError> {
+    let newest = sqlx::query("SELECT name, version, digest FROM bundle_versions ORDER BY name");
+    let newest = newest.fetch_all(&mut *connection).await?;
+    let newest = newest.iter().map(|row| {
+        Ok(NewestVersion {
+            name: row.try_get("name")?,
+            version: row.try_get("version")?,
+            digest: row.try_get("digest")?,
+        })
+    });
+    let newest = newest.collect::<Result<_, StoreError>>()?;
+    let row = sqlx::query("SELECT active, pinned, passed_over FROM bundle_state");
+    let Some(row) = row.fetch_optional(&mut *connection).await? else {
+        return Ok(BundleState { newest, ..BundleState::default() });
+    };
+    let active: String = row.try_get("active")?;
+    let query = format!("{KEPT} WHERE id = $1");
+    let active = sqlx::query(AssertSqlSafe(query)).bind(active).fetch_optional(connection).await?;
+    Ok(BundleState {
+        active: active.map(|row| kept(&row)).transpose()?,
+        pinned: row.try_get::<i64, _>("pinned")? != 0,
+        passed_over: filled(row.try_get("passed_over")?),
+        newest,
+    })
+}
+
+fn kept(row: &SqliteRow) -> Result<KeptBundle, StoreError> {
+    Ok(KeptBundle {
+        id: row.try_get("id")?,
+        revision: row.try_get("revision")?,
+        name: row.try_get("name")?,
+        version: row.try_get("version")?,
+        digest: row.try_get("digest")?,
+        signer: row.try_get("signer")?,
+        source: row.try_get("source")?,
+        kept: time(row, "kept_at")?,
+        activated: time(row, "active_at")?,
+        previous: filled(row.try_get("previous")?),
+    })
+}
+
+fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, StoreError> {
+    Timestamp::from_microsecond(row.try_get(column)?).map_err(unreadable)
+}
+
+fn filled(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
