@@ -1,6 +1,6 @@
-//! The admin API: people look at held calls and decide on them, over gRPC and JSON.
+//! The admin API: people look at held calls and decide on them, and say which policies decide, over gRPC and JSON.
 //!
-//! `approvals` is the one implementation; `grpc` and `http` translate. Every call carries a bearer token; there is
+//! `approvals` and `bundles` are the one implementation; `grpc` and `http` translate. Every call carries a bearer token; there is
 //! no anonymous way in. Knows nothing of Envoy and of how tokens are verified.
 
 use std::sync::Arc;
@@ -12,12 +12,14 @@ use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 
 use crate::approval::{Approval, Choice};
+use crate::bundle::Control;
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::reason::Reason;
 use crate::store::Store;
 
 mod approvals;
+mod bundles;
 mod encode;
 mod fault;
 mod grpc;
@@ -38,8 +40,16 @@ pub mod v1 {
 /// No admin call takes longer.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// The largest request: a decision with its reason.
+/// The largest request but for an uploaded bundle: a decision with its reason.
 const MAX_REQUEST: usize = 64 << 10;
+
+impl AdminState {
+    /// The largest upload: a bundle, with what its encoding adds.
+    fn max_upload(&self) -> usize {
+        let packed = usize::try_from(self.control.admission().limits.packed).unwrap_or(usize::MAX);
+        (packed / 3).saturating_mul(4).saturating_add(MAX_REQUEST)
+    }
+}
 
 /// Turns the bearer token of an admin call into an identity.
 pub trait VerifyToken: Send + Sync {
@@ -66,13 +76,18 @@ pub struct AdminState {
     pub events: Arc<dyn AdminEvents>,
     /// Members of these groups see every request for approval, without headers and bodies.
     pub viewers: Arc<[String]>,
+    /// Members of these groups change which policies decide.
+    pub admins: Arc<[String]>,
+    pub control: Arc<Control>,
 }
 
-/// Everything that the admin port serves for approvals.
+/// Everything that the admin port serves.
 pub fn router(state: AdminState) -> axum::Router {
-    let grpc = grpc::service(state.clone());
+    let approvals = grpc::approvals(state.clone());
+    let bundles = grpc::bundles(state.clone());
     http::router(state)
-        .route_service("/portcullis.admin.v1.Approvals/{method}", grpc)
+        .route_service("/portcullis.admin.v1.Approvals/{method}", approvals)
+        .route_service("/portcullis.admin.v1.Bundles/{method}", bundles)
         .layer(axum::extract::DefaultBodyLimit::max(MAX_REQUEST))
         .layer(middleware::from_fn(within_deadline))
 }

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use crate::admin;
 use crate::audit::Audit;
 use crate::authn::Authenticator;
-use crate::bundle;
+use crate::bundle::{Control, Ports as ControlPorts};
 use crate::clock::Clock;
 use crate::config::{self, Config, GrpcAddress};
 use crate::diagnostic::{self, Diagnostic, Sources};
@@ -26,16 +26,20 @@ use crate::lifecycle::Lifecycle;
 use crate::mask;
 use crate::metrics::Metrics;
 use crate::ops::{self, Ops};
-use crate::policy::{self, PolicySet};
+use crate::policy::PolicySet;
 use crate::store::Store;
 
 mod admin_events;
+mod policies;
 
-/// A configuration with the policies and keys that it names, all of them valid.
+use policies::{Following, Policies};
+
+/// A valid configuration with the keys that it names, and the policies as they are.
 #[derive(Debug)]
 pub struct Loaded {
     pub config: Config,
-    pub snapshot: Snapshot,
+    pub policies: Policies,
+    pub authenticator: Arc<Authenticator>,
     pub admin: Arc<Authenticator>,
     hash_key: mask::HashKey,
     /// Warnings: they do not stop a load.
@@ -48,6 +52,20 @@ pub struct Loaded {
 pub struct Refused {
     pub findings: Vec<Diagnostic>,
     pub sources: Sources,
+}
+
+/// Why a server did not start.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// Its policies can't be used, and no others were active before.
+    Refused(Refused),
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for NotStarted {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// Where a bound server listens.
@@ -71,57 +89,58 @@ pub struct Bound {
     audit: Audit,
     lifecycle: Lifecycle,
     drain: Duration,
+    reloader: Arc<Reloader>,
 }
 
-/// Reads everything that `read`'s configuration names. Every mistake of every file is in the refusal.
+/// Reads everything that `read`'s configuration names. Every mistake of every file is in the refusal. Policies alone
+/// that can't be used don't refuse it: others may have been active before.
 pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> {
     let config::Read { config, policies, mut findings, mut sources } = read;
     let gateway = config.as_ref().is_some_and(|config| config.listen.gateway);
-    let policies = compile(&policies, gateway, &mut findings, &mut sources);
+    let policies = match policies {
+        Some(config) => Policies::read(&config, gateway, &mut findings).await,
+        None => None,
+    };
     let Some(config) = config else {
+        if let Some(refused) = policies.as_ref().and_then(Policies::refusal) {
+            policies::add(refused.clone(), &mut findings, &mut sources);
+        }
         diagnostic::sort(&mut findings);
         return Err(Refused { findings, sources });
     };
     let authenticator = authenticator(config.identity.clone(), clock, &mut findings).await;
     let admin = self::authenticator(config.admin.identity.clone(), clock, &mut findings).await;
     let hash_key = hash_key(&config, &mut findings);
-    if config.admin.identity.issuers.is_empty() && policies.as_ref().is_some_and(PolicySet::holds_calls) {
-        let message = "policies hold calls, and nobody can approve them: `admin.jwt` names no issuer";
-        findings.push(Diagnostic::warning("no-approvers", message));
+    if let Some(offer) = policies.as_ref().and_then(Policies::offer) {
+        findings.extend(offer.prepared.findings.clone());
+        sources.extend(offer.prepared.sources.clone());
+        if config.admin.identity.issuers.is_empty() && offer.prepared.set.holds_calls() {
+            let message = "policies hold calls, and nobody can approve them: `admin.jwt` names no issuer";
+            findings.push(Diagnostic::warning("no-approvers", message));
+        }
+    }
+    let broken = findings.iter().any(Diagnostic::is_error);
+    if let Some(refused) = policies.as_ref().and_then(Policies::refusal)
+        && broken
+    {
+        policies::add(refused.clone(), &mut findings, &mut sources);
     }
     diagnostic::sort(&mut findings);
     match (policies, authenticator, admin, hash_key) {
-        (Some(policies), Some(authenticator), Some(admin), Some(hash_key))
-            if !findings.iter().any(Diagnostic::is_error) =>
-        {
-            let snapshot = Snapshot { policies: Arc::new(policies), authenticator };
-            Ok(Loaded { config, snapshot, admin, hash_key, findings, sources })
+        (Some(policies), Some(authenticator), Some(admin), Some(hash_key)) if !broken => {
+            Ok(Loaded { config, policies, authenticator, admin, hash_key, findings, sources })
         }
         _ => Err(Refused { findings, sources }),
     }
 }
 
-/// The policies at `paths`, if there is no mistake in them.
-fn compile(
-    paths: &[PathBuf],
-    gateway: bool,
-    findings: &mut Vec<Diagnostic>,
-    sources: &mut Sources,
-) -> Option<PolicySet> {
-    if paths.is_empty() {
-        return None;
-    }
-    match bundle::read(paths) {
-        Ok(files) => {
-            let compiled = policy::compile(&files, &policy::Options { gateway });
-            findings.extend(compiled.findings);
-            sources.extend(compiled.sources);
-            compiled.set
-        }
-        Err(error) => {
-            findings.push(Diagnostic::error("unreadable-policies", error.to_string()));
-            None
-        }
+impl Loaded {
+    /// Why the policies can't be used, with what is wrong with the rest; `None` when they can, or are yet to come.
+    pub fn policies_refused(&self) -> Option<Refused> {
+        let mut refused = Refused::from(self.policies.refusal()?.clone());
+        refused.findings.extend(self.findings.clone());
+        refused.sources.extend(self.sources.clone());
+        Some(refused)
     }
 }
 
@@ -152,13 +171,13 @@ fn hash_key(config: &Config, findings: &mut Vec<Diagnostic>) -> Option<mask::Has
     key.map_err(|error| findings.push(refused(error))).ok()
 }
 
-/// Opens the store and the audit trail and binds every socket. Must run within a tokio runtime.
-pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> anyhow::Result<Bound> {
-    let Loaded { config, snapshot, admin, hash_key, .. } = loaded;
-    let metrics = Metrics::new()?;
+/// Opens the store and the audit trail, puts policies in force and binds every socket. Must run within a tokio runtime.
+pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound, NotStarted> {
+    let Loaded { config, policies, authenticator, admin, hash_key, .. } = loaded;
+    let metrics = Metrics::new().map_err(anyhow::Error::from)?;
     let lifecycle = Lifecycle::new();
-    let audit = Audit::open(&config.audit, metrics.clone())?;
-    let store = Store::open(&config.store, clock.clone()).await?;
+    let audit = Audit::open(&config.audit, metrics.clone()).map_err(anyhow::Error::from)?;
+    let store = Store::open(&config.store, clock.clone()).await.map_err(anyhow::Error::from)?;
     let ports = Ports {
         store: store.clone(),
         audit: audit.clone(),
@@ -167,12 +186,22 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> anyhow::Resu
         lifecycle: lifecycle.clone(),
         faults,
     };
-    let engine = Engine::new(snapshot, ports, settings(&config, hash_key));
+    let nothing = Snapshot { policies: Arc::new(PolicySet::none()), authenticator };
+    let engine = Engine::new(nothing, ports, settings(&config, hash_key));
+    let control_ports = ControlPorts {
+        engine: engine.clone(),
+        store: store.clone(),
+        audit: audit.clone(),
+        metrics: metrics.clone(),
+        clock: clock.clone(),
+    };
+    let (control, following) = policies.start(control_ports).await?;
     let (socket, grpc) = bind_grpc(&config.listen.grpc).await?;
     let admin_listener = bind("admin", config.listen.admin).await?;
     let metrics_listener = bind("metrics", config.listen.metrics).await?;
+    let bound_to = |listener: &TcpListener| listener.local_addr().map_err(anyhow::Error::from);
     let addresses =
-        Addresses { grpc, admin: admin_listener.local_addr()?, metrics: metrics_listener.local_addr()? };
+        Addresses { grpc, admin: bound_to(&admin_listener)?, metrics: bound_to(&metrics_listener)? };
     let server = envoy::Server::new(
         socket,
         engine.clone(),
@@ -187,12 +216,15 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> anyhow::Resu
     let events = admin_events::Recorded { audit: audit.clone(), metrics, clock: clock.clone() };
     let state = admin::AdminState {
         store: store.clone(),
-        clock,
+        clock: clock.clone(),
         verifier: Arc::new(admin_events::Tokens(admin)),
         events: Arc::new(events),
         viewers: config.admin.viewers.into(),
+        admins: config.admin.admins.into(),
+        control: control.clone(),
     };
-    let ops = Ops { engine: engine.clone(), store: store.clone() };
+    let ops = Ops { engine: engine.clone(), store: store.clone(), control: control.clone() };
+    let reloader = Arc::new(Reloader { engine: engine.clone(), control, following, clock });
     Ok(Bound {
         addresses,
         engine,
@@ -203,6 +235,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> anyhow::Resu
         audit,
         lifecycle,
         drain: config.drain,
+        reloader,
     })
 }
 
@@ -246,9 +279,14 @@ const BEAT: Duration = Duration::from_secs(1);
 const CUT_OFF: Duration = Duration::from_secs(1);
 
 impl Bound {
+    /// Reads the configuration again, for SIGHUP.
+    pub fn reloader(&self) -> Arc<Reloader> {
+        self.reloader.clone()
+    }
+
     /// Serves until `stop` completes, then drains. `false` when calls were still running at the drain's limit.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<bool> {
-        let Self { engine, server, admin, ops, store, audit, lifecycle, drain, .. } = self;
+        let Self { engine, server, admin, ops, store, audit, lifecycle, drain, reloader, .. } = self;
         let health = server.health();
         let (metrics_listener, ops) = ops;
         let ops_task = tokio::spawn(axum::serve(metrics_listener, ops::router(ops.clone())).into_future());
@@ -262,6 +300,7 @@ impl Bound {
                 anyhow::bail!("the gRPC server ended by itself");
             }
         }
+        reloader.following.stop();
         beat_task.abort();
         health.set_serving(false).await;
         lifecycle.drain();
@@ -279,6 +318,38 @@ impl Bound {
         drop(engine);
         tracing::info!(in_time, "stopped");
         Ok(in_time)
+    }
+}
+
+/// Reads a server's configuration again.
+#[derive(Debug)]
+pub struct Reloader {
+    engine: Arc<Engine>,
+    control: Arc<Control>,
+    following: Following,
+    clock: Clock,
+}
+
+impl Reloader {
+    /// Reads policies and identity providers again and puts them in force as one. A refusal changes nothing;
+    /// sockets, store, audit trail and limits stay as they were until a restart.
+    pub async fn reload(&self, config: &Path) {
+        match load(config::read(config), &self.clock).await {
+            Ok(loaded) => {
+                if self.following.reload(loaded.policies, loaded.authenticator, &self.control).await {
+                    let revision = self.engine.snapshot().policies.revision().clone();
+                    tracing::info!(%revision, "reloaded");
+                } else {
+                    tracing::error!("not reloaded");
+                }
+            }
+            Err(Refused { findings, .. }) => {
+                self.engine.metrics().reload_refused("config");
+                for finding in &findings {
+                    tracing::error!(%finding, "not reloaded");
+                }
+            }
+        }
     }
 }
 

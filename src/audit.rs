@@ -45,6 +45,8 @@ pub enum Record<'a> {
     Response(Response<'a>),
     /// A person decided on a held call.
     Vote(Vote<'a>),
+    /// Which policies decide, or whether they may be replaced, changed.
+    Policies(Policies<'a>),
 }
 
 #[derive(Debug, Serialize)]
@@ -118,6 +120,24 @@ pub struct Vote<'a> {
     pub choice: &'static str,
     pub state: &'static str,
     pub identity: Principal<'a>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub comment: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Policies<'a> {
+    pub time: Timestamp,
+    /// `activated`, `rolled_back`, `pinned` or `unpinned`.
+    pub change: &'static str,
+    pub revision: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub version: &'a str,
+    pub source: &'a str,
+    /// Who asked for it; absent where the server took what its source held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Principal<'a>>,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub comment: &'a str,
 }

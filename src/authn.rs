@@ -25,7 +25,7 @@ mod key_source;
 mod tests;
 
 pub use algorithm::{Algorithm, KeyType};
-pub use config::{ClaimNames, Config, IssuerConfig, JwksSource, MAX_LEEWAY};
+pub use config::{ClaimNames, Config, IssuerConfig, JwksSource, MAX_LEEWAY, is_loopback};
 
 use fetch::Fetcher;
 use jws::Unverified;

@@ -5,26 +5,41 @@
 
 use std::sync::Arc;
 
+use tokio_util::task::AbortOnDropHandle;
+
 use crate::diagnostic::{self, Diagnostic, Sources};
 use crate::policy::{self, PolicySet, SourceFile};
 
 mod archive;
+mod content;
+mod control;
 mod digest;
 mod load;
 mod manifest;
 mod open;
 mod pack;
 mod path;
+mod poll;
 mod refusal;
 mod sign;
+mod source;
 mod trust;
+mod watch;
 
+#[cfg(test)]
+pub(crate) use control::testing;
+pub use control::{
+    Available, Change, ChangeError, Control, LastRefusal, Listing, Outcome, Ports, Reloaded, Request,
+    SourceStatus,
+};
 pub use load::{LoadError, cases, gather, read};
 pub use manifest::{FORMAT, FileEntry, Manifest, NAME_IS, is_digest, is_name};
 pub use open::Limits;
 pub use pack::{Label, sign};
+pub use poll::Fetcher;
 pub use refusal::{Refusal, Refused};
 pub use sign::{PublicKey, SigningKey};
+pub use source::{Admission, Config, Found, Offer, Remote, Source};
 pub use trust::Trust;
 
 /// Policies with the cases that test them, from one source.
@@ -50,6 +65,23 @@ pub struct Prepared {
     /// Warnings.
     pub findings: Vec<Diagnostic>,
     pub sources: Sources,
+}
+
+/// Follows a source until the handle is dropped: files are watched, a URL is asked again and again.
+#[derive(Debug)]
+pub enum Follow {
+    Files(Source),
+    Url(Fetcher),
+}
+
+impl Follow {
+    pub fn start(self, control: &Arc<Control>) -> AbortOnDropHandle<()> {
+        let control = control.clone();
+        AbortOnDropHandle::new(match self {
+            Self::Files(source) => tokio::spawn(watch::follow(control, source)),
+            Self::Url(fetcher) => tokio::spawn(poll::follow(control, fetcher)),
+        })
+    }
 }
 
 impl Bundle {

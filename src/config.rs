@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use crate::audit;
 use crate::authn;
+use crate::bundle;
 use crate::diagnostic::{Diagnostic, Sources};
 use crate::document::{Document, Reader};
 use crate::engine::HeldLimits;
 use crate::request::Limits;
 use crate::store::PendingLimits;
 
+mod policies;
 mod section;
 mod value;
 
@@ -24,8 +26,8 @@ mod value;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub listen: Listen,
-    /// Policy files and folders.
-    pub policies: Vec<PathBuf>,
+    /// Where policies come from.
+    pub policies: bundle::Config,
     pub identity: authn::Config,
     pub admin: Admin,
     /// The SQLite file.
@@ -83,6 +85,8 @@ pub struct Admin {
     pub identity: authn::Config,
     /// Members of these groups may see every request for approval.
     pub viewers: Vec<String>,
+    /// Members of these groups may change which policies decide.
+    pub admins: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -100,7 +104,7 @@ pub struct Holds {
 pub struct Read {
     pub config: Option<Config>,
     /// What `policies` says, also in a configuration that is refused: their mistakes are named too.
-    pub policies: Vec<PathBuf>,
+    pub policies: Option<bundle::Config>,
     pub findings: Vec<Diagnostic>,
     pub sources: Sources,
 }
@@ -127,7 +131,7 @@ pub fn parse(file: &Arc<str>, text: &Arc<str>, folder: &Path) -> Read {
         Err(finding) => return Read { findings: vec![finding], sources, ..Read::default() },
     };
     let mut reader = Reader::new(file);
-    let mut policies = Vec::new();
+    let mut policies = None;
     let config = match document.roots.as_slice() {
         [root] => section::config(root, folder, &mut policies, &mut reader),
         roots => {
@@ -155,7 +159,10 @@ mod tests {
         let config = read.config.unwrap();
         assert!(config.listen.admin.ip().is_loopback() && config.listen.metrics.ip().is_loopback());
         assert!(!config.listen.gateway && !config.listen.body_buffered && !config.identity.mtls);
-        assert_eq!(config.policies, [Path::new("/etc/portcullis/policies")]);
+        let source = bundle::Source::Paths(vec!["/etc/portcullis/policies".into()]);
+        let policies = bundle::Config { source, keys: Vec::new(), watch: true, max_bytes: None };
+        assert_eq!(config.policies, policies);
+        assert!(config.admin.admins.is_empty());
         assert_eq!(config.store, Path::new("/etc/portcullis/portcullis.db"));
         assert_eq!(config.holds.held.per_principal, 20);
         assert!(config.admin.identity.issuers.is_empty());
@@ -183,6 +190,51 @@ mod tests {
             (6, "unknown-field"),
         ] {
             assert!(codes.contains(&expected), "{expected:?} in {codes:?}");
+        }
+    }
+
+    #[test]
+    fn policies_come_from_one_source_with_the_fields_that_go_with_it() {
+        let policies = |text: &str| {
+            let read = parse_text(&format!("policies: {text}\n"));
+            let codes: Vec<_> = read.findings.iter().map(|finding| finding.code).collect();
+            (read.config.map(|config| config.policies), codes)
+        };
+        let (config, codes) =
+            policies("{url: https://b/x.tgz, poll: 5s, token_file: t, ca_file: c, keys: [k], max_bytes: 9}");
+        assert!(codes.is_empty(), "{codes:?}");
+        let config = config.unwrap();
+        let bundle::Source::Url(remote) = &config.source else { panic!("{config:?}") };
+        assert_eq!((remote.url.as_str(), remote.poll), ("https://b/x.tgz", Duration::from_secs(5)));
+        assert_eq!(remote.token_file.as_deref(), Some(Path::new("/etc/portcullis/t")));
+        assert_eq!(
+            (config.keys.as_slice(), config.max_bytes),
+            ([PathBuf::from("/etc/portcullis/k")].as_slice(), Some(9))
+        );
+        let config = policies("{bundle: b.tgz, watch: false}").0.unwrap();
+        assert_eq!(
+            (config.source, config.watch),
+            (bundle::Source::File("/etc/portcullis/b.tgz".into()), false)
+        );
+        assert!(policies("{url: \"http://127.0.0.1:1/b\"}").1.is_empty(), "loopback");
+        for (text, code) in [
+            ("{}", "policies-source"),
+            ("{paths: [a], url: https://b}", "policies-source"),
+            ("{paths: []}", "empty-list"),
+            ("{paths: [a], keys: [k]}", "wrong-source"),
+            ("{paths: [a], max_bytes: 1}", "wrong-source"),
+            ("{paths: [a], poll: 5s}", "wrong-source"),
+            ("{bundle: b, ca_file: c}", "wrong-source"),
+            ("{url: https://b, watch: true}", "wrong-source"),
+            ("{url: https://b, poll: 500ms}", "out-of-range"),
+            ("{url: https://b, max_bytes: 0}", "out-of-range"),
+            ("{url: \"http://b\"}", "insecure-url"),
+            ("{url: \"https://me:secret@b\"}", "invalid-url"),
+            ("{url: ftp://b}", "invalid-url"),
+            ("{paths: [a], watsh: true}", "unknown-field"),
+            ("5", "wrong-type"),
+        ] {
+            assert_eq!(policies(text).1, [code], "{text}");
         }
     }
 

@@ -229,6 +229,8 @@ impl Engine {
         let refused = |reason: Reason| (Identity::anonymous(), Decision::refused(reason));
         let (identity, decision) = if let Some(defect) = request.defect {
             refused(defect)
+        } else if snapshot.policies.is_empty() {
+            refused(Reason::NoPolicies)
         } else if let Err(reason) = self.ports.faults.pass(Point::Authenticate).await {
             refused(reason)
         } else {

@@ -71,6 +71,36 @@ pub enum ApprovalEvent {
     Released,
 }
 
+/// What a request for a bundle came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PollResult {
+    /// It was sent, whether it is new or not.
+    Fetched,
+    NotModified,
+    Unreachable,
+    Timeout,
+    Status,
+    Redirected,
+    TooLarge,
+    /// The token to ask with can't be read.
+    NoToken,
+}
+
+impl PollResult {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetched => "fetched",
+            Self::NotModified => "not_modified",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Status => "status",
+            Self::Redirected => "redirected",
+            Self::TooLarge => "too_large",
+            Self::NoToken => "no_token",
+        }
+    }
+}
+
 impl Service {
     pub const ALL: [Self; 2] = [Self::ExtAuthz, Self::ExtProc];
 
@@ -210,10 +240,35 @@ impl Metrics {
         revision.clone_into(&mut current);
     }
 
-    /// The configuration was read again: `true` when it is in force, `false` when it was refused.
-    pub fn reloaded(&self, accepted: bool) {
-        let result = if accepted { "accepted" } else { "refused" };
-        counter(&self.0.recorder, "portcullis_reloads_total", &[("result", result)]).increment(1);
+    /// New policies, or a configuration that was read again, are in force.
+    pub fn reloaded(&self) {
+        self.count_reload("accepted", "none");
+    }
+
+    /// They were not taken; `reason` is `bundle::Refusal::code`, or `config`.
+    pub fn reload_refused(&self, reason: &'static str) {
+        self.count_reload("refused", reason);
+    }
+
+    fn count_reload(&self, result: &'static str, reason: &'static str) {
+        let labels = [("result", result), ("reason", reason)];
+        counter(&self.0.recorder, "portcullis_reloads_total", &labels).increment(1);
+    }
+
+    /// Whether the policies are pinned.
+    pub fn pinned(&self, pinned: bool) {
+        gauge(&self.0.recorder, "portcullis_bundle_pinned", &[]).set(f64::from(u8::from(pinned)));
+    }
+
+    /// A bundle was asked for.
+    pub fn polled(&self, result: PollResult) {
+        let labels = [("result", result.as_str())];
+        counter(&self.0.recorder, "portcullis_bundle_polls_total", &labels).increment(1);
+    }
+
+    /// Seconds since the bundle's URL last answered well; infinite when it never did.
+    pub fn poll_age(&self, seconds: f64) {
+        gauge(&self.0.recorder, "portcullis_bundle_poll_age_seconds", &[]).set(seconds);
     }
 
     /// `issuer` is from the configuration, never from a token.
@@ -280,7 +335,8 @@ fn describe(recorder: &PrometheusRecorder) {
     let counters = [
         ("portcullis_decisions_total", "Calls answered, by service, outcome and reason code"),
         ("portcullis_approvals_total", "Requests for approval, by what became of them"),
-        ("portcullis_reloads_total", "Times the configuration was read again, by result"),
+        ("portcullis_reloads_total", "Changes of the policies, by result and the reason of a refusal"),
+        ("portcullis_bundle_polls_total", "Requests for a bundle, by result"),
         ("portcullis_masked_fields_total", "Values masked in response bodies"),
         ("portcullis_mask_failures_total", "Responses blocked because they could not be masked, by reason"),
         ("portcullis_audit_records_total", "Audit records written"),
@@ -297,6 +353,8 @@ fn describe(recorder: &PrometheusRecorder) {
         ("portcullis_held_calls", "Calls that wait for a person now"),
         ("portcullis_policy_revision_info", "The revision of the policies that decide"),
         ("portcullis_jwks_age_seconds", "Seconds since the issuer's keys were last read"),
+        ("portcullis_bundle_pinned", "Whether the policies are pinned"),
+        ("portcullis_bundle_poll_age_seconds", "Seconds since the bundle's URL last answered well"),
         ("portcullis_build_info", "The version that runs"),
     ];
     for (name, text) in gauges {
@@ -351,7 +409,8 @@ impl Outcome {
             | Reason::AuditUnavailable
             | Reason::DecisionTimeout
             | Reason::InternalError
-            | Reason::KeysUnavailable => Self::Indeterminate,
+            | Reason::KeysUnavailable
+            | Reason::NoPolicies => Self::Indeterminate,
             _ => Self::Deny,
         }
     }

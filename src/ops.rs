@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use serde_json::json;
 
+use crate::bundle::Control;
 use crate::engine::Engine;
 use crate::store::Store;
 
@@ -17,6 +18,7 @@ use crate::store::Store;
 pub struct Ops {
     pub engine: Arc<Engine>,
     pub store: Store,
+    pub control: Arc<Control>,
 }
 
 /// The routes of the metrics port.
@@ -46,6 +48,9 @@ async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
     let metrics = ops.engine.metrics();
     for (issuer, age) in ops.engine.snapshot().authenticator.key_ages() {
         metrics.jwks_age(&issuer, age);
+    }
+    if let Some(age) = ops.control.poll_age().await {
+        metrics.poll_age(age);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
 }

@@ -101,6 +101,11 @@ fn revision(files: &[SourceFile]) -> Arc<str> {
 }
 
 impl PolicySet {
+    /// No policies at all, which allow nothing.
+    pub fn none() -> Self {
+        Self::new("none".into(), Vec::new())
+    }
+
     fn new(revision: Arc<str>, policies: Vec<Policy>) -> Self {
         let routes = policies.iter().map(|policy| (&*policy.entries, &*policy.captures));
         let index = Index::new(routes);

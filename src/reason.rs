@@ -46,6 +46,7 @@ pub enum Reason {
     BodyTooLarge,
     BodyUnavailable,
     // indeterminate: something of ours failed
+    NoPolicies,
     ConditionError,
     StoreUnavailable,
     AuditUnavailable,
@@ -58,7 +59,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Allowed,
         Self::Approved,
         Self::NoRuleAllows,
@@ -94,6 +95,7 @@ impl Reason {
         Self::HeadersTooLarge,
         Self::BodyTooLarge,
         Self::BodyUnavailable,
+        Self::NoPolicies,
         Self::ConditionError,
         Self::StoreUnavailable,
         Self::AuditUnavailable,
@@ -140,6 +142,7 @@ impl Reason {
             Self::HeadersTooLarge => "headers_too_large",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyUnavailable => "body_unavailable",
+            Self::NoPolicies => "no_policies",
             Self::ConditionError => "condition_error",
             Self::StoreUnavailable => "store_unavailable",
             Self::AuditUnavailable => "audit_unavailable",
@@ -177,6 +180,7 @@ impl Reason {
             Self::TooManyPending | Self::TooManyHeld => 429,
             Self::HeaderTooLarge | Self::HeadersTooLarge => 431,
             Self::KeysUnavailable
+            | Self::NoPolicies
             | Self::StoreUnavailable
             | Self::AuditUnavailable
             | Self::DecisionTimeout => 503,

@@ -116,7 +116,7 @@ impl AdminState {
 }
 
 /// A reason is read by other people, the caller among them: nothing in it may hide or reorder what they read.
-fn check_reason(reason: &str) -> Result<(), Fault> {
+pub(super) fn check_reason(reason: &str) -> Result<(), Fault> {
     if reason.len() > MAX_REASON {
         return Err(Fault::Invalid(format!("the reason is longer than {MAX_REASON} bytes")));
     }

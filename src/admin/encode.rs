@@ -112,7 +112,7 @@ fn vote(vote: &Vote) -> v1::Vote {
     }
 }
 
-fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     // Before 1970 jiff counts nanoseconds downwards, protobuf never does.
     let nanos = at.as_nanosecond();
     prost_types::Timestamp {

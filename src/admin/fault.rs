@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use tonic::{Code, Status};
 
 use crate::approval::VoteRefused;
+use crate::bundle::ChangeError;
 use crate::reason::Reason;
 use crate::store::{StoreError, VoteError};
 
@@ -16,6 +17,12 @@ pub(super) enum Fault {
     CredentialRefused,
     #[error("only approvers of this request, and members of the viewer groups, may see it")]
     NotVisible,
+    #[error("only members of the viewer and admin groups may see which policies decide")]
+    NotAViewer,
+    #[error("only members of the admin groups may change which policies decide")]
+    NotAnAdmin,
+    #[error("{0}")]
+    Change(ChangeRefused),
     #[error("{0}")]
     Refused(VoteRefused),
     #[error("there is no such request for approval")]
@@ -34,11 +41,28 @@ pub(super) enum Fault {
     TooLarge,
 }
 
+/// Why policies were not changed: a code, and the words for the person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ChangeRefused {
+    code: &'static str,
+    unknown: bool,
+    message: String,
+}
+
+impl std::fmt::Display for ChangeRefused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl Fault {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Unauthenticated => "unauthenticated",
             Self::CredentialRefused => "credential_refused",
+            Self::NotAViewer => "not_a_viewer",
+            Self::NotAnAdmin => "not_an_admin",
+            Self::Change(refused) => refused.code,
             Self::NotVisible | Self::Refused(VoteRefused::NotAnApprover) => "not_an_approver",
             Self::Refused(VoteRefused::OwnCall) => "own_call",
             Self::Refused(VoteRefused::NoPerson) => "no_person",
@@ -57,8 +81,11 @@ impl Fault {
         match self {
             Self::Unauthenticated | Self::CredentialRefused => StatusCode::UNAUTHORIZED,
             Self::Refused(VoteRefused::VotedAlready | VoteRefused::NotPending) => StatusCode::CONFLICT,
-            Self::NotVisible | Self::Refused(_) => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::NoSuchAddress => StatusCode::NOT_FOUND,
+            Self::Change(ChangeRefused { unknown: false, .. }) => StatusCode::CONFLICT,
+            Self::NotVisible | Self::NotAViewer | Self::NotAnAdmin | Self::Refused(_) => {
+                StatusCode::FORBIDDEN
+            }
+            Self::Change(_) | Self::NotFound | Self::NoSuchAddress => StatusCode::NOT_FOUND,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -101,5 +128,23 @@ impl From<VoteError> for Fault {
             VoteError::Refused(refused) => Self::Refused(refused),
             VoteError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<ChangeError> for Fault {
+    fn from(error: ChangeError) -> Self {
+        let code = match &error {
+            ChangeError::Store(error) => return error.clone().into(),
+            ChangeError::Refused(refused) => refused.refusal.code(),
+            ChangeError::Unknown(_) => "unknown_revision",
+            ChangeError::Ambiguous(_) => "ambiguous_revision",
+            ChangeError::NoPrevious => "no_previous_revision",
+            ChangeError::Active(_) => "active_already",
+            ChangeError::Pinned(_) => "pinned",
+            ChangeError::NotPinned => "not_pinned",
+            ChangeError::NothingActive => "no_policies",
+        };
+        let unknown = matches!(error, ChangeError::Unknown(_));
+        Self::Change(ChangeRefused { code, unknown, message: error.to_string() })
     }
 }

@@ -4,11 +4,17 @@ use tonic::{Request, Response, Status};
 
 use super::fault::Fault;
 use super::v1::approvals_server::{Approvals, ApprovalsServer};
+use super::v1::bundles_server::{Bundles, BundlesServer};
 use super::{AdminState, MAX_REQUEST, v1};
 use crate::approval::Choice;
 
-pub(super) fn service(state: AdminState) -> ApprovalsServer<Service> {
+pub(super) fn approvals(state: AdminState) -> ApprovalsServer<Service> {
     ApprovalsServer::new(Service(state)).max_decoding_message_size(MAX_REQUEST)
+}
+
+pub(super) fn bundles(state: AdminState) -> BundlesServer<Service> {
+    let most = state.max_upload();
+    BundlesServer::new(Service(state)).max_decoding_message_size(most)
 }
 
 pub(super) struct Service(AdminState);
@@ -56,5 +62,56 @@ impl Approvals for Service {
     ) -> Result<Response<v1::Approval>, Status> {
         let who = self.0.authenticate(authorization(&request).as_deref()).await?;
         answer(self.0.decide(&who, request.into_inner(), Choice::Reject).await)
+    }
+}
+
+#[tonic::async_trait]
+impl Bundles for Service {
+    async fn list_bundles(
+        &self,
+        request: Request<v1::ListBundlesRequest>,
+    ) -> Result<Response<v1::ListBundlesResponse>, Status> {
+        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        answer(self.0.bundles(&who).await)
+    }
+
+    async fn list_bundle_events(
+        &self,
+        request: Request<v1::ListBundleEventsRequest>,
+    ) -> Result<Response<v1::ListBundleEventsResponse>, Status> {
+        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        answer(self.0.bundle_events(&who, request.into_inner()).await)
+    }
+
+    async fn activate_bundle(
+        &self,
+        request: Request<v1::ActivateBundleRequest>,
+    ) -> Result<Response<v1::Bundle>, Status> {
+        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        answer(self.0.activate_bundle(&who, request.into_inner()).await)
+    }
+
+    async fn rollback_bundle(
+        &self,
+        request: Request<v1::RollbackBundleRequest>,
+    ) -> Result<Response<v1::Bundle>, Status> {
+        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        answer(self.0.rollback_bundle(&who, request.into_inner()).await)
+    }
+
+    async fn pin_bundle(
+        &self,
+        request: Request<v1::PinBundleRequest>,
+    ) -> Result<Response<v1::Bundle>, Status> {
+        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        answer(self.0.pin_bundle(&who, request.into_inner()).await)
+    }
+
+    async fn unpin_bundle(
+        &self,
+        request: Request<v1::UnpinBundleRequest>,
+    ) -> Result<Response<v1::Bundle>, Status> {
+        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        answer(self.0.unpin_bundle(&who, request.into_inner()).await)
     }
 }

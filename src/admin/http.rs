@@ -15,6 +15,9 @@ use axum::routing::{any, get};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+mod bundles;
 
 use super::fault::Fault;
 use super::{AdminState, v1};
@@ -27,6 +30,7 @@ pub(super) fn router(state: AdminState) -> Router {
     Router::new()
         .route("/api/v1/approvals", get(list).fallback(method_not_allowed))
         .route("/api/v1/approvals/{id}", get(show).post(decide).fallback(method_not_allowed))
+        .merge(bundles::router(&state))
         .route("/api/{*rest}", any(no_such_address))
         .with_state(state)
 }
@@ -83,14 +87,19 @@ async fn decide(
         Some((id, "reject")) => (id, Choice::Reject),
         _ => return Err(Fault::Invalid("post to `{id}:approve` or `{id}:reject`".to_owned())),
     };
+    let decision: Decision = read(body, "{\"reason\": \"...\"}")?;
+    let request = v1::DecideApprovalRequest { id: id.to_owned(), reason: decision.reason };
+    json("portcullis.admin.v1.Approval", &state.decide(&who, request, choice).await?)
+}
+
+/// A JSON body; `shape` is what it should look like.
+fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, shape: &str) -> Result<T, Fault> {
     let body = body.map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Fault::TooLarge,
         _ => Fault::Invalid(error.body_text().to_lowercase()),
     })?;
-    let decision: Decision = serde_json::from_slice(&body)
-        .map_err(|error| Fault::Invalid(format!("the body is not `{{\"reason\": \"...\"}}`: {error}")))?;
-    let request = v1::DecideApprovalRequest { id: id.to_owned(), reason: decision.reason };
-    json("portcullis.admin.v1.Approval", &state.decide(&who, request, choice).await?)
+    serde_json::from_slice(&body)
+        .map_err(|error| Fault::Invalid(format!("the body is not `{shape}`: {error}")))
 }
 
 async fn method_not_allowed() -> Fault {

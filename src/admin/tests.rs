@@ -7,10 +7,14 @@ use tonic::Code;
 
 use super::*;
 use crate::approval::{CallSummary, Caller};
+use crate::bundle;
 use crate::effect::{Approvers, Grant};
 use crate::identity::Method;
+use crate::policy::Options;
 use crate::store::{NewApproval, Opened, PendingLimits};
 use v1::approvals_client::ApprovalsClient;
+
+mod bundles;
 
 /// Knows `name` and `name+group+group` as tokens.
 struct Names;
@@ -60,13 +64,21 @@ struct Fixture {
     url: String,
     store: Store,
     log: Arc<Log>,
+    state: AdminState,
     client: reqwest::Client,
     _directory: tempfile::TempDir,
 }
 
 async fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&directory.path().join("store.db"), Clock::system()).await.unwrap();
+    let ports = bundle::testing::ports(directory.path()).await;
+    let store = ports.store.clone();
+    let admission = bundle::Admission {
+        trust: bundle::Trust::none(),
+        limits: bundle::Limits { packed: 100_000, ..bundle::Limits::default() },
+        options: Options::default(),
+    };
+    let control = Control::start(ports, admission, "here", None).await.unwrap();
     let log = Arc::new(Log::default());
     let state = AdminState {
         store: store.clone(),
@@ -74,11 +86,14 @@ async fn fixture() -> Fixture {
         verifier: Arc::new(Names),
         events: log.clone(),
         viewers: Arc::from(["auditors".to_owned()]),
+        admins: Arc::from(["operators".to_owned()]),
+        control,
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router(state)).await });
-    Fixture { url, store, log, client: reqwest::Client::new(), _directory: directory }
+    let served = router(state.clone());
+    tokio::spawn(async move { axum::serve(listener, served).await });
+    Fixture { url, store, log, state, client: reqwest::Client::new(), _directory: directory }
 }
 
 impl Fixture {
@@ -251,13 +266,14 @@ async fn a_long_list_comes_in_pages() {
     assert_eq!(seen, ids);
 }
 
+fn with<T>(message: T, token: &str) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
 #[tokio::test]
 async fn grpc_says_the_same_as_json() {
-    fn with<T>(message: T, token: &str) -> tonic::Request<T> {
-        let mut request = tonic::Request::new(message);
-        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-        request
-    }
     let fixture = fixture().await;
     let id = fixture.hold("a", 1).await;
     let mut client = ApprovalsClient::connect(fixture.url.clone()).await.unwrap();
@@ -286,13 +302,7 @@ async fn grpc_says_the_same_as_json() {
 async fn a_decision_is_told_of_though_its_author_hangs_up() {
     let fixture = fixture().await;
     let id = fixture.hold("d", 1).await;
-    let state = AdminState {
-        store: fixture.store.clone(),
-        clock: Clock::system(),
-        verifier: Arc::new(Names),
-        events: fixture.log.clone(),
-        viewers: Arc::from([]),
-    };
+    let state = fixture.state.clone();
     let request = v1::DecideApprovalRequest { id, reason: "seen".into() };
     let bob = person("bob+finance");
     let deciding = state.decide(&bob, request, Choice::Approve);

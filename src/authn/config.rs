@@ -208,7 +208,8 @@ fn read_url(node: &Node, allow_insecure: bool, reader: &mut Reader) -> Option<Jw
     Some(JwksSource::Url(text.to_owned()))
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether nobody between here and there could read or change what is fetched.
+pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

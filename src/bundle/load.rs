@@ -15,8 +15,8 @@ pub(super) const MAX_BYTES: u64 = 1 << 20;
 pub enum LoadError {
     #[error("can't read `{}`: {error}", path.display())]
     Io { path: PathBuf, error: io::Error },
-    #[error("`{}` is larger than {MAX_BYTES} bytes", path.display())]
-    TooLarge { path: PathBuf },
+    #[error("`{}` is larger than {most} bytes", path.display())]
+    TooLarge { path: PathBuf, most: u64 },
     #[error("`{}` is not UTF-8", path.display())]
     NotText { path: PathBuf },
     #[error("there is no policy file (`*.yaml`, `*.yml`) in {0}")]
@@ -103,7 +103,11 @@ pub fn cases(paths: &[PathBuf]) -> Result<Vec<SourceFile>, LoadError> {
     find(&paths, &is_cases)?.iter().map(|path| read_file(path)).collect()
 }
 
-fn find(paths: &[PathBuf], wanted: &dyn Fn(&Path) -> bool) -> Result<BTreeSet<PathBuf>, LoadError> {
+/// The files at `paths`, and in folders those that are `wanted`.
+pub(super) fn find(
+    paths: &[PathBuf],
+    wanted: &dyn Fn(&Path) -> bool,
+) -> Result<BTreeSet<PathBuf>, LoadError> {
     let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
     for path in paths {
         let metadata = fs::metadata(path).map_err(|error| LoadError::Io { path: path.clone(), error })?;
@@ -147,15 +151,21 @@ fn walk(
 }
 
 fn read_file(path: &Path) -> Result<SourceFile, LoadError> {
+    let bytes = read_bytes(path, MAX_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|_| LoadError::NotText { path: path.to_owned() })?;
+    Ok(SourceFile { file: path.display().to_string().into(), text: text.into() })
+}
+
+/// A file of at most `most` bytes.
+pub(super) fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>, LoadError> {
     let failed = |error| LoadError::Io { path: path.to_owned(), error };
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(failed)?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if u64::try_from(bytes.len()).is_ok_and(|len| len > MAX_BYTES) {
-        return Err(LoadError::TooLarge { path: path.to_owned() });
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    if u64::try_from(bytes.len()).is_ok_and(|len| len > most) {
+        return Err(LoadError::TooLarge { path: path.to_owned(), most });
     }
-    let text = String::from_utf8(bytes).map_err(|_| LoadError::NotText { path: path.to_owned() })?;
-    Ok(SourceFile { file: path.display().to_string().into(), text: text.into() })
+    Ok(bytes)
 }
 
 fn is_yaml(path: &Path) -> bool {

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{self, Loaded, Refused};
+use crate::app::{self, Loaded, NotStarted, Refused};
 use crate::clock::Clock;
 use crate::config;
 use crate::diagnostic::render;
-use crate::engine::Engine;
 use crate::engine::fault::Faults;
 use crate::telemetry;
 
@@ -54,21 +53,23 @@ async fn serve(args: &Args) -> ExitCode {
     let clock = Clock::system();
     let loaded = match app::load(config::read(&args.config), &clock).await {
         Ok(loaded) => loaded,
-        Err(Refused { findings, sources }) => {
-            anstream::eprint!("{}", render::human(&findings, &sources, true));
-            let errors = findings.iter().filter(|finding| finding.is_error()).count();
-            anstream::eprintln!(
-                "error: not started, {errors} mistake(s) in the configuration and what it names"
-            );
-            return ExitCode::FAILURE;
-        }
+        Err(refused) => return not_started(&refused),
     };
-    anstream::eprint!("{}", render::human(&loaded.findings, &loaded.sources, true));
     if args.check {
-        let (policies, revision) = (loaded.snapshot.policies.len(), loaded.snapshot.policies.revision());
-        anstream::println!("ok: {policies} policies, revision {revision}");
+        if let Some(refused) = loaded.policies_refused() {
+            return not_started(&refused);
+        }
+        anstream::eprint!("{}", render::human(&loaded.findings, &loaded.sources, true));
+        match loaded.policies.offer() {
+            Some(offer) => {
+                let (policies, revision) = (offer.prepared.set.len(), offer.prepared.set.revision());
+                anstream::println!("ok: {policies} policies, revision {revision}");
+            }
+            None => anstream::println!("ok: policies are fetched once the server runs"),
+        }
         return ExitCode::SUCCESS;
     }
+    anstream::eprint!("{}", render::human(&loaded.findings, &loaded.sources, true));
     if let Err(error) = telemetry::init() {
         anstream::eprintln!("error: {error}");
         return ExitCode::FAILURE;
@@ -76,21 +77,29 @@ async fn serve(args: &Args) -> ExitCode {
     match start(&args.config, loaded, clock).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
+        Err(NotStarted::Refused(refused)) => not_started(&refused),
+        Err(NotStarted::Failed(error)) => {
             anstream::eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn start(config: &Path, loaded: Loaded, clock: Clock) -> anyhow::Result<bool> {
+fn not_started(refused: &Refused) -> ExitCode {
+    anstream::eprint!("{}", render::human(&refused.findings, &refused.sources, true));
+    let errors = refused.findings.iter().filter(|finding| finding.is_error()).count();
+    anstream::eprintln!("error: not started, {errors} mistake(s) in the configuration and what it names");
+    ExitCode::FAILURE
+}
+
+async fn start(config: &Path, loaded: Loaded, clock: Clock) -> Result<bool, NotStarted> {
     let grpc = loaded.config.listen.grpc.clone();
     if loaded.config.hash_key_file.is_none() {
         tracing::info!(
             "no `mask.hash_key_file`: hashes in masked bodies can be joined until the next restart only"
         );
     }
-    let bound = app::build(loaded, clock.clone(), Faults::default()).await?;
+    let bound = app::build(loaded, clock, Faults::default()).await?;
     let addresses = &bound.addresses;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -100,38 +109,19 @@ async fn start(config: &Path, loaded: Loaded, clock: Clock) -> anyhow::Result<bo
         metrics = %addresses.metrics,
         "serving"
     );
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let (engine, config) = (bound.engine.clone(), config.to_owned());
-    bound
-        .serve(async move {
-            loop {
-                tokio::select! {
-                    _ = terminate.recv() => return,
-                    _ = interrupt.recv() => return,
-                    _ = hang_up.recv() => reload(&config, &engine, &clock).await,
-                }
-            }
-        })
-        .await
-}
-
-/// Reads policies and identity providers again and puts them in force as one. A refusal changes nothing; sockets,
-/// store, audit trail and limits stay as they were until a restart.
-async fn reload(config: &Path, engine: &Engine, clock: &Clock) {
-    match app::load(config::read(config), clock).await {
-        Ok(loaded) => {
-            let revision = loaded.snapshot.policies.revision().clone();
-            engine.update(|snapshot| *snapshot = loaded.snapshot);
-            engine.metrics().reloaded(true);
-            tracing::info!(%revision, "reloaded");
-        }
-        Err(Refused { findings, .. }) => {
-            engine.metrics().reloaded(false);
-            for finding in &findings {
-                tracing::error!(%finding, "not reloaded");
+    let listen = |kind| signal(kind).map_err(anyhow::Error::from);
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    let (reloader, config) = (bound.reloader(), config.to_owned());
+    let served = bound.serve(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hang_up.recv() => reloader.reload(&config).await,
             }
         }
-    }
+    });
+    Ok(served.await?)
 }

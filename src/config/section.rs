@@ -9,6 +9,7 @@ use super::value::{
 use super::{Admin, Config, GrpcAddress, Holds, Listen};
 use crate::audit;
 use crate::authn;
+use crate::bundle;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Node, Reader};
 use crate::engine::{DEFAULT_DIGEST_HEADERS, HeldLimits};
@@ -18,19 +19,13 @@ use crate::store::PendingLimits;
 pub(super) fn config(
     root: &Node,
     folder: &Path,
-    policies: &mut Vec<PathBuf>,
+    policies: &mut Option<bundle::Config>,
     reader: &mut Reader,
 ) -> Option<Config> {
     let mut fields = reader.fields(root, "the configuration")?;
     let listen = listen(fields.optional("listen"), folder, reader);
-    if let Some(node) = fields.required("policies", reader)
-        && let Some(paths) = reader.strings(node, "`policies`")
-    {
-        if paths.is_empty() {
-            reader.error(node.span, "empty-list", "`policies` names no file or folder");
-        }
-        policies.extend(paths.iter().map(|path| folder.join(path)));
-    }
+    *policies =
+        fields.required("policies", reader).and_then(|node| super::policies::policies(node, folder, reader));
     let identity = fields.optional("identity").map_or(Some(authn::Config::default()), |node| {
         let config = authn::Config::read(node, reader)?;
         warn_of_nameless_callers(node, &config, reader);
@@ -47,7 +42,7 @@ pub(super) fn config(
     let (limits, decision_timeout) = limits?;
     Some(Config {
         listen: listen?,
-        policies: policies.clone(),
+        policies: policies.clone()?,
         identity: identity?,
         admin: admin?,
         store: store?,
@@ -112,12 +107,16 @@ fn listen(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Lis
 
 fn admin(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Admin> {
     let Some(node) = node else {
-        return Some(Admin { identity: authn::Config::default(), viewers: Vec::new() });
+        let identity = authn::Config::default();
+        return Some(Admin { identity, viewers: Vec::new(), admins: Vec::new() });
     };
     let mut fields = reader.fields(node, "`admin`")?;
     let jwt = fields.required("jwt", reader);
-    let viewers =
-        fields.optional("viewers").map_or(Some(Vec::new()), |node| reader.strings(node, "`viewers`"));
+    let mut groups = |name: &'static str, what: &str, reader: &mut Reader| {
+        fields.optional(name).map_or(Some(Vec::new()), |node| reader.strings(node, what))
+    };
+    let viewers = groups("viewers", "`viewers`", reader);
+    let admins = groups("admins", "`admins`", reader);
     fields.close(reader);
     let items = reader.list(jwt?, "`jwt`")?;
     let issuers: Vec<_> = items.iter().map(|item| authn::IssuerConfig::read(item, reader)).collect();
@@ -129,7 +128,7 @@ fn admin(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Admi
     }
     let issuers = issuers.into_iter().collect::<Option<Vec<_>>>()?;
     let identity = rooted(authn::Config { issuers, mtls: false }, folder);
-    Some(Admin { identity, viewers: viewers? })
+    Some(Admin { identity, viewers: viewers?, admins: admins? })
 }
 
 /// Subjects often differ from one application to the next, so by them alone a caller may pass for another person

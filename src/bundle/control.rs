@@ -1,0 +1,311 @@
+//! Which policies decide, from the first start on: offers from a source, and what people ask for.
+//!
+//! Every change is written to the store, then put in force, then told; one after the other, and each to its end
+//! also when whoever asked for it is gone. So after a crash the store's word is what decides.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::refusal::{Refusal, Refused};
+use super::source::{Admission, Offer};
+use crate::audit::Audit;
+use crate::authn::Authenticator;
+use crate::clock::Clock;
+use crate::engine::{Engine, Snapshot};
+use crate::identity::Identity;
+use crate::metrics::{Metrics, PollResult};
+use crate::store::{KeptBundle, RecordedEvent, Store, StoreError};
+
+mod change;
+mod explicit;
+mod standing;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use explicit::Change;
+pub use standing::{LastRefusal, SourceStatus};
+
+use change::Swap;
+use standing::{Judgement, Standing};
+
+/// The one place that changes which policies decide.
+#[derive(Debug)]
+pub struct Control {
+    ports: Ports,
+    admission: RwLock<Arc<Admission>>,
+    standing: tokio::sync::Mutex<Standing>,
+}
+
+/// What a change touches.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    pub engine: Arc<Engine>,
+    pub store: Store,
+    pub audit: Audit,
+    pub metrics: Metrics,
+    pub clock: Clock,
+}
+
+/// What became of an offer that nobody asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Taken,
+    /// It decides already.
+    Unchanged,
+    /// Somebody rolled back from it, or activated another: it waits until it differs.
+    PassedOver,
+    Refused(Refusal),
+    /// The store could not keep it; the same offer may come again.
+    NotKept,
+}
+
+/// Why what somebody asked for was not done. `Display` is for them.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error("{}", told(.0))]
+    Refused(Refused),
+    #[error("no kept revision is called `{0}`; `bundle list` shows them")]
+    Unknown(String),
+    #[error("several kept revisions begin with `{0}`; give more of it")]
+    Ambiguous(String),
+    #[error("no earlier revision is kept")]
+    NoPrevious,
+    #[error("revision {0} is active already")]
+    Active(String),
+    #[error("revision {0} is pinned; unpin it first")]
+    Pinned(String),
+    #[error("nothing is pinned")]
+    NotPinned,
+    #[error("no policies are active")]
+    NothingActive,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The refusal, then every finding on a line of its own.
+fn told(refused: &Refused) -> String {
+    let findings = refused.findings.iter().map(|finding| format!("\n{finding}"));
+    format!("{}{}", refused.refusal, findings.collect::<String>())
+}
+
+/// All that can be said about the policies now.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// What decides; `None` when nothing does.
+    pub active: Option<KeptBundle>,
+    pub pinned: bool,
+    /// Every revision that can be gone back to, the last active one first.
+    pub kept: Vec<KeptBundle>,
+    /// The newest offer that only the pin holds off.
+    pub available: Option<Available>,
+    pub refused: Option<LastRefusal>,
+    pub source: SourceStatus,
+}
+
+/// What would be active without the pin.
+#[derive(Clone, Debug)]
+pub struct Available {
+    pub revision: Arc<str>,
+    pub name: String,
+    pub version: String,
+    pub digest: Arc<str>,
+    pub source: Arc<str>,
+}
+
+impl Control {
+    /// Puts in force what was active when the last process ended: `first`, where it is the same content, or what
+    /// the store kept, judged again. Whatever can't be restored leaves the server without policies.
+    pub async fn start(
+        ports: Ports,
+        admission: Admission,
+        location: &str,
+        first: Option<&Offer>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let kept = ports.store.bundle_state().await?;
+        let source = SourceStatus { location: location.into(), ..SourceStatus::default() };
+        let standing = Standing { kept, source, ..Standing::default() };
+        ports.metrics.pinned(standing.kept.pinned);
+        let control = Arc::new(Self {
+            ports,
+            admission: RwLock::new(Arc::new(admission)),
+            standing: tokio::sync::Mutex::new(standing),
+        });
+        control.restore(first).await?;
+        Ok(control)
+    }
+
+    /// What policies must satisfy now.
+    pub fn admission(&self) -> Arc<Admission> {
+        self.admission.read().clone()
+    }
+
+    /// Whether this content, told by its fingerprint, is what was judged last.
+    pub async fn knows(&self, fingerprint: &str) -> bool {
+        self.standing.lock().await.judged.as_deref() == Some(fingerprint)
+    }
+
+    /// Whether the store knows of policies that were active, also if they could not be put in force.
+    pub async fn was_active(&self) -> bool {
+        self.standing.lock().await.kept.active.is_some()
+    }
+
+    /// Takes up what a source holds now, or why that can't be used: as the rules of automatic changes say. The same
+    /// refusal of the same content is reported once.
+    pub async fn offer(
+        self: &Arc<Self>,
+        source: &str,
+        fingerprint: String,
+        offer: Result<Offer, Refused>,
+    ) -> Outcome {
+        let (control, source) = (self.clone(), Arc::from(source));
+        let offered = async move {
+            let mut standing = control.standing.lock().await;
+            control.consider(&mut standing, source, fingerprint, offer, None).await
+        };
+        tokio::spawn(offered).await.unwrap_or(Outcome::NotKept)
+    }
+
+    /// As `offer`, for a configuration that was read again: identity providers and policies change as one. A
+    /// refusal changes neither; a pin holds off the policies alone. `offer` is `None` where the source is a URL.
+    pub async fn reload(self: &Arc<Self>, reloaded: Reloaded) -> Outcome {
+        let control = self.clone();
+        let changed = async move {
+            let Reloaded { authenticator, admission, location, offer } = reloaded;
+            let mut standing = control.standing.lock().await;
+            let before = control.admission();
+            *control.admission.write() = Arc::new(admission);
+            let swap: Swap = Box::new({
+                let authenticator = authenticator.clone();
+                move |snapshot: &mut Snapshot| snapshot.authenticator = authenticator
+            });
+            let outcome = match offer {
+                Some((fingerprint, offer)) => {
+                    standing.refused = None;
+                    control.consider(&mut standing, location.clone(), fingerprint, offer, Some(swap)).await
+                }
+                None => Outcome::Unchanged,
+            };
+            match outcome {
+                Outcome::Taken => {}
+                Outcome::Unchanged | Outcome::PassedOver | Outcome::Refused(Refusal::Pinned) => {
+                    control.ports.engine.update(|snapshot| snapshot.authenticator = authenticator);
+                    control.ports.metrics.reloaded();
+                }
+                Outcome::Refused(_) | Outcome::NotKept => {
+                    *control.admission.write() = before;
+                    return outcome;
+                }
+            }
+            if standing.source.location != location {
+                standing.source = SourceStatus { location, ..SourceStatus::default() };
+            }
+            outcome
+        };
+        tokio::spawn(changed).await.unwrap_or(Outcome::NotKept)
+    }
+
+    /// What the last request for the bundle came to; an error is for people.
+    pub async fn polled(&self, result: PollResult, error: Option<String>) {
+        self.ports.metrics.polled(result);
+        let mut standing = self.standing.lock().await;
+        if error.is_none() {
+            standing.source.polled = Some(self.ports.clock.now());
+        }
+        standing.source.error = error;
+    }
+
+    /// Seconds since the URL last answered well; infinite when it never did, `None` before the first request.
+    pub async fn poll_age(&self) -> Option<f64> {
+        let source = self.standing.lock().await.source.clone();
+        match source.polled {
+            Some(polled) => Some(self.ports.clock.now().duration_since(polled).as_secs_f64().max(0.0)),
+            None => source.error.map(|_| f64::INFINITY),
+        }
+    }
+
+    pub async fn list(&self) -> Result<Listing, StoreError> {
+        let kept = self.ports.store.bundles().await?;
+        let standing = self.standing.lock().await;
+        let available = standing.available.as_ref().map(|(source, offer)| Available {
+            revision: offer.prepared.set.revision().clone(),
+            name: offer.key.name().to_owned(),
+            version: offer.key.version(),
+            digest: offer.key.digest.clone(),
+            source: source.clone(),
+        });
+        Ok(Listing {
+            active: standing.kept.active.clone().filter(|_| standing.running.is_some()),
+            pinned: standing.kept.pinned,
+            kept,
+            available,
+            refused: standing.refused.clone(),
+            source: standing.source.clone(),
+        })
+    }
+
+    /// At most `limit` events, 500 at most, the newest first; only those older than the one with the id `before`.
+    pub async fn history(&self, limit: u32, before: Option<&str>) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.ports.store.bundle_events(limit, before).await
+    }
+
+    async fn consider(
+        &self,
+        standing: &mut Standing,
+        source: Arc<str>,
+        fingerprint: String,
+        offer: Result<Offer, Refused>,
+        swap: Option<Swap>,
+    ) -> Outcome {
+        let outcome = match offer {
+            Err(refused) => self.refuse(standing, &source, &fingerprint, None, &refused).await,
+            Ok(offer) => {
+                standing.available = None;
+                standing.seen = Some(offer.key.clone());
+                match standing.judge(&offer.key) {
+                    Judgement::Take => self.take(standing, &source, offer, swap).await,
+                    Judgement::Unchanged => Outcome::Unchanged,
+                    Judgement::PassedOver => Outcome::PassedOver,
+                    Judgement::Refuse(refusal) => {
+                        let refused = Refused::because(refusal, described(&offer));
+                        let outcome =
+                            self.refuse(standing, &source, &fingerprint, Some(&offer), &refused).await;
+                        standing.available = (refusal == Refusal::Pinned).then_some((source, offer));
+                        outcome
+                    }
+                }
+            }
+        };
+        if matches!(outcome, Outcome::Unchanged | Outcome::PassedOver) {
+            standing.refused = None;
+        }
+        standing.judged = (outcome != Outcome::NotKept).then_some(fingerprint);
+        outcome
+    }
+}
+
+/// A configuration that was read again.
+#[derive(Debug)]
+pub struct Reloaded {
+    pub authenticator: Arc<Authenticator>,
+    pub admission: Admission,
+    pub location: Arc<str>,
+    pub offer: Option<(String, Result<Offer, Refused>)>,
+}
+
+/// `shop 1.2.0`, or the revision of plain files.
+fn described(offer: &Offer) -> String {
+    match &offer.key.bundle {
+        Some((name, version)) => format!("`{name}` {version}"),
+        None => format!("revision {}", offer.prepared.set.revision()),
+    }
+}
+
+/// Who asks for a change, and why.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub who: Arc<Identity>,
+    pub reason: String,
+}
