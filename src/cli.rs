@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 pub mod approvals;
 pub mod bundle;
+mod client;
 pub mod mask;
 pub mod policy;
 pub mod serve;

@@ -115,7 +115,7 @@ pub struct Found {
 
 #[derive(Debug)]
 enum Raw {
-    Files(Bundle),
+    Files(Box<Bundle>),
     Archive(Vec<u8>),
 }
 
@@ -123,7 +123,9 @@ impl Found {
     /// Reads the files at `paths`, and the cases beside them.
     pub fn paths(paths: &[PathBuf]) -> Self {
         match read(paths).and_then(|policies| Ok(Bundle::of_files(policies, cases(paths)?))) {
-            Ok(bundle) => Self { fingerprint: Key::of(&bundle).to_string(), content: Ok(Raw::Files(bundle)) },
+            Ok(bundle) => {
+                Self { fingerprint: Key::of(&bundle).to_string(), content: Ok(Raw::Files(Box::new(bundle))) }
+            }
             Err(error) => Self::unreadable(&error),
         }
     }
@@ -153,7 +155,7 @@ impl Found {
     /// Judges it.
     pub fn admit(self, admission: &Admission) -> Result<Offer, Refused> {
         match self.content? {
-            Raw::Files(bundle) => admission.files(bundle),
+            Raw::Files(bundle) => admission.files(*bundle),
             Raw::Archive(bytes) => admission.archive(bytes),
         }
     }

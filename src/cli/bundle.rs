@@ -11,8 +11,13 @@ use super::policy::{FINDINGS, as_json, print, print_error, print_findings, usage
 use crate::bundle::{Limits, Manifest, Prepared, Refused};
 use crate::policy;
 
+mod activate;
 mod build;
 mod keygen;
+mod list;
+mod pin;
+mod rollback;
+mod server;
 mod sign;
 mod verify;
 
@@ -32,6 +37,16 @@ enum Command {
     Sign(sign::Args),
     /// Say what a bundle is, and whether a server would take it
     Verify(verify::Args),
+    /// Show what decides on a server, and what it can go back to
+    List(list::Args),
+    /// Make a bundle active on a server
+    Activate(activate::Args),
+    /// Go back to an earlier revision on a server
+    Rollback(rollback::Args),
+    /// Keep a server at a revision, whatever its source offers
+    Pin(pin::Args),
+    /// Let a server follow its source again
+    Unpin(pin::UnpinArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -46,6 +61,11 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Keygen(args) => keygen::run(args),
         Command::Sign(args) => sign::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::List(args) => Ok(server::on_server(list::run(args))),
+        Command::Activate(args) => Ok(server::on_server(activate::run(args))),
+        Command::Rollback(args) => Ok(server::on_server(rollback::run(args))),
+        Command::Pin(args) => Ok(server::on_server(pin::run(args))),
+        Command::Unpin(args) => Ok(server::on_server(pin::unpin(args))),
     };
     done.unwrap_or_else(|code| code)
 }

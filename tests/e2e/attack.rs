@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis::app;
-use portcullis::clock::Clock;
-use portcullis::config;
+use portcullis::policy;
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -207,9 +205,11 @@ spec:
 
 async fn reload(world: &World, policies: &str) {
     std::fs::write(world.folder.path().join("policies/test.yaml"), policies).unwrap();
-    let read = config::read(&world.folder.path().join("portcullis.yaml"));
-    let loaded = app::load(read, &Clock::system()).await.unwrap_or_else(|_| panic!("refused"));
-    world.server.as_ref().unwrap().engine.update(|snapshot| *snapshot = loaded.snapshot);
+    world.reload().await;
+    let files = [policy::SourceFile { file: "test.yaml".into(), text: policies.into() }];
+    let wanted = policy::compile(&files, &policy::Options { gateway: true }).set.unwrap();
+    let snapshot = world.server.as_ref().unwrap().engine.snapshot();
+    assert_eq!(snapshot.policies.revision(), wanted.revision());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -222,7 +222,13 @@ async fn a_reload_takes_good_policies_and_refuses_broken_ones() {
         std::fs::write(config.policies.join("p.yaml"), format!("{head}{rules}")).unwrap();
     };
     policy(r#"request.url_path == "/public/hello""#);
-    let mut server = Portcullis::start(Path::new(BINARY), &config).await.unwrap();
+    std::fs::create_dir(&config.data).unwrap();
+    let unwatched = config.render().unwrap().replace("policies: [", "policies: {watch: false, paths: [");
+    let unwatched = unwatched.replace("/policies\"]", "/policies\"]}");
+    let path = config.data.join("portcullis.yaml");
+    std::fs::write(&path, unwatched).unwrap();
+    let log = config.data.join("portcullis.log");
+    let mut server = Portcullis::start_with(Path::new(BINARY), &path, config.metrics, &log).await.unwrap();
     let envoy =
         Envoy::start(&Settings::new(Template::ExtProc, config.grpc, upstream.address())).await.unwrap();
     let status =
@@ -239,10 +245,10 @@ async fn a_reload_takes_good_policies_and_refuses_broken_ones() {
     };
     assert_eq!(status().await, 200);
     policy("request.metod == 1");
-    reloaded(&mut server, "portcullis_reloads_total{result=\"refused\"} 1").await;
+    reloaded(&mut server, "portcullis_reloads_total{result=\"refused\",reason=\"invalid_policy\"}").await;
     assert_eq!(status().await, 200);
     assert!(server.child().log().contains("request.metod"));
     policy("false && request.size > 0");
-    reloaded(&mut server, "portcullis_reloads_total{result=\"accepted\"} 1").await;
+    reloaded(&mut server, "portcullis_reloads_total{result=\"accepted\",reason=\"none\"}").await;
     assert_eq!(status().await, 401);
 }

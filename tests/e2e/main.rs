@@ -1,7 +1,7 @@
 //! Portcullis behind a real Envoy, in front of a real upstream: what a caller sees, and what never happens.
 //!
 //! `World` is the set-up of one test. `decide` has verdicts, `hold` held calls, `mask` masked responses, `fault`
-//! failures of ours, `lifecycle` restarts and drains.
+//! failures of ours, `lifecycle` restarts and drains, `bundle` policies that change while the server runs.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,6 +15,7 @@
 mod world;
 
 mod attack;
+mod bundle;
 mod decide;
 mod fault;
 mod grpc;

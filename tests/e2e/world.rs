@@ -33,6 +33,7 @@ pub struct Server {
     pub engine: Arc<Engine>,
     pub faults: Faults,
     pub addresses: Addresses,
+    reloader: Arc<app::Reloader>,
     stop: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<anyhow::Result<bool>>,
 }
@@ -51,6 +52,8 @@ pub struct Options {
     /// Lines added to the server's configuration.
     pub config: &'static str,
     pub audit_mode: &'static str,
+    /// What the section `policies` says, in place of the folder.
+    pub source: Option<String>,
 }
 
 impl Default for Options {
@@ -63,6 +66,7 @@ impl Default for Options {
             config_edits: Vec::new(),
             config: "",
             audit_mode: "best_effort",
+            source: None,
         }
     }
 }
@@ -129,6 +133,22 @@ impl World {
             .replace("metrics: 127.0.0.1:0", &format!("metrics: {}", self.addresses.metrics));
         std::fs::write(self.folder.path().join("portcullis.yaml"), fixed).unwrap();
         self.server = Some(Server::start(self.folder.path()).await);
+    }
+
+    /// Reads the configuration again, as SIGHUP does.
+    pub async fn reload(&self) {
+        self.server.as_ref().unwrap().reloader.reload(&self.folder.path().join("portcullis.yaml")).await;
+    }
+
+    /// Waits until `/metrics` has this line.
+    pub async fn counted(&self, line: &str) {
+        for _ in 0..400 {
+            if self.metrics().await.contains(line) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("never {line} in\n{}", self.metrics().await);
     }
 
     // === calls ===
@@ -231,16 +251,17 @@ impl Server {
         let faults = Faults::settable();
         let bound = app::build(loaded, clock, faults.clone()).await.unwrap();
         let (engine, addresses) = (bound.engine.clone(), bound.addresses.clone());
+        let reloader = bound.reloader();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(bound.serve(async {
             stopped.await.ok();
         }));
-        Self { engine, faults, addresses, stop, task }
+        Self { engine, faults, addresses, reloader, stop, task }
     }
 
     async fn stop(self) -> bool {
-        let Self { engine, stop, task, .. } = self;
-        drop(engine);
+        let Self { engine, reloader, stop, task, .. } = self;
+        drop((engine, reloader));
         stop.send(()).unwrap();
         task.await.unwrap().unwrap()
     }
@@ -299,12 +320,12 @@ fn write_config(folder: &Path, idp: &IdentityProvider, options: &Options) {
     };
     let mut text = format!(
         "listen: {{grpc: 127.0.0.1:0, admin: 127.0.0.1:0, metrics: 127.0.0.1:0, gateway: true, request_body: buffered}}\n\
-         policies: [\"{}\"]\n\
+         policies: {}\n\
          identity: {{jwt: [{}]}}\n\
          admin: {{jwt: [{}]}}\n\
          store: {{path: portcullis.db}}\n\
          audit: {{path: audit.jsonl, mode: {}}}\n{}\n",
-        policies.display(),
+        options.source.clone().unwrap_or_else(|| format!("[\"{}\"]", policies.display())),
         issuer("portcullis"),
         issuer("portcullis-admin"),
         options.audit_mode,

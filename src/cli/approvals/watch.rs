@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::client::{Client, Failure};
 use crate::admin::visible::visible;
+use crate::cli::client;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -29,7 +30,7 @@ pub(super) async fn watch(
                     tell(approval)?;
                 }
             }
-            Err(failure @ Failure::Unreachable(..)) if seen.standings.is_some() => {
+            Err(failure @ Failure::Server(client::Failure::Unreachable(..))) if seen.standings.is_some() => {
                 if !away {
                     anstream::eprintln!("warning: {}", visible(&failure.to_string()));
                 }

@@ -1,0 +1,158 @@
+//! The admin API as commands call it: its JSON form, with a bearer token.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::{StatusCode, Url};
+use serde_json::Value;
+
+use crate::secret::Secret;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why a command has no answer. `Display` is what the person reads.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("no token: give `--token-file FILE`, or set PORTCULLIS_TOKEN")]
+    NoToken,
+    #[error("can't read the token file `{path}`: {error}", path = .0.display(), error = .1)]
+    TokenFile(PathBuf, std::io::Error),
+    #[error("`{0}` is not an address like http://127.0.0.1:9190")]
+    BadServer(String),
+    #[error("can't reach the server at {0}: {1}; is it running, and is this its admin address?")]
+    Unreachable(String, String),
+    #[error("{0} does not answer like a portcullis server (status {1})")]
+    NotPortcullis(String, StatusCode),
+    #[error("the server does not accept the token: {0}; get a new one for the admin audience")]
+    Unauthenticated(String),
+    #[error("not permitted: {0}")]
+    Forbidden(String),
+    #[error("nothing was changed: {0}")]
+    Conflict(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("can't write the output: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    http: reqwest::Client,
+    address: String,
+    token: Secret<String>,
+}
+
+impl Server {
+    /// Reads the token from the file, or from PORTCULLIS_TOKEN; opens no connection.
+    pub fn new(address: &str, token_file: Option<&Path>) -> Result<Self, Failure> {
+        let token = match token_file {
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|error| Failure::TokenFile(path.to_owned(), error))?
+            }
+            None => std::env::var("PORTCULLIS_TOKEN").map_err(|_| Failure::NoToken)?,
+        };
+        Self::with_token(address, &token)
+    }
+
+    pub fn with_token(address: &str, token: &str) -> Result<Self, Failure> {
+        let token = token.trim();
+        if token.is_empty() {
+            return Err(Failure::NoToken);
+        }
+        let url = Url::parse(address).map_err(|_| Failure::BadServer(address.to_owned()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Failure::BadServer(address.to_owned()));
+        }
+        // A redirect would carry the token to somewhere that nobody named.
+        let http = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| Failure::Unreachable(address.to_owned(), cause(&error)))?;
+        let address = address.trim_end_matches('/').to_owned();
+        Ok(Self { http, address, token: Secret::new(token.to_owned()) })
+    }
+
+    /// What `path` answers; it begins with `/api/v1/`.
+    pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Failure> {
+        let url = Url::parse_with_params(&format!("{}{path}", self.address), query)
+            .map_err(|_| Failure::BadServer(self.address.clone()))?;
+        self.send(self.http.get(url)).await
+    }
+
+    /// As `get`, for what changes something.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.send(self.http.post(format!("{}{path}", self.address)).json(body)).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
+        let unreachable = |error: reqwest::Error| Failure::Unreachable(self.address.clone(), cause(&error));
+        let response = request.bearer_auth(self.token.expose()).send().await.map_err(unreachable)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(unreachable)?;
+        let body: Value = serde_json::from_slice(&body)
+            .map_err(|_| Failure::NotPortcullis(self.address.clone(), status))?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let message = body.get("message").and_then(Value::as_str);
+        let message = message.ok_or_else(|| Failure::NotPortcullis(self.address.clone(), status))?.to_owned();
+        Err(match status {
+            StatusCode::UNAUTHORIZED => Failure::Unauthenticated(message),
+            StatusCode::FORBIDDEN => Failure::Forbidden(message),
+            StatusCode::CONFLICT => Failure::Conflict(message),
+            _ => Failure::Refused(message),
+        })
+    }
+}
+
+/// The innermost cause: reqwest's own words only say that sending failed.
+fn cause(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use axum::routing::get;
+    use serde_json::json;
+
+    /// A server that answers everything so; its address.
+    pub async fn serve(status: u16, body: &'static str) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let status = axum::http::StatusCode::from_u16(status).unwrap();
+        let answer = move || async move { (status, body) };
+        let router = axum::Router::new().fallback(get(answer).post(answer));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn each_refusal_says_what_to_do() {
+        for (status, expected) in [
+            (401, "does not accept the token: why"),
+            (403, "not permitted: why"),
+            (409, "nothing was changed: why"),
+            (404, "why"),
+        ] {
+            let server = serve(status, r#"{"code": "c", "message": "why"}"#).await;
+            let server = Server::with_token(&server, "t").unwrap();
+            let message = server.post("/api/v1/x", &json!({})).await.unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        let server = Server::with_token(&serve(200, "<html>").await, "t").unwrap();
+        let said = server.get("/api/v1/x", &[]).await.unwrap_err().to_string();
+        assert!(said.contains("does not answer like"), "{said}");
+        let server = Server::with_token("http://127.0.0.1:1", "t").unwrap();
+        let said = server.get("/api/v1/x", &[]).await.unwrap_err().to_string();
+        assert!(said.contains("can't reach the server"), "{said}");
+        assert!(matches!(Server::with_token("nowhere", "t"), Err(Failure::BadServer(_))));
+        assert!(matches!(Server::with_token("http://h", " \n"), Err(Failure::NoToken)));
+    }
+}
