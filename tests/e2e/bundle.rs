@@ -188,7 +188,7 @@ async fn a_bad_change_is_refused_and_reported_while_calls_go_on() {
     world.counted(&refused("invalid_policy")).await;
     let list = world.bundles("").await;
     assert_eq!(list["refused"]["reason"], "invalid_policy");
-    assert!(list["refused"]["findings"][0].as_str().unwrap().contains("test.yaml:2:"), "{list:#}");
+    assert!(list["refused"]["findings"][0].as_str().unwrap().contains("test.yaml:1:1"), "{list:#}");
     // The rest of the file arrives.
     write("test.yaml", &policy("better"));
     world.marked("better").await;
@@ -215,10 +215,10 @@ async fn a_held_call_survives_a_reload_and_is_decided_again_by_the_new_policies(
     let holds = "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {name: p}\nspec:\n  rules:\n    \
                  - {name: wait, hold: {approvers: {groups: [finance-oncall]}, wait: 30s}}\n";
     let denies =
-        |when: &str| format!("{holds}    - {{name: no, when: '{when}', deny: {{because: not any more}}}}\n");
+        |when: &str| format!("{holds}    - {{name: never, when: '{when}', deny: {{because: not any more}}}}\n");
     let world = World::start(options().policies(holds)).await;
     let denied = world.send(world.call(Method::GET, "/v1/orders", Some("ana")));
-    let passed = world.send(world.call(Method::GET, "/v1/orders/o-1", Some("ana")));
+    let passed = world.send(world.call(Method::GET, "/v1/orders/o-1001", Some("ana")));
     let ids = world.pending(2).await;
     let text = denies("request.url_path == \"/v1/orders\"");
     fs::write(world.policies().join("test.yaml"), text).unwrap();

@@ -95,7 +95,7 @@ async fn every_kind_of_bad_bundle_is_refused_and_reported_and_the_old_one_decide
         counted(&server, reason).await;
         assert_eq!(mark().await, "1.5.0", "{what}");
         let list = admin("").await;
-        assert_eq!(list["refused"]["reason"], reason, "{what}");
+        assert_eq!(list["refused"]["reason"], reason, "{what}: {list:#}");
         assert!(list["refused"]["findings"][0].as_str().unwrap().len() > 20, "{list:#}");
         let last = admin("/history?limit=1").await["events"][0].clone();
         assert_eq!((&last["kind"], &last["reason"]), (&"refused".into(), &reason.into()), "{what}");
