@@ -214,8 +214,9 @@ async fn a_bad_change_is_refused_and_reported_while_calls_go_on() {
 async fn a_held_call_survives_a_reload_and_is_decided_again_by_the_new_policies() {
     let holds = "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {name: p}\nspec:\n  rules:\n    \
                  - {name: wait, hold: {approvers: {groups: [finance-oncall]}, wait: 30s}}\n";
-    let denies =
-        |when: &str| format!("{holds}    - {{name: never, when: '{when}', deny: {{because: not any more}}}}\n");
+    let denies = |when: &str| {
+        format!("{holds}    - {{name: never, when: '{when}', deny: {{because: not any more}}}}\n")
+    };
     let world = World::start(options().policies(holds)).await;
     let denied = world.send(world.call(Method::GET, "/v1/orders", Some("ana")));
     let passed = world.send(world.call(Method::GET, "/v1/orders/o-1001", Some("ana")));

@@ -9,7 +9,7 @@ use portcullis_sample::portcullis::{Config, Portcullis};
 use portcullis_sample::upstream::Upstream;
 use tar::EntryType;
 
-use super::forge::{archive, changed, entry, files};
+use super::forge::{archive, changed, entry, files, with_manifest};
 use super::server::{Answer, Server};
 use super::*;
 use crate::world::Got;
@@ -22,12 +22,6 @@ fn bad(key: &SigningKey) -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let all = files(&good);
     let policy = all.iter().find(|(path, _)| path.ends_with("/p.yaml")).unwrap();
     let after_all = |more: Vec<u8>| archive(&all, &[more]);
-    let with_manifest = |from: &'static str, to: &'static str| {
-        changed(&good, "manifest.json", move |text| {
-            assert!(text.contains(from), "{text}");
-            text.replacen(from, to, 1)
-        })
-    };
     let signature =
         |path: &str| files(&bundle("2.0.1", key)).into_iter().find(|(name, _)| name == path).unwrap().1;
     let mut other_signature = all.clone();
@@ -46,8 +40,12 @@ fn bad(key: &SigningKey) -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("link", after_all(entry("policies/x.yaml", b"", EntryType::Symlink)), "not_a_file"),
         ("duplicate name", after_all(entry(&policy.0, &policy.1, EntryType::Regular)), "duplicate_file"),
         ("failing case", sign(&unsigned("2.0.0", &cases("deny")), key).unwrap(), "failing_case"),
-        ("unknown field", with_manifest("\"format\"", "\"force\": true, \"format\""), "invalid_manifest"),
-        ("future format", with_manifest("\"format\": 1", "\"format\": 2"), "future_format"),
+        (
+            "unknown field",
+            with_manifest(&good, key, "\"format\"", "\"force\": true, \"format\""),
+            "invalid_manifest",
+        ),
+        ("future format", with_manifest(&good, key, "\"format\": 1", "\"format\": 2"), "future_format"),
         ("wrong digest", changed(&good, "/p.yaml", |text| text.replace("2.0.0", "6.6.6")), "wrong_digest"),
     ]
 }

@@ -2,9 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 
+use aws_lc_rs::signature::Ed25519KeyPair;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use portcullis::bundle::SigningKey;
 use tar::{EntryType, Header};
 
 /// The files of an archive, in order.
@@ -56,4 +60,29 @@ pub fn changed(good: &[u8], path: &str, change: impl Fn(String) -> String) -> Ve
     let (_, content) = files.iter_mut().find(|(name, _)| name.ends_with(path)).unwrap();
     *content = change(String::from_utf8(content.clone()).unwrap()).into_bytes();
     archive(&files, &[])
+}
+
+/// The same archive with its manifest changed, and signed by `key` all the same: what only a key holder can make.
+pub fn with_manifest(good: &[u8], key: &SigningKey, from: &str, to: &str) -> Vec<u8> {
+    let mut files = files(good);
+    let manifest = String::from_utf8(files[0].1.clone()).unwrap();
+    assert!(manifest.contains(from), "{manifest}");
+    files[0].1 = manifest.replacen(from, to, 1).into_bytes();
+    let signature = STANDARD.encode(pair(key).sign(&message(&files[0].1)).as_ref());
+    let id = key.public().id();
+    let signed = serde_json::json!([{"key": id, "algorithm": "ed25519", "signature": signature}]);
+    files[1].1 = signed.to_string().into_bytes();
+    archive(&files, &[])
+}
+
+/// As docs/bundles.md has it: two parts, each after its length.
+fn message(manifest: &[u8]) -> Vec<u8> {
+    let part = |bytes: &[u8]| [&(bytes.len() as u64).to_be_bytes()[..], bytes].concat();
+    [part(b"portcullis bundle manifest v1"), part(manifest)].concat()
+}
+
+fn pair(key: &SigningKey) -> Ed25519KeyPair {
+    let pem = key.to_pem().unwrap();
+    let body: String = pem.expose().lines().filter(|line| !line.starts_with('-')).collect();
+    Ed25519KeyPair::from_pkcs8(&STANDARD.decode(body).unwrap()).unwrap()
 }

@@ -19,8 +19,6 @@ pub enum Answer {
     Status(u16),
     /// Never ends, and says no length.
     Endless,
-    /// Never begins.
-    Silent,
     Redirect(String),
 }
 
@@ -94,11 +92,6 @@ async fn respond(State(script): State<Arc<Mutex<Script>>>, headers: HeaderMap) -
             let chunk = || Some((Ok::<_, std::io::Error>(vec![0_u8; 1 << 16]), ()));
             Body::from_stream(futures_util::stream::unfold((), move |()| async move { chunk() }))
                 .into_response()
-        }
-        Answer::Silent => {
-            script.lock().answered.push(0);
-            std::future::pending::<()>().await;
-            unreachable!()
         }
         Answer::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
     };
