@@ -23,7 +23,11 @@ pub(super) fn policies(node: &Node, folder: &Path, reader: &mut Reader) -> Optio
         return Some(bundle::Config { source, keys: Vec::new(), watch: true, max_bytes: None });
     }
     let mut fields = reader.fields(node, "`policies`")?;
-    let from = ["paths", "bundle", "url"].map(|name| (name, fields.optional(name)));
+    let from = [
+        ("paths", fields.optional("paths")),
+        ("bundle", fields.optional("bundle")),
+        ("url", fields.optional("url")),
+    ];
     let from = one_of(from, &fields, reader);
     let max_node = fields.optional("max_bytes");
     let max_bytes =
@@ -78,7 +82,11 @@ fn one_of<'n>(
 
 /// The fields that go with `url` alone, in a `Remote` whose URL is filled in later.
 fn remote_fields(fields: &mut Fields<'_>, folder: &Path, reader: &mut Reader) -> Option<Remote> {
-    let nodes = ["poll", "token_file", "ca_file"].map(|name| (name, fields.optional(name)));
+    let nodes = [
+        ("poll", fields.optional("poll")),
+        ("token_file", fields.optional("token_file")),
+        ("ca_file", fields.optional("ca_file")),
+    ];
     if fields.optional("url").is_none() {
         for (name, node) in nodes.iter().filter_map(|(name, node)| Some((name, (*node)?))) {
             reader.error(node.span, "wrong-source", format!("`{name}` goes with `url` only"));

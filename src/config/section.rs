@@ -112,11 +112,8 @@ fn admin(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Admi
     };
     let mut fields = reader.fields(node, "`admin`")?;
     let jwt = fields.required("jwt", reader);
-    let mut groups = |name: &'static str, what: &str, reader: &mut Reader| {
-        fields.optional(name).map_or(Some(Vec::new()), |node| reader.strings(node, what))
-    };
-    let viewers = groups("viewers", "`viewers`", reader);
-    let admins = groups("admins", "`admins`", reader);
+    let viewers = groups(fields.optional("viewers"), "`viewers`", reader);
+    let admins = groups(fields.optional("admins"), "`admins`", reader);
     fields.close(reader);
     let items = reader.list(jwt?, "`jwt`")?;
     let issuers: Vec<_> = items.iter().map(|item| authn::IssuerConfig::read(item, reader)).collect();
@@ -129,6 +126,10 @@ fn admin(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Admi
     let issuers = issuers.into_iter().collect::<Option<Vec<_>>>()?;
     let identity = rooted(authn::Config { issuers, mtls: false }, folder);
     Some(Admin { identity, viewers: viewers?, admins: admins? })
+}
+
+fn groups(node: Option<&Node>, what: &str, reader: &mut Reader) -> Option<Vec<String>> {
+    node.map_or(Some(Vec::new()), |node| reader.strings(node, what))
 }
 
 /// Subjects often differ from one application to the next, so by them alone a caller may pass for another person
