@@ -49,7 +49,7 @@ async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
     for (issuer, age) in ops.engine.snapshot().authenticator.key_ages() {
         metrics.jwks_age(&issuer, age);
     }
-    if let Some(age) = ops.control.poll_age().await {
+    if let Some(age) = ops.control.poll_age() {
         metrics.poll_age(age);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())

@@ -89,7 +89,7 @@ impl Policies {
             {
                 return Err(NotStarted::Refused(refused.clone().into()));
             }
-            control.offer(&location, fingerprint, offer).await;
+            control.offer(&location, fingerprint, &control.admission(), offer).await;
         }
         let following = Following(Mutex::new(None));
         following.replace(follow, &control);
@@ -123,7 +123,7 @@ impl Following {
         let Policies { admission, location, first, follow } = policies;
         let offer = first.map(|First { fingerprint, offer }| (fingerprint, offer));
         match control.reload(Reloaded { authenticator, admission, location, offer }).await {
-            Outcome::NotKept => false,
+            Outcome::NotKept | Outcome::Outdated => false,
             Outcome::Refused(refusal) if refusal != bundle::Refusal::Pinned => false,
             _ => {
                 self.replace(follow, control);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::refusal::{Refusal, Refused};
 use super::source::{Admission, Offer};
@@ -37,6 +37,8 @@ pub struct Control {
     ports: Ports,
     admission: RwLock<Arc<Admission>>,
     standing: tokio::sync::Mutex<Standing>,
+    /// Apart, so that metrics and polls never wait for a change.
+    source: Mutex<SourceStatus>,
 }
 
 /// What a change touches.
@@ -60,6 +62,15 @@ pub enum Outcome {
     Refused(Refusal),
     /// The store could not keep it; the same offer may come again.
     NotKept,
+    /// It was judged by what policies had to satisfy before the configuration was read again.
+    Outdated,
+}
+
+impl Outcome {
+    /// Whether the same content has to be offered again.
+    pub fn is_pending(&self) -> bool {
+        matches!(self, Self::NotKept | Self::Outdated)
+    }
 }
 
 /// Why what somebody asked for was not done. `Display` is for them.
@@ -126,12 +137,13 @@ impl Control {
     ) -> Result<Arc<Self>, StoreError> {
         let kept = ports.store.bundle_state().await?;
         let source = SourceStatus { location: location.into(), ..SourceStatus::default() };
-        let standing = Standing { kept, source, ..Standing::default() };
+        let standing = Standing { kept, ..Standing::default() };
         ports.metrics.pinned(standing.kept.pinned);
         let control = Arc::new(Self {
             ports,
             admission: RwLock::new(Arc::new(admission)),
             standing: tokio::sync::Mutex::new(standing),
+            source: Mutex::new(source),
         });
         control.restore(first).await?;
         Ok(control)
@@ -152,17 +164,21 @@ impl Control {
         self.standing.lock().await.kept.active.is_some()
     }
 
-    /// Takes up what a source holds now, or why that can't be used: as the rules of automatic changes say. The same
-    /// refusal of the same content is reported once.
+    /// Takes up what a source holds now, or why that can't be used, as `admission` judged it: as the rules of automatic
+    /// changes say. The same refusal of the same content is reported once.
     pub async fn offer(
         self: &Arc<Self>,
         source: &str,
         fingerprint: String,
+        admission: &Arc<Admission>,
         offer: Result<Offer, Refused>,
     ) -> Outcome {
-        let (control, source) = (self.clone(), Arc::from(source));
+        let (control, source, admission) = (self.clone(), Arc::from(source), admission.clone());
         let offered = async move {
             let mut standing = control.standing.lock().await;
+            if !Arc::ptr_eq(&admission, &control.admission()) {
+                return Outcome::Outdated;
+            }
             control.consider(&mut standing, source, fingerprint, offer, None).await
         };
         tokio::spawn(offered).await.unwrap_or(Outcome::NotKept)
@@ -194,13 +210,14 @@ impl Control {
                     control.ports.engine.update(|snapshot| snapshot.authenticator = authenticator);
                     control.ports.metrics.reloaded();
                 }
-                Outcome::Refused(_) | Outcome::NotKept => {
+                Outcome::Refused(_) | Outcome::NotKept | Outcome::Outdated => {
                     *control.admission.write() = before;
                     return outcome;
                 }
             }
-            if standing.source.location != location {
-                standing.source = SourceStatus { location, ..SourceStatus::default() };
+            let mut source = control.source.lock();
+            if source.location != location {
+                *source = SourceStatus { location, ..SourceStatus::default() };
             }
             outcome
         };
@@ -208,21 +225,21 @@ impl Control {
     }
 
     /// What the last request for the bundle came to; an error is for people.
-    pub async fn polled(&self, result: PollResult, error: Option<String>) {
+    pub fn polled(&self, result: PollResult, error: Option<String>) {
         self.ports.metrics.polled(result);
-        let mut standing = self.standing.lock().await;
+        let mut source = self.source.lock();
         if error.is_none() {
-            standing.source.polled = Some(self.ports.clock.now());
+            source.polled = Some(self.ports.clock.now());
         }
-        standing.source.error = error;
+        source.error = error;
     }
 
     /// Seconds since the URL last answered well; infinite when it never did, `None` before the first request.
-    pub async fn poll_age(&self) -> Option<f64> {
-        let source = self.standing.lock().await.source.clone();
+    pub fn poll_age(&self) -> Option<f64> {
+        let source = self.source.lock();
         match source.polled {
             Some(polled) => Some(self.ports.clock.now().duration_since(polled).as_secs_f64().max(0.0)),
-            None => source.error.map(|_| f64::INFINITY),
+            None => source.error.as_ref().map(|_| f64::INFINITY),
         }
     }
 
@@ -242,7 +259,7 @@ impl Control {
             kept,
             available,
             refused: standing.refused.clone(),
-            source: standing.source.clone(),
+            source: self.source.lock().clone(),
         })
     }
 
@@ -266,7 +283,7 @@ impl Control {
                 standing.seen = Some(offer.key.clone());
                 match standing.judge(&offer.key) {
                     Judgement::Take => self.take(standing, &source, offer, swap).await,
-                    Judgement::Unchanged => Outcome::Unchanged,
+                    Judgement::Unchanged => self.keep_signature(standing, &source, offer).await,
                     Judgement::PassedOver => Outcome::PassedOver,
                     Judgement::Refuse(refusal) => {
                         let refused = Refused::because(refusal, described(&offer));
@@ -281,7 +298,7 @@ impl Control {
         if matches!(outcome, Outcome::Unchanged | Outcome::PassedOver) {
             standing.refused = None;
         }
-        standing.judged = (outcome != Outcome::NotKept).then_some(fingerprint);
+        standing.judged = (!outcome.is_pending()).then_some(fingerprint);
         outcome
     }
 }

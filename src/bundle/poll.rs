@@ -144,7 +144,7 @@ pub(super) async fn follow(control: Arc<Control>, fetcher: Fetcher) {
             Err(error) => {
                 failures = failures.saturating_add(1);
                 tracing::warn!(url = %fetcher.url, %error, failures, "can't fetch the bundle");
-                control.polled(error.result(), Some(error.to_string())).await;
+                control.polled(error.result(), Some(error.to_string()));
             }
         }
         tokio::time::sleep(pause(fetcher.poll, failures, spread())).await;
@@ -159,25 +159,26 @@ async fn take(
     before: Option<HeaderValue>,
 ) -> Option<HeaderValue> {
     let Fetched::New { bytes, etag } = fetched else {
-        control.polled(PollResult::NotModified, None).await;
+        control.polled(PollResult::NotModified, None);
         return before;
     };
-    control.polled(PollResult::Fetched, None).await;
+    control.polled(PollResult::Fetched, None);
     let found = Found::bytes(bytes);
     if control.knows(&found.fingerprint).await {
         return etag;
     }
     let (admission, fingerprint) = (control.admission(), found.fingerprint.clone());
-    let judged = tokio::task::spawn_blocking(move || found.admit(&admission)).await;
+    let judge = admission.clone();
+    let judged = tokio::task::spawn_blocking(move || found.admit(&judge)).await;
     let outcome = match judged {
-        Ok(offer) => control.offer(fetcher.url.as_str(), fingerprint, offer).await,
+        Ok(offer) => control.offer(fetcher.url.as_str(), fingerprint, &admission, offer).await,
         Err(error) => {
             tracing::error!(%error, "a fetched bundle could not be judged");
             Outcome::NotKept
         }
     };
-    // What could not be kept is fetched again.
-    etag.filter(|_| outcome != Outcome::NotKept)
+    // What is not settled is fetched again.
+    etag.filter(|_| !outcome.is_pending())
 }
 
 /// The time to the next request: the regular one, or a longer one with every failure. `spread`, from 0 to 1, keeps

@@ -42,7 +42,7 @@ pub(super) async fn follow(control: Arc<Control>, source: Source) {
         let look = paths.clone();
         let Ok(stamp) = tokio::task::spawn_blocking(move || Stamp::of(&look)).await else { return };
         watches.renew(&stamp.folders);
-        if last.as_ref() != Some(&stamp.files) && look_at(&control, &source).await != Outcome::NotKept {
+        if last.as_ref() != Some(&stamp.files) && !look_at(&control, &source).await.is_pending() {
             last = Some(stamp.files);
         }
         tokio::select! {
@@ -54,15 +54,16 @@ pub(super) async fn follow(control: Arc<Control>, source: Source) {
 
 /// Reads what the source holds now, and offers it unless it is what was judged last.
 async fn look_at(control: &Arc<Control>, source: &Source) -> Outcome {
-    let (admission, reading) = (control.admission(), source.clone());
-    let found = tokio::task::spawn_blocking(move || reading.read(&admission.limits)).await;
+    let admission = control.admission();
+    let (limits, reading) = (admission.limits.clone(), source.clone());
+    let found = tokio::task::spawn_blocking(move || reading.read(&limits)).await;
     let Ok(Some(found)) = found else { return Outcome::Unchanged };
     if control.knows(&found.fingerprint).await {
         return Outcome::Unchanged;
     }
-    let (admission, fingerprint) = (control.admission(), found.fingerprint.clone());
-    match tokio::task::spawn_blocking(move || found.admit(&admission)).await {
-        Ok(offer) => control.offer(&source.to_string(), fingerprint, offer).await,
+    let (judge, fingerprint) = (admission.clone(), found.fingerprint.clone());
+    match tokio::task::spawn_blocking(move || found.admit(&judge)).await {
+        Ok(offer) => control.offer(&source.to_string(), fingerprint, &admission, offer).await,
         Err(error) => {
             tracing::error!(%error, "new policies could not be judged");
             Outcome::Unchanged

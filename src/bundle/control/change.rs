@@ -69,6 +69,38 @@ impl Control {
         }
     }
 
+    /// Keeps the active bundle as it comes now when another key signed it: after a restart that key may be the one
+    /// that is trusted.
+    pub(super) async fn keep_signature(
+        &self,
+        standing: &mut Standing,
+        source: &Arc<str>,
+        offer: Offer,
+    ) -> Outcome {
+        let signer = offer.prepared.bundle.signer.as_deref().unwrap_or_default();
+        if standing.kept.active.as_ref().is_none_or(|active| active.signer == signer) {
+            return Outcome::Unchanged;
+        }
+        let state = StateChange {
+            active: Activate::New(Box::new(new_bundle(source, &offer))),
+            pinned: standing.kept.pinned,
+            passed_over: standing.kept.passed_over.clone(),
+            newest: None,
+        };
+        let comment = format!("signed by key `{signer}` now");
+        let event = BundleEvent { comment, ..event(EventKind::Activated, source, Some(&offer), None) };
+        match self.commit(standing, BundleChange { state: Some(state), event: event.clone() }).await {
+            Ok(()) => {
+                self.tell(&event, None).await;
+                Outcome::Unchanged
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the active bundle's new signature is not kept");
+                Outcome::NotKept
+            }
+        }
+    }
+
     /// Reports an offer that nobody asked for; the same one only once.
     pub(super) async fn refuse(
         &self,

@@ -50,9 +50,9 @@ impl Control {
     }
 
     async fn activate(&self, archive: Vec<u8>, request: &Request) -> Result<KeptBundle, ChangeError> {
-        let judged = self.judge(move |admission| admission.archive(archive)).await;
+        // Within the lock: the configuration may be read again meanwhile, with other keys.
         let mut standing = self.standing.lock().await;
-        let offer = match judged {
+        let offer = match self.judge(move |admission| admission.archive(archive)).await {
             Ok(offer) => offer,
             Err(refused) => return Err(self.turned_down(&mut standing, refused, None, request).await),
         };

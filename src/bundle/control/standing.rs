@@ -24,7 +24,6 @@ pub(super) struct Standing {
     /// What was judged last: looked at again only when it differs.
     pub judged: Option<String>,
     pub refused: Option<LastRefusal>,
-    pub source: SourceStatus,
 }
 
 /// The last refusal of what the source offered; gone when something is taken.

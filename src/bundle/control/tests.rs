@@ -45,13 +45,15 @@ impl Fixture {
     }
 
     async fn offer(&self, archive: &[u8]) -> Outcome {
-        let offer = self.control.admission().archive(archive.to_vec());
-        self.control.offer("here", format!("{archive:?}"), offer).await
+        let admission = self.control.admission();
+        let offer = admission.archive(archive.to_vec());
+        self.control.offer("here", format!("{archive:?}"), &admission, offer).await
     }
 
     async fn offer_files(&self, policy: &str) -> Outcome {
         let bundle = Bundle::of_files(vec![file("p.yaml", policy)], vec![]);
-        self.control.offer("files", policy.to_owned(), self.control.admission().files(bundle)).await
+        let admission = self.control.admission();
+        self.control.offer("files", policy.to_owned(), &admission, admission.files(bundle)).await
     }
 
     async fn change(&self, change: Change) -> Result<KeptBundle, ChangeError> {
@@ -276,6 +278,36 @@ async fn what_is_no_longer_trusted_does_not_decide_after_a_restart() {
     let signed = sign(&archive("shop", "1.0.0", "one"), &other).unwrap();
     assert_eq!(fixture.offer(&signed).await, Outcome::Taken);
     assert_eq!(fixture.restart(trust(&other)).await.decides(), "p/one");
+}
+
+#[tokio::test]
+async fn a_bundle_that_another_key_signed_is_kept_as_it_comes_now() {
+    let (key, other) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let both = Trust::of([key.public(), other.public()]);
+    let fixture = start(tempfile::tempdir().unwrap(), both).await;
+    let plain = archive("shop", "1.0.0", "one");
+    assert_eq!(fixture.offer(&sign(&plain, &key).unwrap()).await, Outcome::Taken);
+    assert_eq!(fixture.offer(&sign(&plain, &other).unwrap()).await, Outcome::Unchanged);
+    let fixture = fixture.restart(Trust::of([other.public()])).await;
+    assert_eq!(fixture.decides(), "p/one");
+    assert_eq!(fixture.store.bundles().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_judged_by_the_rules_of_before_is_not_taken() {
+    let fixture = fixture().await;
+    let before = fixture.control.admission();
+    let offer = before.archive(archive("shop", "1.0.0", "one"));
+    let key = SigningKey::generate().unwrap();
+    let reloaded = Reloaded {
+        authenticator: fixture.engine.snapshot().authenticator.clone(),
+        admission: admission(Trust::of([key.public()])),
+        location: "here".into(),
+        offer: None,
+    };
+    assert_eq!(fixture.control.reload(reloaded).await, Outcome::Unchanged);
+    assert_eq!(fixture.control.offer("here", String::new(), &before, offer).await, Outcome::Outdated);
+    assert_eq!(fixture.decides(), "");
 }
 
 #[tokio::test]
