@@ -186,7 +186,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         lifecycle: lifecycle.clone(),
         faults,
     };
-    let nothing = Snapshot { policies: Arc::new(PolicySet::none()), authenticator };
+    let nothing = Snapshot { policies: Arc::new(PolicySet::none()), authenticator, candidate: None };
     let engine = Engine::new(nothing, ports, settings(&config, hash_key));
     let control_ports = ControlPorts {
         engine: engine.clone(),

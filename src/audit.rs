@@ -47,6 +47,8 @@ pub enum Record<'a> {
     Vote(Vote<'a>),
     /// Which policies decide, or whether they may be replaced, changed.
     Policies(Policies<'a>),
+    /// An example of a call on which the candidate disagrees with the active policies.
+    Candidate(Candidate<'a>),
 }
 
 #[derive(Debug, Serialize)]
@@ -140,6 +142,40 @@ pub struct Policies<'a> {
     pub identity: Option<Principal<'a>>,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub comment: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Candidate<'a> {
+    pub time: Timestamp,
+    /// The decision that the caller got.
+    pub decision_id: &'a str,
+    pub service: &'static str,
+    /// At least one.
+    pub disagreements: Vec<&'static str>,
+    /// `active` or `candidate`.
+    pub decided_by: &'static str,
+    pub identity: Principal<'a>,
+    pub method: &'a str,
+    pub host: &'a str,
+    /// Without the query, which may carry secrets.
+    pub path: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub source: &'a str,
+    pub active: Said<'a>,
+    pub candidate: Said<'a>,
+}
+
+/// What one set of policies says about a call.
+#[derive(Debug, Serialize)]
+pub struct Said<'a> {
+    pub revision: &'a str,
+    pub outcome: &'static str,
+    pub reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'a str>,
+    /// Rules that could not be evaluated.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<&'a str>,
 }
 
 /// The record could not be made durable, and the mode is `required`.

@@ -18,12 +18,13 @@ use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::mask;
 use crate::metrics::{Metrics, Service};
-use crate::policy::{self, Candidates, Decision, Needs, Outcome};
+use crate::policy::{self, Candidates, Decision, Needs, Outcome, PolicySet};
 use crate::reason::Reason;
 use crate::request::{Body, Limits, Request};
 use crate::store::Store;
 use crate::verdict::{Answer, Denial, Ticket, Verdict};
 
+mod candidate;
 mod digest;
 pub mod fault;
 mod hold;
@@ -32,12 +33,14 @@ mod response;
 mod snapshot;
 mod waiters;
 
+pub use candidate::{Candidate, Comparison, Example, Side, View};
 pub use digest::DEFAULT_HEADERS as DEFAULT_DIGEST_HEADERS;
 pub use record::principal;
 pub use response::{MaskedResponse, ResponsePhase, ResponsePlan, STALE_HEADERS};
 pub use snapshot::Snapshot;
 pub use waiters::HeldLimits;
 
+use candidate::{Comparer, Job, Routes, Subject};
 use fault::{Faults, Point};
 use snapshot::Snapshots;
 use waiters::Waiters;
@@ -47,6 +50,7 @@ use waiters::Waiters;
 pub struct Engine {
     snapshots: Snapshots,
     waiters: Waiters,
+    comparer: Comparer,
     ports: Ports,
     settings: Settings,
 }
@@ -93,7 +97,7 @@ pub struct Call {
     request: Request,
     listener: Listener,
     snapshot: Arc<Snapshot>,
-    candidates: Candidates,
+    routes: Routes,
     needs: Needs,
     decision_id: String,
     received: Instant,
@@ -119,6 +123,8 @@ pub struct Checked {
 #[derive(Debug)]
 struct Evaluated {
     snapshot: Arc<Snapshot>,
+    /// Whose policies decided; `None` when the call was refused whatever they say.
+    side: Option<Side>,
     candidates: Candidates,
     identity: Arc<Identity>,
     decision: Decision,
@@ -138,8 +144,9 @@ struct Settled {
 impl Engine {
     pub fn new(first: Snapshot, ports: Ports, settings: Settings) -> Arc<Self> {
         ports.metrics.revision(first.policies.revision());
-        let engine =
-            Arc::new(Self { snapshots: Snapshots::new(first), waiters: Waiters::default(), ports, settings });
+        let snapshots = Snapshots::new(first, ports.clock.now());
+        let (waiters, comparer) = (Waiters::default(), Comparer::default());
+        let engine = Arc::new(Self { snapshots, waiters, comparer, ports, settings });
         hold::follow_changes(&engine);
         engine
     }
@@ -163,17 +170,17 @@ impl Engine {
     /// Puts what `change` makes of the current snapshot in force, as one. Decisions under way finish on the
     /// snapshot that they hold.
     pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
-        let next = self.snapshots.update(change);
+        let next = self.snapshots.update(change, self.ports.clock.now());
         self.ports.metrics.revision(next.policies.revision());
     }
 
     /// Takes up a call; the clock of its latency starts here.
     pub fn receive(&self, request: Request, listener: Listener) -> Call {
         let snapshot = self.snapshots.current();
-        let candidates = snapshot.policies.candidates(&request, listener.gateway);
-        let needs = snapshot.policies.needs(&candidates);
+        let routes = snapshot.routes(&request, listener.gateway);
+        let needs = snapshot.needs(&routes);
         let decision_id = uuid::Uuid::now_v7().to_string();
-        Call { request, listener, snapshot, candidates, needs, decision_id, received: clock::instant() }
+        Call { request, listener, snapshot, routes, needs, decision_id, received: clock::instant() }
     }
 
     /// Answers a call. Dropping the future (the caller hung up) ends the wait of a held call, nothing else.
@@ -193,16 +200,34 @@ impl Engine {
         self.ports.metrics.decided(service, reason, call.received.elapsed());
         let goes_on = matches!(verdict.answer, Answer::Allow(_));
         let may_mask = settled.evaluated.decision.may_mask;
-        let response = (goes_on && may_mask).then(|| ResponsePhase::new(call, settled.evaluated));
+        let response = self.part(call, settled.evaluated, goes_on && may_mask);
         Checked { verdict, response }
     }
 
+    /// Hands an answered call to its response, when that may be masked, and to the comparison with the candidate.
+    fn part(&self, call: Call, evaluated: Evaluated, masks: bool) -> Option<ResponsePhase> {
+        let compared = evaluated.side.filter(|_| evaluated.snapshot.candidate.is_some());
+        if !masks && compared.is_none() {
+            return None;
+        }
+        let (request, listener) = (Arc::new(call.request), call.listener);
+        let phase = masks
+            .then(|| ResponsePhase::new(call.decision_id.clone(), request.clone(), listener, &evaluated));
+        let Evaluated { snapshot, identity, decision, .. } = evaluated;
+        if let Some(side) = compared {
+            let (decision_id, subject) = (call.decision_id, Subject::Request(decision));
+            let job = Job { decision_id, listener, request, identity, snapshot, side, subject };
+            self.comparer.compare(job, &self.ports);
+        }
+        phase
+    }
+
     async fn settle(&self, call: &Call, patience: Patience) -> Settled {
-        let (snapshot, candidates) = (call.snapshot.clone(), call.candidates.clone());
+        let (snapshot, routes) = (call.snapshot.clone(), call.routes.clone());
         let within = patience.until.map_or(self.settings.decision_timeout, |until| {
             remaining(until).min(self.settings.decision_timeout)
         });
-        let evaluation = self.evaluate(call, snapshot, candidates);
+        let evaluation = self.evaluate(call, snapshot, routes);
         let Ok(evaluated) = tokio::time::timeout(within, evaluation).await else {
             return self.refuse(call, Reason::DecisionTimeout);
         };
@@ -224,55 +249,47 @@ impl Engine {
 
     /// Who calls, and what the policies of `snapshot` say. A call or credential that must be refused whatever
     /// they say is a decision too.
-    async fn evaluate(&self, call: &Call, snapshot: Arc<Snapshot>, candidates: Candidates) -> Evaluated {
+    async fn evaluate(&self, call: &Call, snapshot: Arc<Snapshot>, routes: Routes) -> Evaluated {
         let request = &call.request;
-        let refused = |reason: Reason| (Identity::anonymous(), Decision::refused(reason));
-        let (identity, decision) = if let Some(defect) = request.defect {
-            refused(defect)
+        let authentication = if let Some(defect) = request.defect {
+            Authentication::Refused(defect)
         } else if snapshot.policies.is_empty() {
-            refused(Reason::NoPolicies)
+            Authentication::Refused(Reason::NoPolicies)
         } else if let Err(reason) = self.ports.faults.pass(Point::Authenticate).await {
-            refused(reason)
+            Authentication::Refused(reason)
         } else {
-            match snapshot.authenticator.authenticate(request).await {
-                Authentication::Refused(reason) => refused(reason),
-                Authentication::Anonymous => {
-                    self.decide(&snapshot, &candidates, request, Identity::anonymous()).await
-                }
-                Authentication::Authenticated(identity) => {
-                    self.decide(&snapshot, &candidates, request, identity).await
-                }
-            }
+            snapshot.authenticator.authenticate(request).await
         };
-        Evaluated { snapshot, candidates, identity, decision }
+        let identity = match authentication {
+            Authentication::Refused(reason) => return Evaluated::refused(snapshot, reason),
+            Authentication::Anonymous => Identity::anonymous(),
+            Authentication::Authenticated(identity) => identity,
+        };
+        let (side, candidates) = snapshot.side(routes, &identity, &request.source.address);
+        let decision = self.decide(snapshot.policies_of(side), &candidates, request, &identity).await;
+        Evaluated { snapshot, side: Some(side), candidates, identity, decision }
     }
 
     async fn decide(
         &self,
-        snapshot: &Snapshot,
+        policies: &PolicySet,
         candidates: &Candidates,
         request: &Request,
-        identity: Arc<Identity>,
-    ) -> (Arc<Identity>, Decision) {
+        identity: &Identity,
+    ) -> Decision {
         if let Err(reason) = self.ports.faults.pass(Point::Evaluate).await {
-            return (identity, Decision::refused(reason));
+            return Decision::refused(reason);
         }
-        let call = policy::Call { request, identity: &identity, response: None };
-        let decision = snapshot.policies.decide(candidates, &call);
+        let decision = policies.decide(candidates, &policy::Call { request, identity, response: None });
         for (rule, error) in decision.errors() {
             tracing::warn!(%rule, %error, request_id = %request.id, "a rule could not be evaluated");
         }
-        (identity, decision)
+        decision
     }
 
     /// A call that ends without having been evaluated in full.
     fn refuse(&self, call: &Call, reason: Reason) -> Settled {
-        Settled::of(Evaluated {
-            snapshot: call.snapshot.clone(),
-            candidates: call.candidates.clone(),
-            identity: Identity::anonymous(),
-            decision: Decision::refused(reason),
-        })
+        Settled::of(Evaluated::refused(call.snapshot.clone(), reason))
     }
 
     /// The answer on the wire. The only place that makes an `Answer::Allow`, and only for two reasons.
@@ -325,6 +342,19 @@ impl Call {
     /// The request's body, which came after its headers.
     pub fn set_body(&mut self, body: Body, limits: &Limits) {
         self.request.set_body(body, limits);
+    }
+}
+
+impl Evaluated {
+    /// A call that no policy was asked about.
+    fn refused(snapshot: Arc<Snapshot>, reason: Reason) -> Self {
+        let (identity, decision) = (Identity::anonymous(), Decision::refused(reason));
+        Self { snapshot, side: None, candidates: Candidates::default(), identity, decision }
+    }
+
+    /// The policies that decided.
+    fn policies(&self) -> &Arc<PolicySet> {
+        self.snapshot.policies_of(self.side.unwrap_or(Side::Active))
     }
 }
 

@@ -8,6 +8,7 @@
 // floor 0: values
 pub mod approval;
 pub mod diagnostic;
+pub mod disagreement;
 pub mod document;
 pub mod effect;
 pub mod identity;

@@ -12,6 +12,10 @@ use parking_lot::Mutex;
 
 use crate::reason::Reason;
 
+mod candidate;
+
+pub use candidate::{Compared, NotComparable};
+
 /// All instruments. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Instruments>);
@@ -26,6 +30,7 @@ struct Instruments {
     masked_fields: Counter,
     audit_records: Counter,
     audit_lost: Counter,
+    candidate: candidate::Counters,
     /// The revision whose gauge is 1.
     revision: Mutex<String>,
 }
@@ -167,6 +172,7 @@ impl Metrics {
             masked_fields: counter(&recorder, "portcullis_masked_fields_total", &[]),
             audit_records: counter(&recorder, "portcullis_audit_records_total", &[]),
             audit_lost: counter(&recorder, "portcullis_audit_lost_total", &[]),
+            candidate: candidate::Counters::new(&recorder),
             revision: Mutex::default(),
             recorder,
             handle,
@@ -339,6 +345,9 @@ fn describe(recorder: &PrometheusRecorder) {
         ("portcullis_bundle_polls_total", "Requests for a bundle, by result"),
         ("portcullis_masked_fields_total", "Values masked in response bodies"),
         ("portcullis_mask_failures_total", "Responses blocked because they could not be masked, by reason"),
+        ("portcullis_candidate_decisions_total", "Calls compared with the candidate policies, by result"),
+        ("portcullis_candidate_disagreements_total", "Disagreements of the candidate policies, by kind"),
+        ("portcullis_candidate_not_comparable_total", "Calls not compared with the candidate, by reason"),
         ("portcullis_audit_records_total", "Audit records written"),
         ("portcullis_audit_lost_total", "Audit records lost (best_effort mode)"),
         ("grpc_server_started_total", "RPCs started"),

@@ -16,6 +16,7 @@ use rule::Policy;
 pub mod call_file;
 pub mod cases;
 pub mod cel;
+pub mod compare;
 mod decide;
 mod decision;
 pub mod diff;

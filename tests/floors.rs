@@ -11,6 +11,7 @@ const FLOORS: [&[&str]; 9] = [
     &[
         "approval",
         "diagnostic",
+        "disagreement",
         "document",
         "effect",
         "identity",

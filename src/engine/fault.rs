@@ -12,6 +12,8 @@ use crate::reason::Reason;
 pub enum Point {
     Authenticate,
     Evaluate,
+    /// In the thread that compares a candidate with the active policies.
+    EvaluateCandidate,
     OpenApproval,
     Release,
     Record,
@@ -65,6 +67,16 @@ impl Faults {
             std::future::pending::<()>().await;
         }
         self.pass_sync(point)
+    }
+
+    /// Passes `point` on a thread that may block: a hang lasts until the fault is taken back, a failure is passed.
+    pub fn block(&self, point: Point) {
+        while self.at(point) == Some(Fault::Hang) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        if self.at(point) == Some(Fault::Panic) {
+            let _ = self.pass_sync(point);
+        }
     }
 
     /// [`Faults::pass`] where nothing waits; a hang counts as a failure.

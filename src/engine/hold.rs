@@ -152,7 +152,7 @@ impl Engine {
             caller: Caller::of(&evaluated.identity, &call.request.source.address),
             call: covered.call,
             rules: names,
-            revision: evaluated.snapshot.policies.revision().to_string(),
+            revision: evaluated.policies().revision().to_string(),
             requires: rules.iter().map(|rule| rule.terms.approvers.clone()).collect(),
             grant: strictest(rules.iter().map(|rule| rule.terms.grant)),
             expires_in: rules.iter().map(|rule| rule.terms.expires).min().unwrap_or_default(),
@@ -216,8 +216,8 @@ impl Engine {
     /// The second decision: evaluates afresh, and consumes the approval if it is still what is needed.
     async fn release(&self, call: &Call, digest: &str, approval: Approval) -> Round {
         let snapshot = self.snapshots.current();
-        let candidates = snapshot.policies.candidates(&call.request, call.listener.gateway);
-        let evaluation = self.evaluate(call, snapshot, candidates);
+        let routes = snapshot.routes(&call.request, call.listener.gateway);
+        let evaluation = self.evaluate(call, snapshot, routes);
         let Ok(again) = tokio::time::timeout(self.settings.decision_timeout, evaluation).await else {
             return Round::Settled(Reason::DecisionTimeout, String::new(), Some(approval));
         };

@@ -9,6 +9,7 @@ use crate::audit::{self, Record};
 use crate::identity::Identity;
 use crate::metrics::Outcome;
 use crate::reason::Reason;
+use crate::request::Request;
 use crate::verdict::{Answer, Verdict};
 
 /// What the record says beyond the request itself.
@@ -72,11 +73,11 @@ impl Engine {
             outcome: Outcome::of(facts.reason).as_str(),
             reason: facts.reason.as_str(),
             rule: decision.rule.as_deref(),
-            revision: facts.evaluated.snapshot.policies.revision(),
+            revision: facts.evaluated.policies().revision(),
             identity: principal(&facts.evaluated.identity),
             method: cut(&request.method, LONGEST),
             host: cut(&request.host, LONGEST),
-            path: cut(request.path.raw().split('?').next().unwrap_or_default(), self.settings.limits.path),
+            path: cut(shown_path(request), self.settings.limits.path),
             source: &request.source.address,
             status: facts.status,
             latency_us: u64::try_from(call.received.elapsed().as_micros()).unwrap_or(u64::MAX),
@@ -91,6 +92,11 @@ impl Engine {
 
 /// The longest id, method or host on record, in bytes: no valid host or method is longer.
 const LONGEST: usize = 300;
+
+/// The path without its query, which may carry secrets.
+pub(super) fn shown_path(request: &Request) -> &str {
+    request.path.raw().split('?').next().unwrap_or_default()
+}
 
 /// What a record shows of a text that its caller chose: refused calls must not fill the disk.
 fn cut(text: &str, longest: usize) -> &str {

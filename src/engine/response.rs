@@ -4,23 +4,24 @@
 
 use std::sync::Arc;
 
+use super::candidate::{Job, Side, Subject};
 use super::fault::{Faults, Point};
-use super::{Call, Engine, Evaluated};
+use super::{Engine, Evaluated, Listener, Snapshot};
 use crate::audit::{self, Record};
 use crate::identity::Identity;
-use crate::mask::{Format, Masker, Plan, Unmaskable};
-use crate::policy::{self, Candidates, ResponseHead};
+use crate::mask::{self, Format, Masker, Plan, Unmaskable};
+use crate::policy::{self, Candidates, PolicySet, ResponseHead};
 use crate::request::Request;
-
-use super::Snapshot;
 
 /// What is kept of an allowed call until its response has passed.
 #[derive(Debug)]
 pub struct ResponsePhase {
     decision_id: String,
-    request: Request,
+    request: Arc<Request>,
+    listener: Listener,
     identity: Arc<Identity>,
     snapshot: Arc<Snapshot>,
+    side: Side,
     candidates: Candidates,
 }
 
@@ -55,13 +56,20 @@ pub const STALE_HEADERS: [&str; 8] = [
 ];
 
 impl ResponsePhase {
-    pub(super) fn new(call: Call, evaluated: Evaluated) -> Self {
+    pub(super) fn new(
+        decision_id: String,
+        request: Arc<Request>,
+        listener: Listener,
+        evaluated: &Evaluated,
+    ) -> Self {
         Self {
-            decision_id: call.decision_id,
-            request: call.request,
-            identity: evaluated.identity,
-            snapshot: evaluated.snapshot,
-            candidates: evaluated.candidates,
+            decision_id,
+            request,
+            listener,
+            identity: evaluated.identity.clone(),
+            snapshot: evaluated.snapshot.clone(),
+            side: evaluated.side.unwrap_or(Side::Active),
+            candidates: evaluated.candidates.clone(),
         }
     }
 }
@@ -73,25 +81,46 @@ impl Engine {
             return ResponsePlan::Block("internal_error");
         }
         let call = policy::Call { request: &phase.request, identity: &phase.identity, response: Some(head) };
-        let rules = match phase.snapshot.policies.response_masks(&phase.candidates, &call) {
-            Ok(rules) => rules,
-            Err(error) => {
-                tracing::warn!(%error, "a mask rule could not be evaluated");
-                return ResponsePlan::Block("condition_error");
+        let policies = phase.snapshot.policies_of(phase.side);
+        let masks = masks(policies, &phase.candidates, &call, has_body);
+        self.compare_masks(phase, head, has_body, &masks);
+        match masks {
+            Ok(None) => ResponsePlan::Pass,
+            Ok(Some((rules, format))) => {
+                let plan = Plan::compile(&rules, &self.settings.hash_key);
+                ResponsePlan::Mask(Box::new(MaskedResponse {
+                    masker: Masker::new(Arc::new(plan), format, self.settings.mask_limits),
+                    faults: self.ports.faults.clone(),
+                    chunks: 0,
+                }))
             }
-        };
-        let plan = Plan::compile(&rules, &self.settings.hash_key);
-        if plan.is_empty() || !has_body {
-            return ResponsePlan::Pass;
-        }
-        match maskable(head) {
-            Ok(format) => ResponsePlan::Mask(Box::new(MaskedResponse {
-                masker: Masker::new(Arc::new(plan), format, self.settings.mask_limits),
-                faults: self.ports.faults.clone(),
-                chunks: 0,
-            })),
             Err(code) => ResponsePlan::Block(code),
         }
+    }
+
+    /// Hands the response to the comparison with the candidate, if there is one.
+    fn compare_masks(
+        &self,
+        phase: &ResponsePhase,
+        head: &ResponseHead,
+        has_body: bool,
+        masks: &Result<Option<Masks>, &'static str>,
+    ) {
+        if phase.snapshot.candidate.is_none() {
+            return;
+        }
+        let masks = masks.as_ref().ok();
+        let masks = masks.map(|masks| masks.as_ref().map_or_else(Vec::new, |(rules, _)| rules.clone()));
+        let job = Job {
+            decision_id: phase.decision_id.clone(),
+            listener: phase.listener,
+            request: phase.request.clone(),
+            identity: phase.identity.clone(),
+            snapshot: phase.snapshot.clone(),
+            side: phase.side,
+            subject: Subject::Response { head: head.clone(), has_body, masks },
+        };
+        self.comparer.compare(job, &self.ports);
     }
 
     /// The response is through: counts and records what was masked.
@@ -147,6 +176,26 @@ impl MaskedResponse {
 fn code(error: &Unmaskable) -> &'static str {
     tracing::warn!(%error, "a response could not be masked");
     error.code()
+}
+
+/// The masks of one response and the format of its body.
+pub(super) type Masks = (Vec<Arc<mask::Rule>>, Format);
+
+/// Which masks a response gets; `None` when it passes as it is, or the code of the reason to block it.
+pub(super) fn masks(
+    policies: &PolicySet,
+    candidates: &Candidates,
+    call: &policy::Call<'_>,
+    has_body: bool,
+) -> Result<Option<Masks>, &'static str> {
+    let rules = policies.response_masks(candidates, call).map_err(|error| {
+        tracing::warn!(%error, "a mask rule could not be evaluated");
+        "condition_error"
+    })?;
+    match call.response {
+        Some(head) if has_body && !rules.is_empty() => Ok(Some((rules, maskable(head)?))),
+        _ => Ok(None),
+    }
 }
 
 /// The format of a body that can be masked, or the code of the reason why it can't.
