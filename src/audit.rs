@@ -37,7 +37,6 @@ pub struct Config {
 /// One line of the trail.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "built on the stack, borrowed once, never stored")]
 pub enum Record<'a> {
     /// A call was answered.
     Decision(Decision<'a>),
