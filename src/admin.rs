@@ -14,12 +14,14 @@ use futures_util::future::BoxFuture;
 use crate::approval::{Approval, Choice};
 use crate::bundle::Control;
 use crate::clock::Clock;
+use crate::engine::Comparison;
 use crate::identity::Identity;
 use crate::reason::Reason;
 use crate::store::Store;
 
 mod approvals;
 mod bundles;
+mod candidate;
 mod encode;
 mod fault;
 mod grpc;
@@ -79,15 +81,19 @@ pub struct AdminState {
     /// Members of these groups change which policies decide.
     pub admins: Arc<[String]>,
     pub control: Arc<Control>,
+    /// How the candidate compares with the active policies; `None` without a candidate.
+    pub comparison: Arc<dyn Fn() -> Option<Comparison> + Send + Sync>,
 }
 
 /// Everything that the admin port serves.
 pub fn router(state: AdminState) -> axum::Router {
     let approvals = grpc::approvals(state.clone());
     let bundles = grpc::bundles(state.clone());
+    let candidates = grpc::candidates(state.clone());
     http::router(state)
         .route_service("/portcullis.admin.v1.Approvals/{method}", approvals)
         .route_service("/portcullis.admin.v1.Bundles/{method}", bundles)
+        .route_service("/portcullis.admin.v1.Candidates/{method}", candidates)
         .layer(axum::extract::DefaultBodyLimit::max(MAX_REQUEST))
         .layer(middleware::from_fn(within_deadline))
 }

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, GrpcAddress};
 use crate::diagnostic::{self, Diagnostic, Sources};
 use crate::engine::fault::Faults;
-use crate::engine::{Engine, Ports, Settings, Snapshot};
+use crate::engine::{Comparison, Engine, Ports, Settings, Snapshot};
 use crate::envoy::{self, ServerConfig, Socket, bind_unix};
 use crate::lifecycle::Lifecycle;
 use crate::mask;
@@ -222,6 +222,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         viewers: config.admin.viewers.into(),
         admins: config.admin.admins.into(),
         control: control.clone(),
+        comparison: Arc::new(comparison_of(&engine)),
     };
     let ops = Ops { engine: engine.clone(), store: store.clone(), control: control.clone() };
     let reloader = Arc::new(Reloader { engine: engine.clone(), control, following, clock });
@@ -237,6 +238,12 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         drain: config.drain,
         reloader,
     })
+}
+
+/// What the admin API asks the engine for.
+fn comparison_of(engine: &Arc<Engine>) -> impl Fn() -> Option<Comparison> + Send + Sync + 'static {
+    let engine = engine.clone();
+    move || engine.snapshot().comparison()
 }
 
 fn settings(config: &Config, hash_key: mask::HashKey) -> Settings {

@@ -25,6 +25,7 @@ mod lint;
 mod memo;
 mod outline;
 mod plan;
+mod reads;
 mod route;
 mod rule;
 mod source;

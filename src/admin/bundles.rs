@@ -116,7 +116,7 @@ impl AdminState {
         }
     }
 
-    fn may_look(&self, who: &Identity) -> Result<(), Fault> {
+    pub(super) fn may_look(&self, who: &Identity) -> Result<(), Fault> {
         let mut groups = self.viewers.iter().chain(self.admins.iter());
         if groups.any(|group| who.groups.contains(group)) { Ok(()) } else { Err(Fault::NotAViewer) }
     }

@@ -27,6 +27,8 @@ pub(super) enum Fault {
     Refused(VoteRefused),
     #[error("there is no such request for approval")]
     NotFound,
+    #[error("there is no candidate")]
+    NoCandidate,
     #[error("{0}")]
     Invalid(String),
     #[error("the server can't answer now; try again")]
@@ -68,7 +70,7 @@ impl Fault {
             Self::Refused(VoteRefused::NoPerson) => "no_person",
             Self::Refused(VoteRefused::VotedAlready) => "voted_already",
             Self::Refused(VoteRefused::NotPending) => "not_pending",
-            Self::NotFound | Self::NoSuchAddress => "not_found",
+            Self::NotFound | Self::NoCandidate | Self::NoSuchAddress => "not_found",
             Self::Invalid(_) => "invalid_argument",
             Self::Unavailable => "unavailable",
             Self::Deadline => "deadline_exceeded",
@@ -85,7 +87,9 @@ impl Fault {
             Self::NotVisible | Self::NotAViewer | Self::NotAnAdmin | Self::Refused(_) => {
                 StatusCode::FORBIDDEN
             }
-            Self::Change(_) | Self::NotFound | Self::NoSuchAddress => StatusCode::NOT_FOUND,
+            Self::Change(_) | Self::NotFound | Self::NoCandidate | Self::NoSuchAddress => {
+                StatusCode::NOT_FOUND
+            }
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

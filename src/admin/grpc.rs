@@ -5,6 +5,7 @@ use tonic::{Request, Response, Status};
 use super::fault::Fault;
 use super::v1::approvals_server::{Approvals, ApprovalsServer};
 use super::v1::bundles_server::{Bundles, BundlesServer};
+use super::v1::candidates_server::{Candidates, CandidatesServer};
 use super::{AdminState, MAX_REQUEST, v1};
 use crate::approval::Choice;
 
@@ -15,6 +16,10 @@ pub(super) fn approvals(state: AdminState) -> ApprovalsServer<Service> {
 pub(super) fn bundles(state: AdminState) -> BundlesServer<Service> {
     let most = state.max_upload();
     BundlesServer::new(Service(state)).max_decoding_message_size(most)
+}
+
+pub(super) fn candidates(state: AdminState) -> CandidatesServer<Service> {
+    CandidatesServer::new(Service(state)).max_decoding_message_size(MAX_REQUEST)
 }
 
 pub(super) struct Service(AdminState);
@@ -113,5 +118,16 @@ impl Bundles for Service {
     ) -> Result<Response<v1::Bundle>, Status> {
         let who = self.0.authenticate(authorization(&request).as_deref()).await?;
         answer(self.0.unpin_bundle(&who, request.into_inner()).await)
+    }
+}
+
+#[tonic::async_trait]
+impl Candidates for Service {
+    async fn get_candidate(
+        &self,
+        request: Request<v1::GetCandidateRequest>,
+    ) -> Result<Response<v1::Candidate>, Status> {
+        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        answer(self.0.candidate(&who))
     }
 }

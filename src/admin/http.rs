@@ -31,6 +31,7 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/api/v1/approvals", get(list).fallback(method_not_allowed))
         .route("/api/v1/approvals/{id}", get(show).post(decide).fallback(method_not_allowed))
         .merge(bundles::router(&state))
+        .route("/api/v1/candidate", get(candidate).fallback(method_not_allowed))
         .route("/api/{*rest}", any(no_such_address))
         .with_state(state)
 }
@@ -100,6 +101,11 @@ fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, shape: &str) -
     })?;
     serde_json::from_slice(&body)
         .map_err(|error| Fault::Invalid(format!("the body is not `{shape}`: {error}")))
+}
+
+async fn candidate(State(state): State<AdminState>, headers: HeaderMap) -> Result<Response, Fault> {
+    let who = state.authenticate(authorization(&headers)).await?;
+    json("portcullis.admin.v1.Candidate", &state.candidate(&who)?)
 }
 
 async fn method_not_allowed() -> Fault {

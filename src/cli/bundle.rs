@@ -13,6 +13,7 @@ use crate::policy;
 
 mod activate;
 mod build;
+mod compare;
 mod keygen;
 mod list;
 mod pin;
@@ -47,6 +48,8 @@ enum Command {
     Pin(pin::Args),
     /// Let a server follow its source again
     Unpin(pin::UnpinArgs),
+    /// Say how a candidate differs from the policies that decide
+    Compare(compare::Args),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -66,6 +69,7 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Rollback(args) => Ok(server::on_server(rollback::run(args))),
         Command::Pin(args) => Ok(server::on_server(pin::run(args))),
         Command::Unpin(args) => Ok(server::on_server(pin::unpin(args))),
+        Command::Compare(args) => compare::run(args),
     };
     done.unwrap_or_else(|code| code)
 }

@@ -71,7 +71,7 @@ pub(super) fn as_json(value: &impl serde::Serialize) -> String {
 }
 
 /// Reads and compiles the policies; prints what stops it.
-fn load(paths: &[PathBuf]) -> Result<policy::PolicySet, ExitCode> {
+pub(super) fn load(paths: &[PathBuf]) -> Result<policy::PolicySet, ExitCode> {
     let bundle = bundle::gather(paths).map_err(|error| usage_error(&error))?;
     let compiled = policy::compile(&bundle.policies, &policy::Options { gateway: true });
     compiled.set.ok_or_else(|| {

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use super::decision::{Decision, HoldRule, Outcome};
+use super::PolicySet;
+use super::call_file::CallFile;
+use super::decision::{Call, Decision, HoldRule, Outcome};
 use crate::disagreement::Disagreement;
 use crate::effect::DenyTerms;
 use crate::mask;
@@ -63,6 +65,36 @@ pub fn decisions(active: &Decision, candidate: &Decision, masks: bool) -> Vec<Di
         }
     }
     found
+}
+
+/// What two sets say about one call, and how that differs.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    pub active: Decision,
+    pub candidate: Decision,
+    pub kinds: Vec<Disagreement>,
+}
+
+/// Asks both sets about a call, as on a listener that can mask. Its response, where it has one, is compared too.
+pub fn replay(active: &PolicySet, candidate: &PolicySet, file: &CallFile) -> Replayed {
+    let before = Call { request: &file.request, identity: &file.identity, response: None };
+    let asked = |set: &PolicySet| {
+        let routes = set.candidates(&file.request, file.gateway);
+        let decision = match file.request.defect {
+            Some(defect) => Decision::refused(defect),
+            None => set.decide(&routes, &before),
+        };
+        let head = file.response.as_ref().map(|response| &response.head);
+        let after = Call { response: head, ..before };
+        let masks = head.filter(|_| decision.may_mask).map(|_| set.response_masks(&routes, &after).ok());
+        (decision, masks)
+    };
+    let ((active, before), (candidate, after)) = (asked(active), asked(candidate));
+    let mut kinds = decisions(&active, &candidate, true);
+    if let (Some(before), Some(after)) = (before, after) {
+        kinds.extend(masks(before.as_deref(), after.as_deref()));
+    }
+    Replayed { active, candidate, kinds }
 }
 
 /// Whether the same people must approve on the same terms; rules may have other names.

@@ -1,7 +1,8 @@
 //! Portcullis behind a real Envoy, in front of a real upstream: what a caller sees, and what never happens.
 //!
 //! `World` is the set-up of one test. `decide` has verdicts, `hold` held calls, `mask` masked responses, `fault`
-//! failures of ours, `lifecycle` restarts and drains, `bundle` policies that change while the server runs.
+//! failures of ours, `lifecycle` restarts and drains, `bundle` policies that change while the server runs, `candidate`
+//! policies on trial.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +17,7 @@ mod world;
 
 mod attack;
 mod bundle;
+mod candidate;
 mod decide;
 mod fault;
 mod grpc;

@@ -42,6 +42,6 @@ pub async fn ports(folder: &Path) -> Ports {
         hash_key: mask::HashKey::random().unwrap(),
         mask_limits: mask::Limits::default(),
     };
-    let nothing = Snapshot { policies: Arc::new(PolicySet::none()), authenticator };
+    let nothing = Snapshot { policies: Arc::new(PolicySet::none()), authenticator, candidate: None };
     Ports { engine: Engine::new(nothing, ports, settings), store, audit, metrics, clock }
 }

@@ -1,0 +1,21 @@
+//! What the rules about one call read of it.
+
+use super::cel::Reads;
+use super::{Candidates, PolicySet, decide};
+
+impl PolicySet {
+    /// Everything that the conditions and header templates of these rules read.
+    pub fn reads(&self, candidates: &Candidates) -> Reads {
+        let mut reads = Reads::default();
+        decide::asked(&self.policies, &candidates.0).for_each(|asked| reads.extend(&asked.rule.reads));
+        reads
+    }
+
+    /// Whether any policy is about a destination, a port or a context: not every source of calls knows those.
+    pub fn matches_destinations(&self) -> bool {
+        let asks = |entry: &super::route::Entry| {
+            !(entry.destinations.is_empty() && entry.ports.is_empty() && entry.context.is_empty())
+        };
+        self.policies.iter().any(|policy| policy.entries.iter().any(asks))
+    }
+}
