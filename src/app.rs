@@ -256,6 +256,7 @@ fn settings(config: &Config, hash_key: mask::HashKey) -> Settings {
         ticket_status: config.holds.ticket_status,
         hash_key,
         mask_limits: mask::Limits::default(),
+        decision_cache_bytes: config.decision_cache_bytes,
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Config {
     pub holds: Holds,
     pub limits: Limits,
     pub decision_timeout: Duration,
+    /// How much memory kept decisions may take; 0 keeps none.
+    pub decision_cache_bytes: u64,
     /// The key of keyed hashes in masked bodies; without one, a key of this process's own.
     pub hash_key_file: Option<PathBuf>,
     /// How long calls in flight may take once the server is told to stop.

@@ -71,6 +71,14 @@ impl HeaderChange {
             Self::Set { name, .. } | Self::Append { name, .. } | Self::Remove { name } => name,
         }
     }
+
+    /// How many bytes its texts have.
+    pub fn text_len(&self) -> usize {
+        match self {
+            Self::Set { name, value } | Self::Append { name, value } => name.len() + value.len(),
+            Self::Remove { name } => name.len(),
+        }
+    }
 }
 
 /// The header changes of all matching rules, in the order of their rules.

@@ -24,6 +24,7 @@ use crate::request::{Body, Limits, Request};
 use crate::store::Store;
 use crate::verdict::{Answer, Denial, Ticket, Verdict};
 
+mod cache;
 mod candidate;
 mod digest;
 pub mod fault;
@@ -33,6 +34,7 @@ mod response;
 mod snapshot;
 mod waiters;
 
+pub use cache::Decisions as DecisionCache;
 pub use candidate::{Candidate, Comparison, Example, Side, View};
 pub use digest::DEFAULT_HEADERS as DEFAULT_DIGEST_HEADERS;
 pub use record::principal;
@@ -40,6 +42,7 @@ pub use response::{MaskedResponse, ResponsePhase, ResponsePlan, STALE_HEADERS};
 pub use snapshot::Snapshot;
 pub use waiters::HeldLimits;
 
+use cache::Decisions;
 use candidate::{Comparer, Job, Routes, Subject};
 use fault::{Faults, Point};
 use snapshot::Snapshots;
@@ -51,6 +54,7 @@ pub struct Engine {
     snapshots: Snapshots,
     waiters: Waiters,
     comparer: Comparer,
+    decisions: Decisions,
     ports: Ports,
     settings: Settings,
 }
@@ -79,6 +83,8 @@ pub struct Settings {
     pub ticket_status: u16,
     pub hash_key: mask::HashKey,
     pub mask_limits: mask::Limits,
+    /// How much memory decisions may take that are kept for the same call again; 0 keeps none.
+    pub decision_cache_bytes: u64,
 }
 
 /// Where a call came in.
@@ -146,7 +152,8 @@ impl Engine {
         ports.metrics.revision(first.policies.revision());
         let snapshots = Snapshots::new(first, ports.clock.now());
         let (waiters, comparer) = (Waiters::default(), Comparer::default());
-        let engine = Arc::new(Self { snapshots, waiters, comparer, ports, settings });
+        let decisions = Decisions::new(settings.decision_cache_bytes);
+        let engine = Arc::new(Self { snapshots, waiters, comparer, decisions, ports, settings });
         hold::follow_changes(&engine);
         engine
     }
@@ -171,6 +178,7 @@ impl Engine {
     /// snapshot that they hold.
     pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
         let next = self.snapshots.update(change, self.ports.clock.now());
+        self.decisions.clear();
         self.ports.metrics.revision(next.policies.revision());
     }
 
@@ -280,7 +288,8 @@ impl Engine {
         if let Err(reason) = self.ports.faults.pass(Point::Evaluate).await {
             return Decision::refused(reason);
         }
-        let decision = policies.decide(candidates, &policy::Call { request, identity, response: None });
+        let call = policy::Call { request, identity, response: None };
+        let decision = self.decisions.decide(policies, candidates, &call, &self.ports.metrics);
         for (rule, error) in decision.errors() {
             tracing::warn!(%rule, %error, request_id = %request.id, "a rule could not be evaluated");
         }

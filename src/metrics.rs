@@ -12,8 +12,10 @@ use parking_lot::Mutex;
 
 use crate::reason::Reason;
 
+mod cache;
 mod candidate;
 
+pub use cache::Miss;
 pub use candidate::{Compared, NotComparable};
 
 /// All instruments. Cheap to clone.
@@ -30,6 +32,7 @@ struct Instruments {
     masked_fields: Counter,
     audit_records: Counter,
     audit_lost: Counter,
+    caches: cache::Counters,
     candidate: candidate::Counters,
     /// The revision whose gauge is 1.
     revision: Mutex<String>,
@@ -172,6 +175,7 @@ impl Metrics {
             masked_fields: counter(&recorder, "portcullis_masked_fields_total", &[]),
             audit_records: counter(&recorder, "portcullis_audit_records_total", &[]),
             audit_lost: counter(&recorder, "portcullis_audit_lost_total", &[]),
+            caches: cache::Counters::new(&recorder),
             candidate: candidate::Counters::new(&recorder),
             revision: Mutex::default(),
             recorder,
@@ -345,6 +349,8 @@ fn describe(recorder: &PrometheusRecorder) {
         ("portcullis_bundle_polls_total", "Requests for a bundle, by result"),
         ("portcullis_masked_fields_total", "Values masked in response bodies"),
         ("portcullis_mask_failures_total", "Responses blocked because they could not be masked, by reason"),
+        ("portcullis_cache_hits_total", "Answers from a cache"),
+        ("portcullis_cache_misses_total", "Times a cache did not answer, by reason"),
         ("portcullis_candidate_decisions_total", "Calls compared with the candidate policies, by result"),
         ("portcullis_candidate_disagreements_total", "Disagreements of the candidate policies, by kind"),
         ("portcullis_candidate_not_comparable_total", "Calls not compared with the candidate, by reason"),

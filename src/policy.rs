@@ -9,6 +9,7 @@ use aws_lc_rs::digest;
 use crate::diagnostic::{self, Diagnostic, Sources};
 use crate::mask;
 use crate::request::Request;
+use inputs::Inputs;
 use plan::Plan;
 use route::Index;
 use rule::Policy;
@@ -21,6 +22,7 @@ mod decide;
 mod decision;
 pub mod diff;
 mod explain;
+mod inputs;
 mod lint;
 mod memo;
 mod outline;
@@ -32,6 +34,7 @@ mod source;
 
 pub use decision::{Call, Decision, HeadersRead, HoldRule, Needs, Outcome, ResponseHead, Said, Shadow};
 pub use explain::{Explanation, RuleExplanation};
+pub use inputs::Unshareable;
 
 /// One policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +65,10 @@ pub struct PolicySet {
     /// One for each policy.
     plans: Vec<Plan>,
     index: Index,
+    /// What the rules of each policy read.
+    inputs: Vec<Inputs>,
+    /// Tells the sets of this process apart.
+    number: u64,
 }
 
 /// The policies whose route matches one call. Some are kept without allocating.
@@ -112,7 +119,8 @@ impl PolicySet {
         let routes = policies.iter().map(|policy| (&*policy.entries, &*policy.captures));
         let index = Index::new(routes);
         let plans = plan::plans(&policies);
-        Self { revision, policies, plans, index }
+        let inputs = policies.iter().map(Inputs::of).collect();
+        Self { revision, policies, plans, index, inputs, number: inputs::number() }
     }
 
     /// Names this exact set of texts.

@@ -37,6 +37,7 @@ pub(super) fn config(
     let holds = holds(fields.optional("holds"), reader);
     let limits = limits(fields.optional("limits"), reader);
     let hash_key_file = mask(fields.optional("mask"), folder, reader);
+    let decision_cache_bytes = cache(fields.optional("cache"), reader);
     let drain = duration(&mut fields, "drain", Duration::from_secs(25), reader);
     fields.close(reader);
     let (limits, decision_timeout) = limits?;
@@ -50,6 +51,7 @@ pub(super) fn config(
         holds: holds?,
         limits,
         decision_timeout,
+        decision_cache_bytes: decision_cache_bytes?,
         hash_key_file: hash_key_file?,
         drain: drain?,
     })
@@ -205,6 +207,14 @@ fn limits(node: Option<&Node>, reader: &mut Reader) -> Option<(Limits, Duration)
     let timeout = duration(&mut fields, "decision_timeout", Duration::from_millis(2_500), reader);
     fields.close(reader);
     Some((Limits { path: path?, header: header?, headers: headers?, body: body? }, timeout?))
+}
+
+fn cache(node: Option<&Node>, reader: &mut Reader) -> Option<u64> {
+    let empty = empty_map();
+    let mut fields = reader.fields(node.unwrap_or(&empty), "`cache`")?;
+    let decisions = number(&mut fields, "decisions_bytes", 16 << 20, 0..=(64 << 30), reader);
+    fields.close(reader);
+    decisions.map(i64::unsigned_abs)
 }
 
 fn mask(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Option<PathBuf>> {

@@ -1,6 +1,6 @@
 //! The lowered form of an expression: a tree with names resolved, regexes compiled and macros recognised.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
@@ -258,9 +258,35 @@ pub struct Reads {
     pub headers: BTreeSet<String>,
     /// The request headers are read by a computed name, or as a whole.
     pub all_headers: bool,
+    /// Entries of other maps that are read by literal name.
+    pub entries: BTreeSet<(Attribute, String)>,
+    /// How often an attribute is read in another way than by an entry of it that `entries` names.
+    pub whole: BTreeMap<Attribute, usize>,
 }
 
 impl Reads {
+    /// An attribute is read, as a whole for all that is known yet.
+    pub fn attribute(&mut self, attribute: Attribute) {
+        self.attributes.insert(attribute);
+        self.all_headers |= attribute == Attribute::Headers;
+        *self.whole.entry(attribute).or_default() += 1;
+    }
+
+    /// The operand, which was the attribute itself, is read for this one entry alone.
+    pub fn entry_of(&mut self, operand: &Expr, name: &str) {
+        if let Expr::Attribute(attribute) = operand
+            && let Some(times) = self.whole.get_mut(attribute)
+        {
+            *times = times.saturating_sub(1);
+            self.entries.insert((*attribute, name.to_owned()));
+        }
+    }
+
+    /// Whether more of an attribute is read than the entries that `entries` names.
+    pub fn as_a_whole(&self, attribute: Attribute) -> bool {
+        self.whole.get(&attribute).is_some_and(|times| *times > 0)
+    }
+
     pub fn body(&self) -> bool {
         self.attributes.iter().any(|attribute| attribute.reads_body())
     }
@@ -289,5 +315,9 @@ impl Reads {
         self.attributes.extend(&other.attributes);
         self.headers.extend(other.headers.iter().cloned());
         self.all_headers |= other.all_headers;
+        self.entries.extend(other.entries.iter().cloned());
+        for (attribute, times) in &other.whole {
+            *self.whole.entry(*attribute).or_default() += times;
+        }
     }
 }

@@ -113,8 +113,7 @@ impl<'a> Lowering<'a> {
 
     #[expect(clippy::unnecessary_wraps, reason = "the last step of functions that return `Lowered`")]
     fn attribute(&mut self, attribute: Attribute) -> Lowered {
-        self.reads.attributes.insert(attribute);
-        self.reads.all_headers |= attribute == Attribute::Headers;
+        self.reads.attribute(attribute);
         Some((Expr::Attribute(attribute), attribute.ty()))
     }
 
@@ -134,6 +133,7 @@ impl<'a> Lowering<'a> {
             return Some((Expr::Literal(Literal::Type(name)), Type::Type));
         }
         let (operand, ty) = self.lower(&select.operand)?;
+        self.reads.entry_of(&operand, &select.field);
         if let Type::Optional(inside) = &ty {
             let value = self.field_type(node, inside, &select.field)?;
             return Some(optional::selected(operand, &select.field, value, select.test));

@@ -84,12 +84,20 @@ impl Lowering<'_> {
         }
         let (lowered, index_lowered) = (self.lower(operand), self.lower(index));
         let ((operand, ty), (index_expr, index_type)) = (lowered?, index_lowered?);
+        self.entry_by(&operand, &index_expr);
         if let Type::Optional(inside) = ty {
             let value = self.indexed(node, &inside, index, &index_type)?;
             return Some((Expr::IndexOptional(Box::new((operand, index_expr))), Type::optional(value)));
         }
         let value = self.indexed(node, &ty, index, &index_type)?;
         Some((Expr::Index(Box::new((operand, index_expr))), value))
+    }
+
+    /// Notes what is read of the operand where the key is a literal text.
+    pub(super) fn entry_by(&mut self, operand: &Expr, key: &Expr) {
+        if let Expr::Literal(Literal::Text(name)) = key {
+            self.reads.entry_of(operand, name);
+        }
     }
 
     /// The type of `operand[index]`.
@@ -122,6 +130,9 @@ impl Lowering<'_> {
         }
         let (left, right) = (self.lower(left), self.lower(right));
         let ((left, left_type), (right, right_type)) = (left?, right?);
+        if operator == Operator::In {
+            self.entry_by(&right, &left);
+        }
         let Some(ty) = result_type(operator, &left_type, &right_type) else {
             let message = format!("`{}` can't take a {left_type} and a {right_type}", operator.symbol());
             return self.refuse(node, "type-mismatch", message);

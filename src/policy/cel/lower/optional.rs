@@ -43,6 +43,7 @@ impl Lowering<'_> {
             return self.optional_header(response, name);
         }
         let (operand, ty) = self.lower(operand)?;
+        self.reads.entry_of(&operand, name);
         let inside = if let Type::Optional(inside) = ty { *inside } else { ty };
         let value = self.field_type(node, &inside, name)?;
         Some(selected(operand, name, value, false))
@@ -68,6 +69,7 @@ impl Lowering<'_> {
         }
         let (lowered, index_lowered) = (self.lower(operand), self.lower(index));
         let ((operand, ty), (index_expr, index_type)) = (lowered?, index_lowered?);
+        self.entry_by(&operand, &index_expr);
         let inside = if let Type::Optional(inside) = ty { *inside } else { ty };
         let value = self.indexed(node, &inside, index, &index_type)?;
         Some((Expr::IndexOptional(Box::new((operand, index_expr))), Type::optional(value)))
