@@ -147,6 +147,12 @@ impl PolicySet {
         self.policies.iter().flat_map(|policy| &policy.rules).map(|rule| &rule.name)
     }
 
+    /// What the rule `policy/rule` says where it applies, and whether it is enforced.
+    pub fn says(&self, name: &str) -> Option<(Said, bool)> {
+        let mut rules = self.policies.iter().flat_map(|policy| &policy.rules);
+        rules.find(|rule| &*rule.name == name).map(|rule| (explain::effect(rule), rule.enforce))
+    }
+
     /// The policies that are about this call. On a listener that is no `gateway`, hosts alone match nothing.
     pub fn candidates(&self, request: &Request, gateway: bool) -> Candidates {
         Candidates(self.index.candidates(request, gateway))

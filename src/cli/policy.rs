@@ -10,8 +10,10 @@ use crate::policy::call_file::{self, CallFile};
 use crate::{bundle, policy};
 
 mod check;
+mod diff;
 mod eval;
 mod explain;
+mod junit;
 mod sarif;
 mod test;
 
@@ -31,6 +33,8 @@ enum Command {
     Explain(explain::Args),
     /// Evaluate one CEL expression
     Eval(eval::Args),
+    /// Show what changed between two sets of policies, rule by rule
+    Diff(diff::Args),
 }
 
 /// Findings: something is wrong with what was given.
@@ -44,6 +48,7 @@ pub fn run(args: &Args) -> ExitCode {
         Command::Test(args) => test::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Diff(args) => diff::run(args),
     }
 }
 
@@ -76,8 +81,21 @@ pub(super) fn load(paths: &[PathBuf]) -> Result<policy::PolicySet, ExitCode> {
     let compiled = policy::compile(&bundle.policies, &policy::Options { gateway: true });
     compiled.set.ok_or_else(|| {
         print_findings(&compiled.findings, &compiled.sources);
+        print_error(&summary(&compiled.findings, "mend the policies first"));
         ExitCode::from(FINDINGS)
     })
+}
+
+/// `1 file`, `2 files`.
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// The last line under findings.
+fn summary(findings: &[Diagnostic], what: &str) -> String {
+    let errors = findings.iter().filter(|finding| finding.is_error()).count();
+    let warnings = findings.len() - errors;
+    format!("{}, {}: {what}\n", count(errors, "error"), count(warnings, "warning"))
 }
 
 /// Reads a call file; prints what is wrong with it.

@@ -47,8 +47,8 @@ pub fn read(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<CallFile> {
     if let Some(node) = fields.optional("context") {
         parts.context = texts(node, "`context`", reader).into_iter().collect();
     }
-    if let Some(serde_json::Value::Object(metadata)) = fields.optional("metadata").map(Node::to_json) {
-        parts.metadata = metadata;
+    if let Some(node) = fields.optional("metadata") {
+        parts.metadata = object(node, "`metadata`", reader);
     }
     let gateway =
         fields.optional("gateway").and_then(|node| reader.boolean(node, "`gateway`")).unwrap_or(false);
@@ -103,6 +103,14 @@ pub fn body(node: &Node, reader: &mut Reader) -> Option<String> {
     }
 }
 
+/// A map of any values, as JSON has it.
+fn object(node: &Node, what: &str, reader: &mut Reader) -> serde_json::Map<String, serde_json::Value> {
+    match node.to_json() {
+        serde_json::Value::Object(map) => map,
+        _ => reader.wrong_kind(node, what, "a map").unwrap_or_default(),
+    }
+}
+
 fn headers(node: &Node, reader: &mut Reader) -> Headers {
     texts(node, "`headers`", reader).into_iter().map(|(name, value)| Header::new(&name, value)).collect()
 }
@@ -139,12 +147,8 @@ fn identity(node: &Node, reader: &mut Reader) -> Option<Arc<Identity>> {
     let (subject, issuer, email) = (text("subject", reader), text("issuer", reader), text("email", reader));
     let spiffe = text("spiffe", reader);
     let person = Some(text("person", reader)).filter(|person| !person.is_empty());
-    let groups =
-        fields.optional("groups").map_or(Some(Vec::new()), |node| reader.strings(node, "`groups`"))?;
-    let claims = match fields.optional("claims").map(Node::to_json) {
-        Some(serde_json::Value::Object(claims)) => claims,
-        _ => serde_json::Map::new(),
-    };
+    let groups = fields.optional("groups").map_or(Some(Vec::new()), |node| reader.strings(node, "`groups`"));
+    let claims = fields.optional("claims").map(|node| object(node, "`claims`", reader)).unwrap_or_default();
     let words = [("jwt", Method::Jwt), ("mtls", Method::Mtls), ("anonymous", Method::Anonymous)];
     let named = fields.optional("method").map(|node| reader.word(node, "method", &words));
     fields.close(reader);
@@ -160,7 +164,7 @@ fn identity(node: &Node, reader: &mut Reader) -> Option<Arc<Identity>> {
         method,
         subject,
         issuer,
-        groups,
+        groups: groups?,
         email,
         person,
         claims,

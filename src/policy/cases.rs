@@ -2,16 +2,26 @@
 //! never reached.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
-use super::call_file::{self, CallFile};
-use super::decision::{Call, Decision, Outcome};
-use super::{PolicySet, SourceFile};
-use crate::diagnostic::{self, Diagnostic, Place};
-use crate::document::{Document, Node, Reader};
-use crate::reason::Reason;
+use super::call_file::CallFile;
+use super::decision::{Decision, Outcome};
+use super::{PolicySet, RuleExplanation};
+use crate::diagnostic::{Diagnostic, Place};
+use crate::effect::HeaderChange;
 
+mod check;
+mod judge;
 mod masked;
+mod read;
+
+pub use check::check;
+pub use judge::{Judgement, judge};
+pub use read::read;
+
+/// Rules that are named to say why a case fails.
+const MAX_REASONS: usize = 8;
 
 /// One case of a `*.cases.yaml`.
 #[derive(Clone, Debug)]
@@ -20,6 +30,8 @@ pub struct Case {
     pub name: String,
     pub call: CallFile,
     pub expect: Expect,
+    /// Where `expect` names the rule.
+    pub rule_place: Option<Place>,
 }
 
 /// What a case expects; what it leaves out may be anything.
@@ -35,12 +47,23 @@ pub struct Expect {
     pub headers: Vec<(String, String)>,
 }
 
+/// One thing that came out otherwise than expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// `outcome`, `rule`, `header x-user`, ...
+    pub what: String,
+    pub expected: String,
+    pub got: String,
+}
+
 /// How one case ended: nothing in `failures` means that it passed.
 #[derive(Clone, Debug)]
 pub struct CaseResult {
     pub case: Arc<str>,
     pub place: Place,
-    pub failures: Vec<String>,
+    pub failures: Vec<Failure>,
+    /// For a case that failed: what the rules said, one line each.
+    pub why: Vec<String>,
 }
 
 /// How all cases ended.
@@ -52,140 +75,117 @@ pub struct Report {
     pub rules: usize,
 }
 
-/// Reads every case of every file, and every mistake in them.
-pub fn read(files: &[SourceFile]) -> (Vec<Case>, Vec<Diagnostic>) {
-    let (mut cases, mut findings) = (Vec::new(), Vec::new());
-    for source in files {
-        match Document::parse(&source.file, &source.text) {
-            Ok(document) => {
-                let mut reader = Reader::new(&source.file);
-                for root in &document.roots {
-                    cases.extend(read_root(root, &mut reader));
-                }
-                findings.extend(reader.findings);
-            }
-            Err(finding) => findings.push(finding),
-        }
-    }
-    diagnostic::sort(&mut findings);
-    (cases, findings)
-}
-
-fn read_root(root: &Node, reader: &mut Reader) -> Vec<Case> {
-    let Some(mut fields) = reader.fields(root, "the file of cases") else { return Vec::new() };
-    let cases = fields.required("cases", reader).and_then(|node| reader.list(node, "`cases`"));
-    fields.close(reader);
-    let mut names = BTreeSet::new();
-    let mut read = Vec::new();
-    for node in cases.unwrap_or_default() {
-        let Some(case) = read_case(node, reader) else { continue };
-        if !names.insert(case.name.clone()) {
-            reader.error(node.span, "duplicate-case", format!("there is a case `{}` already", case.name));
-        }
-        read.push(case);
-    }
-    read
-}
-
-fn read_case(node: &Node, reader: &mut Reader) -> Option<Case> {
-    let mut fields = reader.fields(node, "the case")?;
-    let name = fields.required("name", reader).and_then(|node| reader.string(node, "the case's name"));
-    let call = call_file::read(&mut fields, reader);
-    let expect = fields.required("expect", reader).and_then(|node| read_expect(node, reader));
-    fields.close(reader);
-    Some(Case { place: node.span.place(&reader.file), name: name?.to_owned(), call: call?, expect: expect? })
-}
-
-/// Reads `expect`; `None` when a mistake was reported.
-pub fn read_expect(node: &Node, reader: &mut Reader) -> Option<Expect> {
-    let before = reader.findings.len();
-    let mut fields = reader.fields(node, "`expect`")?;
-    let mut expect = Expect::default();
-    let outcomes = ["allow", "deny", "hold", "indeterminate"].map(|word| (word, word));
-    expect.outcome = fields.optional("outcome").and_then(|node| reader.word(node, "outcome", &outcomes));
-    expect.rule = fields.optional("rule").and_then(|node| reader.string(node, "`rule`")).map(str::to_owned);
-    let reasons = Reason::ALL.map(|reason| (reason.as_str(), reason.as_str()));
-    let reason = fields.optional("reason").and_then(|node| reader.word(node, "reason", &reasons));
-    expect.reason = reason.map(str::to_owned);
-    let status = fields.optional("status").and_then(|node| reader.integer(node, "`status`", 100..=599));
-    expect.status = status.and_then(|status| u16::try_from(status).ok());
-    expect.body = fields.optional("body").and_then(|node| call_file::body(node, reader));
-    expect.headers = fields
-        .optional("headers")
-        .map(|node| call_file::texts(node, "`headers`", reader))
-        .unwrap_or_default();
-    fields.close(reader);
-    if expect == Expect::default() && reader.findings.len() == before {
-        reader.error(node.span, "no-expectation", "the case expects nothing");
-    }
-    (reader.findings.len() == before).then_some(expect)
-}
-
 /// Runs the cases against the policies.
 pub fn run(set: &PolicySet, cases: &[Case]) -> Report {
     let mut reached: BTreeSet<Arc<str>> = BTreeSet::new();
     let mut results = Vec::new();
     for case in cases {
-        let candidates = set.candidates(&case.call.request, case.call.gateway);
-        let response = case.call.response.as_ref().map(|response| &response.head);
-        let before = Call { request: &case.call.request, identity: &case.call.identity, response: None };
-        let after = Call { response, ..before };
-        let decision = match case.call.request.defect {
-            Some(reason) => Decision::refused(reason),
-            None => set.decide(&candidates, &before),
-        };
-        reached.extend(
-            set.explain(&candidates, &after)
-                .rules
-                .into_iter()
-                .filter(|rule| rule.applies())
-                .map(|rule| rule.rule),
-        );
-        let mut failures = compare(&case.expect, &decision);
-        if let Some(wanted) = &case.expect.body {
-            let response = case.call.response.as_ref();
-            failures.extend(masked::compare(wanted, set, &candidates, &after, response).err());
-        }
-        results.push(CaseResult { case: case.name.as_str().into(), place: case.place.clone(), failures });
+        let judgement = judge(set, &case.call);
+        let applied = judgement.rules.iter().filter(|rule| rule.applies());
+        reached.extend(applied.map(|rule| rule.rule.clone()));
+        let failures = compare(&case.expect, &judgement);
+        let why = if failures.is_empty() { Vec::new() } else { reasons(set, case, &judgement) };
+        results.push(CaseResult {
+            case: case.name.as_str().into(),
+            place: case.place.clone(),
+            failures,
+            why,
+        });
     }
     let unreached = set.rule_names().filter(|name| !reached.contains(*name)).cloned().collect();
     Report { results, unreached, rules: set.rule_names().count() }
 }
 
-fn compare(expect: &Expect, decision: &Decision) -> Vec<String> {
+fn compare(expect: &Expect, judgement: &Judgement) -> Vec<Failure> {
+    let decision = &judgement.decision;
     let mut failures = Vec::new();
     let mut differ = |what: &str, wanted: Option<&str>, found: &str| {
         if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
-            failures.push(format!("expected {what} `{wanted}`, got `{found}`"));
+            failures.push(Failure {
+                what: what.to_owned(),
+                expected: wanted.to_owned(),
+                got: found.to_owned(),
+            });
         }
     };
     differ("outcome", expect.outcome, decision.outcome.as_str());
     differ("rule", expect.rule.as_deref(), decision.rule.as_deref().unwrap_or("none"));
     differ("reason", expect.reason.as_deref(), decision.reason.as_str());
-    let status = match &decision.outcome {
-        Outcome::Allow => 200,
-        Outcome::Deny(terms) => terms.status,
-        Outcome::Hold(_) => 202,
-        Outcome::Indeterminate => decision.reason.status(),
-    };
-    differ("status", expect.status.map(|status| status.to_string()).as_deref(), &status.to_string());
+    let status = status(decision).to_string();
+    differ("status", expect.status.map(|status| status.to_string()).as_deref(), &status);
     for (name, wanted) in &expect.headers {
         let name = name.to_ascii_lowercase();
-        let found = decision.headers().request.iter().rev().find_map(|change| match change {
-            crate::effect::HeaderChange::Set { name: set, value }
-            | crate::effect::HeaderChange::Append { name: set, value }
-                if *set == name =>
-            {
-                Some(value.as_str())
-            }
-            _ => None,
-        });
-        differ(&format!("header {name}"), Some(wanted), found.unwrap_or("none"));
+        let found = header(decision, &name).unwrap_or("none");
+        differ(&format!("header {name}"), Some(wanted), found);
     }
-    if !failures.is_empty() {
-        failures.extend(decision.errors().iter().map(|(rule, why)| format!("rule `{rule}` failed: {why}")));
+    if let Some(wanted) = &expect.body {
+        let got = judgement.body.clone().unwrap_or_else(|| Err("the case gives no response".into()));
+        let got = got.unwrap_or_else(|why| format!("none: {why}"));
+        if !masked::same(wanted, &got) {
+            failures.push(Failure { what: "body".into(), expected: wanted.clone(), got });
+        }
     }
     failures
+}
+
+/// The status that the caller sees; a call that is allowed has the upstream's, and counts as 200.
+pub fn status(decision: &Decision) -> u16 {
+    match &decision.outcome {
+        Outcome::Allow => 200,
+        Outcome::Deny(terms) => terms.status,
+        Outcome::Hold(_) | Outcome::Indeterminate => decision.reason.status(),
+    }
+}
+
+fn header<'d>(decision: &'d Decision, wanted: &str) -> Option<&'d str> {
+    decision.headers.request.iter().rev().find_map(|change| match change {
+        HeaderChange::Set { name, value } | HeaderChange::Append { name, value } if name == wanted => {
+            Some(value.as_str())
+        }
+        _ => None,
+    })
+}
+
+/// What the rules said about a case that failed: those that applied or failed and the one that was expected; all of
+/// them where none did.
+fn reasons(set: &PolicySet, case: &Case, judgement: &Judgement) -> Vec<String> {
+    if judgement.rules.is_empty() {
+        let on_gateways = !case.call.gateway && !set.candidates(&case.call.request, true).0.is_empty();
+        let hint = if on_gateways { "; on a gateway one would: add `gateway: true` to the case" } else { "" };
+        return match case.call.request.defect {
+            Some(_) => vec!["the call is refused before any rule is asked".into()],
+            None => vec![format!("no policy matches the call{hint}")],
+        };
+    }
+    let expected = |rule: &&RuleExplanation| case.expect.rule.as_deref() == Some(&*rule.rule);
+    let mut relevant: Vec<_> =
+        judgement.rules.iter().filter(|rule| rule.said.is_some() || expected(rule)).collect();
+    if relevant.is_empty() {
+        relevant = judgement.rules.iter().collect();
+    }
+    let mut lines: Vec<_> = relevant.iter().take(MAX_REASONS).map(|rule| line(rule)).collect();
+    if relevant.len() > MAX_REASONS {
+        lines.push(format!("... and {} more rules", relevant.len() - MAX_REASONS));
+    }
+    lines
+}
+
+fn line(rule: &RuleExplanation) -> String {
+    let said = match rule.said {
+        Some(said) => said.as_str(),
+        None => "does not apply",
+    };
+    let shadow = if rule.enforce { "" } else { " (not enforced)" };
+    let note = rule.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+    let read: Vec<_> = rule.read.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    let read = if read.is_empty() { String::new() } else { format!(", with {}", read.join(", ")) };
+    format!("{} {said}{shadow}{note}{read}", rule.rule)
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {} `{}`, got `{}`", self.what, self.expected, self.got)
+    }
 }
 
 impl Report {
@@ -193,13 +193,23 @@ impl Report {
         self.results.iter().filter(|result| !result.failures.is_empty()).count()
     }
 
+    /// How many of 100 rules the cases reach, rounded down.
+    pub fn coverage(&self) -> usize {
+        let reached = self.rules.saturating_sub(self.unreached.len());
+        (reached * 100).checked_div(self.rules).unwrap_or(100)
+    }
+
     /// The cases that failed, as findings at their places.
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         let failed = self.results.iter().filter(|result| !result.failures.is_empty());
         let finding = |result: &CaseResult| {
-            let message = format!("the case `{}` fails: {}", result.case, result.failures.join("; "));
+            let failures: Vec<_> = result.failures.iter().map(ToString::to_string).collect();
+            let message = format!("the case `{}` fails: {}", result.case, failures.join("; "));
             Diagnostic::error("failing-case", message).at(result.place.clone())
         };
         failed.map(finding).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

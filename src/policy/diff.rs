@@ -13,6 +13,9 @@ use super::{Options, SourceFile, source};
 use crate::diagnostic::Place;
 
 mod terms;
+mod verdict;
+
+pub use verdict::{VerdictChange, verdicts};
 
 /// What a change does to callers, the most dangerous first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

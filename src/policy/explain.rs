@@ -68,7 +68,8 @@ fn explain_rule(rule: &Rule, captures: &[String], scope: &Scope<'_>, call: &Call
     RuleExplanation { rule: rule.name.clone(), enforce: rule.enforce, read, said, note }
 }
 
-fn effect(rule: &Rule) -> Said {
+/// What the rule says where it applies: its verdict, or else its obligation.
+pub fn effect(rule: &Rule) -> Said {
     match &rule.verdict {
         Some(Verdict::Allow) => Said::Allow,
         Some(Verdict::Deny(_)) => Said::Deny,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::bundle::{self, Bundle};
-use crate::diagnostic::{Diagnostic, Severity, Sources, render};
+use crate::diagnostic::{self, Diagnostic, Severity, Sources, render};
 use crate::policy::{self, cases};
 
 /// Report every mistake in policies and cases at once
@@ -21,6 +21,9 @@ pub struct Args {
     /// The policies are for gateways, where they may match by host alone
     #[arg(long)]
     gateway: bool,
+    /// Exit with 1 for warnings too
+    #[arg(long)]
+    strict: bool,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -37,9 +40,11 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return super::usage_error(&error),
     };
     let compiled = policy::compile(&files, &policy::Options { gateway: args.gateway });
-    let (_, case_findings) = cases::read(&case_files);
+    let (cases, mut case_findings) = cases::read(&case_files);
+    case_findings.extend(compiled.set.as_ref().map(|set| cases::check(&cases, set)).unwrap_or_default());
     let (mut findings, mut sources) = (compiled.findings, compiled.sources);
     findings.extend(case_findings);
+    diagnostic::sort(&mut findings);
     for source in &case_files {
         sources.add(&source.file, &source.text);
     }
@@ -51,13 +56,15 @@ pub fn run(args: &Args) -> ExitCode {
         Format::Sarif => super::as_json(&super::sarif::log(&findings)),
         Format::Github => findings.iter().map(github).collect(),
     });
-    if errors == 0 { ExitCode::SUCCESS } else { ExitCode::from(super::FINDINGS) }
+    let stops = if args.strict { findings.len() } else { errors };
+    if stops == 0 { ExitCode::SUCCESS } else { ExitCode::from(super::FINDINGS) }
 }
 
 fn human(findings: &[Diagnostic], sources: &Sources, errors: usize, checked: usize) -> String {
     let warnings = findings.len() - errors;
     let shown = render::human(findings, sources, true);
-    format!("{shown}{checked} files checked: {errors} errors, {warnings} warnings\n")
+    let (checked, errors) = (super::count(checked, "file"), super::count(errors, "error"));
+    format!("{shown}{checked} checked: {errors}, {}\n", super::count(warnings, "warning"))
 }
 
 /// A workflow command that GitHub shows beside the line.

@@ -6,14 +6,18 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::junit;
 use crate::bundle;
 use crate::diagnostic::Sources;
-use crate::policy::cases::{self, Report};
+use crate::policy::cases::{self, CaseResult, Failure, Report};
+
+/// Wider expectations stand on a line of their own.
+const WIDEST: usize = 40;
 
 /// Run the test cases beside the policies
 ///
 /// Every `*.cases.yaml` is run against all the policies given; rules that applied in no case are listed. Exits with 0
-/// when every case passes, 1 when one fails, 2 when nothing could be run.
+/// when every case passes, 1 when one fails or too few rules are reached, 2 when nothing could be run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: portcullis policy test policies/ --format junit > cases.xml")]
 pub struct Args {
@@ -22,6 +26,12 @@ pub struct Args {
     paths: Vec<PathBuf>,
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
+    /// Fail when the cases reach fewer than so many of 100 rules
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    coverage_min: Option<u8>,
+    /// Fail when the cases do not reach every rule; the same as `--coverage-min 100`
+    #[arg(long, conflicts_with = "coverage_min")]
+    require_coverage: bool,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -40,94 +50,97 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(bundle) => bundle.cases,
         Err(error) => return super::usage_error(&error),
     };
-    let (cases, findings) = cases::read(&files);
+    let (cases, mut findings) = cases::read(&files);
+    findings.extend(cases::check(&cases, &set));
     if !findings.is_empty() {
         let mut sources = Sources::default();
         for source in &files {
             sources.add(&source.file, &source.text);
         }
         super::print_findings(&findings, &sources);
+        super::print_error(&super::summary(&findings, "no case was run"));
         return ExitCode::from(super::FINDINGS);
     }
     if cases.is_empty() {
         return super::usage_error(&"there are no cases (`*.cases.yaml`) to run");
     }
     let report = cases::run(&set, &cases);
-    super::print(&match args.format {
-        Format::Human => human(&report),
-        Format::Json => super::as_json(&as_json(&report)),
-        Format::Junit => junit(&report),
+    let wanted = if args.require_coverage { Some(100) } else { args.coverage_min };
+    let missed = wanted.filter(|wanted| report.coverage() < usize::from(*wanted)).map(|wanted| {
+        format!("the cases reach {}% of the rules, and {wanted}% were asked for", report.coverage())
     });
-    if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::from(super::FINDINGS) }
+    super::print(&match args.format {
+        Format::Human => human(&report, missed.as_deref()),
+        Format::Json => super::as_json(&as_json(&report, missed.as_deref())),
+        Format::Junit => junit::report(&report, missed.as_deref()),
+    });
+    if report.failed() == 0 && missed.is_none() { ExitCode::SUCCESS } else { ExitCode::from(super::FINDINGS) }
 }
 
-fn human(report: &Report) -> String {
+fn human(report: &Report, missed: Option<&str>) -> String {
     let mut text = String::new();
     for result in report.results.iter().filter(|result| !result.failures.is_empty()) {
-        let _ = writeln!(text, "FAILED {} ({}:{})", result.case, result.place.file, result.place.line);
-        for failure in &result.failures {
-            let _ = writeln!(text, "  {failure}");
-        }
+        text.push_str(&failed(result));
     }
     let passed = report.results.len() - report.failed();
     let reached = report.rules - report.unreached.len();
-    let _ = writeln!(
-        text,
-        "{passed} of {} cases passed; {reached} of {} rules reached",
-        report.results.len(),
-        report.rules
-    );
+    let (cases, rules) = (super::count(report.results.len(), "case"), super::count(report.rules, "rule"));
+    let _ = writeln!(text, "{passed} of {cases} passed; {reached} of {rules} reached");
     for rule in &report.unreached {
         let _ = writeln!(text, "  no case reaches {rule}");
+    }
+    if let Some(missed) = missed {
+        let _ = writeln!(text, "{missed}");
     }
     text
 }
 
-fn as_json(report: &Report) -> serde_json::Value {
+/// What was expected beside what came, and what the rules said.
+fn failed(result: &CaseResult) -> String {
+    let mut text = format!("FAILED {} ({}:{})\n", result.case, result.place.file, result.place.line);
+    let width = |of: fn(&Failure) -> &str, title: &str| {
+        let widths = result.failures.iter().map(|failure| of(failure).chars().count());
+        widths.filter(|width| *width <= WIDEST).chain([title.len()]).max().unwrap_or_default()
+    };
+    let (what, expected) =
+        (width(|failure| &failure.what, ""), width(|failure| &failure.expected, "expected"));
+    let _ = writeln!(text, "  {:what$}  {:expected$}  got", "", "expected");
+    for failure in &result.failures {
+        if failure.expected.chars().count() > WIDEST {
+            let _ = writeln!(text, "  {:what$}  {}", failure.what, failure.expected);
+            let _ = writeln!(text, "  {:what$}  {}", "... got", failure.got);
+        } else {
+            let _ =
+                writeln!(text, "  {:what$}  {:expected$}  {}", failure.what, failure.expected, failure.got);
+        }
+    }
+    for line in &result.why {
+        let _ = writeln!(text, "    {line}");
+    }
+    text
+}
+
+fn as_json(report: &Report, missed: Option<&str>) -> serde_json::Value {
     let cases: Vec<_> = report
         .results
         .iter()
         .map(|result| {
             let passed = result.failures.is_empty();
-            json!({"name": result.case, "file": result.place.file, "line": result.place.line, "passed": passed, "failures": result.failures})
+            let failures: Vec<_> = result.failures.iter().map(ToString::to_string).collect();
+            let differences: Vec<_> = result
+                .failures
+                .iter()
+                .map(|failure| json!({"what": failure.what, "expected": failure.expected, "got": failure.got}))
+                .collect();
+            let place = &result.place;
+            json!({
+                "name": result.case, "file": place.file, "line": place.line, "passed": passed, "failures": failures,
+                "differences": differences, "why": result.why,
+            })
         })
         .collect();
-    json!({"cases": cases, "failed": report.failed(), "rules": report.rules, "unreached": report.unreached})
-}
-
-fn junit(report: &Report) -> String {
-    let mut text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
-    let (tests, failed) = (report.results.len(), report.failed());
-    let _ =
-        writeln!(text, "<testsuite name=\"portcullis policy test\" tests=\"{tests}\" failures=\"{failed}\">");
-    for result in &report.results {
-        let (file, name) = (escape(&result.place.file), escape(&result.case));
-        let _ =
-            write!(text, "  <testcase classname=\"{file}\" name=\"{name}\" line=\"{}\"", result.place.line);
-        if result.failures.is_empty() {
-            text.push_str("/>\n");
-        } else {
-            let message = escape(&result.failures.join("\n"));
-            let _ = writeln!(text, "><failure>{message}</failure></testcase>");
-        }
-    }
-    text.push_str("</testsuite>\n");
-    text
-}
-
-/// Escaped for XML; control characters, which XML 1.0 can't carry, become `?`.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\n' | '\t' => escaped.push(c),
-            c if c.is_control() => escaped.push('?'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    json!({
+        "cases": cases, "failed": report.failed(), "rules": report.rules, "unreached": report.unreached,
+        "coverage": report.coverage(), "coverage_missed": missed,
+    })
 }

@@ -99,7 +99,9 @@ fn hold(old: (&HoldTerms, &str), new: (&HoldTerms, &str)) -> (Risk, String) {
             Grant::For(span) => Some(span),
         };
         let risk = if length(new.grant) > length(old.grant) { Risk::Loosens } else { Risk::Tightens };
-        parts.push((risk, format!("grant {:?} is now {:?}", old.grant, new.grant)));
+        let named =
+            |grant: Grant| length(grant).map_or_else(|| "once".into(), |span| format!("for {span:?}"));
+        parts.push((risk, format!("grant {} is now {}", named(old.grant), named(new.grant))));
     }
     if old.expires != new.expires {
         let risk = if new.expires > old.expires { Risk::Loosens } else { Risk::Tightens };

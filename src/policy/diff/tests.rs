@@ -112,7 +112,7 @@ fn enforcement_verdicts_and_holds_change_with_their_risk() {
         (
             &hold("1}, grant: {for: 1h"),
             &hold("1}, grant: {for: 2h"),
-            "Loosens p/a: hold: grant For(3600s) is now For(7200s); approvals",
+            "Loosens p/a: hold: grant for 3600s is now for 7200s; approvals",
         ),
         (
             &hold("1"),

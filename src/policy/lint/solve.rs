@@ -218,12 +218,36 @@ impl Test {
 
 /// Whether `formula` is true of every call of which all of `cube` is.
 pub fn implies(cube: &[Test], formula: &Formula) -> bool {
+    implies_by(cube, formula, true)
+}
+
+/// `split`: whether lists may be taken apart, which is done once on the way down, so that the work stays bounded.
+fn implies_by(cube: &[Test], formula: &Formula, split: bool) -> bool {
     match formula {
         Formula::Constant(value) => *value,
         Formula::Test(test) => implies_test(cube, test),
-        Formula::All(parts) => parts.iter().all(|part| implies(cube, part)),
-        Formula::Any(parts) => parts.iter().any(|part| implies(cube, part)),
+        Formula::All(parts) => parts.iter().all(|part| implies_by(cube, part, split)),
+        Formula::Any(parts) => {
+            let one = |cube: &[Test], split| parts.iter().any(|part| implies_by(cube, part, split));
+            one(cube, split) || (split && splits(cube).any(|ways| ways.iter().all(|way| one(way, false))))
+        }
     }
+}
+
+/// The cube with one of its lists taken apart, a cube for each value: `x in [a, b]` implies `x == a || x == b`.
+fn splits(cube: &[Test]) -> impl Iterator<Item = Vec<Cube>> {
+    const LONGEST: usize = 16;
+    cube.iter().enumerate().filter_map(move |(index, test)| {
+        let Question::OneOf(constants) = &test.question else { return None };
+        let apart = !test.negated && (2..=LONGEST).contains(&constants.len());
+        let single = |constant: &Constant| {
+            let mut way = cube.to_vec();
+            way.push(Test { question: Question::OneOf(vec![constant.clone()]), ..test.clone() });
+            way.swap_remove(index);
+            way
+        };
+        apart.then(|| constants.iter().map(single).collect())
+    })
 }
 
 #[cfg(test)]
