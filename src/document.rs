@@ -10,6 +10,7 @@ use serde_saphyr::Location;
 
 use crate::diagnostic::{Diagnostic, Place, closest};
 
+mod hint;
 mod parse;
 
 /// One file's YAML documents (`---` separates them).
@@ -66,7 +67,9 @@ impl Document {
     pub fn parse(file: &Arc<str>, text: &Arc<str>) -> Result<Self, Diagnostic> {
         let roots = serde_saphyr::from_multiple::<Node>(text).map_err(|error| {
             let error = error.without_snippet();
-            let finding = Diagnostic::error("invalid-yaml", in_our_words(&error.to_string()));
+            let message = error.to_string();
+            let mut finding = Diagnostic::error("invalid-yaml", in_our_words(&message));
+            finding.help = hint::of(&message).map(str::to_owned);
             match error.location() {
                 Some(location) => finding.at(Span::of_mistake(location, text).place(file)),
                 None => finding,

@@ -1,7 +1,6 @@
 //! Reads policy documents: everything that can be wrong with one is found here, before it is loaded.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::outline::{Outline, RuleOutline};
 use super::route::{self, Entry};
@@ -12,7 +11,9 @@ use crate::document::{Document, Node, Reader, Span, Value};
 
 mod condition;
 mod effect;
+mod foreign;
 mod header;
+mod hint;
 mod rule;
 mod scalar;
 
@@ -34,7 +35,7 @@ pub fn outlines(files: &[SourceFile], options: &Options) -> (Vec<Outline>, Vec<D
 
 fn read_files(files: &[SourceFile], options: &Options) -> (Vec<(Policy, Outline)>, Vec<Diagnostic>) {
     let (mut policies, mut findings) = (Vec::new(), Vec::new());
-    let mut names: HashMap<String, Arc<str>> = HashMap::new();
+    let mut names: HashMap<String, String> = HashMap::new();
     for source in files {
         let document = match Document::parse(&source.file, &source.text) {
             Ok(document) => document,
@@ -46,14 +47,16 @@ fn read_files(files: &[SourceFile], options: &Options) -> (Vec<(Policy, Outline)
         let mut reader = Reader::new(&source.file);
         let roots: Vec<_> = document.roots.iter().filter(|root| root.value != Value::Null).collect();
         if roots.is_empty() {
-            let message = "the file has no policy";
-            reader.error(Span { line: 1, column: 1, ..Span::default() }, "no-policy", message);
+            let (place, help) =
+                (Span { line: 1, column: 1, ..Span::default() }, "write one, or remove the file");
+            reader.error_with_help(place, "no-policy", "the file has no policy", help);
         }
         for root in roots {
             let policy =
                 PolicyReader { reader: &mut reader, text: &source.text, options }.policy(root, &mut names);
             policies.extend(policy);
         }
+        reader.findings.iter_mut().for_each(|finding| hint::add(finding, &source.text));
         findings.extend(reader.findings);
     }
     (policies, findings)
@@ -68,7 +71,11 @@ struct PolicyReader<'r> {
 }
 
 impl PolicyReader<'_> {
-    fn policy(&mut self, root: &Node, names: &mut HashMap<String, Arc<str>>) -> Option<(Policy, Outline)> {
+    /// One document; `None` when a mistake was reported in it.
+    fn policy(&mut self, root: &Node, names: &mut HashMap<String, String>) -> Option<(Policy, Outline)> {
+        if foreign::report(root, self.reader) {
+            return None;
+        }
         let mut fields = self.reader.fields(root, "the document")?;
         let version = fields.required("apiVersion", self.reader);
         self.expect(version, "`apiVersion`", API_VERSION);
@@ -79,14 +86,15 @@ impl PolicyReader<'_> {
         let spec = fields.required("spec", self.reader);
         fields.close(self.reader);
         if let Some((name, span)) = &name {
-            let file = self.reader.file.clone();
-            if let Some(other) = names.insert(name.clone(), file) {
+            let place = format!("{}:{}", self.reader.file, span.line);
+            if let Some(other) = names.insert(name.clone(), place) {
                 let message = format!("there is a policy `{name}` already, in {other}");
                 self.reader.error(*span, "duplicate-policy", message);
             }
         }
         // The rules are read even where the name is missing, so that their mistakes are reported too.
         let spec = spec?;
+        foreign::empty_values(spec, self.reader);
         let enforce = spec.get("enforce").is_none_or(|node| node.value != Value::Bool(false));
         let (policy, rules) = self.spec(name.as_ref().map_or("?", |(name, _)| name), spec)?;
         let (name, span) = name?;

@@ -16,6 +16,11 @@ const LONGEST_EXPIRY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl PolicyReader<'_> {
     pub(super) fn allow(&mut self, node: &Node) -> Verdict {
+        if !matches!(node.value, Value::Map(_)) {
+            let message = format!("`allow` must be a map, not {}", node.kind());
+            self.reader.error_with_help(node.span, "wrong-type", message, "write `allow: {}`");
+            return Verdict::Allow;
+        }
         if let Some(fields) = self.reader.fields(node, "`allow`") {
             fields.close(self.reader);
         }
@@ -23,6 +28,12 @@ impl PolicyReader<'_> {
     }
 
     pub(super) fn deny(&mut self, node: &Node) -> Option<Verdict> {
+        if !matches!(node.value, Value::Map(_)) {
+            let message = format!("`deny` must be a map, not {}", node.kind());
+            let help = "write `deny: {}`, or `deny: {status: 403, because: the reason}`";
+            self.reader.error_with_help(node.span, "wrong-type", message, help);
+            return None;
+        }
         let mut fields = self.reader.fields(node, "`deny`")?;
         let status = match fields.optional("status") {
             Some(node) => self.reader.integer(node, "the status", 400..=599),
@@ -94,7 +105,13 @@ impl PolicyReader<'_> {
                 fields.close(self.reader);
                 self.span_up_to(Some(span?), "`for`", DEFAULT_EXPIRY, LONGEST_EXPIRY).map(Grant::For)
             }
-            _ => self.reader.word(node, "grant", &[("once", Grant::Once)]),
+            Value::Str(word) if word == "once" => Some(Grant::Once),
+            _ => {
+                let message = "the grant is neither `once` nor `{for: SPAN}`";
+                let help = "write `grant: once`, or `grant: {for: 1h}` for every same call within an hour";
+                self.reader.error_with_help(node.span, "unknown-value", message, help);
+                None
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Reads `rules`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::PolicyReader;
@@ -10,6 +10,8 @@ use crate::policy::decision::HeadersRead;
 use crate::policy::lint::Formula;
 use crate::policy::outline::{RuleOutline, When};
 use crate::policy::rule::{HeaderTemplates, Rule, Verdict};
+
+const EFFECTS: [&str; 5] = ["allow", "deny", "hold", "mask", "headers"];
 
 impl PolicyReader<'_> {
     pub(super) fn rules(
@@ -23,7 +25,7 @@ impl PolicyReader<'_> {
         if items.is_empty() {
             self.reader.error(node.span, "no-rule", "the policy has no rule");
         }
-        let mut names = HashSet::new();
+        let mut names = HashMap::new();
         let rules: Vec<_> =
             items.iter().map(|item| self.rule(policy, item, enforce, captures, &mut names)).collect();
         rules.into_iter().collect::<Option<Vec<_>>>().map(|rules| rules.into_iter().unzip())
@@ -35,7 +37,7 @@ impl PolicyReader<'_> {
         node: &Node,
         enforce: bool,
         captures: &[String],
-        names: &mut HashSet<String>,
+        names: &mut HashMap<String, u32>,
     ) -> Option<(Rule, RuleOutline)> {
         let errors_before = self.errors();
         let mut fields = self.reader.fields(node, "the rule")?;
@@ -55,9 +57,12 @@ impl PolicyReader<'_> {
         let headers = fields.optional("headers").map(|node| self.headers(node, captures)).unwrap_or_default();
         let enforce = self.enforce(fields.optional("enforce")) && enforce;
         fields.close(self.reader);
-        if let Some(node) = name_node.filter(|_| !names.insert(name.clone())) {
-            let message = format!("there is a rule `{name}` already");
-            self.reader.error(node.span, "duplicate-rule", message);
+        if let Some(node) = name_node
+            && let Some(line) = names.insert(name.clone(), node.span.line)
+        {
+            let message = format!("there is a rule `{name}` already, in line {line}");
+            let help = "rules are named in audit records and approvals: give each its own name";
+            self.reader.error_with_help(node.span, "duplicate-rule", message, help);
         }
         let verdict = self.one_verdict(node, allow, deny, hold);
         let reads = reads(condition.as_ref(), &headers);
@@ -110,13 +115,17 @@ impl PolicyReader<'_> {
         let mut given: Vec<_> = [allow, deny, hold].into_iter().flatten().collect();
         if given.len() > 1 {
             let message = "a rule has one of `allow`, `deny` and `hold`";
-            self.reader.error(node.span, "several-verdicts", message);
+            let help = "make two rules of it, each with a `when` of its own";
+            self.reader.error_with_help(node.span, "several-verdicts", message, help);
         }
         given.pop()
     }
 
     fn check_effects(&mut self, rule: &Rule, node: &Node) {
-        if rule.verdict.is_none() && rule.masks.is_empty() && rule.headers.is_empty() {
+        // A field without a value was reported as such.
+        let empty =
+            EFFECTS.iter().any(|effect| node.get(effect).is_some_and(|node| node.value == Value::Null));
+        if rule.verdict.is_none() && rule.masks.is_empty() && rule.headers.is_empty() && !empty {
             let help = "give it `allow`, `deny`, `hold`, `mask` or `headers`";
             self.reader.error_with_help(node.span, "no-effect", "the rule has no effect", help);
         }

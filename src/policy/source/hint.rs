@@ -1,0 +1,123 @@
+//! Advice for mistakes whose message says what is wrong, and not what to write instead: what people bring along from
+//! other languages, mostly.
+
+use crate::diagnostic::{Diagnostic, closest};
+
+/// Adds advice to a finding in `text` that has none.
+pub fn add(finding: &mut Diagnostic, text: &str) {
+    if finding.help.is_some() {
+        return;
+    }
+    let at = finding.place.as_ref().map_or(text.len(), |place| place.offset);
+    let rest = text.get(at..).unwrap_or_default();
+    let message = finding.message.as_str();
+    finding.help = match finding.code {
+        "invalid-expression" => operator(rest),
+        "unknown-function" => quoted(message).and_then(function),
+        "unknown-name" => quoted(message).and_then(name),
+        "type-mismatch" => types(message),
+        "invalid-pattern" => pattern(message),
+        "wrong-type" => kind(message, rest),
+        "invalid-name" => Some("join its words with `-`".into()),
+        _ => None,
+    };
+}
+
+/// What the message has in backticks first.
+fn quoted(message: &str) -> Option<&str> {
+    message.split('`').nth(1)
+}
+
+/// Words and signs of other languages in the place of an operator.
+fn operator(rest: &str) -> Option<String> {
+    let word: String = rest.chars().take_while(|c| c.is_ascii_alphabetic()).collect();
+    let meant = match word.to_ascii_lowercase().as_str() {
+        "and" => "&&",
+        "or" => "||",
+        "not" => "!",
+        "is" | "equals" | "eq" => "==",
+        "" if rest.starts_with('=') => "==",
+        "" if rest.starts_with('&') => "&&",
+        "" if rest.starts_with('|') => "||",
+        _ => return None,
+    };
+    Some(format!("write `{meant}`"))
+}
+
+fn function(name: &str) -> Option<String> {
+    let meant = match name {
+        "any" | "some" => "list.exists(x, ...)",
+        "every" => "list.all(x, ...)",
+        "len" | "length" | "count" => "size(x)",
+        "lower" | "toLower" | "toLowerCase" | "lowercase" => "text.lowerAscii()",
+        "upper" | "toUpper" | "toUpperCase" | "uppercase" => "text.upperAscii()",
+        "match" | "regex" | "regexMatch" | "re_match" => "text.matches(\"...\")",
+        "includes" | "has_any" | "hasAny" | "in" => "value in list",
+        "startswith" | "starts_with" | "hasPrefix" => "text.startsWith(\"...\")",
+        "endswith" | "ends_with" | "hasSuffix" => "text.endsWith(\"...\")",
+        "now" => "request.time",
+        _ => {
+            let known = ["size", "startsWith", "endsWith", "contains", "matches", "lowerAscii", "upperAscii"];
+            return closest(name, known).map(|meant| format!("did you mean `{meant}`?"));
+        }
+    };
+    Some(format!("write `{meant}`"))
+}
+
+fn name(name: &str) -> Option<String> {
+    let capitals = name.len() > 1 && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    if capitals {
+        return Some(format!("a text stands in quotes: `\"{name}\"`"));
+    }
+    let meant = match name {
+        "user" | "caller" | "principal" | "subject" | "auth" | "client" | "who" => "identity",
+        "jwt" | "token" | "claim" => "identity.claims",
+        "roles" | "role" | "group" => "identity.groups",
+        "req" | "http" | "attributes" => "request",
+        "resp" | "res" => "response",
+        "True" => "true",
+        "False" => "false",
+        "nil" | "None" | "undefined" => "null",
+        _ => return None,
+    };
+    Some(format!("did you mean `{meant}`?"))
+}
+
+fn types(message: &str) -> Option<String> {
+    let list_and_text =
+        message.contains("list(string) and a string") || message.contains("string and a list(string)");
+    if message.starts_with("`contains` can't take a list") || (message.starts_with("`==`") && list_and_text) {
+        return Some("`in` asks whether a list has an element: `\"staff\" in identity.groups`".into());
+    }
+    let text_and_number =
+        message.contains("string") && (message.contains(" int") || message.contains("double"));
+    text_and_number.then(|| {
+        "a text and a number don't compare: add or drop the quotes, or convert with `int(...)`".into()
+    })
+}
+
+fn pattern(message: &str) -> Option<String> {
+    let pattern = quoted(message)?;
+    if pattern.contains("://") {
+        let host = pattern.split("://").nth(1).and_then(|rest| rest.split(['/', ':']).next());
+        return host.map(|host| format!("write the host alone: `{host}`"));
+    }
+    if message.contains("mixes text with a wildcard") {
+        return Some("`{name}` or `{*}` stands for one segment, a last `{**}` for all that is left".into());
+    }
+    if message.contains("methods are written in capitals") {
+        return Some(format!("write `{}`", pattern.to_ascii_uppercase()));
+    }
+    (message.contains("begins with `/`")).then(|| format!("write `/{pattern}`"))
+}
+
+fn kind(message: &str, rest: &str) -> Option<String> {
+    if message.starts_with("`approvers` must be a map") {
+        return Some("write `approvers: {groups: [NAME]}`, or `{people: [NAME]}`".into());
+    }
+    if message.contains("must be a list, not a string") {
+        let value: String = rest.chars().take_while(|c| !"\n}],#".contains(*c)).collect();
+        return Some(format!("put it in brackets: `[{}]`", value.trim_end()));
+    }
+    message.contains("must be a list, not a map").then(|| "begin each element with `- `".into())
+}
