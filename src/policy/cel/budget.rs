@@ -6,8 +6,8 @@ use super::EvaluationError;
 
 /// Steps for one evaluation of one expression: about a millisecond of the dearest ones.
 const STEPS: usize = 100_000;
-/// Bytes that one evaluation may allocate, counted without what it gives back. At most half as much again is held
-/// beside them for a moment, because lists grow by doubling: a megabyte in all.
+/// Bytes that one evaluation may hold. At most half as much again is held beside them for a moment, because lists grow
+/// by doubling: a megabyte in all.
 const BYTES: usize = 640 << 10;
 /// Going over this many bytes of text costs a step.
 pub const BYTES_PER_STEP: usize = 64;
@@ -46,6 +46,15 @@ impl Budget {
         };
         self.bytes = left;
         self.spend(bytes / BYTES_PER_STEP)
+    }
+
+    /// The memory that is left, to be restored once everything taken since has been given back.
+    pub fn bytes_left(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn restore(&mut self, bytes_left: usize) {
+        self.bytes = bytes_left;
     }
 
     /// What a walk may cost before it is not worth finishing.

@@ -112,10 +112,16 @@ impl<'s> Evaluation<'s> {
     }
 
     fn boolean(&mut self, expr: &'s Expr, operation: &'static str) -> Result<bool, EvaluationError> {
-        match self.value(expr)? {
-            Value::Bool(value) => Ok(value),
-            other => Err(EvaluationError::overload(operation, &[&other])),
-        }
+        let bytes = self.budget.bytes_left();
+        let answer = match self.value(expr) {
+            Ok(Value::Bool(value)) => Ok(value),
+            Ok(other) => Err(EvaluationError::overload(operation, &[&other])),
+            Err(error) if error.is_exhaustion() => return Err(error),
+            Err(error) => Err(error),
+        };
+        // A truth value holds nothing, so all that was made on the way to it is gone.
+        self.budget.restore(bytes);
+        answer
     }
 
     /// `&&` (decided by `false`) and `||` (decided by `true`): a deciding side wins over the other side's error.

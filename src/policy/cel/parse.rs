@@ -7,6 +7,9 @@ use cel::parser::{ParseError, PrattParser};
 
 use super::{At, Mistake};
 
+mod bound;
+mod hint;
+
 /// Longer conditions belong into several rules; the bound also keeps every later recursion shallow.
 const MAX_LEN: usize = 8 << 10;
 
@@ -24,9 +27,17 @@ pub fn parse(text: &str) -> Result<Parsed, Vec<Mistake>> {
         let message = format!("the expression is longer than {MAX_LEN} bytes");
         return Err(vec![Mistake::new(At::default(), "expression-too-long", message)]);
     }
+    if let Some(at) = bound::too_deep(text) {
+        return Err(vec![Mistake::new(at, "expression-too-deep", "the expression nests too deeply")]);
+    }
     match parser().parse(text) {
         Ok(root) => Ok(Parsed { root, places: places(text) }),
-        Err(errors) => Err(errors.errors.iter().map(|error| syntax_mistake(text, error)).collect()),
+        Err(errors) => match hint::slips(text) {
+            slips if slips.is_empty() => {
+                Err(errors.errors.iter().map(|error| syntax_mistake(text, error)).collect())
+            }
+            slips => Err(slips),
+        },
     }
 }
 

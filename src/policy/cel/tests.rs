@@ -250,9 +250,9 @@ fn expensive_expressions_run_out_of_steps() {
 }
 
 #[test]
-fn large_inputs_run_out_of_steps() {
+fn large_inputs_run_out_of_steps_or_memory() {
     let mut call = request();
-    let keys = (0..20_000).map(|n| format!(r#""k{n}": 0"#)).collect::<Vec<_>>().join(",");
+    let keys = (0..9_000).map(|n| format!(r#""k{n}": 0"#)).collect::<Vec<_>>().join(",");
     call.set_body(Body::Complete(format!("{{{keys}}}").into()), &Limits::default());
     call.headers = (0..20_000).map(|n| Header::new(&format!("{n}"), "")).collect();
     for text in [
@@ -261,7 +261,8 @@ fn large_inputs_run_out_of_steps() {
         "request.body.all(k, request.body == request.body)",
         "request.body.all(k, !('x' in [request.body, request.body]))",
     ] {
-        assert_eq!(evaluate_on(&call, text).unwrap_err(), "the expression takes too many steps", "{text}");
+        let error = evaluate_on(&call, text).unwrap_err();
+        assert!(error.starts_with("the expression takes too m"), "{text}: {error}");
     }
 }
 

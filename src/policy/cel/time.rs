@@ -11,15 +11,15 @@ use super::value::Value;
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-/// The first and last second of the years 1 to 9999, which CEL's timestamps are limited to.
+/// The first second of the year 1, where CEL's timestamps begin. They end with the year 9999; the library's end a day
+/// before, so that every one of them can be shown in every time zone.
 const FIRST_SECOND: i64 = -62_135_596_800;
-const LAST_SECOND: i64 = 253_402_300_799;
 /// CEL's durations end at about 10,000 years, as protobuf's do.
 const MAX_SECONDS: u64 = 315_576_000_000;
 
 /// The timestamp, when CEL can have it.
 pub fn in_range(at: Timestamp) -> Option<Timestamp> {
-    (FIRST_SECOND..=LAST_SECOND).contains(&seconds_floor(at)).then_some(at)
+    (seconds_floor(at) >= FIRST_SECOND).then_some(at)
 }
 
 /// The second that the timestamp falls into: before 1970 the seconds of a timestamp are rounded up.

@@ -63,7 +63,7 @@ impl Type {
         match (self, other) {
             (Self::Null, _) | (_, Self::Null) => true,
             (Self::List(a), Self::List(b)) | (Self::Optional(a), Self::Optional(b)) => a.comparable(b),
-            (Self::Map(_, a), Self::Map(_, b)) => a.comparable(b),
+            (Self::Map(key_a, a), Self::Map(key_b, b)) => key_a.comparable(key_b) && a.comparable(b),
             _ => self.fits(other) || (self.is_number() && other.is_number()),
         }
     }

@@ -1,0 +1,62 @@
+//! Bounds an expression's depth before it is parsed: the parser recurses, and copies chains of calls, without a limit
+//! of its own for every form.
+
+use cel::parser::pratt_parser::{Lexer, TokenKind};
+
+use crate::policy::cel::At;
+
+/// How deep the tree of an expression may be. Evaluation has its own limit, which is lower; this one counts what may
+/// nest, and so is reached earlier only by expressions that nothing sensible needs.
+const MAX_DEPTH: usize = 300;
+
+/// What is open between two brackets.
+#[derive(Default)]
+struct Level {
+    /// Operators, selections and calls in a row: they make a tree as deep as they are many.
+    chain: usize,
+    /// Conditionals nest to the right, over `&&` and `||` too.
+    conditionals: usize,
+}
+
+/// Where the expression gets too deep, if it does.
+pub(super) fn too_deep(text: &str) -> Option<At> {
+    let mut lexer = Lexer::new(text);
+    let (mut outer, mut level) = (Vec::new(), Level::default());
+    let mut outer_depth = 0;
+    loop {
+        let token = lexer.lex();
+        match token.kind {
+            TokenKind::TokEnd | TokenKind::TokError => return None,
+            TokenKind::TokLeftParen | TokenKind::TokLeftBracket | TokenKind::TokLeftBrace => {
+                level.chain += 1;
+                outer_depth += level.chain + level.conditionals;
+                outer.push(std::mem::take(&mut level));
+            }
+            TokenKind::TokRightParen | TokenKind::TokRightBracket | TokenKind::TokRightBrace => {
+                level = outer.pop().unwrap_or_default();
+                outer_depth -= level.chain + level.conditionals;
+            }
+            TokenKind::TokComma => level = Level::default(),
+            // The parser balances these, so that their number does not deepen the tree.
+            TokenKind::TokLogicalAnd | TokenKind::TokLogicalOr => level.chain = 0,
+            TokenKind::TokQuestion => level.conditionals += 1,
+            TokenKind::TokWhitespace
+            | TokenKind::TokComment
+            | TokenKind::TokNull
+            | TokenKind::TokFalse
+            | TokenKind::TokTrue
+            | TokenKind::TokInt
+            | TokenKind::TokUint
+            | TokenKind::TokFloat
+            | TokenKind::TokString
+            | TokenKind::TokBytes
+            | TokenKind::TokIdent
+            | TokenKind::TokReservedWord
+            | TokenKind::TokColon => {}
+            _ => level.chain += 1,
+        }
+        if outer_depth + level.chain + level.conditionals > MAX_DEPTH {
+            return Some(At { offset: token.start, len: token.end - token.start });
+        }
+    }
+}
