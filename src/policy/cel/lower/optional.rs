@@ -80,7 +80,8 @@ impl Lowering<'_> {
         let (first, second) = (self.optional_operand(operand), self.lower(other));
         let ((first, inside), (second, second_type)) = (first?, second?);
         let wanted = if unwrap { inside.clone() } else { Type::optional(inside.clone()) };
-        if !(second_type.fits(&wanted) || unwrap && second_type.comparable(&wanted)) {
+        let both_numbers = unwrap && second_type.is_number() && wanted.is_number();
+        if !second_type.fits(&wanted) && !both_numbers {
             let message = format!("the alternative must be a {wanted}, not a {second_type}");
             return self.refuse(other, "type-mismatch", message);
         }
