@@ -17,6 +17,7 @@ mod function;
 mod lower;
 mod number;
 mod parse;
+mod pattern;
 mod scope;
 mod time;
 mod types;

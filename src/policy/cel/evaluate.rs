@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::EvaluationError;
 use super::budget::Budget;
-use super::expression::{Expr, Function, Operator, Pattern};
+use super::expression::{Expr, Function, Operator};
 use super::scope::Scope;
 use super::time;
 use super::value::{self, ELEMENT_BYTES, Value};
@@ -68,11 +68,8 @@ impl<'s> Evaluation<'s> {
                 self.spend(literals.len())?;
                 Ok(Value::Bool(literals.iter().any(|literal| operand.equals(&literal.into()))))
             }
-            Expr::Matches(operand, Pattern(regex)) => match self.value(operand)? {
-                Value::Text(text) => {
-                    self.spend(text.len() / 8)?;
-                    Ok(Value::Bool(regex.is_match(&text)))
-                }
+            Expr::Matches(operand, pattern) => match self.value(operand)? {
+                Value::Text(text) => pattern.is_match(&text, &mut self.budget).map(Value::Bool),
                 other => Err(EvaluationError::overload("matches", &[&other])),
             },
             Expr::Call(function, arguments) => {
@@ -205,7 +202,7 @@ impl<'s> Evaluation<'s> {
         index: &Value<'s>,
     ) -> Result<Option<Value<'s>>, EvaluationError> {
         let found = if operand.list_len().is_none() {
-            self.spend(operand.lookup_cost())?;
+            self.spend(operand.lookup_cost(index, self.budget.steps_left()))?;
             operand.entry(index)?
         } else {
             let at = match index {
@@ -237,7 +234,8 @@ impl<'s> Evaluation<'s> {
         key: Value<'s>,
         value: Value<'s>,
     ) -> Result<(), EvaluationError> {
-        self.spend(built.len())?;
+        let weight = 1 + key.weight(self.budget.steps_left());
+        self.spend(built.len().saturating_mul(weight))?;
         if !matches!(key, Value::Text(_) | Value::Int(_) | Value::Uint(_) | Value::Bool(_)) {
             return Err(EvaluationError::overload("{}", &[&key]));
         }
@@ -275,7 +273,7 @@ impl<'s> Evaluation<'s> {
 
     fn contains(&mut self, collection: &Value<'s>, item: &Value<'s>) -> Result<bool, EvaluationError> {
         if collection.is_map() {
-            self.spend(collection.lookup_cost())?;
+            self.spend(collection.lookup_cost(item, self.budget.steps_left()))?;
             return Ok(collection.entry(item)?.is_some());
         }
         let Some(len) = collection.list_len() else {

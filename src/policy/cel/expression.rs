@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use regex::Regex;
 
 use super::attribute::Attribute;
 use super::function::Builtin;
+use super::pattern::Pattern;
 use crate::policy::decision::HeadersRead;
 
 /// One node. Every child is shallower than `lower::MAX_DEPTH`, so recursion over the tree is bounded.
@@ -49,7 +50,7 @@ pub enum Expr {
     Binary(Operator, Box<(Expr, Expr)>),
     /// `x in ['a', 'b']` with literals only: nothing is built to answer it.
     InLiterals(Box<Expr>, Vec<Literal>),
-    Matches(Box<Expr>, Pattern),
+    Matches(Box<Expr>, Arc<Pattern>),
     Call(Function, Vec<Expr>),
     Fold(Box<Fold>),
     /// A function of the extension libraries.
@@ -101,10 +102,6 @@ pub enum Literal {
     Ip(IpAddr),
     Cidr(IpNet),
 }
-
-/// A compiled regular expression, equal to those of the same text.
-#[derive(Clone, Debug)]
-pub struct Pattern(pub Regex);
 
 /// A time zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,20 +230,6 @@ impl Eq for Literal {}
 impl Hash for Literal {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.bits().hash(state);
-    }
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_str() == other.0.as_str()
-    }
-}
-
-impl Eq for Pattern {}
-
-impl Hash for Pattern {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.as_str().hash(state);
     }
 }
 

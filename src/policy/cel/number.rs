@@ -94,17 +94,22 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// What it costs, in steps, to look up one entry of a map beyond a constant.
-    pub fn lookup_cost(&self) -> usize {
+    /// What it costs, in steps, to look up an entry of a map.
+    pub fn lookup_cost(&self, key: &Value<'_>, limit: usize) -> usize {
+        let weight = key.weight(limit);
         match self {
-            Value::Headers(headers) => headers.iter().count() / 8,
-            Value::Map(entries) => entries.len(),
-            _ => 0,
+            Value::Headers(headers) => weight + headers.iter().count() / 8,
+            Value::Map(entries) => entries.len().saturating_mul(1 + weight),
+            _ => weight,
         }
     }
 
-    /// The value in an error message.
+    /// The value in an error message: only its type when it is long.
     pub fn shown(&self) -> String {
+        const LONGEST: usize = 8;
+        if self.weight(LONGEST) > LONGEST {
+            return format!("a long {}", self.type_name());
+        }
         match self.to_json() {
             serde_json::Value::String(text) => text,
             other => other.to_string(),

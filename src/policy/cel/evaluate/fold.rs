@@ -129,7 +129,7 @@ impl<'s> Evaluation<'s> {
         let len = map.map_len().ok_or_else(|| EvaluationError::overload("transformMapEntry", &[map]))?;
         self.budget.allocate(len.saturating_mul(3 * ELEMENT_BYTES))?;
         for key in map.keys().unwrap_or_default() {
-            self.spend(map.lookup_cost())?;
+            self.spend(map.lookup_cost(&key, self.budget.steps_left()))?;
             let value = map.entry(&key)?.unwrap_or(Value::Null);
             self.budget.allocate(key.owned_bytes() + value.owned_bytes())?;
             self.insert(merged, key, value)?;
@@ -168,8 +168,8 @@ impl<'s> Evaluation<'s> {
         }
         let element = match &range.map {
             Some(map) => {
-                self.spend(map.lookup_cost())?;
                 let key = range.items.at(index).unwrap_or(Value::Null);
+                self.spend(map.lookup_cost(&key, self.budget.steps_left()))?;
                 map.entry(&key)
             }
             None => Ok(range.items.at(index)),

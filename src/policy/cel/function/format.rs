@@ -232,7 +232,7 @@ fn plain_parts(output: &mut Output<'_>, value: &Value<'_>) -> Result<(), Evaluat
         output.push(if index == 0 { "" } else { ", " })?;
         output.push(shown)?;
         output.push(": ")?;
-        output.budget.spend(value.lookup_cost())?;
+        output.budget.spend(value.lookup_cost(key, output.budget.steps_left()))?;
         plain(output, &value.entry(key)?.unwrap_or(Value::Null))?;
     }
     output.push("}")

@@ -1,16 +1,15 @@
 //! Functions and methods: the one list of them, with the types they take.
 
+use std::sync::Arc;
+
 use cel::common::ast::{CallExpr, Expr as Syntax, IdedExpr, LiteralValue};
-use regex::RegexBuilder;
 
 use super::{Lowered, Lowering, Mistake, macros};
 use crate::diagnostic::closest;
-use crate::policy::cel::expression::{Expr, Function, Literal, Pattern, Zone};
+use crate::policy::cel::expression::{Expr, Function, Literal, Zone};
+use crate::policy::cel::pattern::Pattern;
 use crate::policy::cel::time;
 use crate::policy::cel::types::Type;
-
-/// How large a compiled regex may be, in bytes.
-const REGEX_SIZE: usize = 1 << 20;
 
 /// Name, function, types of target (or sole argument) and argument, result.
 type Signature = (&'static str, Function, &'static [Type], &'static [Type], Type);
@@ -254,20 +253,9 @@ impl Lowering<'_> {
                 "the pattern of `matches` must be a literal string",
             );
         };
-        match RegexBuilder::new(literal.inner()).size_limit(REGEX_SIZE).build() {
-            Ok(regex) => Some((Expr::Matches(Box::new(lowered?), Pattern(regex)), Type::Bool)),
-            Err(regex::Error::CompiledTooBig(_)) => {
-                self.refuse(pattern, "invalid-regex", "the pattern is too large")
-            }
-            Err(error) => {
-                let message = error.to_string();
-                let last = message.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                self.refuse(
-                    pattern,
-                    "invalid-regex",
-                    format!("the pattern is not a regular expression: {last}"),
-                )
-            }
+        match Pattern::compile(literal.inner()) {
+            Ok(compiled) => Some((Expr::Matches(Box::new(lowered?), Arc::new(compiled)), Type::Bool)),
+            Err(problem) => self.refuse(pattern, "invalid-regex", problem),
         }
     }
 }
