@@ -20,7 +20,7 @@ impl Report {
     pub fn new() -> Self {
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
-        table.set_header(["what", "name", "min", "median", "max"]);
+        table.set_header(["what", "name", "5 %", "median", "95 %"]);
         for column in table.column_iter_mut().skip(2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -34,8 +34,8 @@ impl Report {
             middle if middle >= 10.0 => format!("{number:.1}"),
             _ => format!("{number:.3}"),
         };
-        let Spread { min, median, max } = figure;
-        self.table.add_row([what.to_owned(), name.to_owned(), shown(min), shown(median), shown(max)]);
+        let Spread { low, median, high } = figure;
+        self.table.add_row([what.to_owned(), name.to_owned(), shown(low), shown(median), shown(high)]);
         self.number(name, median);
     }
 

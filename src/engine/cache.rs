@@ -139,14 +139,14 @@ fn miss(unshareable: Unshareable) -> Miss {
 /// Bytes that an entry takes, about.
 #[expect(clippy::borrowed_box, reason = "moka's signature")]
 fn weight(key: &Box<[u8]>, decision: &Arc<Decision>) -> u32 {
-    let headers = decision.headers.request.iter().chain(&decision.headers.response);
+    let headers = decision.headers().request.iter().chain(&decision.headers().response);
     let headers: usize = headers.map(|change| change.text_len() + size_of_val(change)).sum();
-    let errors: usize = decision.errors.iter().map(|(_, message)| message.len() + 64).sum();
+    let errors: usize = decision.errors().iter().map(|(_, message)| message.len() + 64).sum();
     let terms = match &decision.outcome {
-        Outcome::Deny(terms) => terms.because.len(),
+        Outcome::Deny(terms) => terms.because.as_ref().map_or(0, |because| because.len()),
         Outcome::Hold(rules) => rules.len() * 8,
         Outcome::Allow | Outcome::Indeterminate => 0,
     };
-    let bytes = ENTRY_BYTES + key.len() + headers + errors + terms + decision.shadow.len() * 32;
+    let bytes = ENTRY_BYTES + key.len() + headers + errors + terms + decision.shadow().len() * 32;
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

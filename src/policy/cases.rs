@@ -138,7 +138,7 @@ pub fn status(decision: &Decision) -> u16 {
 }
 
 fn header<'d>(decision: &'d Decision, wanted: &str) -> Option<&'d str> {
-    decision.headers.request.iter().rev().find_map(|change| match change {
+    decision.headers().request.iter().rev().find_map(|change| match change {
         HeaderChange::Set { name, value } | HeaderChange::Append { name, value } if name == wanted => {
             Some(value.as_str())
         }

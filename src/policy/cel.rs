@@ -19,6 +19,7 @@ mod number;
 mod parse;
 mod pattern;
 mod scope;
+mod specialise;
 mod time;
 mod types;
 mod value;
@@ -144,7 +145,9 @@ impl Expression {
         let parsed = parse::parse(text)?;
         let mut lowering = lower::Lowering::new(&parsed, environment);
         match lowering.lower(&parsed.root) {
-            Some((root, ty)) if lowering.mistakes.is_empty() => Ok(Self { root, ty, reads: lowering.reads }),
+            Some((root, ty)) if lowering.mistakes.is_empty() => {
+                Ok(Self { root: specialise::specialise(root), ty, reads: lowering.reads })
+            }
             _ if lowering.mistakes.is_empty() => Err(vec![Mistake::new(
                 At::default(),
                 "unsupported-expression",
@@ -161,10 +164,7 @@ impl Expression {
 
     /// The value of a condition.
     pub fn holds<'s>(&'s self, scope: &'s Scope<'s>) -> Result<bool, EvaluationError> {
-        match self.evaluate(scope)? {
-            Value::Bool(holds) => Ok(holds),
-            other => Err(EvaluationError::overload("when", &[&other])),
-        }
+        evaluate::Evaluation::new(scope).boolean(&self.root, "when")
     }
 }
 

@@ -57,7 +57,7 @@ pub fn decisions(active: &Decision, candidate: &Decision, masks: bool) -> Vec<Di
     let mut found = Vec::from_iter(outcome);
     let goes_on = |becomes: &Becomes<'_>| matches!(becomes, Becomes::Allow | Becomes::Hold(_));
     if goes_on(&before) && goes_on(&after) {
-        found.extend((active.headers != candidate.headers).then_some(Disagreement::Headers));
+        found.extend((active.headers() != candidate.headers()).then_some(Disagreement::Headers));
         match (active.may_mask, candidate.may_mask) {
             (false, true) => found.push(Disagreement::NewlyMasked),
             (true, false) => found.push(Disagreement::NewlyUnmasked),
@@ -125,6 +125,8 @@ pub fn masks(active: Option<&[Arc<mask::Rule>]>, candidate: Option<&[Arc<mask::R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::effect::HeaderChanges;
+    use crate::policy::decision::Rare;
     use crate::effect::{Approvers, Grant, HeaderChange, HoldTerms};
     use crate::policy::HeadersRead;
     use std::time::Duration;
@@ -180,7 +182,7 @@ mod tests {
         assert!(kinds(&hold("p/a", "ops"), &hold("q/b", "ops")).is_empty(), "names are no difference");
         assert_eq!(kinds(&hold("p/a", "ops"), &hold("p/a", "finance")), ["hold_terms"]);
         let told = |status, because: &str| {
-            let terms = DenyTerms { status, because: because.into() };
+            let terms = DenyTerms { status, because: (!because.is_empty()).then(|| because.into()) };
             decision(Outcome::Deny(terms), Reason::DeniedByRule)
         };
         assert!(kinds(&told(403, "no"), &told(403, "no")).is_empty());
@@ -193,7 +195,9 @@ mod tests {
     fn obligations_count_on_calls_that_go_on() {
         let plain = decision(Outcome::Allow, Reason::Allowed);
         let mut other = plain.clone();
-        other.headers.request.push(HeaderChange::Remove { name: "x-a".into() });
+        let request = vec![HeaderChange::Remove { name: "x-a".into() }];
+        let headers = HeaderChanges { request, response: Vec::new() };
+        other.rare = Rare { headers, ..Rare::default() }.boxed();
         other.may_mask = true;
         assert_eq!(kinds(&plain, &other), ["headers", "newly_masked"]);
         assert_eq!(kinds(&other, &plain), ["headers", "newly_unmasked"]);

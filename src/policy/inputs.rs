@@ -102,14 +102,15 @@ impl PolicySet {
         key.extend_from_slice(&self.number.to_be_bytes());
         length(candidates.0.len(), key);
         text(call.identity.method.as_str(), key);
-        let shared = Scope::of(*call);
+        let mut scope = Scope::of(*call);
         for candidate in &candidates.0 {
-            length(candidate.policy, key);
-            let Some(inputs) = self.inputs.get(candidate.policy) else { continue };
+            length(candidate.place(), key);
+            let Some(inputs) = self.inputs.get(candidate.place()) else { continue };
             if let Some(unshareable) = inputs.unshareable {
                 return Err(unshareable);
             }
-            inputs.write(&shared.capturing(&candidate.captures), call, key)?;
+            scope.capture(self.index.captures(*candidate));
+            inputs.write(&scope, call, key)?;
         }
         if key.len() > LONGEST_KEY { Err(Unshareable::TooLong) } else { Ok(()) }
     }
@@ -118,7 +119,7 @@ impl PolicySet {
     pub fn route_number(&self, candidates: &Candidates) -> u64 {
         // FNV-1a, over numbers in place of bytes.
         candidates.0.iter().fold(0xCBF2_9CE4_8422_2325 ^ self.number, |hash, candidate| {
-            (hash ^ candidate.policy as u64).wrapping_mul(0x0100_0000_01B3)
+            (hash ^ candidate.place() as u64).wrapping_mul(0x0100_0000_01B3)
         })
     }
 }

@@ -7,7 +7,7 @@ impl PolicySet {
     /// Everything that the conditions and header templates of these rules read.
     pub fn reads(&self, candidates: &Candidates) -> Reads {
         let mut reads = Reads::default();
-        decide::asked(&self.policies, &candidates.0).for_each(|asked| reads.extend(&asked.rule.reads));
+        decide::asked(self, &candidates.0).for_each(|asked| reads.extend(&asked.rule.reads));
         reads
     }
 

@@ -307,9 +307,9 @@ fn a_kept_decision_is_the_one_that_deciding_makes() {
                     hits += 1;
                     *outcomes.entry(decision.reason.as_str()).or_insert(0) += 1;
                     *outcomes.entry("headers").or_insert(0) +=
-                        usize::from(decision.headers != Default::default());
-                    *outcomes.entry("shadow").or_insert(0) += usize::from(!decision.shadow.is_empty());
-                    *outcomes.entry("errors").or_insert(0) += usize::from(!decision.errors.is_empty());
+                        usize::from(*decision.headers() != Default::default());
+                    *outcomes.entry("shadow").or_insert(0) += usize::from(!decision.shadow().is_empty());
+                    *outcomes.entry("errors").or_insert(0) += usize::from(!decision.errors().is_empty());
                 }
                 Some(miss) => *misses.entry(miss.as_str()).or_insert(0) += 1,
             }

@@ -227,7 +227,7 @@ impl View {
             outcome: decision.outcome.as_str(),
             reason: decision.reason.as_str(),
             rule: decision.rule.clone(),
-            errors: decision.errors.iter().map(|(rule, _)| rule.clone()).collect(),
+            errors: decision.errors().iter().map(|(rule, _)| rule.clone()).collect(),
             ..Self::default()
         }
     }

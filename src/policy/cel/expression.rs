@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use rustc_hash::FxHashSet;
 
 use super::attribute::Attribute;
 use super::function::Builtin;
@@ -44,8 +45,9 @@ pub enum Expr {
     Map(Vec<(Expr, Expr)>),
     Not(Box<Expr>),
     Negate(Box<Expr>),
-    And(Box<(Expr, Expr)>),
-    Or(Box<(Expr, Expr)>),
+    /// `&&` and `||` of two or more.
+    All(Vec<Expr>),
+    Any(Vec<Expr>),
     Conditional(Box<(Expr, Expr, Expr)>),
     Binary(Operator, Box<(Expr, Expr)>),
     /// `x in ['a', 'b']` with literals only: nothing is built to answer it.
@@ -77,6 +79,17 @@ pub enum Expr {
     OptionalList(Vec<Optional<Expr>>),
     /// A map some of whose entries are there only when they have a value.
     OptionalMap(Vec<Optional<(Expr, Expr)>>),
+    // What `specialise` makes of frequent combinations of the above: the same values, found without building others.
+    /// A text beside a literal.
+    TextIs(Box<(TextSource, TextTest, String)>),
+    TextIn(Box<(TextSource, TextSet)>),
+    /// `'x' in` a list of texts.
+    TextsHold(Attribute, String),
+    /// A field within claims, a body or metadata.
+    Json(Box<JsonPath>),
+    /// Such a field `== 'x'`, and `'x' in` it.
+    JsonIs(Box<(JsonPath, String)>),
+    JsonHolds(Box<(JsonPath, String)>),
 }
 
 /// A part of a literal, and whether it was written with `?`.
@@ -84,6 +97,42 @@ pub enum Expr {
 pub struct Optional<T> {
     pub optional: bool,
     pub part: T,
+}
+
+/// Something of a call that is a text whenever it is there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TextSource {
+    Attribute(Attribute),
+    Header {
+        response: bool,
+        name: String,
+    },
+    /// One of Envoy's context extensions.
+    Context(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TextTest {
+    Equals,
+    StartsWith,
+    EndsWith,
+    Contains,
+}
+
+/// Literal texts; many are hashed.
+#[derive(Clone, Debug)]
+pub struct TextSet {
+    /// Sorted, each once.
+    texts: Vec<String>,
+    hashed: Option<FxHashSet<String>>,
+}
+
+/// The names that lead to a field; at least one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct JsonPath {
+    /// The claims, the body, the metadata or the input.
+    pub of: Attribute,
+    pub names: Vec<String>,
 }
 
 /// Equal when written alike: `-0.0` is not `0.0`, and a NaN is itself.
@@ -185,6 +234,61 @@ pub enum FoldKind {
     TransformMapEntry,
     /// The elements in the order of the results.
     SortBy,
+}
+
+impl Expr {
+    /// Whether the node is true or false, if it has a value: `Evaluation::test` answers it.
+    pub fn is_test(&self) -> bool {
+        matches!(
+            self,
+            Self::HasHeader { .. }
+                | Self::HasAttribute(_)
+                | Self::HasField { .. }
+                | Self::Not(_)
+                | Self::All(_)
+                | Self::Any(_)
+                | Self::InLiterals(..)
+                | Self::Matches(..)
+                | Self::TextIs(_)
+                | Self::TextIn(_)
+                | Self::TextsHold(..)
+                | Self::JsonIs(_)
+                | Self::JsonHolds(_)
+        )
+    }
+}
+
+impl TextSet {
+    /// More texts than this are hashed.
+    const COMPARED: usize = 8;
+
+    pub fn new(mut texts: Vec<String>) -> Self {
+        texts.sort_unstable();
+        texts.dedup();
+        let hashed = (texts.len() > Self::COMPARED).then(|| texts.iter().cloned().collect());
+        Self { texts, hashed }
+    }
+
+    pub fn contains(&self, text: &str) -> bool {
+        match &self.hashed {
+            Some(hashed) => hashed.contains(text),
+            None => self.texts.iter().any(|known| known == text),
+        }
+    }
+}
+
+impl PartialEq for TextSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.texts == other.texts
+    }
+}
+
+impl Eq for TextSet {}
+
+impl Hash for TextSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.texts.hash(state);
+    }
 }
 
 impl Literal {

@@ -10,7 +10,7 @@ use super::EvaluationError;
 use super::attribute::Attribute;
 use super::value::Value;
 use crate::policy::decision::Call;
-use crate::request::Part;
+use crate::request::{Headers, Part};
 use crate::strict_json;
 
 /// One call under evaluation, seen through one policy's path pattern.
@@ -26,6 +26,7 @@ pub struct Scope<'a> {
 }
 
 type Params = BTreeMap<String, Vec<String>>;
+type Object = serde_json::Map<String, Json>;
 
 impl<'a> Scope<'a> {
     pub fn of(call: Call<'a>) -> Self {
@@ -49,55 +50,99 @@ impl<'a> Scope<'a> {
     }
 
     pub fn attribute(&self, attribute: Attribute) -> Result<Value<'_>, EvaluationError> {
-        let absent = || EvaluationError::Absent(attribute.name(&[]));
-        if let Attribute::Capture(index) = attribute {
-            return self.captured(index).map(Value::Text).ok_or_else(absent);
+        if let Some(text) = self.text(attribute) {
+            return Ok(Value::Text(text));
         }
+        let absent = || EvaluationError::Absent(attribute.name(&[]));
         if attribute == Attribute::Input {
             return self.input.map(Value::from).ok_or_else(absent);
         }
         let call = self.call.as_ref().ok_or_else(absent)?;
         let (request, identity) = (call.request, call.identity);
         Ok(match attribute {
-            Attribute::Method => Value::from(request.method.as_str()),
-            Attribute::Path => Value::from(request.path.raw()),
-            Attribute::UrlPath => Value::from(request.path.url_path()),
-            Attribute::Query => Value::from(request.path.query()),
             Attribute::Params => Value::Params(self.params(request.path.query())?),
-            Attribute::Host => Value::Text(request.host_name()),
-            Attribute::Scheme => Value::from(request.scheme.as_str()),
-            Attribute::Protocol => Value::from(request.protocol.as_str()),
             Attribute::Headers => Value::Headers(&request.headers),
             Attribute::Size => Value::Int(size(call).ok_or_else(absent)?),
             Attribute::Time => Value::Timestamp(request.time),
-            Attribute::Id => Value::from(request.id.as_str()),
             Attribute::Body => self.body()?.map(Value::from).ok_or_else(absent)?,
             Attribute::RawBody => Value::Bytes(Cow::Borrowed(
                 request.body.complete().ok_or(EvaluationError::BodyUnavailable)?.as_ref(),
             )),
-            Attribute::Subject => Value::from(identity.subject.as_str()),
-            Attribute::Issuer => Value::from(identity.issuer.as_str()),
             Attribute::Groups => Value::Texts(&identity.groups),
-            Attribute::Email => Value::from(identity.email.as_str()),
-            Attribute::IdentityMethod => Value::from(identity.method.as_str()),
             Attribute::Claims => Value::Object(&identity.claims),
-            Attribute::Spiffe => Value::from(identity.spiffe.as_str()),
-            Attribute::SourceAddress => Value::from(request.source.address.as_str()),
             Attribute::SourcePort => Value::Int(request.source.port.into()),
-            Attribute::SourcePrincipal => Value::from(request.source.principal.as_str()),
-            Attribute::DestinationAddress => Value::from(request.destination.address.as_str()),
             Attribute::DestinationPort => Value::Int(request.destination.port.into()),
-            Attribute::DestinationPrincipal => Value::from(request.destination.principal.as_str()),
             Attribute::Mtls => Value::Bool(request.connection.mtls),
-            Attribute::RequestedServerName => Value::from(request.connection.requested_server_name.as_str()),
-            Attribute::GrpcService => Value::from(grpc(call).ok_or_else(absent)?.0),
-            Attribute::GrpcMethod => Value::from(grpc(call).ok_or_else(absent)?.1),
             Attribute::ResponseCode => Value::Int(call.response.ok_or_else(absent)?.code.into()),
             Attribute::ResponseHeaders => Value::Headers(&call.response.ok_or_else(absent)?.headers),
             Attribute::Context => Value::TextMap(&request.context),
             Attribute::Metadata => Value::Object(&request.metadata),
-            Attribute::Input | Attribute::Capture(_) => return Err(absent()),
+            _ => return Err(absent()),
         })
+    }
+
+    /// The value of an attribute that is a text; `None` when it is absent or none.
+    #[inline]
+    pub fn text(&self, attribute: Attribute) -> Option<Cow<'_, str>> {
+        let call = self.call.as_ref()?;
+        let (request, identity) = (call.request, call.identity);
+        Some(Cow::Borrowed(match attribute {
+            Attribute::Method => &request.method,
+            Attribute::Path => request.path.raw(),
+            Attribute::UrlPath => request.path.url_path(),
+            Attribute::Query => request.path.query(),
+            Attribute::Host => return Some(request.host_name()),
+            Attribute::Scheme => &request.scheme,
+            Attribute::Protocol => &request.protocol,
+            Attribute::Id => &request.id,
+            Attribute::Subject => &identity.subject,
+            Attribute::Issuer => &identity.issuer,
+            Attribute::Email => &identity.email,
+            Attribute::IdentityMethod => identity.method.as_str(),
+            Attribute::Spiffe => &identity.spiffe,
+            Attribute::SourceAddress => &request.source.address,
+            Attribute::SourcePrincipal => &request.source.principal,
+            Attribute::DestinationAddress => &request.destination.address,
+            Attribute::DestinationPrincipal => &request.destination.principal,
+            Attribute::RequestedServerName => &request.connection.requested_server_name,
+            Attribute::GrpcService => grpc(call)?.0,
+            Attribute::GrpcMethod => grpc(call)?.1,
+            Attribute::Capture(index) => return self.captured(index),
+            _ => return None,
+        }))
+    }
+
+    /// The object that a path of names begins in.
+    pub fn object(&self, attribute: Attribute, first: &str) -> Result<&Object, EvaluationError> {
+        let absent = || EvaluationError::Absent(attribute.name(&[]));
+        let call = self.call.as_ref();
+        let json = match attribute {
+            Attribute::Claims => return Ok(&call.ok_or_else(absent)?.identity.claims),
+            Attribute::Metadata => return Ok(&call.ok_or_else(absent)?.request.metadata),
+            Attribute::Body => call.ok_or_else(absent).and_then(|_| self.body())?,
+            Attribute::Input => self.input,
+            _ => None,
+        };
+        let json = json.ok_or_else(absent)?;
+        json.as_object().ok_or_else(|| EvaluationError::NotAMap {
+            name: first.to_owned(),
+            found: Value::from(json).type_name(),
+        })
+    }
+
+    /// One of Envoy's context extensions.
+    pub fn context(&self, name: &str) -> Option<&str> {
+        self.call.as_ref()?.request.context.get(name).map(String::as_str)
+    }
+
+    /// The headers of the request or the response, when there is one.
+    pub fn headers(&self, response: bool) -> Result<&Headers, EvaluationError> {
+        let attribute = if response { Attribute::ResponseHeaders } else { Attribute::Headers };
+        let call = self.call.as_ref();
+        let headers = call.and_then(|call| {
+            if response { call.response.map(|head| &head.headers) } else { Some(&call.request.headers) }
+        });
+        headers.ok_or_else(|| EvaluationError::Absent(attribute.name(&[])))
     }
 
     /// The body as JSON; `None` when it is complete and empty.

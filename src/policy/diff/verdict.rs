@@ -53,7 +53,7 @@ fn risk(before: &Judgement, after: &Judgement) -> Risk {
 }
 
 fn effects(judgement: &Judgement) -> (Option<&Result<String, String>>, &HeaderChanges) {
-    (judgement.body.as_ref(), &judgement.decision.headers)
+    (judgement.body.as_ref(), judgement.decision.headers())
 }
 
 fn header(change: &HeaderChange) -> String {
@@ -70,8 +70,8 @@ fn show(judgement: &Judgement) -> String {
     let mut text =
         format!("{} ({}, {}){by}", decision.outcome.as_str(), decision.reason.as_str(), status(decision));
     if matches!(decision.outcome, Outcome::Allow | Outcome::Hold(_)) {
-        if decision.headers != HeaderChanges::default() {
-            let all = decision.headers.request.iter().chain(&decision.headers.response);
+        if *decision.headers() != HeaderChanges::default() {
+            let all = decision.headers().request.iter().chain(&decision.headers().response);
             text.push_str(&format!(", headers {}", all.map(header).collect::<Vec<_>>().join("; ")));
         }
         match &judgement.body {

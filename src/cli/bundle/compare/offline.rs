@@ -100,6 +100,6 @@ fn view(decision: &Decision) -> Value {
         "outcome": decision.outcome.as_str(),
         "reason": decision.reason.as_str(),
         "rule": decision.rule.as_deref().unwrap_or_default(),
-        "errors": decision.errors.iter().map(|(rule, why)| format!("{rule}: {why}")).collect::<Vec<_>>(),
+        "errors": decision.errors().iter().map(|(rule, why)| format!("{rule}: {why}")).collect::<Vec<_>>(),
     })
 }

@@ -30,12 +30,8 @@ impl Lowering<'_> {
 
     fn other_operator(&mut self, node: &IdedExpr, call: &CallExpr) -> Option<Lowered> {
         let lowered = match (call.func_name.as_str(), call.args.as_slice()) {
-            (operators::LOGICAL_AND, [left, right]) => {
-                self.logic(left, right).map(|both| Expr::And(Box::new(both)))
-            }
-            (operators::LOGICAL_OR, [left, right]) => {
-                self.logic(left, right).map(|both| Expr::Or(Box::new(both)))
-            }
+            (operators::LOGICAL_AND, [left, right]) => self.logic(left, right).map(Expr::All),
+            (operators::LOGICAL_OR, [left, right]) => self.logic(left, right).map(Expr::Any),
             (operators::LOGICAL_NOT, [operand]) => self
                 .lower_as(operand, &Type::Bool, "what `!` negates")
                 .map(|operand| Expr::Not(Box::new(operand))),
@@ -53,10 +49,10 @@ impl Lowering<'_> {
         Some(lowered.map(|expr| (expr, Type::Bool)))
     }
 
-    fn logic(&mut self, left: &IdedExpr, right: &IdedExpr) -> Option<(Expr, Expr)> {
+    fn logic(&mut self, left: &IdedExpr, right: &IdedExpr) -> Option<Vec<Expr>> {
         let what = "each side of `&&` and `||`";
         let (left, right) = (self.lower_as(left, &Type::Bool, what), self.lower_as(right, &Type::Bool, what));
-        Some((left?, right?))
+        Some(vec![left?, right?])
     }
 
     fn negate(&mut self, node: &IdedExpr, operand: &IdedExpr) -> Lowered {
