@@ -98,14 +98,13 @@ pub fn write<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> io::Re
 fn plain_file(header: &Header) -> Result<String, Refused> {
     let path = header.path_bytes();
     let shown = path.escape_ascii();
-    if header.entry_type() != EntryType::Regular {
+    let Some(ustar) = header.as_ustar() else {
+        return Err(Refused::because(Refusal::NotAFile, format!("`{shown}` has no ustar header")));
+    };
+    if ustar.typeflag != *b"0" {
         let kind = kind(header.entry_type());
         return Err(Refused::because(Refusal::NotAFile, format!("`{shown}` is {kind}")));
     }
-    // The type of files was NUL before ustar.
-    let Some(ustar) = header.as_ustar().filter(|ustar| ustar.typeflag == *b"0") else {
-        return Err(Refused::because(Refusal::NotAFile, format!("`{shown}` has no ustar header")));
-    };
     // What follows the first NUL is not part of the name for us, and may be for another reader.
     let hidden = |field: &[u8]| field.iter().skip_while(|byte| **byte != 0).any(|byte| *byte != 0);
     if hidden(&ustar.name) || hidden(&ustar.prefix) {
@@ -127,7 +126,7 @@ fn kind(entry_type: EntryType) -> &'static str {
         EntryType::GNUSparse => "a sparse file",
         EntryType::GNULongName | EntryType::GNULongLink => "a GNU long name",
         EntryType::XGlobalHeader | EntryType::XHeader => "a pax header",
-        _ => "of a kind that is not known",
+        _ => "of another type than `0`",
     }
 }
 
