@@ -71,12 +71,16 @@ impl FetchError {
 impl Fetcher {
     /// Reads the certificates that `remote` names. The error is for the operator.
     pub fn new(remote: &Remote) -> Result<Self, String> {
+        Self::within(remote, TIMEOUT)
+    }
+
+    fn within(remote: &Remote, timeout: Duration) -> Result<Self, String> {
         let mut client =
             Client::builder()
                 .redirect(Policy::custom(|attempt| {
                     if stays_home(&attempt) { attempt.follow() } else { attempt.stop() }
                 }))
-                .timeout(TIMEOUT)
+                .timeout(timeout)
                 .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = &remote.ca_file {
             let named = |error: String| format!("the certificates in `{}`: {error}", path.display());
@@ -109,7 +113,9 @@ impl Fetcher {
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(Fetched::NotModified),
-            status if status.is_redirection() => return Err(FetchError::Redirected),
+            status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
+                return Err(FetchError::Redirected);
+            }
             status => return Err(FetchError::Status(status)),
         }
         let etag = response.headers().get(ETAG).cloned();
@@ -208,15 +214,4 @@ fn root(error: &reqwest::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_with_failures_up_to_five_minutes_and_spread() {
-        let seconds = |failures, spread| pause(Duration::from_secs(30), failures, spread).as_secs_f64();
-        assert_eq!([seconds(0, 0.0), seconds(0, 1.0)], [30.0, 27.0]);
-        assert_eq!([seconds(1, 0.0), seconds(2, 0.0), seconds(5, 0.0)], [1.0, 2.0, 16.0]);
-        assert_eq!([seconds(3, 1.0), seconds(9, 0.0), seconds(40, 0.0)], [2.0, 256.0, 300.0]);
-        assert!((0.0..1.0).contains(&spread()));
-    }
-}
+mod tests;
