@@ -204,6 +204,8 @@ impl Control {
                 }
                 None => Outcome::Unchanged,
             };
+            // What the source holds is judged again, by what policies have to satisfy from now on.
+            standing.judged = None;
             match outcome {
                 Outcome::Taken => {}
                 Outcome::Unchanged | Outcome::PassedOver | Outcome::Refused(Refusal::Pinned) => {

@@ -92,7 +92,9 @@ impl Stamp {
         for path in paths {
             add_folder(&mut folders, home(path));
         }
-        let files = load::find(paths, &|_| true).map_err(|error| error.to_string());
+        // Whatever else lies there may change as it likes.
+        let ours = |path: &Path| load::is_yaml(path) || paths.iter().any(|named| named == path);
+        let files = load::find(paths, &ours).map_err(|error| error.to_string());
         for file in files.iter().flatten() {
             if let Some(parent) = file.parent() {
                 add_folder(&mut folders, parent);

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Query, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -88,14 +88,11 @@ async fn history(
     json("portcullis.admin.v1.ListBundleEventsResponse", &events)
 }
 
-/// Who may not change anything is told so before the archive is looked at.
-async fn activate(
-    State(state): State<AdminState>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
+/// Who may not change anything is told so before the archive is read.
+async fn activate(State(state): State<AdminState>, request: Request) -> Result<Response, Fault> {
+    let who = state.authenticate(authorization(request.headers())).await?;
     state.may_administer(&who)?;
+    let body = Bytes::from_request(request, &()).await;
     let Activation { archive, reason } = read(body, "{\"archive\": \"<base64>\", \"reason\": \"...\"}")?;
     let archive = STANDARD
         .decode(archive)

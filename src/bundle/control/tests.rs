@@ -305,9 +305,14 @@ async fn what_was_judged_by_the_rules_of_before_is_not_taken() {
         location: "here".into(),
         offer: None,
     };
+    let unsigned = archive("shop", "2.0.0", "two");
+    fixture.offer(&unsigned).await;
+    assert!(fixture.control.knows(&format!("{unsigned:?}")).await);
     assert_eq!(fixture.control.reload(reloaded).await, Outcome::Unchanged);
+    assert!(!fixture.control.knows(&format!("{unsigned:?}")).await, "it is looked at again");
     assert_eq!(fixture.control.offer("here", String::new(), &before, offer).await, Outcome::Outdated);
-    assert_eq!(fixture.decides(), "");
+    assert_eq!(fixture.offer(&archive("shop", "3.0.0", "three")).await, Outcome::Refused(Refusal::Unsigned));
+    assert_eq!(fixture.decides(), "p/two");
 }
 
 #[tokio::test]
