@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 use crate::admin;
@@ -30,8 +31,10 @@ use crate::policy::PolicySet;
 use crate::store::Store;
 
 mod admin_events;
+mod candidate;
 mod policies;
 
+use candidate::{Trial, Trying};
 use policies::{Following, Policies};
 
 /// A valid configuration with the keys that it names, and the policies as they are.
@@ -39,6 +42,7 @@ use policies::{Following, Policies};
 pub struct Loaded {
     pub config: Config,
     pub policies: Policies,
+    candidate: Option<candidate::Trial>,
     pub authenticator: Arc<Authenticator>,
     pub admin: Arc<Authenticator>,
     hash_key: mask::HashKey,
@@ -97,10 +101,14 @@ pub struct Bound {
 pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> {
     let config::Read { config, policies, mut findings, mut sources } = read;
     let gateway = config.as_ref().is_some_and(|config| config.listen.gateway);
-    let policies = match policies {
-        Some(config) => Policies::read(&config, gateway, &mut findings).await,
+    let (mut trial, sections) = (None, policies);
+    let policies = match &sections {
+        Some(config) => Policies::read(config, gateway, &mut findings).await,
         None => None,
     };
+    if let (Some(config), Some(policies)) = (&sections, &policies) {
+        trial = candidate::read(config, &policies.admission, &mut findings, &mut sources).await;
+    }
     let Some(config) = config else {
         if let Some(refused) = policies.as_ref().and_then(Policies::refusal) {
             policies::add(refused.clone(), &mut findings, &mut sources);
@@ -114,7 +122,8 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
     if let Some(offer) = policies.as_ref().and_then(Policies::offer) {
         findings.extend(offer.prepared.findings.clone());
         sources.extend(offer.prepared.sources.clone());
-        if config.admin.identity.issuers.is_empty() && offer.prepared.set.holds_calls() {
+        let holds = offer.prepared.set.holds_calls() || trial.as_ref().is_some_and(Trial::holds_calls);
+        if config.admin.identity.issuers.is_empty() && holds {
             let message = "policies hold calls, and nobody can approve them: `admin.jwt` names no issuer";
             findings.push(Diagnostic::warning("no-approvers", message));
         }
@@ -128,7 +137,8 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
     diagnostic::sort(&mut findings);
     match (policies, authenticator, admin, hash_key) {
         (Some(policies), Some(authenticator), Some(admin), Some(hash_key)) if !broken => {
-            Ok(Loaded { config, policies, authenticator, admin, hash_key, findings, sources })
+            let candidate = trial;
+            Ok(Loaded { config, policies, candidate, authenticator, admin, hash_key, findings, sources })
         }
         _ => Err(Refused { findings, sources }),
     }
@@ -173,7 +183,7 @@ fn hash_key(config: &Config, findings: &mut Vec<Diagnostic>) -> Option<mask::Has
 
 /// Opens the store and the audit trail, puts policies in force and binds every socket. Must run within a tokio runtime.
 pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound, NotStarted> {
-    let Loaded { config, policies, authenticator, admin, hash_key, .. } = loaded;
+    let Loaded { config, policies, candidate, authenticator, admin, hash_key, .. } = loaded;
     let metrics = Metrics::new().map_err(anyhow::Error::from)?;
     let lifecycle = Lifecycle::new();
     let audit = Audit::open(&config.audit, metrics.clone()).map_err(anyhow::Error::from)?;
@@ -196,6 +206,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         clock: clock.clone(),
     };
     let (control, following) = policies.start(control_ports).await?;
+    let trial = Mutex::new(candidate.map(|candidate| candidate.start(&engine)));
     let (socket, grpc) = bind_grpc(&config.listen.grpc).await?;
     let admin_listener = bind("admin", config.listen.admin).await?;
     let metrics_listener = bind("metrics", config.listen.metrics).await?;
@@ -225,7 +236,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         comparison: Arc::new(comparison_of(&engine)),
     };
     let ops = Ops { engine: engine.clone(), store: store.clone(), control: control.clone() };
-    let reloader = Arc::new(Reloader { engine: engine.clone(), control, following, clock });
+    let reloader = Arc::new(Reloader { engine: engine.clone(), control, following, trial, clock });
     Ok(Bound {
         addresses,
         engine,
@@ -309,6 +320,7 @@ impl Bound {
             }
         }
         reloader.following.stop();
+        reloader.trial.lock().take();
         beat_task.abort();
         health.set_serving(false).await;
         lifecycle.drain();
@@ -335,6 +347,8 @@ pub struct Reloader {
     engine: Arc<Engine>,
     control: Arc<Control>,
     following: Following,
+    /// Follows the candidate's files.
+    trial: Mutex<Option<Trying>>,
     clock: Clock,
 }
 
@@ -345,6 +359,7 @@ impl Reloader {
         match load(config::read(config), &self.clock).await {
             Ok(loaded) => {
                 if self.following.reload(loaded.policies, loaded.authenticator, &self.control).await {
+                    self.try_out(loaded.candidate);
                     let revision = self.engine.snapshot().policies.revision().clone();
                     tracing::info!(%revision, "reloaded");
                 } else {
@@ -358,6 +373,18 @@ impl Reloader {
                 }
             }
         }
+    }
+}
+
+impl Reloader {
+    /// Tries this candidate from now on, or none.
+    fn try_out(&self, candidate: Option<Trial>) {
+        let mut following = self.trial.lock();
+        *following = None;
+        if candidate.is_none() {
+            self.engine.update(|snapshot| snapshot.candidate = None);
+        }
+        *following = candidate.map(|candidate| candidate.start(&self.engine));
     }
 }
 

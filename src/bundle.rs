@@ -39,8 +39,9 @@ pub use pack::{Label, sign};
 pub use poll::Fetcher;
 pub use refusal::{Refusal, Refused};
 pub use sign::{PublicKey, SigningKey};
-pub use source::{Admission, Config, Found, Offer, Remote, Source};
+pub use source::{Admission, CandidateConfig, Config, Found, Judged, Offer, Remote, Source};
 pub use trust::Trust;
+pub use watch::Changes;
 
 /// Policies with the cases that test them, from one source.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ use crate::engine::HeldLimits;
 use crate::request::Limits;
 use crate::store::PendingLimits;
 
+mod candidate;
 mod policies;
 mod section;
 mod value;
@@ -162,7 +163,8 @@ mod tests {
         assert!(config.listen.admin.ip().is_loopback() && config.listen.metrics.ip().is_loopback());
         assert!(!config.listen.gateway && !config.listen.body_buffered && !config.identity.mtls);
         let source = bundle::Source::Paths(vec!["/etc/portcullis/policies".into()]);
-        let policies = bundle::Config { source, keys: Vec::new(), watch: true, max_bytes: None };
+        let policies =
+            bundle::Config { source, keys: Vec::new(), watch: true, max_bytes: None, candidate: None };
         assert_eq!(config.policies, policies);
         assert!(config.admin.admins.is_empty());
         assert_eq!(config.store, Path::new("/etc/portcullis/portcullis.db"));

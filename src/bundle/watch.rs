@@ -30,27 +30,69 @@ const BACKSTOP: Duration = Duration::from_secs(2);
 
 /// Follows `source` until the task is dropped. A source that is no file ends it at once.
 pub(super) async fn follow(control: Arc<Control>, source: Source) {
-    let paths = match &source {
-        Source::Paths(paths) => paths.clone(),
-        Source::File(path) => vec![path.clone()],
-        Source::Url(_) => return,
-    };
-    let (wake, mut woken) = mpsc::channel(1);
-    let mut watches = Watches::new(wake);
-    let mut last = None;
-    loop {
-        let look = paths.clone();
-        let Ok(stamp) = tokio::task::spawn_blocking(move || Stamp::of(&look)).await else { return };
-        watches.renew(&stamp.folders);
-        if last.as_ref() != Some(&stamp.files) && !look_at(&control, &source).await.is_pending() {
-            last = Some(stamp.files);
-        }
-        tokio::select! {
-            Some(()) = woken.recv() => quiet(&mut woken).await,
-            () = tokio::time::sleep(BACKSTOP) => {}
+    let Some(mut changes) = Changes::of(&source) else { return };
+    while changes.next().await {
+        if !look_at(&control, &source).await.is_pending() {
+            changes.taken();
         }
     }
 }
+
+/// Changes of the files that a source names.
+pub struct Changes {
+    paths: Vec<PathBuf>,
+    woken: mpsc::Receiver<()>,
+    watches: Watches,
+    /// What the files were when they were last taken.
+    last: Option<Files>,
+    found: Option<Files>,
+    /// The first look needs no waiting.
+    looked: bool,
+}
+
+impl Changes {
+    /// `None` for a source that is no file.
+    pub fn of(source: &Source) -> Option<Self> {
+        let paths = match source {
+            Source::Paths(paths) => paths.clone(),
+            Source::File(path) => vec![path.clone()],
+            Source::Url(_) => return None,
+        };
+        let (wake, woken) = mpsc::channel(1);
+        let watches = Watches::new(wake);
+        Some(Self { paths, woken, watches, last: None, found: None, looked: false })
+    }
+
+    /// Waits until the files differ from what was taken last; at first they do. `false`: nothing can be told any more.
+    pub async fn next(&mut self) -> bool {
+        loop {
+            if self.looked {
+                tokio::select! {
+                    Some(()) = self.woken.recv() => quiet(&mut self.woken).await,
+                    () = tokio::time::sleep(BACKSTOP) => {}
+                }
+            }
+            self.looked = true;
+            let paths = self.paths.clone();
+            let Ok(stamp) = tokio::task::spawn_blocking(move || Stamp::of(&paths)).await else {
+                return false;
+            };
+            self.watches.renew(&stamp.folders);
+            if self.last.as_ref() != Some(&stamp.files) {
+                self.found = Some(stamp.files);
+                return true;
+            }
+        }
+    }
+
+    /// What `next` found has been dealt with.
+    pub fn taken(&mut self) {
+        self.last = self.found.take();
+    }
+}
+
+/// What can be told of files without reading them, or why they can't be found.
+type Files = Result<BTreeMap<PathBuf, [u64; 5]>, String>;
 
 /// Reads what the source holds now, and offers it unless it is what was judged last.
 async fn look_at(control: &Arc<Control>, source: &Source) -> Outcome {
@@ -81,7 +123,7 @@ async fn quiet(woken: &mut mpsc::Receiver<()>) {
 /// What can be told of files without reading them, and the folders in which a change would show.
 #[derive(Debug)]
 struct Stamp {
-    files: Result<BTreeMap<PathBuf, [u64; 5]>, String>,
+    files: Files,
     /// With their inodes: a folder that was replaced has to be watched anew.
     folders: BTreeMap<PathBuf, u64>,
 }

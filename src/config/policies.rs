@@ -20,7 +20,13 @@ const LARGEST_BUNDLE: i64 = 1 << 30;
 pub(super) fn policies(node: &Node, folder: &Path, reader: &mut Reader) -> Option<bundle::Config> {
     if !matches!(node.value, Value::Map(_)) {
         let source = paths(node, folder, reader)?;
-        return Some(bundle::Config { source, keys: Vec::new(), watch: true, max_bytes: None });
+        return Some(bundle::Config {
+            source,
+            keys: Vec::new(),
+            watch: true,
+            max_bytes: None,
+            candidate: None,
+        });
     }
     let mut fields = reader.fields(node, "`policies`")?;
     let from = [
@@ -36,6 +42,10 @@ pub(super) fn policies(node: &Node, folder: &Path, reader: &mut Reader) -> Optio
     let keys = keys_node.map_or(Some(Vec::new()), |node| files(node, "`keys`", folder, reader));
     let watch_node = fields.optional("watch");
     let watch = flag(&mut fields, "watch", true, reader);
+    let candidate = match fields.optional("candidate") {
+        Some(node) => super::candidate::candidate(node, folder, reader).map(Some),
+        None => Some(None),
+    };
     let remote = remote_fields(&mut fields, folder, reader);
     fields.close(reader);
     let (kind, node) = from?;
@@ -60,7 +70,8 @@ pub(super) fn policies(node: &Node, folder: &Path, reader: &mut Reader) -> Optio
         let help = "build and sign a bundle, and name it with `bundle` or `url`";
         reader.error_with_help(node.span, "wrong-source", message, help);
     }
-    Some(bundle::Config { source: source?, keys: keys?, watch: watch?, max_bytes: max_bytes.unwrap_or(None) })
+    let (max_bytes, candidate) = (max_bytes.unwrap_or(None), candidate?);
+    Some(bundle::Config { source: source?, keys: keys?, watch: watch?, max_bytes, candidate })
 }
 
 /// The one source that the map names.
