@@ -217,3 +217,101 @@ fn files_that_are_named_exist() {
         }
     }
 }
+
+/// Words with hyphens in the sources that are no codes: headers, changes of `policy diff`, names in tests.
+fn is_code(word: &str) -> bool {
+    let of_diff = ["policy", "rule", "condition", "verdict", "mask", "headers", "match", "enforce"];
+    let of_diff = of_diff.iter().any(|what| {
+        ["added", "removed", "renamed", "changed"].iter().any(|how| word == format!("{what}-{how}"))
+    });
+    let header = ["content-", "proxy-", "x-", "keep-", "transfer-", "set-"]
+        .iter()
+        .any(|start| word.starts_with(start));
+    let kebab = word.contains('-') && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    kebab && !word.starts_with('-') && !word.ends_with('-') && !header && !of_diff
+}
+
+fn codes_in_sources() -> BTreeSet<String> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/policy")];
+    let mut sources = vec![read("src/mask/rules.rs"), read("src/document.rs"), read("src/cli/policy.rs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|name| name != "tests.rs") {
+                sources.push(fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let code = |source: &String| source.split("#[cfg(test)]").next().unwrap().to_owned();
+    let words =
+        sources.iter().map(code).flat_map(|code| code.split('"').map(str::to_owned).collect::<Vec<_>>());
+    words.filter(|word| is_code(word)).collect()
+}
+
+/// The rows of docs/findings.md: code, severity, example.
+fn finding_rows() -> Vec<(String, String, String)> {
+    let text = read("docs/findings.md").replace("\\|", "\u{1}");
+    let rows = text.lines().filter(|line| line.starts_with("| `"));
+    let cells = |row: &str| row.split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect::<Vec<_>>();
+    rows.map(cells).map(|row| (row[1].trim_matches('`').to_owned(), row[2].clone(), row[4].clone())).collect()
+}
+
+#[test]
+fn every_finding_is_documented_and_every_documented_finding_exists() {
+    let documented: BTreeSet<String> = finding_rows().into_iter().map(|(code, ..)| code).collect();
+    assert_eq!(documented, codes_in_sources());
+}
+
+/// What checking an example of docs/findings.md finds, by code and severity.
+fn check_example(example: &str) -> Vec<(&'static str, bool)> {
+    let policy = |matches: &str, rules: &str| {
+        format!(
+            "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {{name: p}}\nspec:\n  {matches}\n  {rules}\n"
+        )
+    };
+    let (path, allow) = ("match: [{paths: [/a]}]", "rules: [{name: a, allow: {}}]");
+    let text = if example.starts_with("match:") {
+        policy(example, allow)
+    } else if example.starts_with("rules:") {
+        policy(path, example)
+    } else if let Some(when) = example.strip_prefix("when: ") {
+        policy(path, &format!("rules:\n    - name: a\n      allow: {{}}\n      when: |-\n        {when}"))
+    } else if example.starts_with('{') {
+        policy(path, &format!("rules: [{example}]"))
+    } else {
+        policy(path, allow)
+    };
+    let compiled = policy::compile(
+        &[SourceFile { file: "p.yaml".into(), text: text.into() }],
+        &policy::Options::default(),
+    );
+    let mut findings = compiled.findings;
+    if example.starts_with("expect:") {
+        let text = format!("cases: [{{name: a, request: {{path: /a}}, {example}}}]");
+        let (cases, mistakes) =
+            policy::cases::read(&[SourceFile { file: "p.cases.yaml".into(), text: text.into() }]);
+        findings.extend(mistakes);
+        findings.extend(policy::cases::check(&cases, &compiled.set.unwrap()));
+    }
+    findings.iter().map(|finding| (finding.code, finding.is_error())).collect()
+}
+
+#[test]
+fn the_examples_of_findings_give_them() {
+    let mut tried = 0;
+    for (code, severity, example) in finding_rows() {
+        let Some(example) = example.strip_prefix('`').and_then(|example| example.strip_suffix('`')) else {
+            continue;
+        };
+        if !["{", "match:", "rules:", "when: ", "expect:"].iter().any(|start| example.starts_with(start)) {
+            continue;
+        }
+        let found = check_example(example);
+        let wanted = (code.as_str(), severity.starts_with("error"));
+        assert!(found.contains(&wanted), "{code}: {example} gives {found:?}");
+        tried += 1;
+    }
+    assert!(tried > 35, "{tried}");
+}

@@ -167,3 +167,6 @@ fn shared_captures(entries: &[Entry]) -> Vec<String> {
         .map(str::to_owned)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

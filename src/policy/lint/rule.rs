@@ -41,9 +41,9 @@ fn never(rule: &RuleOutline, when: &When, ways: &[Cube]) -> Option<Diagnostic> {
     }
     let message = format!("the rule can never apply: {}", because(&closed(ways)?));
     let finding = if rule.protects() && rule.enforce {
-        Diagnostic::error("contradiction", message)
+        Diagnostic::error("never-applies", message)
     } else {
-        Diagnostic::warning("contradiction", message)
+        Diagnostic::warning("never-applies", message)
     };
     Some(
         finding
@@ -62,9 +62,9 @@ fn always(rule: &RuleOutline, when: &When) -> Option<Diagnostic> {
     }
     let message = format!("the condition is always true: {}", because_not(&opposite));
     let finding = if rule.allows() && rule.enforce {
-        Diagnostic::error("tautology", message)
+        Diagnostic::error("always-true", message)
     } else {
-        Diagnostic::warning("tautology", message)
+        Diagnostic::warning("always-true", message)
     };
     Some(finding.at(when.place.clone()).help("none of several values is `!(x in [a, b])`"))
 }
@@ -128,7 +128,8 @@ fn idle_parts(rule: &RuleOutline, when: &When, formula: &Formula, findings: &mut
                             format!("a part of the condition is always true: {}", because_not(&opposite));
                         // One of several values not being met is no restriction, though it reads as one.
                         let wider = rule.allows() && rule.enforce && matches!(part, Formula::Any(_));
-                        let finding = Diagnostic::error("tautology", message.clone()).at(when.place.clone());
+                        let finding =
+                            Diagnostic::error("always-true", message.clone()).at(when.place.clone());
                         findings.push(if wider { finding } else { warn(message) });
                     }
                     None => idle_parts(rule, when, part, findings),

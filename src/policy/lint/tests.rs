@@ -30,12 +30,12 @@ fn a_protection_that_never_applies_is_an_error_and_a_grant_that_never_applies_a_
     let deny = check("", &[&format!("name: a, {when}, deny: {{}}")]);
     finds(
         &deny,
-        &["p.yaml:6:23: error[contradiction]: the rule can never apply: `request.method == \"GET\"` and"],
+        &["p.yaml:6:23: error[never-applies]: the rule can never apply: `request.method == \"GET\"` and"],
     );
     let allow = check("", &[&format!("name: a, {when}, allow: {{}}")]);
-    finds(&allow, &["warning[contradiction]"]);
+    finds(&allow, &["warning[never-applies]"]);
     let shadow = check("", &[&format!("name: a, enforce: false, {when}, deny: {{}}")]);
-    finds(&shadow, &["warning[contradiction]"]);
+    finds(&shadow, &["warning[never-applies]"]);
 }
 
 #[test]
@@ -43,13 +43,13 @@ fn a_grant_that_always_applies_is_an_error() {
     let when = "when: 'request.method != \"GET\" || request.method != \"POST\"'";
     finds(
         &check("", &[&format!("name: a, {when}, allow: {{}}")]),
-        &["error[tautology]: the condition is always true"],
+        &["error[always-true]: the condition is always true"],
     );
-    finds(&check("", &[&format!("name: a, {when}, deny: {{}}")]), &["warning[tautology]"]);
+    finds(&check("", &[&format!("name: a, {when}, deny: {{}}")]), &["warning[always-true]"]);
     let part = "when: '\"g\" in identity.groups && (request.method != \"A\" || request.method != \"B\")'";
     finds(
         &check("", &[&format!("name: a, {part}, allow: {{}}")]),
-        &["error[tautology]: a part of the condition"],
+        &["error[always-true]: a part of the condition"],
     );
 }
 
@@ -66,7 +66,7 @@ fn values_that_never_come_are_named_with_the_reason() {
     let rule = "name: a, when: 'request.host == \"API.example.com\"', deny: {}";
     finds(
         &check("", &[rule]),
-        &["error[contradiction]: the rule can never apply: no call passes `request.host =="],
+        &["error[never-applies]: the rule can never apply: no call passes `request.host =="],
     );
     let rule = "name: a, when: 'request.method in [\"GET\", \"post\"]', allow: {}";
     finds(&check("", &[rule]), &["warning[idle-part]: `request.method` is never \"post\""]);
