@@ -177,7 +177,7 @@ fn mistakes_in_the_fields() {
         (
             "last4",
             "last-4",
-            "p:21:41: error[unknown-value]: unknown mask method `last-4` (did you mean `last4`?)",
+            "p:21:43: error[unknown-value]: unknown mask method `last-4` (did you mean `last4`?)",
         ),
     ]);
 }
