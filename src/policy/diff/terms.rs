@@ -1,11 +1,13 @@
 //! Verdicts and obligations in words, and what their changes do.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
 use super::Risk;
 use crate::effect::{Grant, HoldTerms};
+use crate::mask::Method;
 use crate::policy::outline::RuleOutline;
 use crate::policy::rule::Verdict;
 
@@ -118,6 +120,14 @@ fn hold(old: (&HoldTerms, &str), new: (&HoldTerms, &str)) -> (Risk, String) {
     (risk, format!("hold: {}; approvals of calls that wait are void", texts.join("; ")))
 }
 
+/// How little a mask leaves of a value, by what stands under `with`, as `mask::Method` ranks it.
+fn strictness(with: &str) -> u8 {
+    let redact = Method::redact();
+    let known = [Method::Remove, Method::Null, Method::Hash, Method::Last4];
+    let method = known.iter().find(|method| with.trim_matches('"') == method.name());
+    method.unwrap_or(&redact).strictness()
+}
+
 /// Masks that came, went, or mask in another way.
 pub fn masks(old: &Json, new: &Json) -> Vec<(Risk, String)> {
     let items = |masks: &Json| -> Vec<(String, String)> {
@@ -134,7 +144,12 @@ pub fn masks(old: &Json, new: &Json) -> Vec<(Risk, String)> {
     for (field, with) in old.iter().filter(|item| !new.contains(item)) {
         match new.iter().find(|item| item.0 == *field && !old.contains(item)) {
             Some((_, now)) => {
-                changes.push((Risk::Changes, format!("mask of `{field}`: {with} is now {now}")))
+                let risk = match strictness(now).cmp(&strictness(with)) {
+                    Ordering::Less => Risk::Unprotects,
+                    Ordering::Greater => Risk::Tightens,
+                    Ordering::Equal => Risk::Wording,
+                };
+                changes.push((risk, format!("mask of `{field}`: {with} is now {now}")));
             }
             None => changes.push((Risk::Unprotects, format!("mask of `{field}` is gone"))),
         }

@@ -63,9 +63,9 @@ fn protection_that_goes_is_loudest() {
         between(&old, &new),
         [
             "Unprotects p/cards: mask of `card` is gone",
+            "Unprotects p/cards: mask of `iban`: \"redact\" is now \"hash\"",
             "Unprotects p/deny: gone: deny",
             "Loosens p/allow: allow: applies to more calls",
-            "Changes p/cards: mask of `iban`: \"redact\" is now \"hash\"",
             "Tightens p/cards: new mask of `email`: \"redact\"",
             "Tightens p/more: new: deny",
         ]

@@ -75,7 +75,7 @@ fn show(judgement: &Judgement) -> String {
             text.push_str(&format!(", headers {}", all.map(header).collect::<Vec<_>>().join("; ")));
         }
         match &judgement.body {
-            Some(Ok(body)) => text.push_str(&format!(", body {body}")),
+            Some(Ok(body)) => text.push_str(&format!(", body {}", body.replace('\n', "\\n"))),
             Some(Err(why)) => text.push_str(&format!(", body blocked: {why}")),
             None => {}
         }
