@@ -42,11 +42,10 @@ fn outcome(text: &str, input: &Json) -> (String, String) {
         }
     };
     let scope = Scope::empty().with_input(input);
-    let outcome = match expression.evaluate(&scope) {
+    match expression.evaluate(&scope) {
         Ok(value) => (shown(&value), String::new()),
         Err(error) => ("error".into(), error.to_string()),
-    };
-    outcome
+    }
 }
 
 /// The cases of a file that come out otherwise, and how many it has.
@@ -98,4 +97,28 @@ fn every_case_of_the_specification_comes_out_as_it_says() {
 fn a_case_that_comes_out_otherwise_is_told() {
     let (differences, count) = differences("made-up", "1 + 1 => 3\n1 => 1u\n1 / 0 => 0\n1 => error\n1 => 1");
     assert_eq!((differences.len(), count), (4, 5));
+}
+
+/// The fenced blocks of examples in the documentation.
+fn examples(text: &str) -> String {
+    text.split("```cel\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn every_example_in_the_documentation_comes_out_as_it_says() {
+    let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cel.md")).unwrap();
+    let (differing, count) = differences("docs/cel.md", &examples(&document));
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+    assert!(count > 150, "only {count} examples were read");
+}
+
+#[test]
+fn everything_on_the_list_of_what_is_not_supported_is_refused() {
+    let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cel.md")).unwrap();
+    let (_, list) = document.split_once("## What is not supported").unwrap();
+    let (list, _) = list.split_once("\n## ").unwrap();
+    let entries: Vec<_> = examples(list).lines().map(str::to_owned).collect();
+    assert!(entries.len() >= 20 && entries.iter().all(|entry| entry.ends_with(" => refused")), "{entries:?}");
+    let (differing, _) = differences("docs/cel.md", &entries.join("\n"));
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
 }

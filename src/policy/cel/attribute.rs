@@ -98,9 +98,23 @@ impl Attribute {
 
     /// What an unknown bare name was probably meant to be: a namespace misspelt, or a field without one.
     pub fn root_suggestion(name: &str) -> Option<String> {
+        if let Some(literal) =
+            [("true", "true"), ("false", "false"), ("none", "null"), ("nil", "null"), ("null", "null")]
+                .into_iter()
+                .find_map(|(written, meant)| name.eq_ignore_ascii_case(written).then_some(meant))
+        {
+            return Some(literal.to_owned());
+        }
         let of_field = NAMED.iter().find(|(_, field, _)| *field == name).map(|(n, f, _)| format!("{n}.{f}"));
         let roots = NAMED.iter().map(|(namespace, _, _)| *namespace).chain(["context", "metadata", CAPTURES]);
         of_field.or_else(|| closest(name, roots).map(str::to_owned))
+    }
+
+    /// The names of all attributes that every call has.
+    #[cfg(test)]
+    pub fn names() -> impl Iterator<Item = String> {
+        let fields = NAMED.iter().map(|(namespace, field, _)| format!("{namespace}.{field}"));
+        fields.chain(["context".to_owned(), "metadata".to_owned()])
     }
 
     pub fn reads_body(self) -> bool {

@@ -17,6 +17,9 @@ mod macros;
 mod operator;
 mod optional;
 
+#[cfg(test)]
+pub use call::function_names;
+
 /// How deep a lowered tree may be: evaluation recurses over it.
 const MAX_DEPTH: usize = 100;
 

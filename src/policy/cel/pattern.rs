@@ -17,6 +17,8 @@ use regex_automata::{Input, MatchErrorKind};
 use super::EvaluationError;
 use super::budget::Budget;
 
+/// How long a pattern may be, in bytes.
+const MAX_LEN: usize = 2 << 10;
 /// How large a compiled pattern may be, in bytes.
 const MAX_SIZE: usize = 256 << 10;
 /// How deep a pattern's groups may nest.
@@ -61,6 +63,9 @@ impl Hash for Pattern {
 impl Pattern {
     /// Compiles a pattern; the error says what is wrong with it.
     pub fn compile(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_LEN {
+            return Err(format!("the pattern is longer than {MAX_LEN} bytes"));
+        }
         let parsed = syntax::parse_with(text, &syntax::Config::new().nest_limit(MAX_DEPTH));
         let hir = parsed.map_err(|error| {
             let message = error.to_string();

@@ -47,8 +47,9 @@ impl Lowering<'_> {
         let own = usize::from(method);
         let counts: Vec<_> =
             named(name, method).map(|known| (known.parameters.len() - own).to_string()).collect();
-        let message =
-            format!("`{name}` takes {} arguments, not {}", counts.join(" or "), given.saturating_sub(own));
+        let plural = if counts == ["1"] { "" } else { "s" };
+        let given = given.saturating_sub(own);
+        let message = format!("`{name}` takes {} argument{plural}, not {given}", counts.join(" or "));
         self.refuse(node, "wrong-arguments", message)
     }
 

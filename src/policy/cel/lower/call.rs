@@ -68,6 +68,14 @@ const FUNCTIONS: &[Signature] = &[
     ("duration", Function::ToDuration, &[Type::Duration, Type::Text], &[], Type::Duration),
 ];
 
+/// The functions and methods of the core language, and the macros; and whether each is written as a method.
+#[cfg(test)]
+pub fn function_names() -> impl Iterator<Item = (&'static str, bool)> {
+    let methods = METHODS.iter().map(|known| known.0).chain(["size", "matches", "or", "orValue"]);
+    let functions = FUNCTIONS.iter().map(|known| known.0).chain(["size", "type", "dyn", "has", "cel.bind"]);
+    methods.chain(macros::names()).map(|name| (name, true)).chain(functions.map(|name| (name, false)))
+}
+
 impl Lowering<'_> {
     pub(super) fn function(&mut self, node: &IdedExpr, call: &CallExpr) -> Lowered {
         let name = call.func_name.strip_prefix('.').unwrap_or(&call.func_name);
@@ -164,7 +172,9 @@ impl Lowering<'_> {
             return self.unknown(node, list, name);
         };
         if rest.len() != rest_types.len() {
-            let message = format!("`{name}` takes {} arguments here, not {}", rest_types.len(), rest.len());
+            let plural = if rest_types.len() == 1 { "" } else { "s" };
+            let message =
+                format!("`{name}` takes {} argument{plural} here, not {}", rest_types.len(), rest.len());
             return self.refuse(node, "wrong-arguments", message);
         }
         let lowered = self.lower(first);
@@ -225,6 +235,7 @@ impl Lowering<'_> {
                 || crate::policy::cel::function::builtin::named(name, other).next().is_some()
         };
         self.mistakes.push(match meant {
+            _ if name == "not" => mistake.help("write `!`, as in `!(a in b)`"),
             _ if !method && exists_as(true) => mistake.help(format!("it is a method: `x.{name}(..)`")),
             _ if method && exists_as(false) => mistake.help(format!("it is a function: `{name}(x)`")),
             Some(meant) if meant != name => mistake.help(format!("did you mean `{meant}`?")),
