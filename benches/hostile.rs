@@ -58,5 +58,5 @@ fn middle(run: impl Fn()) -> f64 {
 /// The most that was held at once, in kilobytes.
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 fn kilobytes(run: impl Fn()) -> f64 {
-    measure(|| run()).bytes_max as f64 / 1_024.0
+    measure(run).bytes_max as f64 / 1_024.0
 }
