@@ -162,9 +162,9 @@ impl Expression {
         evaluate::Evaluation::new(scope).value(&self.root)
     }
 
-    /// The value of a condition.
-    pub fn holds<'s>(&'s self, scope: &'s Scope<'s>) -> Result<bool, EvaluationError> {
-        evaluate::Evaluation::new(scope).boolean(&self.root, "when")
+    /// The value of a condition. The error is boxed because there hardly ever is one.
+    pub fn holds<'s>(&'s self, scope: &'s Scope<'s>) -> Result<bool, Box<EvaluationError>> {
+        evaluate::Evaluation::new(scope).truth(&self.root, "when")
     }
 }
 

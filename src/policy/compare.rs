@@ -126,9 +126,9 @@ pub fn masks(active: Option<&[Arc<mask::Rule>]>, candidate: Option<&[Arc<mask::R
 mod tests {
     use super::*;
     use crate::effect::HeaderChanges;
-    use crate::policy::decision::Rare;
     use crate::effect::{Approvers, Grant, HeaderChange, HoldTerms};
     use crate::policy::HeadersRead;
+    use crate::policy::decision::Rare;
     use std::time::Duration;
 
     fn decision(outcome: Outcome, reason: Reason) -> Decision {

@@ -10,31 +10,32 @@ use super::decision::{Call, Decision, HoldRule, Outcome, Rare, Said, Shadow};
 use super::memo::Memo;
 use super::plan::Planned;
 use super::route::Candidate;
-use super::rule::{HeaderTemplate, Policy, Rule, Verdict};
+use super::rule::{HeaderTemplate, Rule, Verdict};
 use super::{ConditionError, Needs, PolicySet};
 use crate::effect::{DenyTerms, HeaderChange, HeaderChanges};
 use crate::mask;
 use crate::reason::Reason;
 
-/// A rule that counts for a call, and the policy by which it does.
+/// A rule that counts for a call.
 #[derive(Clone, Copy)]
 pub struct Asked<'s> {
     pub candidate: Candidate,
-    pub policy: &'s Policy,
     pub rule: &'s Rule,
     pub planned: &'s Planned,
 }
 
 /// Every rule of the candidates.
 pub fn asked<'s>(set: &'s PolicySet, candidates: &'s [Candidate]) -> impl Iterator<Item = Asked<'s>> {
-    candidates.iter().flat_map(|&candidate| {
-        let place = candidate.place();
-        let found = set.policies.get(place).zip(set.plans.get(place));
-        found.into_iter().flat_map(move |(policy, plan)| {
-            let rules = policy.rules.iter().zip(&plan.rules);
-            rules.map(move |(rule, planned)| Asked { candidate, policy, rule, planned })
-        })
-    })
+    candidates.iter().flat_map(|candidate| asked_of(set, *candidate))
+}
+
+#[inline]
+fn asked_of(set: &PolicySet, candidate: Candidate) -> impl Iterator<Item = Asked<'_>> {
+    let place = candidate.place();
+    let (policy, plan) = (set.policies.get(place), set.plans.get(place));
+    let rules = policy.map_or(&[][..], |policy| &policy.rules).iter();
+    let rules = rules.zip(plan.map_or(&[][..], |plan| &plan.rules));
+    rules.map(move |(rule, planned)| Asked { candidate, rule, planned })
 }
 
 pub fn needs(set: &PolicySet, candidates: &[Candidate]) -> Needs {
@@ -54,16 +55,18 @@ pub fn decide(set: &PolicySet, candidates: &[Candidate], call: &Call<'_>) -> Dec
     let mut tally = Tally::default();
     let mut memo = Memo::new(candidates.len() > 1);
     let mut scope = Scope::of(*call);
-    for asked in asked(set, candidates) {
-        if asked.planned.reads_response && call.response.is_none() {
-            tally.may_mask |= asked.rule.enforce;
-            continue;
-        }
-        scope.capture(set.index.captures(asked.candidate));
-        match memo.applies(&asked, &scope) {
-            Ok(false) => {}
-            Ok(true) => tally.applies(&asked, &scope),
-            Err(error) => tally.failed(&asked, &error),
+    for &candidate in candidates {
+        scope.capture(set.index.captures(candidate));
+        for asked in asked_of(set, candidate) {
+            if asked.planned.reads_response && call.response.is_none() {
+                tally.may_mask |= asked.rule.enforce;
+                continue;
+            }
+            match memo.applies(&asked, &scope) {
+                Ok(false) => {}
+                Ok(true) => tally.applies(&asked, &scope),
+                Err(error) => tally.failed(&asked, &error),
+            }
         }
     }
     tally.decision(call.identity.is_anonymous())
@@ -81,7 +84,7 @@ pub fn response_masks(
     let masking = |asked: &Asked<'_>| asked.rule.enforce && !asked.rule.masks.is_empty();
     for asked in asked(set, candidates).filter(masking) {
         scope.capture(set.index.captures(asked.candidate));
-        let failed = |error: EvaluationError| ConditionError {
+        let failed = |error: Box<EvaluationError>| ConditionError {
             rule: asked.rule.name.clone(),
             message: error.to_string(),
         };
@@ -103,24 +106,30 @@ struct Tally<'s> {
     allow: Option<Ranked<'s>>,
     /// An enforced rule that could not be evaluated.
     indeterminate: Option<Ranked<'s>>,
-    holds: Vec<(u32, &'s Arc<HoldRule>)>,
-    errors: Vec<(Arc<str>, String)>,
     may_mask: bool,
+    rest: Option<Box<Rest<'s>>>,
+}
+
+/// What few calls come to.
+#[derive(Default)]
+struct Rest<'s> {
+    holds: Vec<(u32, &'s Arc<HoldRule>)>,
     headers: Vec<(u32, HeaderChanges)>,
     shadow: Vec<Shadow>,
+    errors: Vec<(Arc<str>, String)>,
 }
 
 impl<'s> Tally<'s> {
+    fn rest(&mut self) -> &mut Rest<'s> {
+        self.rest.get_or_insert_default()
+    }
+
+    #[inline]
     fn applies(&mut self, asked: &Asked<'s>, scope: &Scope<'_>) {
         let (rule, rank) = (asked.rule, asked.planned.rank);
-        let headers = if rule.headers.is_empty() {
-            HeaderChanges::default()
-        } else {
-            fill(rule, scope).unwrap_or_else(|error| {
-                self.failed(asked, &error);
-                HeaderChanges::default()
-            })
-        };
+        if !rule.headers.is_empty() {
+            self.fill(asked, scope);
+        }
         if !rule.enforce {
             return self.shadowed(rule);
         }
@@ -131,14 +140,28 @@ impl<'s> Tally<'s> {
                     self.denial = Some(((rank, rule), terms));
                 }
             }
-            Some(Verdict::Hold(hold)) if self.holds.iter().all(|(known, _)| *known != rank) => {
-                self.holds.push((rank, hold));
+            Some(Verdict::Hold(hold)) => {
+                let holds = &mut self.rest().holds;
+                if holds.iter().all(|(known, _)| *known != rank) {
+                    holds.push((rank, hold));
+                }
             }
-            Some(Verdict::Hold(_)) | None => {}
+            None => {}
         }
         self.may_mask |= !rule.masks.is_empty();
-        if headers != HeaderChanges::default() && !self.headers.contains(&(rank, headers.clone())) {
-            self.headers.push((rank, headers));
+    }
+
+    /// Fills in the rule's headers, which can fail also in shadow mode.
+    fn fill(&mut self, asked: &Asked<'s>, scope: &Scope<'_>) {
+        match fill(asked.rule, scope) {
+            Ok(headers) => {
+                let filled = (asked.planned.rank, headers);
+                let known = &mut self.rest().headers;
+                if asked.rule.enforce && !known.contains(&filled) {
+                    known.push(filled);
+                }
+            }
+            Err(error) => self.failed(asked, &error),
         }
     }
 
@@ -151,34 +174,27 @@ impl<'s> Tally<'s> {
         }));
         said.extend((!rule.masks.is_empty()).then_some(Said::Mask));
         said.extend((!rule.headers.is_empty()).then_some(Said::Headers));
-        self.shadow.extend(said.into_iter().map(|said| Shadow { rule: rule.name.clone(), said }));
+        let shadows = said.into_iter().map(|said| Shadow { rule: rule.name.clone(), said });
+        self.rest().shadow.extend(shadows);
     }
 
     fn failed(&mut self, asked: &Asked<'s>, error: &EvaluationError) {
         let rule = asked.rule;
-        self.errors.push((rule.name.clone(), error.to_string()));
+        self.rest().errors.push((rule.name.clone(), error.to_string()));
         if rule.enforce {
             self.may_mask |= !rule.masks.is_empty();
             first(&mut self.indeterminate, (asked.planned.rank, rule));
         } else {
-            self.shadow.push(Shadow { rule: rule.name.clone(), said: Said::Error });
+            self.rest().shadow.push(Shadow { rule: rule.name.clone(), said: Said::Error });
         }
     }
 
     fn decision(mut self, anonymous: bool) -> Decision {
         let (outcome, reason, rule) = self.outcome(anonymous);
-        let goes_on = matches!(outcome, Outcome::Allow | Outcome::Hold(_));
-        let mut headers = HeaderChanges::default();
-        self.headers.sort_by_key(|(rank, _)| *rank);
-        for (_, changes) in self.headers.into_iter().filter(|_| goes_on) {
-            headers.request.extend(changes.request);
-            headers.response.extend(changes.response);
-        }
-        self.shadow.retain(|shadow| matters(shadow.said, &outcome));
         // An indeterminate call may be let through by the operator's choice, and must be masked then.
         let may_mask = self.may_mask && !matches!(outcome, Outcome::Deny(_));
-        let rare = Rare { headers, shadow: self.shadow, errors: self.errors };
-        Decision { outcome, reason, rule, may_mask, rare: rare.boxed() }
+        let rare = self.rest.and_then(|rest| rest.rare(&outcome));
+        Decision { outcome, reason, rule, may_mask, rare }
     }
 
     /// Deny beats an error, an error beats hold, hold beats allow, and a call that nothing allows is denied.
@@ -189,17 +205,34 @@ impl<'s> Tally<'s> {
         if let Some((_, rule)) = self.indeterminate {
             return (Outcome::Indeterminate, Reason::ConditionError, Some(rule.name.clone()));
         }
-        self.holds.sort_unstable_by_key(|(rank, _)| *rank);
-        if let Some((_, first)) = self.holds.first() {
-            let rule = first.name.clone();
-            let holds = self.holds.iter().map(|(_, hold)| Arc::clone(hold)).collect();
-            return (Outcome::Hold(holds), Reason::ApprovalPending, Some(rule));
+        if let Some(holds) = self.rest.as_mut().map(|rest| &mut rest.holds) {
+            holds.sort_unstable_by_key(|(rank, _)| *rank);
+            if let Some((_, first)) = holds.first() {
+                let rule = first.name.clone();
+                let holds = holds.iter().map(|(_, hold)| Arc::clone(hold)).collect();
+                return (Outcome::Hold(holds), Reason::ApprovalPending, Some(rule));
+            }
         }
         if let Some((_, rule)) = self.allow {
             return (Outcome::Allow, Reason::Allowed, Some(rule.name.clone()));
         }
         let reason = if anonymous { Reason::Unauthenticated } else { Reason::NoRuleAllows };
         (Decision::refused(reason).outcome, reason, None)
+    }
+}
+
+impl Rest<'_> {
+    /// What the outcome leaves of it.
+    fn rare(mut self, outcome: &Outcome) -> Option<Box<Rare>> {
+        let goes_on = matches!(outcome, Outcome::Allow | Outcome::Hold(_));
+        let mut headers = HeaderChanges::default();
+        self.headers.sort_by_key(|(rank, _)| *rank);
+        for (_, changes) in self.headers.into_iter().filter(|_| goes_on) {
+            headers.request.extend(changes.request);
+            headers.response.extend(changes.response);
+        }
+        self.shadow.retain(|shadow| matters(shadow.said, outcome));
+        Rare { headers, shadow: self.shadow, errors: self.errors }.boxed()
     }
 }
 

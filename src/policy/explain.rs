@@ -49,7 +49,8 @@ pub fn explain(set: &PolicySet, candidates: &[Candidate], call: &Call<'_>) -> Ex
     let mut scope = Scope::of(*call);
     let rules = decide::asked(set, candidates).map(|asked| {
         scope.capture(set.index.captures(asked.candidate));
-        explain_rule(asked.rule, &asked.policy.captures, &scope, call)
+        let policy = set.policies.get(asked.candidate.place());
+        explain_rule(asked.rule, policy.map_or(&[], |policy| &policy.captures), &scope, call)
     });
     Explanation { rules: rules.collect() }
 }

@@ -14,7 +14,7 @@ pub struct Memo {
     table: SmallVec<[u32; INLINE]>,
     used: usize,
     /// What the errors were, by the condition's number.
-    errors: Vec<(u32, EvaluationError)>,
+    errors: Vec<(u32, Box<EvaluationError>)>,
 }
 
 /// How many places the first table has; a power of two, as all tables have.
@@ -31,11 +31,21 @@ impl Memo {
     }
 
     /// Whether the rule applies to the call.
-    pub fn applies(&mut self, asked: &Asked<'_>, scope: &Scope<'_>) -> Result<bool, EvaluationError> {
+    #[inline]
+    pub fn applies(&mut self, asked: &Asked<'_>, scope: &Scope<'_>) -> Result<bool, Box<EvaluationError>> {
         let shared = asked.planned.shared.filter(|shared| shared.within_policy || self.several_policies);
-        let Some(number) = shared.map(|shared| shared.condition.get()) else {
-            return asked.rule.applies(scope);
-        };
+        match shared {
+            Some(shared) => self.once(shared.condition.get(), asked, scope),
+            None => asked.rule.applies(scope),
+        }
+    }
+
+    fn once(
+        &mut self,
+        number: u32,
+        asked: &Asked<'_>,
+        scope: &Scope<'_>,
+    ) -> Result<bool, Box<EvaluationError>> {
         match self.answer(number) {
             Some(FALSE) => return Ok(false),
             Some(TRUE) => return Ok(true),

@@ -73,7 +73,7 @@ impl Policy {
 
 impl Rule {
     /// Whether the rule applies to the call.
-    pub fn applies<'s>(&'s self, scope: &'s Scope<'s>) -> Result<bool, EvaluationError> {
+    pub fn applies<'s>(&'s self, scope: &'s Scope<'s>) -> Result<bool, Box<EvaluationError>> {
         self.condition.as_ref().map_or(Ok(true), |condition| condition.holds(scope))
     }
 

@@ -25,6 +25,7 @@ impl Budget {
     }
 
     /// Pays for steps. Once spent, the budget stays spent: no operator can absorb that error and go on.
+    #[inline]
     pub fn spend(&mut self, steps: usize) -> Result<(), EvaluationError> {
         match self.steps.checked_sub(steps) {
             Some(left) => {

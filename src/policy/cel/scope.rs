@@ -82,16 +82,24 @@ impl<'a> Scope<'a> {
     }
 
     /// The value of an attribute that is a text; `None` when it is absent or none.
-    #[inline]
     pub fn text(&self, attribute: Attribute) -> Option<Cow<'_, str>> {
+        match attribute {
+            Attribute::Host => Some(self.call.as_ref()?.request.host_name()),
+            Attribute::Capture(index) => self.captured(index),
+            _ => self.borrowed_text(attribute).map(Cow::Borrowed),
+        }
+    }
+
+    /// The same for an attribute that is never made for the call: most are there as they are read.
+    #[inline]
+    pub fn borrowed_text(&self, attribute: Attribute) -> Option<&str> {
         let call = self.call.as_ref()?;
         let (request, identity) = (call.request, call.identity);
-        Some(Cow::Borrowed(match attribute {
+        Some(match attribute {
             Attribute::Method => &request.method,
             Attribute::Path => request.path.raw(),
             Attribute::UrlPath => request.path.url_path(),
             Attribute::Query => request.path.query(),
-            Attribute::Host => return Some(request.host_name()),
             Attribute::Scheme => &request.scheme,
             Attribute::Protocol => &request.protocol,
             Attribute::Id => &request.id,
@@ -107,26 +115,25 @@ impl<'a> Scope<'a> {
             Attribute::RequestedServerName => &request.connection.requested_server_name,
             Attribute::GrpcService => grpc(call)?.0,
             Attribute::GrpcMethod => grpc(call)?.1,
-            Attribute::Capture(index) => return self.captured(index),
             _ => return None,
-        }))
+        })
     }
 
     /// The object that a path of names begins in.
-    pub fn object(&self, attribute: Attribute, first: &str) -> Result<&Object, EvaluationError> {
+    #[inline]
+    pub fn object(&self, attribute: Attribute, first: &str) -> Result<&Object, Box<EvaluationError>> {
         let absent = || EvaluationError::Absent(attribute.name(&[]));
-        let call = self.call.as_ref();
-        let json = match attribute {
-            Attribute::Claims => return Ok(&call.ok_or_else(absent)?.identity.claims),
-            Attribute::Metadata => return Ok(&call.ok_or_else(absent)?.request.metadata),
-            Attribute::Body => call.ok_or_else(absent).and_then(|_| self.body())?,
-            Attribute::Input => self.input,
+        let json = match (attribute, &self.call) {
+            (Attribute::Claims, Some(call)) => return Ok(&call.identity.claims),
+            (Attribute::Metadata, Some(call)) => return Ok(&call.request.metadata),
+            (Attribute::Body, Some(_)) => self.body()?,
+            (Attribute::Input, _) => self.input,
             _ => None,
         };
         let json = json.ok_or_else(absent)?;
-        json.as_object().ok_or_else(|| EvaluationError::NotAMap {
-            name: first.to_owned(),
-            found: Value::from(json).type_name(),
+        let name = || first.to_owned();
+        json.as_object().ok_or_else(|| {
+            EvaluationError::NotAMap { name: name(), found: Value::from(json).type_name() }.into()
         })
     }
 
@@ -136,13 +143,13 @@ impl<'a> Scope<'a> {
     }
 
     /// The headers of the request or the response, when there is one.
-    pub fn headers(&self, response: bool) -> Result<&Headers, EvaluationError> {
+    pub fn headers(&self, response: bool) -> Result<&Headers, Box<EvaluationError>> {
         let attribute = if response { Attribute::ResponseHeaders } else { Attribute::Headers };
         let call = self.call.as_ref();
         let headers = call.and_then(|call| {
             if response { call.response.map(|head| &head.headers) } else { Some(&call.request.headers) }
         });
-        headers.ok_or_else(|| EvaluationError::Absent(attribute.name(&[])))
+        headers.ok_or_else(|| EvaluationError::Absent(attribute.name(&[])).into())
     }
 
     /// The body as JSON; `None` when it is complete and empty.

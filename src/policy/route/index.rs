@@ -24,8 +24,8 @@ type Root = Hosts<Paths<Methods<Destinations<Ports<Contexts<Leaf>>>>>>;
 #[derive(Debug, Default)]
 pub struct Index {
     everywhere: Root,
-    /// Entries that match on gateways only.
-    gateways: Root,
+    /// Entries that match on gateways only, when there are any.
+    gateways: Option<Root>,
     /// Whether any entry names hosts.
     hosts: bool,
     /// What patterns capture for the conditions of their policies; the first captures nothing.
@@ -51,7 +51,11 @@ impl Index {
                 index.hosts |= !entry.hosts.is_empty();
                 let (keys, complete) = keys(entry, &rarity);
                 let rest = (!complete).then(|| Arc::new(entry.clone()));
-                let root = if entry.trusts_host() { &mut index.gateways } else { &mut index.everywhere };
+                let root = if entry.trusts_host() {
+                    index.gateways.get_or_insert_default()
+                } else {
+                    &mut index.everywhere
+                };
                 let mut add = |path: Option<&PathPattern>, captures| {
                     let leaf = Matching { candidate: Candidate { policy, captures }, rest: rest.clone() };
                     root.add(&Keys { path, ..keys }, &leaf);
@@ -74,18 +78,22 @@ impl Index {
 
     /// The policies that are about `request`, in order; one whose patterns capture differently comes twice.
     pub fn candidates(&self, request: &Request, gateway: bool) -> Candidates {
-        self.find(request, gateway).candidates()
-    }
-
-    fn find(&self, request: &Request, gateway: bool) -> Search {
-        let host = if self.hosts { request.host_name() } else { "".into() };
-        let asked = Asked { request, host: &host, path: request.path.inner() };
-        let mut found = Search::default();
-        self.everywhere.find(&asked, &mut found);
-        if gateway {
-            self.gateways.find(&asked, &mut found);
+        let mut found = Candidates::default();
+        self.search(request, gateway, &mut Search::new(&mut found));
+        if found.len() > 1 {
+            found.sort_unstable();
+            found.dedup();
         }
         found
+    }
+
+    fn search(&self, request: &Request, gateway: bool, search: &mut Search<'_>) {
+        let host = if self.hosts { request.host_name() } else { "".into() };
+        let asked = Asked { request, host: &host, path: request.path.inner() };
+        self.everywhere.find(&asked, search);
+        if let Some(gateways) = self.gateways.as_ref().filter(|_| gateway) {
+            gateways.find(&asked, search);
+        }
     }
 
     /// What a candidate's path pattern captured.

@@ -31,7 +31,7 @@ pub struct Asked<'r> {
 pub trait Level: Default + fmt::Debug {
     fn add(&mut self, keys: &Keys<'_>, matching: &Matching);
 
-    fn find(&self, asked: &Asked<'_>, found: &mut Search);
+    fn find(&self, asked: &Asked<'_>, search: &mut Search<'_>);
 }
 
 /// An entry, found by all of its keys.
@@ -51,26 +51,34 @@ impl Level for Leaf {
         self.0.push(matching.clone());
     }
 
-    fn find(&self, asked: &Asked<'_>, found: &mut Search) {
+    fn find(&self, asked: &Asked<'_>, search: &mut Search<'_>) {
         for matching in &self.0 {
-            found.visit();
+            search.visit();
             if matching.rest.as_ref().is_none_or(|entry| entry.matches(asked.request, asked.host)) {
-                found.candidates.push(matching.candidate);
+                search.found.push(matching.candidate);
             }
         }
     }
 }
 
-/// What one search has found.
-#[derive(Debug, Default)]
-pub struct Search {
-    candidates: Candidates,
+/// What one search has found: in no order, and some several times.
+#[derive(Debug)]
+pub struct Search<'f> {
+    pub found: &'f mut Candidates,
     /// Entries, and parts of the trie that hold any, that were looked at.
     #[cfg(test)]
     pub visited: usize,
 }
 
-impl Search {
+impl<'f> Search<'f> {
+    pub fn new(found: &'f mut Candidates) -> Self {
+        Self {
+            found,
+            #[cfg(test)]
+            visited: 0,
+        }
+    }
+
     /// Counts one step of the search, for tests.
     #[inline]
     pub fn visit(&mut self) {
@@ -78,14 +86,5 @@ impl Search {
         {
             self.visited += 1;
         }
-    }
-
-    /// In order, each once.
-    pub fn candidates(mut self) -> Candidates {
-        if self.candidates.len() > 1 {
-            self.candidates.sort_unstable();
-            self.candidates.dedup();
-        }
-        self.candidates
     }
 }

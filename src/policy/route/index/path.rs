@@ -10,7 +10,7 @@ use crate::policy::route::pattern::Segment;
 pub struct Paths<L> {
     root: Node<L>,
     /// Entries without a path.
-    any: L,
+    any: Option<L>,
 }
 
 /// Where some segments lead.
@@ -33,14 +33,16 @@ impl<L: Level> Level for Paths<L> {
     fn add(&mut self, keys: &Keys<'_>, matching: &Matching) {
         let next = match keys.path {
             Some(pattern) => self.root.at(&pattern.segments),
-            None => &mut self.any,
+            None => self.any.get_or_insert_default(),
         };
         next.add(keys, matching);
     }
 
-    fn find(&self, asked: &Asked<'_>, found: &mut Search) {
-        self.any.find(asked, found);
-        self.root.find(asked.path, asked, found);
+    fn find(&self, asked: &Asked<'_>, search: &mut Search<'_>) {
+        if let Some(any) = &self.any {
+            any.find(asked, search);
+        }
+        self.root.find(asked.path, asked, search);
     }
 }
 
@@ -58,25 +60,30 @@ impl<L: Level> Node<L> {
     }
 
     /// `path` is what is left of it; `None` when nothing is, not even an empty segment.
-    fn find(&self, path: Option<&str>, asked: &Asked<'_>, found: &mut Search) {
-        found.visit();
+    fn find(&self, path: Option<&str>, asked: &Asked<'_>, search: &mut Search<'_>) {
+        search.visit();
         if let Some(rests) = &self.rests {
-            rests.find(asked, found);
+            rests.find(asked, search);
         }
         let Some(path) = path else {
             if let Some(ends) = &self.ends {
-                ends.find(asked, found);
+                ends.find(asked, search);
             }
             return;
         };
-        let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        // Segments are short: this takes less than a search that is made for long texts.
+        let slash = path.bytes().position(|byte| byte == b'/');
+        let (first, rest) = match slash.and_then(|slash| path.split_at_checked(slash)) {
+            Some((first, rest)) => (first, rest.get(1..)),
+            None => (path, None),
+        };
         if !self.literal.is_empty()
             && let Some(node) = self.literal.get(first)
         {
-            node.find(rest, asked, found);
+            node.find(rest, asked, search);
         }
         if let Some(node) = self.one.as_deref().filter(|_| !first.is_empty()) {
-            node.find(rest, asked, found);
+            node.find(rest, asked, search);
         }
     }
 }

@@ -103,13 +103,11 @@ fn a_search_visits_what_matches_however_many_policies_there_are() {
             let policies: Vec<_> = (0..count).map(|n| vec![entry(n)]).collect();
             let index = index(&policies);
             let visits = [0, 7, count - 1].map(|n| {
-                let search = index.find(&request(n), true);
+                let mut found = Candidates::default();
+                let mut search = Search::new(&mut found);
+                index.search(&request(n), true, &mut search);
                 let visited = search.visited;
-                assert_eq!(
-                    search.candidates().iter().map(|found| found.place()).collect::<Vec<_>>(),
-                    [n],
-                    "{name}"
-                );
+                assert_eq!(found.iter().map(|found| found.place()).collect::<Vec<_>>(), [n], "{name}");
                 visited
             });
             visits.into_iter().max().unwrap()
