@@ -80,10 +80,7 @@ impl Index {
     pub fn candidates(&self, request: &Request, gateway: bool) -> Candidates {
         let mut found = Candidates::default();
         self.search(request, gateway, &mut Search::new(&mut found));
-        if found.len() > 1 {
-            found.sort_unstable();
-            found.dedup();
-        }
+        level::tidy(&mut found);
         found
     }
 

@@ -55,7 +55,7 @@ impl Level for Leaf {
         for matching in &self.0 {
             search.visit();
             if matching.rest.as_ref().is_none_or(|entry| entry.matches(asked.request, asked.host)) {
-                search.found.push(matching.candidate);
+                search.push(matching.candidate);
             }
         }
     }
@@ -64,7 +64,7 @@ impl Level for Leaf {
 /// What one search has found: in no order, and some several times.
 #[derive(Debug)]
 pub struct Search<'f> {
-    pub found: &'f mut Candidates,
+    found: &'f mut Candidates,
     /// Entries, and parts of the trie that hold any, that were looked at.
     #[cfg(test)]
     pub visited: usize,
@@ -79,6 +79,14 @@ impl<'f> Search<'f> {
         }
     }
 
+    /// What was found several times is not to cost an allocation.
+    fn push(&mut self, candidate: Candidate) {
+        if self.found.len() == self.found.inline_size() {
+            tidy(self.found);
+        }
+        self.found.push(candidate);
+    }
+
     /// Counts one step of the search, for tests.
     #[inline]
     pub fn visit(&mut self) {
@@ -86,5 +94,13 @@ impl<'f> Search<'f> {
         {
             self.visited += 1;
         }
+    }
+}
+
+/// Puts candidates in order, each once.
+pub fn tidy(found: &mut Candidates) {
+    if found.len() > 1 {
+        found.sort_unstable();
+        found.dedup();
     }
 }
