@@ -2,7 +2,7 @@
 
 use portcullis::identity::Identity;
 use portcullis::policy::Call;
-use portcullis::policy::cel::{Environment, EvaluationError, Expression, Scope};
+use portcullis::policy::cel::{Environment, Expression, Scope};
 use portcullis::request::{Body, Header, Limits, Parts, Request};
 
 /// A hostile expression.
@@ -251,7 +251,7 @@ pub fn scope<'a>(request: &'a Request, identity: &'a Identity) -> Scope<'a> {
 pub fn run(text: &str, scope: &Scope<'_>) -> Outcome {
     let Ok(expression) = Expression::compile(text, &Environment::default()) else { return Outcome::Refused };
     match expression.holds(scope) {
-        Err(EvaluationError::BudgetSpent | EvaluationError::MemorySpent) => Outcome::Stopped,
+        Err(error) if error.is_exhaustion() => Outcome::Stopped,
         _ => Outcome::Ended,
     }
 }

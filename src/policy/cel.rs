@@ -123,7 +123,7 @@ impl EvaluationError {
     }
 
     /// Whether the budget is spent: no operator may absorb that.
-    fn is_exhaustion(&self) -> bool {
+    pub fn is_exhaustion(&self) -> bool {
         matches!(self, Self::BudgetSpent | Self::MemorySpent)
     }
 }

@@ -42,7 +42,6 @@ pub async fn ports(folder: &Path) -> Ports {
         hash_key: mask::HashKey::random().unwrap(),
         decision_cache_bytes: 0,
         mask_limits: mask::Limits::default(),
-        decision_cache_bytes: 0,
     };
     let nothing = Snapshot { policies: Arc::new(PolicySet::none()), authenticator, candidate: None };
     Ports { engine: Engine::new(nothing, ports, settings), store, audit, metrics, clock }
