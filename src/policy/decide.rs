@@ -135,10 +135,8 @@ impl<'s> Tally<'s> {
         }
         match &rule.verdict {
             Some(Verdict::Allow) => first(&mut self.allow, (rank, rule)),
-            Some(Verdict::Deny(terms)) => {
-                if self.denial.is_none_or(|((known, _), _)| rank < known) {
-                    self.denial = Some(((rank, rule), terms));
-                }
+            Some(Verdict::Deny(terms)) if self.denial.is_none_or(|((known, _), _)| rank < known) => {
+                self.denial = Some(((rank, rule), terms));
             }
             Some(Verdict::Hold(hold)) => {
                 let holds = &mut self.rest().holds;
@@ -146,7 +144,7 @@ impl<'s> Tally<'s> {
                     holds.push((rank, hold));
                 }
             }
-            None => {}
+            Some(Verdict::Deny(_)) | None => {}
         }
         self.may_mask |= !rule.masks.is_empty();
     }

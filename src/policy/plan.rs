@@ -87,6 +87,7 @@ struct Seen {
 }
 
 impl<'p> Conditions<'p> {
+    #[expect(clippy::mutable_key_type, reason = "a pattern's caches are no part of what it is equal to")]
     fn of(policies: &'p [Policy]) -> Self {
         let mut seen: FxHashMap<Key<'p>, Seen> = FxHashMap::default();
         let mut number = NonZeroU32::MIN;
