@@ -9,6 +9,7 @@ mod null;
 mod policies;
 mod portcullis;
 mod process;
+mod reloads;
 mod report;
 mod run;
 mod server;
@@ -31,6 +32,8 @@ use tokio::signal::unix::{SignalKind, signal};
 enum Command {
     /// Measure a server, print a table and write the numbers to a file.
     Run(Box<run::Options>),
+    /// Reload policies again and again under load through Envoy, and replay every decision.
+    Reloads(reloads::Options),
     /// Serve the null server, which says yes to every call.
     Null {
         /// The address to serve gRPC on.
@@ -47,6 +50,14 @@ fn main() -> Result<()> {
                 tokio::select! {
                     ended = run::run(*options) => ended,
                     // Leaving here, and not at once, ends the servers and removes their files.
+                    stopped = stopped() => stopped.and_then(|()| bail!("stopped before the end")),
+                }
+            })
+        }
+        Command::Reloads(options) => {
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+                tokio::select! {
+                    ended = reloads::run(options) => ended,
                     stopped = stopped() => stopped.and_then(|()| bail!("stopped before the end")),
                 }
             })

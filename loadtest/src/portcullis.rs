@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use crate::load::http;
 use crate::process::{self, Process};
 use crate::server::{self, Server};
-use crate::{policies, token};
+use crate::token;
 
 /// When an answer may leave: before its audit record is on disk, or only after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -31,31 +31,47 @@ impl fmt::Display for AuditMode {
     }
 }
 
-/// Starts `binary` with `policies` policies and the keys of `issuer`; its files go to `directory`.
+/// A server that is ready, and where it can be looked at.
+pub struct Portcullis {
+    pub server: Server,
+    pub metrics: SocketAddr,
+    /// The audit trail.
+    pub audit: PathBuf,
+}
+
+/// Starts `binary` with the folder `policies` and the keys of `issuer`; its files go to `directory`.
 pub async fn start(
     binary: &Path,
-    policies: usize,
+    policies: &Path,
     audit: AuditMode,
     issuer: &token::Issuer,
     directory: &Path,
-) -> Result<Server> {
+) -> Result<Portcullis> {
     let directory = directory.join("portcullis");
-    policies::write(&directory.join("policies"), policies)?;
+    fs::create_dir_all(&directory)?;
     let (grpc, admin, metrics) =
         (process::free_address()?, process::free_address()?, process::free_address()?);
     let config = directory.join("portcullis.yaml");
     fs::write(directory.join("jwks.json"), issuer.jwks())?;
-    fs::write(&config, render(grpc, admin, metrics, audit))
+    fs::write(&config, render(grpc, admin, metrics, policies, audit))
         .with_context(|| format!("cannot write `{}`", config.display()))?;
     let mut command = Command::new(binary);
     command.arg("serve").arg("--config").arg(&config).env(server::WORKERS, "1");
     let mut process = Process::start("portcullis", command, &directory)?;
     process.until(async || http::status(metrics, "/readyz").await.is_ok_and(|status| status == 200)).await?;
-    Ok(Server { address: grpc, process })
+    let server = Server { address: grpc, process };
+    Ok(Portcullis { server, metrics, audit: directory.join("audit.jsonl") })
 }
 
 /// The configuration file. Relative paths in it start from its own folder.
-fn render(grpc: SocketAddr, admin: SocketAddr, metrics: SocketAddr, audit: AuditMode) -> String {
+fn render(
+    grpc: SocketAddr,
+    admin: SocketAddr,
+    metrics: SocketAddr,
+    policies: &Path,
+    audit: AuditMode,
+) -> String {
+    let policies = policies.display();
     let (issuer, audience) = (token::ISSUER, token::AUDIENCE);
     let jwt = |audience: &str, claims: &str| {
         format!(
@@ -66,7 +82,7 @@ fn render(grpc: SocketAddr, admin: SocketAddr, metrics: SocketAddr, audit: Audit
     let approvers = jwt(&format!("{audience}-admin"), ", claims: {person: email}");
     format!(
         "listen: {{grpc: {grpc}, admin: {admin}, metrics: {metrics}}}\n\
-         policies: [policies]\n\
+         policies: [{policies}]\n\
          identity: {{jwt: [{callers}]}}\n\
          admin: {{jwt: [{approvers}]}}\n\
          store: {{path: portcullis.db}}\n\
@@ -81,10 +97,10 @@ mod tests {
     #[test]
     fn renders_the_configuration() {
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let text = render(address(1), address(2), address(3), AuditMode::Required);
+        let text = render(address(1), address(2), address(3), Path::new("/p"), AuditMode::Required);
         let expected = "\
 listen: {grpc: 127.0.0.1:1, admin: 127.0.0.1:2, metrics: 127.0.0.1:3}
-policies: [policies]
+policies: [/p]
 identity: {jwt: [{issuer: http://127.0.0.1:1, audiences: [portcullis], algorithms: [RS256], jwks: {file: jwks.json}}]}
 admin: {jwt: [{issuer: http://127.0.0.1:1, audiences: [portcullis-admin], algorithms: [RS256], jwks: {file: jwks.json}, claims: {person: email}}]}
 store: {path: portcullis.db}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::clock;
 
@@ -47,6 +47,18 @@ impl Process {
             if begun.elapsed() > START {
                 bail!("{} is not ready after {} s:\n{}", self.name, START.as_secs(), self.last_words());
             }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Asks the process to end (SIGTERM), and waits until it has.
+    pub async fn stop(mut self) -> Result<()> {
+        let asked = Command::new("kill").arg(self.id().to_string()).status();
+        ensure!(asked.is_ok_and(|status| status.success()), "cannot stop {}", self.name);
+        let begun = clock::instant();
+        while self.child.try_wait()?.is_none() {
+            ensure!(begun.elapsed() < START, "{} does not stop", self.name);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())

@@ -93,7 +93,9 @@ impl Options {
         let null = server::start_null("null", directory).await?;
         let subject = match &self.portcullis {
             Some(binary) => {
-                portcullis::start(binary, self.policies as usize, self.audit, issuer, directory).await?
+                let policies = directory.join("policies");
+                policies::write(&policies, self.policies as usize)?;
+                portcullis::start(binary, &policies, self.audit, issuer, directory).await?.server
             }
             None => server::start_null("second-null", directory).await?,
         };

@@ -24,13 +24,18 @@ pub async fn drive(address: SocketAddr, requests: &[Vec<u8>], tally: &Tally) -> 
     anyhow::bail!("no request to send")
 }
 
-/// The status that GET `path` is answered with, on a connection of its own.
-pub async fn status(address: SocketAddr, path: &str) -> Result<u16> {
+/// The whole answer to GET `path`, on a connection of its own.
+pub async fn text(address: SocketAddr, path: &str) -> Result<String> {
     let mut socket = TcpStream::connect(address).await?;
     socket.write_all(&get(path, &[("host", "localhost"), ("connection", "close")])).await?;
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).await?;
-    let answer = String::from_utf8_lossy(&answer);
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// The status that GET `path` is answered with, on a connection of its own.
+pub async fn status(address: SocketAddr, path: &str) -> Result<u16> {
+    let answer = text(address, path).await?;
     let status = answer.split_ascii_whitespace().nth(1).context("an answer without a status")?;
     Ok(status.parse()?)
 }
@@ -45,13 +50,15 @@ pub fn get(path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     request.into_bytes()
 }
 
-struct Connection {
+/// A connection that asks one thing after the other.
+pub struct Connection {
     socket: TcpStream,
     input: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(address: SocketAddr) -> Result<Self> {
+    /// Connects to `address`.
+    pub async fn open(address: SocketAddr) -> Result<Self> {
         let socket =
             TcpStream::connect(address).await.with_context(|| format!("cannot reach `{address}`"))?;
         socket.set_nodelay(true)?;
@@ -59,7 +66,7 @@ impl Connection {
     }
 
     /// Sends a request and takes in its whole answer.
-    async fn ask(&mut self, request: &[u8]) -> Result<u16> {
+    pub async fn ask(&mut self, request: &[u8]) -> Result<u16> {
         self.socket.write_all(request).await?;
         self.input.clear();
         loop {
