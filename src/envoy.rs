@@ -3,7 +3,7 @@
 //! The only place, with the admin API's server, that knows protobuf and tonic.
 
 mod answers;
-mod connection;
+pub mod connection;
 mod counted;
 mod decode;
 pub mod ext_authz;

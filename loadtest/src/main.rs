@@ -39,6 +39,9 @@ enum Command {
         /// The address to serve gRPC on.
         #[arg(long, value_name = "ADDRESS")]
         listen: SocketAddr,
+        /// How its connections are served.
+        #[arg(long, value_enum, default_value_t = null::Transport::Tonic)]
+        transport: null::Transport,
     },
 }
 
@@ -63,8 +66,9 @@ fn main() -> Result<()> {
             })
         }
         // How many workers it has is said by its environment, as it is for Portcullis.
-        Command::Null { listen } => {
-            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(null::serve(listen))
+        Command::Null { listen, transport } => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(null::serve(listen, transport))
         }
     }
 }

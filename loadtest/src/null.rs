@@ -17,10 +17,29 @@ use envoy_types::pb::envoy::service::ext_proc::v3::{
 };
 use envoy_types::pb::google::rpc;
 use futures_util::{Stream, StreamExt};
+use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, Streaming};
 
+/// How the null server's connections are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Transport {
+    /// As tonic does it by itself: a task for each call.
+    Tonic,
+    /// As Portcullis does it: a task for each connection.
+    Portcullis,
+}
+
 /// Serves ext_authz and ext_proc on `address` until the process is ended.
-pub async fn serve(address: SocketAddr) -> Result<()> {
+pub async fn serve(address: SocketAddr, transport: Transport) -> Result<()> {
+    if transport == Transport::Portcullis {
+        let listener = TcpListener::bind(address).await?;
+        loop {
+            let (socket, _) = listener.accept().await?;
+            socket.set_nodelay(true)?;
+            let service = AuthorizationServer::new(Yes);
+            tokio::spawn(portcullis::envoy::connection::serve(socket, service, std::future::pending()));
+        }
+    }
     tonic::transport::Server::builder()
         .add_service(AuthorizationServer::new(Yes))
         .add_service(ExternalProcessorServer::new(Yes))

@@ -9,6 +9,7 @@ use clap::{ArgGroup, Args};
 use crate::envoy::{self, Filter};
 use crate::lane::{self, Concurrency, Label, Lane, Measured, Wire};
 use crate::load::Window;
+use crate::null::Transport;
 use crate::portcullis::{self, AuditMode};
 use crate::report::Report;
 use crate::server::{self, Server};
@@ -62,6 +63,8 @@ pub struct Options {
 /// The servers of a run.
 struct Servers {
     null: Server,
+    /// The null server on the transport of the server under test.
+    bare: Server,
     subject: Server,
 }
 
@@ -90,16 +93,17 @@ pub async fn run(options: Options) -> Result<()> {
 
 impl Options {
     async fn start(&self, issuer: &token::Issuer, directory: &Path) -> Result<Servers> {
-        let null = server::start_null("null", directory).await?;
+        let null = server::start_null("null", Transport::Tonic, directory).await?;
+        let bare = server::start_null("bare", Transport::Portcullis, directory).await?;
         let subject = match &self.portcullis {
             Some(binary) => {
                 let policies = directory.join("policies");
                 policies::write(&policies, self.policies as usize)?;
                 portcullis::start(binary, &policies, self.audit, issuer, directory).await?.server
             }
-            None => server::start_null("second-null", directory).await?,
+            None => server::start_null("second-null", Transport::Tonic, directory).await?,
         };
-        Ok(Servers { null, subject })
+        Ok(Servers { null, bare, subject })
     }
 
     /// gRPC straight at the servers: without tokens, and with a token for each user.
@@ -118,16 +122,19 @@ impl Options {
         };
         let lanes = [
             lane(null_label(PATH, ANONYMOUS), &servers.null, anonymous.clone()),
-            lane(self.label(PATH, ANONYMOUS), &servers.subject, anonymous),
+            lane(self.label(PATH, ANONYMOUS), &servers.subject, anonymous.clone()),
+            lane(Label { server: "bare", ..null_label(PATH, ANONYMOUS) }, &servers.bare, anonymous),
             lane(null_label(PATH, &users), &servers.null, jwt.clone()),
             lane(self.label(PATH, &users), &servers.subject, jwt),
         ];
-        let [null, anonymous, null_jwt, jwt] = self.measure(&lanes).await?;
+        let [null, anonymous, bare, null_jwt, jwt] = self.measure(&lanes).await?;
         report.add_lane("null_check", &null);
         report.add_lane("check", &anonymous);
+        report.add_lane("bare_check", &bare);
         report.add_lane("null_check_jwt", &null_jwt);
         report.add_lane("check_jwt", &jwt);
         report.add_versus_null("check", &anonymous, &null);
+        report.add_cpu_ratio("check", &anonymous, ("bare", &bare));
         report.add_versus_null("check_jwt", &jwt, &null_jwt);
         report.add_cpu_ratio("check_jwt", &jwt, ("anonymous", &anonymous));
         Ok(())

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use tokio::net::TcpStream;
 
+use crate::null::Transport;
 use crate::process::{self, Process};
 
 /// The variable that sets the worker threads of a tokio runtime: each server under test gets one.
@@ -20,10 +22,12 @@ pub struct Server {
 }
 
 /// Starts the null server `name`: this program again, as a process of its own.
-pub async fn start_null(name: &str, directory: &Path) -> Result<Server> {
+pub async fn start_null(name: &str, transport: Transport, directory: &Path) -> Result<Server> {
     let address = process::free_address()?;
     let mut command = Command::new(env::current_exe().context("cannot find this program's own file")?);
-    command.args(["null", "--listen", &address.to_string()]).env(WORKERS, "1");
+    let transport = transport.to_possible_value().context("a transport without a name")?;
+    command.args(["null", "--listen", &address.to_string(), "--transport", transport.get_name()]);
+    command.env(WORKERS, "1");
     let mut process = Process::start(name, command, directory)?;
     process.until(async || TcpStream::connect(address).await.is_ok()).await?;
     Ok(Server { address, process })

@@ -49,7 +49,7 @@ struct Connection<H> {
 
 /// Serves one connection. Once `draining` completes, the proxy is told to send nothing new (GOAWAY), and the calls in
 /// flight are finished.
-pub(super) async fn serve<IO, S>(io: IO, service: S, draining: impl Future<Output = ()>)
+pub async fn serve<IO, S>(io: IO, service: S, draining: impl Future<Output = ()>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<http::Request<Incoming>, Response = http::Response<Body>> + Clone + Send + 'static,
