@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use portcullis::identity::Identity;
 use portcullis::policy::{self, PolicySet, SourceFile};
 use portcullis::request::{Limits, Parts, Request};
-use serde_json::Value;
+use serde::Deserialize;
 
 /// The revisions that were shown, by the name that records give them.
 #[derive(Default)]
@@ -18,6 +18,21 @@ pub struct Replay {
     last: Option<String>,
     /// Compiled when their first record comes. Records of one revision stand together.
     current: Option<(String, PolicySet)>,
+}
+
+/// What a line of the trail says, as far as it matters here.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Record {
+    kind: String,
+    lost: u64,
+    revision: String,
+    outcome: String,
+    reason: String,
+    rule: String,
+    method: String,
+    host: String,
+    path: String,
 }
 
 /// What replaying came to.
@@ -54,26 +69,22 @@ impl Replay {
         let file = File::open(audit).with_context(|| format!("cannot read `{}`", audit.display()))?;
         let (mut replayed, mut revisions) = (Replayed::default(), BTreeSet::new());
         for line in BufReader::new(file).lines() {
-            let record: Value = serde_json::from_str(&line?).context("a record that is no JSON")?;
-            match record["kind"].as_str() {
-                Some("decision") => {}
-                Some("gap") => {
-                    replayed.lost += record["lost"].as_u64().unwrap_or(1);
+            let line = line?;
+            let record: Record = serde_json::from_str(&line).context("a record that can't be read")?;
+            match record.kind.as_str() {
+                "decision" => {}
+                "gap" => {
+                    replayed.lost += record.lost;
                     continue;
                 }
                 _ => continue,
             }
-            let revision = record["revision"].as_str().context("a record without a revision")?;
-            if !revisions.contains(revision) {
-                revisions.insert(revision.to_owned());
-            }
-            let again = self.decide(revision, &record)?;
-            let recorded =
-                [&record["reason"], &record["rule"]].map(|field| field.as_str().unwrap_or_default());
+            let (reason, rule) = self.decide(&record)?;
+            revisions.insert(record.revision);
             replayed.decisions += 1;
-            replayed.allowed += u64::from(record["outcome"] == "allow");
-            if recorded != [again.0.as_str(), again.1.as_str()] && replayed.differing.len() < SHOWN {
-                replayed.differing.push(format!("{record} against {again:?}"));
+            replayed.allowed += u64::from(record.outcome == "allow");
+            if (&record.reason, &record.rule) != (&reason, &rule) && replayed.differing.len() < SHOWN {
+                replayed.differing.push(format!("{line} against {reason} {rule}"));
             }
         }
         replayed.revisions = revisions.len();
@@ -81,15 +92,16 @@ impl Replay {
     }
 
     /// Reason and rule that the revision gives the recorded call.
-    fn decide(&mut self, revision: &str, record: &Value) -> Result<(String, String)> {
+    fn decide(&mut self, record: &Record) -> Result<(String, String)> {
+        let revision = &record.revision;
         if self.current.as_ref().is_none_or(|(name, _)| name != revision) {
             let text = self.texts.get(revision).with_context(|| format!("`{revision}` was never shown"))?;
-            self.current = Some((revision.to_owned(), compile(text)?));
+            self.current = Some((revision.clone(), compile(text)?));
         }
         let (_, set) = self.current.as_ref().context("no revision")?;
-        let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
+        let Record { method, host, path, .. } = record;
         let parts =
-            Parts { method: text("method"), host: text("host"), path: text("path"), ..Parts::default() };
+            Parts { method: method.clone(), host: host.clone(), path: path.clone(), ..Parts::default() };
         let (request, identity) = (Request::assemble(parts, &Limits::default()), Identity::anonymous());
         let candidates = set.candidates(&request, false);
         let decision =
