@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use portcullis::bundle::Refusal;
+use portcullis::disagreement::Disagreement;
 use portcullis::metrics::Metrics;
 use portcullis::policy::{self, SourceFile};
 use portcullis::reason::Reason;
@@ -67,6 +68,15 @@ fn every_refusal_of_a_bundle_stands_there_once() {
 }
 
 #[test]
+fn every_kind_of_disagreement_stands_there_with_its_meaning() {
+    let reference = read("docs/reference.md");
+    for kind in Disagreement::ALL {
+        let row = format!("| `{}` | {} |", kind.as_str(), kind.explanation());
+        assert!(reference.contains(&row), "{row}");
+    }
+}
+
+#[test]
 fn every_metric_stands_there() {
     let reference = read("docs/reference.md");
     let named = quoted(&reference);
@@ -106,9 +116,12 @@ fn every_configuration_field_stands_there() {
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .flat_map(|path| path.split('.'))
         .collect();
-    for (file, least) in
-        [("src/config/section.rs", 20), ("src/config/policies.rs", 8), ("src/authn/config.rs", 15)]
-    {
+    for (file, least) in [
+        ("src/config/section.rs", 20),
+        ("src/config/policies.rs", 8),
+        ("src/config/candidate.rs", 4),
+        ("src/authn/config.rs", 15),
+    ] {
         let fields = fields(&read(file));
         assert!(fields.len() >= least, "{file}: {fields:?}");
         for field in fields {

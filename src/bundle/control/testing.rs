@@ -40,7 +40,6 @@ pub async fn ports(folder: &Path) -> Ports {
         digest_headers: Vec::new(),
         ticket_status: 403,
         hash_key: mask::HashKey::random().unwrap(),
-        decision_cache_bytes: 0,
         mask_limits: mask::Limits::default(),
     };
     let nothing = Snapshot { policies: Arc::new(PolicySet::none()), authenticator, candidate: None };
