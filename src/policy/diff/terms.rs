@@ -53,7 +53,8 @@ pub fn verdict(old: Option<&Verdict>, new: Option<&Verdict>) -> Option<(Risk, St
         (Some(Verdict::Deny(old)), Some(Verdict::Deny(new))) => {
             let status =
                 (old.status != new.status).then(|| format!("status {} is now {}", old.status, new.status));
-            let text = (old.because != new.because).then(|| format!("`because` is now {:?}", new.because));
+            let text = (old.because != new.because)
+                .then(|| format!("`because` is now {:?}", new.because.as_deref().unwrap_or_default()));
             let parts: Vec<_> = [status, text].into_iter().flatten().collect();
             (Risk::Wording, format!("deny: {}", parts.join("; ")))
         }
