@@ -142,12 +142,16 @@ impl Mistake {
 impl Expression {
     /// Parses, checks and lowers `text`; every mistake found is returned.
     pub fn compile(text: &str, environment: &Environment<'_>) -> Result<Self, Vec<Mistake>> {
+        let Self { root, ty, reads } = Self::lowered(text, environment)?;
+        Ok(Self { root: specialise::specialise(root), ty, reads })
+    }
+
+    /// As written, node for node.
+    fn lowered(text: &str, environment: &Environment<'_>) -> Result<Self, Vec<Mistake>> {
         let parsed = parse::parse(text)?;
         let mut lowering = lower::Lowering::new(&parsed, environment);
         match lowering.lower(&parsed.root) {
-            Some((root, ty)) if lowering.mistakes.is_empty() => {
-                Ok(Self { root: specialise::specialise(root), ty, reads: lowering.reads })
-            }
+            Some((root, ty)) if lowering.mistakes.is_empty() => Ok(Self { root, ty, reads: lowering.reads }),
             _ if lowering.mistakes.is_empty() => Err(vec![Mistake::new(
                 At::default(),
                 "unsupported-expression",

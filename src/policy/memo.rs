@@ -105,3 +105,6 @@ fn place(table: &[u32], number: u32) -> Option<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,12 @@ pub enum Part {
     Expression(Expression),
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many conditions this thread has evaluated.
+    pub static EVALUATED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 impl Policy {
     /// Whether its path patterns capture what conditions read at different places.
     pub fn captures_variously(&self) -> bool {
@@ -74,6 +80,8 @@ impl Policy {
 impl Rule {
     /// Whether the rule applies to the call.
     pub fn applies<'s>(&'s self, scope: &'s Scope<'s>) -> Result<bool, Box<EvaluationError>> {
+        #[cfg(test)]
+        EVALUATED.set(EVALUATED.get() + usize::from(self.condition.is_some()));
         self.condition.as_ref().map_or(Ok(true), |condition| condition.holds(scope))
     }
 

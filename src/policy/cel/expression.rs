@@ -124,7 +124,7 @@ pub enum TextTest {
 pub struct TextSet {
     /// Sorted, each once.
     texts: Vec<String>,
-    hashed: Option<FxHashSet<String>>,
+    pub(super) hashed: Option<FxHashSet<String>>,
 }
 
 /// The names that lead to a field; at least one.

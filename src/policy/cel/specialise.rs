@@ -174,3 +174,6 @@ fn call(function: Function, mut arguments: Vec<Expr>) -> Expr {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

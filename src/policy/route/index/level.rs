@@ -83,6 +83,9 @@ impl<'f> Search<'f> {
     fn push(&mut self, candidate: Candidate) {
         if self.found.len() == self.found.inline_size() {
             tidy(self.found);
+            if self.found.contains(&candidate) {
+                return;
+            }
         }
         self.found.push(candidate);
     }
