@@ -93,7 +93,8 @@ fn atom() -> impl Strategy<Value = String> {
         (text.clone(), literal.clone()).prop_map(|(text, literal)| format!("{literal} != {text}")),
         (text.clone(), method.clone(), literal.clone()).prop_map(|(t, m, l)| format!("{t}.{m}({l})")),
         (text.clone(), list.clone()).prop_map(|(text, list)| format!("{text} in [{list}]")),
-        (text.clone(), list.clone()).prop_map(|(text, list)| format!("!({text} in [{list}, {text}])")),
+        (text.clone(), literal.clone())
+            .prop_map(|(text, literal)| format!("!({text} in [{literal}, {text}])")),
         (field.clone(), literal.clone()).prop_map(|(field, literal)| format!("{field} == {literal}")),
         (field.clone(), literal.clone()).prop_map(|(field, literal)| format!("{literal} != {field}")),
         (field.clone(), literal.clone()).prop_map(|(field, literal)| format!("{literal} in {field}")),
