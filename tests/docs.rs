@@ -14,10 +14,11 @@ use portcullis::metrics::Metrics;
 use portcullis::policy::{self, SourceFile};
 use portcullis::reason::Reason;
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/bundles.md",
+    "docs/cel.md",
     "docs/reference.md",
     "policies/README.md",
     "proto/README.md",

@@ -25,6 +25,14 @@ impl Value<'_> {
                 (Some(a), Some(b)) => a.equals(b),
                 (a, b) => a.is_none() && b.is_none(),
             },
+            (Value::Array(a), Value::Array(b)) => {
+                a.len() == b.len() && a.iter().zip(*b).all(|(a, b)| Value::from(a).equals(&Value::from(b)))
+            }
+            (Value::Object(a), Value::Object(b)) => {
+                a.len() == b.len()
+                    && a.iter()
+                        .all(|(key, a)| b.get(key).is_some_and(|b| Value::from(a).equals(&Value::from(b))))
+            }
             _ => match compare_numbers(self, other) {
                 Some(order) => order == Ordering::Equal,
                 None => self.equal_collections(other),

@@ -79,7 +79,7 @@ impl<'a> Value<'a> {
             Value::Text(text) => text.len() / BYTES_PER_STEP,
             Value::Bytes(bytes) => bytes.len() / BYTES_PER_STEP,
             Value::Array(items) => total(items.iter(), limit, json_weight),
-            Value::Object(map) => total(map.values(), limit, json_weight),
+            Value::Object(map) => total(map.iter(), limit, member_weight),
             Value::List(items) => total(items.iter(), limit, |item, left| 1 + item.weight(left)),
             Value::Map(entries) => {
                 let pair =
@@ -121,9 +121,14 @@ fn json_weight(json: &serde_json::Value, limit: usize) -> usize {
     1 + match json {
         serde_json::Value::String(text) => text.len() / BYTES_PER_STEP,
         serde_json::Value::Array(items) => total(items.iter(), limit, json_weight),
-        serde_json::Value::Object(map) => total(map.values(), limit, json_weight),
+        serde_json::Value::Object(map) => total(map.iter(), limit, member_weight),
         _ => 0,
     }
+}
+
+/// A member with its name, which is hashed to be found.
+fn member_weight((name, json): (&String, &serde_json::Value), limit: usize) -> usize {
+    2 + name.len() / BYTES_PER_STEP + json_weight(json, limit)
 }
 
 /// The sum of the items' weights, until it exceeds `limit`.

@@ -2,6 +2,8 @@
 //!
 //! The only file that calls that crate's parser; its evaluator is not used at all.
 
+use std::cell::OnceCell;
+
 use cel::common::ast::{Expr, IdedExpr, SelectExpr, SourceInfo};
 use cel::parser::{ParseError, PrattParser};
 
@@ -16,7 +18,9 @@ const MAX_LEN: usize = 8 << 10;
 /// A parsed expression and where its nodes stand.
 pub struct Parsed {
     pub root: IdedExpr,
-    places: Places,
+    text: String,
+    /// Found when a mistake first asks: most expressions have none.
+    places: OnceCell<Places>,
 }
 
 /// Byte ranges by node id.
@@ -31,7 +35,7 @@ pub fn parse(text: &str) -> Result<Parsed, Vec<Mistake>> {
         return Err(vec![Mistake::new(at, "expression-too-deep", "the expression nests too deeply")]);
     }
     match parser().parse(text) {
-        Ok(root) => Ok(Parsed { root, places: places(text) }),
+        Ok(root) => Ok(Parsed { root, text: text.to_owned(), places: OnceCell::new() }),
         Err(errors) => match hint::slips(text) {
             slips if slips.is_empty() => {
                 Err(errors.errors.iter().map(|error| syntax_mistake(text, error)).collect())
@@ -73,7 +77,8 @@ fn lower_first(message: &str) -> String {
 impl Parsed {
     /// Where `node` stands: for a selection, from its first name to its last.
     pub fn at(&self, node: &IdedExpr) -> At {
-        let Some((start, stop)) = self.places.0.offset_for(node.id) else { return At::default() };
+        let places = self.places.get_or_init(|| places(&self.text));
+        let Some((start, stop)) = places.0.offset_for(node.id) else { return At::default() };
         let (start, stop) = (widen(start), widen(stop));
         match &node.expr {
             Expr::Select(SelectExpr { operand, field, test: false }) => {

@@ -74,7 +74,10 @@ impl Pattern {
         })?;
         let config =
             thompson::Config::new().nfa_size_limit(Some(MAX_SIZE)).which_captures(WhichCaptures::None);
-        let too_large = || "the pattern is too large".to_owned();
+        let too_large = || {
+            "the pattern is too large: `\\w` and `\\d` stand for all scripts, `[0-9A-Za-z_]` is small"
+                .to_owned()
+        };
         let nfa = NFA::compiler().configure(config).build_from_hir(&hir).map_err(|_| too_large())?;
         let lazy = DFA::config()
             .cache_capacity(CACHE)

@@ -59,6 +59,13 @@ fn children(expr: Expr) -> Expr {
             let (condition, result) = (condition.map(specialise), result.map(specialise));
             Expr::Fold(Box::new(Fold { kind, range: specialise(range), condition, result, pairs }))
         }
+        Expr::Builtin(builtin, arguments) => Expr::Builtin(builtin, each(arguments)),
+        Expr::InZone(function, zone, at) => Expr::InZone(function, zone, boxed(at)),
+        Expr::Bind(both) => Expr::Bind(pair(*both)),
+        Expr::OrElse { unwrap, both } => Expr::OrElse { unwrap, both: pair(*both) },
+        Expr::MapOptional { flat, both } => Expr::MapOptional { flat, both: pair(*both) },
+        Expr::SelectOptional(operand, name) => Expr::SelectOptional(boxed(operand), name),
+        Expr::IndexOptional(both) => Expr::IndexOptional(pair(*both)),
         leaf => leaf,
     }
 }

@@ -8,9 +8,13 @@ use serde_json::Value as Json;
 use super::{Evaluation, Failed};
 use crate::policy::cel::EvaluationError;
 use crate::policy::cel::attribute::Attribute;
+use crate::policy::cel::budget::BYTES_PER_STEP;
 use crate::policy::cel::expression::{Expr, JsonPath, Literal, TextSet, TextSource, TextTest};
 use crate::policy::cel::pattern::Pattern;
 use crate::policy::cel::value::{self, Value};
+
+/// Going over this many headers costs a step.
+const HEADERS_PER_STEP: usize = 8;
 
 impl<'s> Evaluation<'s> {
     /// The value of `expr`, which `operation` needs to be true or false.
@@ -111,8 +115,13 @@ impl<'s> Evaluation<'s> {
         }
     }
 
-    pub(super) fn header(&self, response: bool, name: &str) -> Result<Option<Value<'s>>, Failed> {
-        Ok(value::header(self.scope.headers(response)?, name)?)
+    /// All headers are gone through, and copies of one are joined to a text of its own.
+    pub(super) fn header(&mut self, response: bool, name: &str) -> Result<Option<Value<'s>>, Failed> {
+        let headers = self.scope.headers(response)?;
+        self.spend(headers.iter().count() / HEADERS_PER_STEP)?;
+        let found = value::header(headers, name)?;
+        self.budget.allocate(found.as_ref().map_or(0, Value::owned_bytes))?;
+        Ok(found)
     }
 
     /// As protobuf has it: a field is there when it is not empty. A body is there when it has bytes.
@@ -140,15 +149,14 @@ impl<'s> Evaluation<'s> {
         Ok(operand.field(name)?.is_some())
     }
 
-    fn text(&self, source: &TextSource) -> Result<Cow<'s, str>, Failed> {
+    fn text(&mut self, source: &TextSource) -> Result<Cow<'s, str>, Failed> {
         match source {
             TextSource::Attribute(attribute) => {
                 self.scope.text(*attribute).ok_or_else(|| EvaluationError::Absent(attribute.name(&[])).into())
             }
-            TextSource::Header { response, name } => match self.scope.headers(*response)?.joined(name) {
-                Ok(Some(text)) => Ok(text),
-                Ok(None) => Err(EvaluationError::NoKey(name.clone()).into()),
-                Err(_) => Err(EvaluationError::HeaderNotText(name.clone()).into()),
+            TextSource::Header { response, name } => match self.header(*response, name)? {
+                Some(Value::Text(text)) => Ok(text),
+                _ => Err(EvaluationError::NoKey(name.clone()).into()),
             },
             TextSource::Context(name) => {
                 let text = self.scope.context(name).map(Cow::Borrowed);
@@ -171,20 +179,19 @@ impl<'s> Evaluation<'s> {
                 &made
             }
         };
+        self.spend(text.len() / BYTES_PER_STEP)?;
         Ok(match test {
             TextTest::Equals => same(text, wanted),
             TextTest::StartsWith => text.starts_with(wanted),
             TextTest::EndsWith => text.ends_with(wanted),
-            TextTest::Contains => {
-                self.spend(text.len() / 64)?;
-                text.contains(wanted)
-            }
+            TextTest::Contains => text.contains(wanted),
         })
     }
 
     #[inline(never)]
-    fn text_in(&self, source: &TextSource, set: &TextSet) -> Result<bool, Failed> {
+    fn text_in(&mut self, source: &TextSource, set: &TextSet) -> Result<bool, Failed> {
         let text = self.text(source)?;
+        self.spend(text.len() / BYTES_PER_STEP)?;
         Ok(set.contains(&text))
     }
 

@@ -133,7 +133,10 @@ fn replace<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
         }
         _ => return Err(no_overload("replace", arguments)),
     };
-    let count = text.matches(from.as_ref()).take(limit).count();
+    // A match costs half a step; those beyond what is left need not be counted.
+    let affordable = budget.steps_left().saturating_mul(2).saturating_add(2);
+    let count = text.matches(from.as_ref()).take(limit.min(affordable)).count();
+    budget.spend(count / 2)?;
     if count == 0 {
         return part(text, 0, text.len(), budget);
     }
@@ -148,7 +151,9 @@ fn split<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
         [Value::Text(text), Value::Text(separator), Value::Int(count)] => (text, separator, limit(*count)),
         _ => return Err(no_overload("split", arguments)),
     };
-    let pieces = pieces(text, separator).take(limit).count();
+    // Those beyond what memory is left need not be counted.
+    let affordable = budget.bytes_left() / ELEMENT_BYTES + 1;
+    let pieces = pieces(text, separator).take(limit.min(affordable)).count();
     budget.allocate(pieces.saturating_mul(ELEMENT_BYTES))?;
     let mut made = Vec::with_capacity(pieces);
     for (count, (start, end)) in self::pieces(text, separator).take(limit).enumerate() {
