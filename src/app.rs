@@ -205,7 +205,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         metrics: metrics.clone(),
         clock: clock.clone(),
     };
-    let (control, following) = policies.start(control_ports).await?;
+    let (control, following) = policies.start(control_ports.clone()).await?;
     let trial = Mutex::new(candidate.map(|candidate| candidate.start(&engine)));
     let (socket, grpc) = bind_grpc(&config.listen.grpc).await?;
     let admin_listener = bind("admin", config.listen.admin).await?;
@@ -213,28 +213,10 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     let bound_to = |listener: &TcpListener| listener.local_addr().map_err(anyhow::Error::from);
     let addresses =
         Addresses { grpc, admin: bound_to(&admin_listener)?, metrics: bound_to(&metrics_listener)? };
-    let server = envoy::Server::new(
-        socket,
-        engine.clone(),
-        ServerConfig {
-            gateway: config.listen.gateway,
-            body_buffered: config.listen.body_buffered,
-            max_message_timeout: config.holds.max_message_timeout,
-            reflection: config.listen.reflection,
-            max_message: (config.limits.body + (1 << 20)).max(16 << 20),
-        },
-    );
+    let server = envoy::Server::new(socket, engine.clone(), server_config(&config));
     let events = admin_events::Recorded { audit: audit.clone(), metrics, clock: clock.clone() };
-    let state = admin::AdminState {
-        store: store.clone(),
-        clock: clock.clone(),
-        verifier: Arc::new(admin_events::Tokens(admin)),
-        events: Arc::new(events),
-        viewers: config.admin.viewers.into(),
-        admins: config.admin.admins.into(),
-        control: control.clone(),
-        comparison: Arc::new(comparison_of(&engine)),
-    };
+    let drain = config.drain;
+    let state = admin_state(config.admin, admin, events, &control_ports, &control);
     let ops = Ops { engine: engine.clone(), store: store.clone(), control: control.clone() };
     let reloader = Arc::new(Reloader { engine: engine.clone(), control, following, trial, clock });
     Ok(Bound {
@@ -246,9 +228,38 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         store,
         audit,
         lifecycle,
-        drain: config.drain,
+        drain,
         reloader,
     })
+}
+
+fn server_config(config: &Config) -> ServerConfig {
+    ServerConfig {
+        gateway: config.listen.gateway,
+        body_buffered: config.listen.body_buffered,
+        max_message_timeout: config.holds.max_message_timeout,
+        reflection: config.listen.reflection,
+        max_message: (config.limits.body + (1 << 20)).max(16 << 20),
+    }
+}
+
+fn admin_state(
+    config: config::Admin,
+    tokens: Arc<Authenticator>,
+    events: admin_events::Recorded,
+    ports: &ControlPorts,
+    control: &Arc<Control>,
+) -> admin::AdminState {
+    admin::AdminState {
+        store: ports.store.clone(),
+        clock: ports.clock.clone(),
+        verifier: Arc::new(admin_events::Tokens(tokens)),
+        events: Arc::new(events),
+        viewers: config.viewers.into(),
+        admins: config.admins.into(),
+        control: control.clone(),
+        comparison: Arc::new(comparison_of(&ports.engine)),
+    }
 }
 
 /// What the admin API asks the engine for.

@@ -118,7 +118,6 @@ impl Control {
         for finding in &refused.findings {
             tracing::error!(%source, reason = refusal.code(), %finding, "policies were not taken");
         }
-        self.ports.metrics.reload_refused(refusal.code());
         let event = BundleEvent {
             refusal: Some((refusal.code().to_owned(), lines(refused))),
             ..event(EventKind::Refused, source, offer, None)
@@ -133,6 +132,8 @@ impl Control {
             at: self.ports.clock.now(),
             fingerprint: fingerprint.to_owned(),
         });
+        // Last, so that whoever sees it counted finds the rest.
+        self.ports.metrics.reload_refused(refusal.code());
         Outcome::Refused(refusal)
     }
 

@@ -199,7 +199,6 @@ impl Control {
         offer: Option<&Offer>,
         request: &Request,
     ) -> ChangeError {
-        self.ports.metrics.reload_refused(refused.refusal.code());
         let event = BundleEvent {
             refusal: Some((refused.refusal.code().to_owned(), lines(&refused))),
             ..event(EventKind::Refused, UPLOADED, offer, Some(request))
@@ -207,6 +206,7 @@ impl Control {
         if let Err(error) = self.commit(standing, BundleChange { state: None, event }).await {
             tracing::warn!(%error, "a refusal is missing from the history");
         }
+        self.ports.metrics.reload_refused(refused.refusal.code());
         ChangeError::Refused(refused)
     }
 }
