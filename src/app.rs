@@ -6,7 +6,6 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,9 +32,11 @@ use crate::store::Store;
 mod admin_events;
 mod candidate;
 mod policies;
+mod reload;
 
-use candidate::{Trial, Trying};
-use policies::{Following, Policies};
+use candidate::Trial;
+use policies::Policies;
+pub use reload::Reloader;
 
 /// A valid configuration with the keys that it names, and the policies as they are.
 #[derive(Debug)]
@@ -349,53 +350,6 @@ impl Bound {
         drop(engine);
         tracing::info!(in_time, "stopped");
         Ok(in_time)
-    }
-}
-
-/// Reads a server's configuration again.
-#[derive(Debug)]
-pub struct Reloader {
-    engine: Arc<Engine>,
-    control: Arc<Control>,
-    following: Following,
-    /// Follows the candidate's files.
-    trial: Mutex<Option<Trying>>,
-    clock: Clock,
-}
-
-impl Reloader {
-    /// Reads policies and identity providers again and puts them in force as one. A refusal changes nothing;
-    /// sockets, store, audit trail and limits stay as they were until a restart.
-    pub async fn reload(&self, config: &Path) {
-        match load(config::read(config), &self.clock).await {
-            Ok(loaded) => {
-                if self.following.reload(loaded.policies, loaded.authenticator, &self.control).await {
-                    self.try_out(loaded.candidate);
-                    let revision = self.engine.snapshot().policies.revision().clone();
-                    tracing::info!(%revision, "reloaded");
-                } else {
-                    tracing::error!("not reloaded");
-                }
-            }
-            Err(Refused { findings, .. }) => {
-                self.engine.metrics().reload_refused("config");
-                for finding in &findings {
-                    tracing::error!(%finding, "not reloaded");
-                }
-            }
-        }
-    }
-}
-
-impl Reloader {
-    /// Tries this candidate from now on, or none.
-    fn try_out(&self, candidate: Option<Trial>) {
-        let mut following = self.trial.lock();
-        *following = None;
-        if candidate.is_none() {
-            self.engine.update(|snapshot| snapshot.candidate = None);
-        }
-        *following = candidate.map(|candidate| candidate.start(&self.engine));
     }
 }
 
