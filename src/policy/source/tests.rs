@@ -224,11 +224,11 @@ fn mistakes_in_the_conditions() {
     mistakes(&[
         message(
             "'request.method = \"GET\"'",
-            "p:11:29: error[invalid-expression]: mismatched input `=` expecting the end (write `==`)",
+            "p:11:29: error[invalid-expression]: `=` is not CEL (`==` compares two values)",
         ),
         message(
             "'connection.mtls and true'",
-            "p:11:30: error[invalid-expression]: mismatched input `and` expecting the end (write `&&`)",
+            "p:11:30: error[invalid-expression]: `and` is not CEL (write `&&`)",
         ),
         message(
             "'identity.group == []'",
