@@ -34,7 +34,10 @@ impl<'s> Evaluation<'s> {
         self.spend(1)?;
         match expr {
             Expr::Literal(literal) => Ok(literal.into()),
-            Expr::Attribute(attribute) => self.scope.attribute(*attribute),
+            Expr::Attribute(attribute) => {
+                self.spend(self.scope.read_cost(*attribute))?;
+                self.scope.attribute(*attribute)
+            }
             Expr::Header { response, name } => {
                 let header = self.header(*response, name).map_err(|error| *error)?;
                 header.ok_or_else(|| EvaluationError::NoKey(name.clone()))

@@ -81,6 +81,20 @@ impl<'a> Scope<'a> {
         })
     }
 
+    /// What it costs, in steps, to read an attribute beyond a constant: captures are found and decoded at each read,
+    /// and some attributes are read out of the headers.
+    #[inline]
+    pub fn read_cost(&self, attribute: Attribute) -> usize {
+        let Some(call) = &self.call else { return 0 };
+        match attribute {
+            Attribute::Capture(_) => call.request.path.url_path().len() / 16,
+            Attribute::GrpcService | Attribute::GrpcMethod | Attribute::Size => {
+                call.request.headers.iter().count() / 8
+            }
+            _ => 0,
+        }
+    }
+
     /// The value of an attribute that is a text; `None` when it is absent or none.
     pub fn text(&self, attribute: Attribute) -> Option<Cow<'_, str>> {
         match attribute {

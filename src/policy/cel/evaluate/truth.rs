@@ -152,6 +152,7 @@ impl<'s> Evaluation<'s> {
     fn text(&mut self, source: &TextSource) -> Result<Cow<'s, str>, Failed> {
         match source {
             TextSource::Attribute(attribute) => {
+                self.spend(self.scope.read_cost(*attribute))?;
                 self.scope.text(*attribute).ok_or_else(|| EvaluationError::Absent(attribute.name(&[])).into())
             }
             TextSource::Header { response, name } => match self.header(*response, name)? {
@@ -168,7 +169,10 @@ impl<'s> Evaluation<'s> {
     #[inline(never)]
     fn text_is(&mut self, source: &TextSource, test: TextTest, wanted: &str) -> Result<bool, Failed> {
         let borrowed = match source {
-            TextSource::Attribute(attribute) => self.scope.borrowed_text(*attribute),
+            TextSource::Attribute(attribute) => {
+                self.spend(self.scope.read_cost(*attribute))?;
+                self.scope.borrowed_text(*attribute)
+            }
             _ => None,
         };
         let made;

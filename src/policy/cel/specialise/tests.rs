@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::identity::{Identity, Method};
 use crate::policy::Call;
-use crate::policy::cel::{Environment, Expression, Scope};
+use crate::policy::cel::{Environment, EvaluationError, Expression, Scope};
 use crate::request::{Body, Header, Limits, Part, Parts, Request};
 
 fn compiled(text: &str) -> (Expression, Expression) {
@@ -51,6 +51,21 @@ fn many_literals_are_hashed_and_few_are_not() {
         assert!(
             texts(count).iter().all(|text| set.contains(text)) && !set.contains("t") && !set.contains("t99")
         );
+    }
+}
+
+#[test]
+fn captures_are_paid_for_at_every_read() {
+    let loops = "[1, 2, 3, 4, 5, 6, 7, 8, 9].all(a, [1, 2, 3, 4, 5, 6, 7, 8, 9].all(b, [1, 2, 3, 4, 5].all(c, CONDITION)))";
+    let parts = Parts { path: format!("/{}", "%C3%BC".repeat(1_300)), ..Parts::default() };
+    let (request, identity) = (Request::assemble(parts, &Limits::default()), Identity::anonymous());
+    let mut scope = Scope::of(Call { request: &request, identity: &identity, response: None });
+    scope.capture(&[Part::Segment(0), Part::From(0)]);
+    for condition in ["path.id != 'x'", "path.id in ['x'] == false", "size(path.rest) > 1"] {
+        let (plain, special) = compiled(&loops.replace("CONDITION", condition));
+        for expression in [plain, special] {
+            assert_eq!(expression.evaluate(&scope).unwrap_err(), EvaluationError::BudgetSpent, "{condition}");
+        }
     }
 }
 
