@@ -1,7 +1,7 @@
 //! The documents, kept true: they name every reason, metric, configuration field and command that there is, and no
 //! target or command that there is not; the policies and configurations in them are valid.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests panic")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests panic")]
 
 use std::collections::BTreeSet;
 use std::fs;

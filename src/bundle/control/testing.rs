@@ -41,6 +41,7 @@ pub async fn ports(folder: &Path) -> Ports {
         ticket_status: 403,
         hash_key: mask::HashKey::random().unwrap(),
         mask_limits: mask::Limits::default(),
+        decision_cache_bytes: 0,
     };
     let nothing = Snapshot { policies: Arc::new(PolicySet::none()), authenticator, candidate: None };
     Ports { engine: Engine::new(nothing, ports, settings), store, audit, metrics, clock }
