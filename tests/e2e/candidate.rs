@@ -302,3 +302,45 @@ async fn a_held_call_is_decided_again_by_the_side_of_its_caller() {
     let released = world.recorded(|record| record["reason"] == "approved").await;
     assert_eq!(released["revision"], **set(&ACTIVE.replace("20s", "19s")).revision());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_comes_with_the_configuration_and_follows_its_files() {
+    let world = World::start(Options::default().policies(ACTIVE)).await;
+    let (config, next) = (world.folder.path().join("portcullis.yaml"), world.folder.path().join("next"));
+    std::fs::create_dir(&next).unwrap();
+    std::fs::write(next.join("p.yaml"), CONTRARY).unwrap();
+    let plain = std::fs::read_to_string(&config).unwrap();
+    let tried = plain
+        .replace("policies: [", "policies: {candidate: {paths: [next], sample: 1}, paths: [")
+        .replace("]\nidentity", "]}\nidentity");
+    std::fs::write(&config, &tried).unwrap();
+    world.reload().await;
+    for _ in 0..3 {
+        assert_eq!(world.get("/echo/denied", None).await.status, 200);
+    }
+    world.counts(&disagreements("newly_denied"), 3).await;
+    world.recorded(|record| record["kind"] == "candidate").await;
+    assert_eq!(world.admin(Method::GET, "/api/v1/candidate", "ana").await.status, 403);
+
+    let candidate = || world.server.as_ref().unwrap().engine.snapshot().candidate.clone();
+    let becomes = async |text: &str| {
+        for _ in 0..400 {
+            if *candidate().unwrap().policies.revision() == *set(text).revision() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("the candidate was never replaced");
+    };
+    std::fs::write(next.join("p.yaml"), ACTIVE).unwrap();
+    becomes(ACTIVE).await;
+    std::fs::write(next.join("p.yaml"), "kind: Nothing\n").unwrap();
+    world.counted("portcullis_reloads_total{result=\"refused\",reason=\"invalid_policy\"} 1").await;
+    becomes(ACTIVE).await;
+    // The configuration, which names it, is refused as a whole while it is broken.
+    world.reload().await;
+    becomes(ACTIVE).await;
+    std::fs::write(&config, &plain).unwrap();
+    world.reload().await;
+    assert!(candidate().is_none());
+}
