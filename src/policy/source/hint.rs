@@ -12,7 +12,6 @@ pub fn add(finding: &mut Diagnostic, text: &str) {
     let rest = text.get(at..).unwrap_or_default();
     let message = finding.message.as_str();
     finding.help = match finding.code {
-        "invalid-expression" => operator(rest),
         "unknown-function" => quoted(message).and_then(function),
         "unknown-name" => quoted(message).and_then(name),
         "type-mismatch" => types(message),
@@ -26,22 +25,6 @@ pub fn add(finding: &mut Diagnostic, text: &str) {
 /// What the message has in backticks first.
 fn quoted(message: &str) -> Option<&str> {
     message.split('`').nth(1)
-}
-
-/// Words and signs of other languages in the place of an operator.
-fn operator(rest: &str) -> Option<String> {
-    let word: String = rest.chars().take_while(|c| c.is_ascii_alphabetic()).collect();
-    let meant = match word.to_ascii_lowercase().as_str() {
-        "and" => "&&",
-        "or" => "||",
-        "not" => "!",
-        "is" | "equals" | "eq" => "==",
-        "" if rest.starts_with('=') => "==",
-        "" if rest.starts_with('&') => "&&",
-        "" if rest.starts_with('|') => "||",
-        _ => return None,
-    };
-    Some(format!("write `{meant}`"))
 }
 
 fn function(name: &str) -> Option<String> {
