@@ -17,9 +17,6 @@ mod macros;
 mod operator;
 mod optional;
 
-#[cfg(test)]
-pub use call::function_names;
-
 /// How deep a lowered tree may be: evaluation recurses over it.
 const MAX_DEPTH: usize = 100;
 
@@ -298,3 +295,6 @@ fn first_field(namespace: &str) -> &'static str {
         _ => "id",
     }
 }
+
+#[cfg(test)]
+pub use call::function_names;

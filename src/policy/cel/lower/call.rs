@@ -68,14 +68,6 @@ const FUNCTIONS: &[Signature] = &[
     ("duration", Function::ToDuration, &[Type::Duration, Type::Text], &[], Type::Duration),
 ];
 
-/// The functions and methods of the core language, and the macros; and whether each is written as a method.
-#[cfg(test)]
-pub fn function_names() -> impl Iterator<Item = (&'static str, bool)> {
-    let methods = METHODS.iter().map(|known| known.0).chain(["size", "matches", "or", "orValue"]);
-    let functions = FUNCTIONS.iter().map(|known| known.0).chain(["size", "type", "dyn", "has", "cel.bind"]);
-    methods.chain(macros::names()).map(|name| (name, true)).chain(functions.map(|name| (name, false)))
-}
-
 impl Lowering<'_> {
     pub(super) fn function(&mut self, node: &IdedExpr, call: &CallExpr) -> Lowered {
         let name = call.func_name.strip_prefix('.').unwrap_or(&call.func_name);
@@ -269,4 +261,12 @@ impl Lowering<'_> {
             Err(problem) => self.refuse(pattern, "invalid-regex", problem),
         }
     }
+}
+
+/// The functions and methods of the core language, and the macros; and whether each is written as a method.
+#[cfg(test)]
+pub fn function_names() -> impl Iterator<Item = (&'static str, bool)> {
+    let methods = METHODS.iter().map(|known| known.0).chain(["size", "matches", "or", "orValue"]);
+    let functions = FUNCTIONS.iter().map(|known| known.0).chain(["size", "type", "dyn", "has", "cel.bind"]);
+    methods.chain(macros::names()).map(|name| (name, true)).chain(functions.map(|name| (name, false)))
 }
