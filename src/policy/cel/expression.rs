@@ -8,12 +8,15 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use rustc_hash::FxHashSet;
 
 use super::attribute::Attribute;
 use super::function::Builtin;
 use super::pattern::Pattern;
 use crate::policy::decision::HeadersRead;
+
+mod text_set;
+
+pub use text_set::TextSet;
 
 /// One node. Every child is shallower than `lower::MAX_DEPTH`, so recursion over the tree is bounded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -117,14 +120,6 @@ pub enum TextTest {
     StartsWith,
     EndsWith,
     Contains,
-}
-
-/// Literal texts; many are hashed.
-#[derive(Clone, Debug)]
-pub struct TextSet {
-    /// Sorted, each once.
-    texts: Vec<String>,
-    pub(super) hashed: Option<FxHashSet<String>>,
 }
 
 /// The names that lead to a field; at least one.
@@ -255,39 +250,6 @@ impl Expr {
                 | Self::JsonIs(_)
                 | Self::JsonHolds(_)
         )
-    }
-}
-
-impl TextSet {
-    /// More texts than this are hashed.
-    const COMPARED: usize = 8;
-
-    pub fn new(mut texts: Vec<String>) -> Self {
-        texts.sort_unstable();
-        texts.dedup();
-        let hashed = (texts.len() > Self::COMPARED).then(|| texts.iter().cloned().collect());
-        Self { texts, hashed }
-    }
-
-    pub fn contains(&self, text: &str) -> bool {
-        match &self.hashed {
-            Some(hashed) => hashed.contains(text),
-            None => self.texts.iter().any(|known| known == text),
-        }
-    }
-}
-
-impl PartialEq for TextSet {
-    fn eq(&self, other: &Self) -> bool {
-        self.texts == other.texts
-    }
-}
-
-impl Eq for TextSet {}
-
-impl Hash for TextSet {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.texts.hash(state);
     }
 }
 
