@@ -42,7 +42,7 @@ pub struct Server {
 pub struct Options {
     pub template: Template,
     /// Policies in place of the sample's.
-    pub policies: Option<&'static str>,
+    pub policies: Option<String>,
     /// Placeholders of the Envoy configuration.
     pub envoy: Vec<(&'static str, &'static str)>,
     /// Text replaced in the Envoy configuration.
@@ -76,8 +76,8 @@ impl Options {
         Self { template: Template::ExtAuthz, ..Self::default() }
     }
 
-    pub fn policies(self, policies: &'static str) -> Self {
-        Self { policies: Some(policies), ..self }
+    pub fn policies(self, policies: &str) -> Self {
+        Self { policies: Some(policies.to_owned()), ..self }
     }
 
     /// Replaces text of the Envoy configuration, which must be there.
@@ -103,7 +103,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let upstream = Upstream::start(address::ANY).await.unwrap();
         let idp = IdentityProvider::start(address::ANY).await.unwrap();
-        if let Some(policies) = options.policies {
+        if let Some(policies) = &options.policies {
             std::fs::create_dir(folder.path().join("policies")).unwrap();
             std::fs::write(folder.path().join("policies/test.yaml"), policies).unwrap();
         }
