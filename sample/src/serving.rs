@@ -57,7 +57,8 @@ mod tests {
         let router = Router::new().route("/", get(async || "here"));
         let serving = Serving::start("test", ([127, 0, 0, 1], 0).into(), router).await.unwrap();
         let url = format!("http://{}/", serving.address());
-        let client = reqwest::Client::new();
+        // Connections are not kept, so that the second request asks the listener.
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
         assert_eq!(client.get(&url).send().await.unwrap().text().await.unwrap(), "here");
 
         serving.stop().await;
