@@ -49,7 +49,7 @@ disagreements! {
     Headers "headers";
     /// the candidate masks something that is not masked, or masks it in another way
     NewlyMasked "newly_masked";
-    /// the candidate leaves out a mask
+    /// the candidate leaves out a mask, or masks in another way
     NewlyUnmasked "newly_unmasked";
     /// the candidate blocks a response that passes
     NewlyBlocked "newly_blocked";

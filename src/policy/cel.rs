@@ -30,6 +30,7 @@ pub use types::Type;
 pub use value::Value;
 
 use expression::Expr;
+pub(in crate::policy) use parse::syntax;
 
 /// A compiled expression.
 #[derive(Debug)]

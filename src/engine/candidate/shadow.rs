@@ -19,7 +19,7 @@ use crate::engine::{Listener, Ports, record, response};
 use crate::identity::Identity;
 use crate::mask;
 use crate::metrics::{Compared, NotComparable, Service};
-use crate::policy::{self, Decision, ResponseHead, compare};
+use crate::policy::{self, Decision, Outcome, ResponseHead, compare};
 use crate::reason::Reason;
 use crate::request::Request;
 
@@ -134,9 +134,11 @@ fn compare(job: &Job, ports: &Ports) {
             let said = other.decide(&routes, &before);
             let (active, tried) = in_order(job.side, decided, &said);
             let kinds = compare::decisions(active, tried, job.listener.service == Service::ExtProc);
-            let result = if kinds.is_empty() { Compared::Agreed } else { Compared::Disagreed };
-            ports.metrics.candidate_compared(result);
-            candidate.tally.compared(result);
+            // Two that agree so far, and may both mask, are counted once their masks are compared.
+            let both_mask = [active, tried].iter().all(|said| said.may_mask && said.outcome == Outcome::Allow);
+            if !(kinds.is_empty() && both_mask && job.listener.masks) {
+                count(candidate, &kinds, ports);
+            }
             report(job, candidate, kinds, (View::of(active), View::of(tried)), ports);
         }
         Subject::Response { head, has_body, masks } => {
@@ -149,9 +151,17 @@ fn compare(job: &Job, ports: &Ports) {
             let said = said.map(|masks| masks.map_or_else(Vec::new, |(rules, _)| rules));
             let (active, tried) = in_order(job.side, masks, &said);
             let kinds = compare::masks(active.as_deref(), tried.as_deref());
+            count(candidate, &kinds, ports);
             report(job, candidate, kinds, (View::of_masks(active), View::of_masks(tried)), ports);
         }
     }
+}
+
+/// Counts a call that was compared to its end.
+fn count(candidate: &Candidate, kinds: &[Disagreement], ports: &Ports) {
+    let result = if kinds.is_empty() { Compared::Agreed } else { Compared::Disagreed };
+    ports.metrics.candidate_compared(result);
+    candidate.tally.compared(result);
 }
 
 /// The active set's first.

@@ -45,6 +45,11 @@ pub fn parse(text: &str) -> Result<Parsed, Vec<Mistake>> {
     }
 }
 
+/// The tree of an expression that compiles, for those who reason about it; `None` for text that does not parse.
+pub fn syntax(text: &str) -> Option<IdedExpr> {
+    parser().parse(text).ok()
+}
+
 fn parser() -> PrattParser {
     PrattParser::new().enable_optional_syntax(true).enable_ident_escape_syntax(true)
 }

@@ -62,6 +62,13 @@ mod tests {
             ("a", "b", Relation::Unknown),
             ("true", "a", Relation::Narrower),
             ("x == 'a' || x == 'b'", "x in ['a', 'b']", Relation::Same),
+            // Backticks and question marks are understood, and mean what they mean.
+            ("a && h.`x-b` == 'c'", "a", Relation::Wider),
+            ("a && h.`x-b` == 'c'", "a && h.`x-b` == 'd'", Relation::Unknown),
+            ("h.`x - b` == c", "h.x - b == c", Relation::Unknown),
+            ("a.?b == c", "a.b == c", Relation::Unknown),
+            ("[?a] == c", "[a] == c", Relation::Unknown),
+            ("{?'k': a} == c", "{'k': a} == c", Relation::Unknown),
         ] {
             assert_eq!(conditions(&formula(first), &formula(second)), relation, "{first} {second}");
         }

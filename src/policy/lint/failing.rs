@@ -2,14 +2,13 @@
 //! holds one can't be evaluated.
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
-use cel::parser::PrattParser;
 
 use super::show::show;
-use crate::policy::cel::{Environment, Expression, Scope};
+use crate::policy::cel::{syntax, Environment, Expression, Scope};
 
 /// The first constant without a value, and why it has none.
 pub fn constant(text: &str) -> Option<(String, String)> {
-    search(&PrattParser::new().parse(text).ok()?)
+    search(&syntax(text)?)
 }
 
 fn search(node: &IdedExpr) -> Option<(String, String)> {

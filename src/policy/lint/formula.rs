@@ -4,9 +4,9 @@
 use std::cmp::Ordering;
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
-use cel::parser::PrattParser;
 
 use super::show::{quoted, show};
+use crate::policy::cel::syntax;
 
 /// Negations stand at the tests only.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,9 +50,15 @@ pub enum Constant {
 }
 
 impl Formula {
+    /// A condition about which nothing is known but its text.
+    pub fn opaque(text: &str) -> Self {
+        let question = Question::OneOf(vec![Constant::Bool(true)]);
+        Self::Test(Test { subject: text.to_owned(), question, negated: false })
+    }
+
     /// The formula of a condition that compiles; `None` for text that does not parse.
     pub fn parse(text: &str) -> Option<Self> {
-        PrattParser::new().parse(text).ok().map(|root| Self::of(&root, false))
+        syntax(text).map(|root| Self::of(&root, false))
     }
 
     fn of(node: &IdedExpr, negated: bool) -> Self {

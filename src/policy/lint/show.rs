@@ -24,10 +24,17 @@ fn shown(node: &IdedExpr) -> (String, u8) {
         Expr::Ident(name) => (name.clone(), PRIMARY),
         Expr::Literal(value) => (literal(value), PRIMARY),
         Expr::Select(select) => {
-            let text = format!("{}.{}", at_least(&select.operand, MEMBER), select.field);
+            let text = format!("{}.{}", at_least(&select.operand, MEMBER), field_name(&select.field));
             if select.test { (format!("has({text})"), PRIMARY) } else { (text, MEMBER) }
         }
-        Expr::List(items) => (format!("[{}]", listed(&items.elements)), PRIMARY),
+        Expr::List(items) => {
+            let item = |(index, item)| {
+                let optional = if items.optional_indices.contains(&index) { "?" } else { "" };
+                format!("{optional}{}", show(item))
+            };
+            let items: Vec<_> = items.elements.iter().enumerate().map(item).collect();
+            (format!("[{}]", items.join(", ")), PRIMARY)
+        }
         Expr::Map(map) => (format!("{{{}}}", entries(&map.entries)), PRIMARY),
         Expr::Struct(message) => (format!("{}{{{}}}", message.type_name, entries(&message.entries)), PRIMARY),
         Expr::Call(call) => called(call),
@@ -40,13 +47,22 @@ fn at_least(node: &IdedExpr, level: u8) -> String {
     if own < level { format!("({text})") } else { text }
 }
 
+/// Backticks around what is no plain name, so that ``a.`b-c` `` and `a.b - c` differ.
+fn field_name(name: &str) -> String {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if plain { name.to_owned() } else { format!("`{name}`") }
+}
+
 fn listed(items: &[IdedExpr]) -> String {
     items.iter().map(show).collect::<Vec<_>>().join(", ")
 }
 
 fn entries(entries: &[IdedEntryExpr]) -> String {
     let entry = |entry: &IdedEntryExpr| match &entry.expr {
-        EntryExpr::MapEntry(entry) => format!("{}: {}", show(&entry.key), show(&entry.value)),
+        EntryExpr::MapEntry(entry) => {
+            let optional = if entry.optional { "?" } else { "" };
+            format!("{optional}{}: {}", show(&entry.key), show(&entry.value))
+        }
         EntryExpr::StructField(field) => format!("{}: {}", field.field, show(&field.value)),
     };
     entries.iter().map(entry).collect::<Vec<_>>().join(", ")

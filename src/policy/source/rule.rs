@@ -85,7 +85,8 @@ impl PolicyReader<'_> {
                 Value::Bool(value) => value.to_string(),
                 _ => return None,
             };
-            let formula = Formula::parse(&text)?;
+            // A condition that is not understood is still a condition: without one a rule would always apply.
+            let formula = Formula::parse(&text).unwrap_or_else(|| Formula::opaque(&text));
             Some(When { text, place: place(node), formula, constant: condition.reads.nothing() })
         });
         let says_enforce = node.get("enforce").filter(|node| node.value == Value::Bool(true)).map(place);
