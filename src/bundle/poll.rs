@@ -10,7 +10,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, StatusCode, Url};
 
 use super::control::{Control, Outcome};
-use super::source::{Found, Remote};
+use super::source::{Found, Remote, shown};
 use crate::metrics::PollResult;
 
 /// One request, from the connection to the last byte.
@@ -149,7 +149,7 @@ pub(super) async fn follow(control: Arc<Control>, fetcher: Fetcher) {
             }
             Err(error) => {
                 failures = failures.saturating_add(1);
-                tracing::warn!(url = %fetcher.url, %error, failures, "can't fetch the bundle");
+                tracing::warn!(url = %shown(&fetcher.url), %error, failures, "can't fetch the bundle");
                 control.polled(error.result(), Some(error.to_string()));
             }
         }
@@ -177,7 +177,7 @@ async fn take(
     let judge = admission.clone();
     let judged = tokio::task::spawn_blocking(move || found.admit(&judge)).await;
     let outcome = match judged {
-        Ok(offer) => control.offer(fetcher.url.as_str(), fingerprint, &admission, offer).await,
+        Ok(offer) => control.offer(&shown(&fetcher.url), fingerprint, &admission, offer).await,
         Err(error) => {
             tracing::error!(%error, "a fetched bundle could not be judged");
             Outcome::NotKept

@@ -80,6 +80,16 @@ pub struct Remote {
     pub ca_file: Option<PathBuf>,
 }
 
+/// The URL without its query, which may be a credential (a pre-signed URL).
+pub(super) fn shown(url: &Url) -> String {
+    let mut shown = url.clone();
+    shown.set_fragment(None);
+    if shown.query().is_some() {
+        shown.set_query(Some("..."));
+    }
+    shown.into()
+}
+
 /// As the log and the history name it.
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -89,7 +99,7 @@ impl std::fmt::Display for Source {
                 f.write_str(&names.join(", "))
             }
             Self::File(path) => path.display().fmt(f),
-            Self::Url(remote) => remote.url.as_str().fmt(f),
+            Self::Url(remote) => shown(&remote.url).fmt(f),
         }
     }
 }

@@ -94,6 +94,9 @@ impl Changes {
 /// What can be told of files without reading them, or why they can't be found.
 type Files = Result<BTreeMap<PathBuf, [u64; 5]>, String>;
 
+/// How often files that keep changing are read again; the next event reads them anew.
+const MOST_READS: usize = 8;
+
 /// Reads what the source holds now, and offers it unless it is what was judged last.
 async fn look_at(control: &Arc<Control>, source: &Source) -> Outcome {
     let admission = control.admission();
@@ -224,11 +227,21 @@ fn warn(error: &notify::Error) {
 impl Source {
     /// What the files hold now; `None` for a URL.
     pub fn read(&self, limits: &super::Limits) -> Option<Found> {
-        match self {
+        let read = || match self {
             Self::Paths(paths) => Some(Found::paths(paths)),
             Self::File(path) => Some(Found::file(path, limits)),
             Self::Url(_) => None,
+        };
+        // Files are read one by one, and a swap in between would mix two revisions: what is read twice alike is one.
+        let mut found = read()?;
+        for _ in 0..MOST_READS {
+            let again = read()?;
+            if again.fingerprint == found.fingerprint {
+                break;
+            }
+            found = again;
         }
+        Some(found)
     }
 }
 

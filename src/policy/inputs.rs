@@ -126,6 +126,10 @@ impl PolicySet {
 
 impl Inputs {
     fn write(&self, scope: &Scope<'_>, call: &Call<'_>, key: &mut Vec<u8>) -> Result<(), Unshareable> {
+        // What reading costs may spend the budget, and so decide: it is an input like any other.
+        let cost: usize = self.attributes.iter().map(|attribute| scope.read_cost(*attribute)).sum();
+        length(cost, key);
+        length(if self.headers.is_empty() { 0 } else { call.request.headers.iter().count() / 8 }, key);
         for attribute in &self.attributes {
             match attribute {
                 // What the parameters are read from.

@@ -108,7 +108,9 @@ impl Control {
         standing.refused = None;
         if let Some((source, offer)) = standing.available.take() {
             let fingerprint = standing.judged.take().unwrap_or_default();
-            self.consider(&mut standing, source, fingerprint, Ok(offer), None).await;
+            // Keys and limits may have changed since it was held off.
+            let offer = self.judge(move |admission| admission.kept(offer.content)).await;
+            self.consider(&mut standing, source, fingerprint, offer, None).await;
         }
         standing.kept.active.clone().ok_or(ChangeError::NothingActive)
     }

@@ -135,7 +135,8 @@ fn compare(job: &Job, ports: &Ports) {
             let (active, tried) = in_order(job.side, decided, &said);
             let kinds = compare::decisions(active, tried, job.listener.service == Service::ExtProc);
             // Two that agree so far, and may both mask, are counted once their masks are compared.
-            let both_mask = [active, tried].iter().all(|said| said.may_mask && said.outcome == Outcome::Allow);
+            let both_mask =
+                [active, tried].iter().all(|said| said.may_mask && said.outcome == Outcome::Allow);
             if !(kinds.is_empty() && both_mask && job.listener.masks) {
                 count(candidate, &kinds, ports);
             }

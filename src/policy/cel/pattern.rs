@@ -12,7 +12,7 @@ use regex_automata::nfa::thompson::pikevm::{self, PikeVM};
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
 use regex_automata::util::pool::Pool;
 use regex_automata::util::syntax;
-use regex_automata::{Input, MatchErrorKind};
+use regex_automata::{HalfMatch, Input, MatchError, MatchErrorKind};
 
 use super::EvaluationError;
 use super::budget::Budget;
@@ -27,6 +27,8 @@ const MAX_DEPTH: u32 = 64;
 const CACHE: usize = 64 << 10;
 /// How often the automaton may be forgotten and built anew in one search.
 const REBUILDS: usize = 1;
+/// This much of the automaton is built in a step.
+const BUILT_BYTES_PER_STEP: usize = 8;
 /// The automaton reads this many bytes in a step.
 const BYTES_PER_STEP: usize = 8;
 
@@ -97,16 +99,31 @@ impl Pattern {
         })
     }
 
+    /// Runs the automaton, and pays for the states that had to be built for this text.
+    fn search(
+        &self,
+        cache: &mut Cache,
+        input: &Input<'_>,
+        budget: &mut Budget,
+    ) -> Result<Result<Option<HalfMatch>, MatchError>, EvaluationError> {
+        let (size, clears) = (cache.memory_usage(), cache.clear_count());
+        let found = self.automaton.try_search_fwd(cache, input);
+        let refilled = cache.clear_count().saturating_sub(clears).saturating_mul(CACHE);
+        let built = cache.memory_usage().saturating_add(refilled).saturating_sub(size);
+        budget.spend(built / BUILT_BYTES_PER_STEP)?;
+        Ok(found)
+    }
+
     /// Whether the pattern matches anywhere in the text.
     pub fn is_match(&self, text: &str, budget: &mut Budget) -> Result<bool, EvaluationError> {
         budget.spend(text.len() / BYTES_PER_STEP)?;
         let input = Input::new(text).earliest(true);
         let mut cache = self.caches.get();
-        let mut found = self.automaton.try_search_fwd(&mut cache, &input);
+        let mut found = self.search(&mut cache, &input, budget)?;
         if found.as_ref().is_err_and(|error| matches!(error.kind(), MatchErrorKind::GaveUp { .. })) {
             // Earlier searches may have worn the cache; from a fresh one the outcome is this text's own.
             cache.reset(&self.automaton);
-            found = self.automaton.try_search_fwd(&mut cache, &input);
+            found = self.search(&mut cache, &input, budget)?;
         }
         if let Ok(found) = found {
             return Ok(found.is_some());
@@ -114,5 +131,30 @@ impl Pattern {
         // The automaton is too large, or can't tell whether a word ends at a letter beyond ASCII.
         budget.spend(text.len().saturating_mul(self.automaton.get_nfa().states().len()))?;
         Ok(self.machine.is_match(&mut self.machines.get(), input))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Texts that make the automaton grow without end must not be searched for free.
+    #[test]
+    fn states_that_a_text_makes_are_paid() {
+        let pattern = Pattern::compile("[ab]*a[ab]{300}c").unwrap();
+        let mut budget = Budget::new();
+        let mut seed = 7_u32;
+        let mut text = || {
+            let mut letter = |_| {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                if seed >> 31 == 0 { 'a' } else { 'b' }
+            };
+            (0..600).map(&mut letter).collect::<String>()
+        };
+        let searches = (0..1_000).take_while(|_| pattern.is_match(&text(), &mut budget).is_ok()).count();
+        assert!(searches < 20, "{searches} searches");
+        // A plain pattern pays for its states once.
+        let (plain, mut budget) = (Pattern::compile("^[a-z0-9-]{1,63}$").unwrap(), Budget::new());
+        assert!((0..500).all(|_| plain.is_match("a-service-name", &mut budget) == Ok(true)));
     }
 }

@@ -4,7 +4,7 @@
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 
 use super::show::show;
-use crate::policy::cel::{syntax, Environment, Expression, Scope};
+use crate::policy::cel::{Environment, Expression, Scope, syntax};
 
 /// The first constant without a value, and why it has none.
 pub fn constant(text: &str) -> Option<(String, String)> {
