@@ -201,6 +201,19 @@ async fn a_pin_outranks_offers_and_unpinning_takes_the_newest_of_them() {
 }
 
 #[tokio::test]
+async fn unpinning_judges_what_was_held_off_by_the_keys_of_today() {
+    let fixture = fixture().await;
+    fixture.offer(&archive("shop", "1.0.0", "one")).await;
+    fixture.change(Change::Pin(None)).await.unwrap();
+    fixture.offer(&archive("shop", "2.0.0", "two")).await;
+    let key = SigningKey::generate().unwrap();
+    *fixture.control.admission.write() = Arc::new(admission(Trust::of([key.public()])));
+    fixture.change(Change::Unpin).await.unwrap();
+    assert_eq!(fixture.decides(), "p/one");
+    assert_eq!(fixture.control.list().await.unwrap().refused.unwrap().refusal, Refusal::Unsigned);
+}
+
+#[tokio::test]
 async fn what_is_uploaded_is_judged_like_any_other() {
     let fixture = fixture().await;
     fixture.offer_files(&policy("files")).await;
