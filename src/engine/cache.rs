@@ -116,10 +116,7 @@ impl Kept {
                 Ok(Some(decision)) => (decision, None),
                 Ok(None) => {
                     let decision = decide(true);
-                    // What one call could not evaluate another may.
-                    if decision.errors().is_empty() {
-                        self.decisions.insert(key.as_slice().into(), Arc::new(decision.clone()));
-                    }
+                    self.decisions.insert(key.as_slice().into(), Arc::new(decision.clone()));
                     (decision, Some(Miss::Absent))
                 }
                 Err(unshareable) => (decide(timed), Some(miss(unshareable))),
