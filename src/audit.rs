@@ -205,11 +205,6 @@ impl Audit {
         Self { mode, queue, lost, metrics }
     }
 
-    /// When calls may be answered.
-    pub fn mode(&self) -> Mode {
-        self.mode
-    }
-
     /// Records one event. In `required` mode it returns when the record is on disk, or says that it is not; in
     /// `best_effort` mode it never fails and never waits.
     pub async fn record(&self, record: &Record<'_>) -> Result<(), NotRecorded> {
