@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 pub mod approvals;
 pub mod bundle;
 mod client;
+pub mod envoy;
 pub mod mask;
 pub mod policy;
 pub mod serve;
@@ -30,6 +31,8 @@ enum Command {
     Bundle(bundle::Args),
     /// Lists and decides calls that wait for approval.
     Approvals(approvals::Args),
+    /// Writes the configuration that a proxy needs, and finds what an existing one gets wrong.
+    Envoy(envoy::Args),
     /// Masks a body read from standard input.
     Mask(mask::Args),
     /// Says whose token this is, or why it is refused.
@@ -41,6 +44,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Envoy(args) => envoy::run(&args),
         Command::Mask(args) => mask::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Bundle(args) => bundle::run(&args),

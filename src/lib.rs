@@ -40,6 +40,7 @@ pub mod engine;
 // floor 6: edges
 pub mod bundle;
 pub mod envoy;
+pub mod proxy;
 
 // floor 7: the admin API and operations
 pub mod admin;

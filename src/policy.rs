@@ -20,6 +20,7 @@ pub mod cel;
 pub mod compare;
 mod decide;
 mod decision;
+mod demand;
 pub mod diff;
 mod explain;
 mod inputs;
@@ -33,8 +34,10 @@ mod rule;
 mod source;
 
 pub use decision::{Call, Decision, HeadersRead, HoldRule, Needs, Outcome, ResponseHead, Said, Shadow};
+pub use demand::Demand;
 pub use explain::{Explanation, RuleExplanation};
 pub use inputs::Unshareable;
+pub use route::{Entry, HostPattern, PathPattern, Segment, TextPattern};
 
 /// One policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,7 +26,7 @@ const FLOORS: [&[&str]; 9] = [
     &["clock", "lifecycle", "metrics"],
     &["audit", "authn", "store"],
     &["engine"],
-    &["bundle", "envoy"],
+    &["bundle", "envoy", "proxy"],
     &["admin", "ops"],
     &["app", "cli", "config", "telemetry"],
 ];

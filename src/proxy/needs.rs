@@ -1,0 +1,104 @@
+//! What the policies and the server's own configuration ask of a proxy.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::policy::cel::Reads;
+use crate::policy::cel::attribute::Attribute;
+use crate::policy::{Entry, PolicySet};
+
+/// What the server's configuration says that a proxy's has to agree with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Whether a configuration was read; otherwise these are the defaults, and the real ones may differ.
+    pub known: bool,
+    /// `holds.max_message_timeout`.
+    pub max_message_timeout: Duration,
+    /// `decision_timeout`.
+    pub decision_timeout: Duration,
+    /// `limits.body`, in bytes.
+    pub body_limit: usize,
+    /// `holds.total`: calls held at once.
+    pub held: usize,
+    /// `listen.gateway`
+    pub gateway: bool,
+    /// `listen.request_body`
+    pub body: BodySource,
+    /// `identity.mtls`
+    pub mtls: bool,
+    /// Headers that credentials are read from, in lower case.
+    pub credentials: Vec<String>,
+    /// Headers that every approval covers, in lower case.
+    pub digest_headers: Vec<String>,
+}
+
+/// Whether the server may take a body that ext_authz shows for the whole one (`listen.request_body`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodySource {
+    /// Every ext_authz filter that calls is configured `with_request_body`.
+    Buffered,
+    /// None is: bodies are never shown.
+    NotBuffered,
+}
+
+/// What a proxy must show, and be ready for.
+#[derive(Clone, Debug)]
+pub struct Needs {
+    pub server: Server,
+    /// The calls whose complete request body a rule reads or an approval covers; an entry without fields is every call.
+    pub bodies: Vec<Entry>,
+    /// The longest hold; `None` when no rule holds.
+    pub longest_wait: Option<Duration>,
+    /// Whether any rule masks responses: only ext_proc can.
+    pub masks: bool,
+    /// What all rules together read.
+    pub reads: Reads,
+    /// Request headers that rules change.
+    pub changes_request: BTreeSet<String>,
+    /// Response headers that rules change.
+    pub changes_response: BTreeSet<String>,
+}
+
+impl Needs {
+    pub fn of(policies: &PolicySet, server: Server) -> Self {
+        let mut needs = Self {
+            server,
+            bodies: Vec::new(),
+            longest_wait: None,
+            masks: false,
+            reads: Reads::default(),
+            changes_request: BTreeSet::new(),
+            changes_response: BTreeSet::new(),
+        };
+        for demand in policies.demands() {
+            needs.longest_wait = needs.longest_wait.max(demand.longest_wait);
+            needs.masks |= demand.needs.may_mask;
+            needs.reads.extend(&demand.reads);
+            needs.changes_request.extend(demand.changes_request.iter().map(|name| (*name).to_owned()));
+            needs.changes_response.extend(demand.changes_response.iter().map(|name| (*name).to_owned()));
+            if demand.needs.body {
+                match demand.entries {
+                    [] => needs.bodies.push(Entry::default()),
+                    entries => needs.bodies.extend(entries.iter().cloned()),
+                }
+            }
+        }
+        needs
+    }
+
+    /// Whether any rule holds calls.
+    pub fn holds(&self) -> bool {
+        self.longest_wait.is_some()
+    }
+
+    pub fn reads(&self, attribute: Attribute) -> bool {
+        self.reads.attributes.contains(&attribute)
+    }
+
+    /// How long a proxy must be ready to wait for one answer: the longest hold, which the server cuts at its
+    /// `max_message_timeout`, and the time to decide before and after it.
+    pub fn longest_answer(&self) -> Duration {
+        let hold = self.longest_wait.unwrap_or_default().min(self.server.max_message_timeout);
+        hold + 2 * self.server.decision_timeout
+    }
+}
