@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 use crate::admin;
@@ -34,7 +33,8 @@ mod candidate;
 mod policies;
 mod reload;
 
-use candidate::Trial;
+pub use candidate::Candidate;
+use candidate::Trying;
 use policies::Policies;
 pub use reload::Reloader;
 
@@ -43,7 +43,7 @@ pub use reload::Reloader;
 pub struct Loaded {
     pub config: Config,
     pub policies: Policies,
-    candidate: Option<candidate::Trial>,
+    pub candidate: Option<Candidate>,
     pub authenticator: Arc<Authenticator>,
     pub admin: Arc<Authenticator>,
     hash_key: mask::HashKey,
@@ -102,13 +102,17 @@ pub struct Bound {
 pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> {
     let config::Read { config, policies, mut findings, mut sources } = read;
     let gateway = config.as_ref().is_some_and(|config| config.listen.gateway);
-    let (mut trial, sections) = (None, policies);
+    let (mut candidate, sections) = (None, policies);
     let policies = match &sections {
         Some(config) => Policies::read(config, gateway, &mut findings).await,
         None => None,
     };
     if let (Some(config), Some(policies)) = (&sections, &policies) {
-        trial = candidate::read(config, &policies.admission, &mut findings, &mut sources).await;
+        candidate = Candidate::read(config, &policies.admission).await;
+    }
+    if let Some(offer) = candidate.as_ref().and_then(|candidate| candidate.offer().ok()) {
+        findings.extend(offer.prepared.findings.clone());
+        sources.extend(offer.prepared.sources.clone());
     }
     let Some(config) = config else {
         if let Some(refused) = policies.as_ref().and_then(Policies::refusal) {
@@ -123,7 +127,7 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
     if let Some(offer) = policies.as_ref().and_then(Policies::offer) {
         findings.extend(offer.prepared.findings.clone());
         sources.extend(offer.prepared.sources.clone());
-        let holds = offer.prepared.set.holds_calls() || trial.as_ref().is_some_and(Trial::holds_calls);
+        let holds = offer.prepared.set.holds_calls() || candidate.as_ref().is_some_and(Candidate::holds_calls);
         if config.admin.identity.issuers.is_empty() && holds {
             let message = "policies hold calls, and nobody can approve them: `admin.jwt` names no issuer";
             findings.push(Diagnostic::warning("no-approvers", message));
@@ -138,7 +142,6 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
     diagnostic::sort(&mut findings);
     match (policies, authenticator, admin, hash_key) {
         (Some(policies), Some(authenticator), Some(admin), Some(hash_key)) if !broken => {
-            let candidate = trial;
             Ok(Loaded { config, policies, candidate, authenticator, admin, hash_key, findings, sources })
         }
         _ => Err(Refused { findings, sources }),
@@ -182,9 +185,13 @@ fn hash_key(config: &Config, findings: &mut Vec<Diagnostic>) -> Option<mask::Has
     key.map_err(|error| findings.push(refused(error))).ok()
 }
 
-/// Opens the store and the audit trail, puts policies in force and binds every socket. Must run within a tokio runtime.
+/// Binds every socket, opens the store and the audit trail, and puts policies in force. Must run within a tokio runtime.
 pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound, NotStarted> {
     let Loaded { config, policies, candidate, authenticator, admin, hash_key, .. } = loaded;
+    // Before anything is opened: a second server by mistake is told so before it touches the first one's files.
+    let (socket, grpc) = bind_grpc(&config.listen.grpc).await?;
+    let admin_listener = bind("admin", config.listen.admin).await?;
+    let metrics_listener = bind("metrics", config.listen.metrics).await?;
     let metrics = Metrics::new().map_err(anyhow::Error::from)?;
     let lifecycle = Lifecycle::new();
     let audit = Audit::open(&config.audit, metrics.clone()).map_err(anyhow::Error::from)?;
@@ -207,10 +214,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         clock: clock.clone(),
     };
     let (control, following) = policies.start(control_ports.clone()).await?;
-    let trial = Mutex::new(candidate.map(|candidate| candidate.start(&engine)));
-    let (socket, grpc) = bind_grpc(&config.listen.grpc).await?;
-    let admin_listener = bind("admin", config.listen.admin).await?;
-    let metrics_listener = bind("metrics", config.listen.metrics).await?;
+    let trying = tokio::sync::Mutex::new(Some(Trying::start(candidate, &control).await));
     let bound_to = |listener: &TcpListener| listener.local_addr().map_err(anyhow::Error::from);
     let addresses =
         Addresses { grpc, admin: bound_to(&admin_listener)?, metrics: bound_to(&metrics_listener)? };
@@ -219,7 +223,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     let drain = config.drain;
     let state = admin_state(config.admin, admin, events, &control_ports, &control);
     let ops = Ops { engine: engine.clone(), store: store.clone(), control: control.clone() };
-    let reloader = Arc::new(Reloader { engine: engine.clone(), control, following, trial, clock });
+    let reloader = Arc::new(Reloader { engine: engine.clone(), control, following, trying, clock });
     Ok(Bound {
         addresses,
         engine,
@@ -332,7 +336,7 @@ impl Bound {
             }
         }
         reloader.following.stop();
-        reloader.trial.lock().take();
+        reloader.trying.lock().await.take();
         beat_task.abort();
         health.set_serving(false).await;
         lifecycle.drain();

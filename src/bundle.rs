@@ -29,8 +29,8 @@ mod watch;
 #[cfg(test)]
 pub(crate) use control::testing;
 pub use control::{
-    Available, Change, ChangeError, Control, LastRefusal, Listing, Outcome, Ports, Reloaded, Request,
-    SourceStatus,
+    Available, CandidateListing, CandidateState, Change, ChangeError, Control, LastRefusal, Listing, Outcome,
+    Ports, Reloaded, Request, SourceStatus, Trial, TrialId,
 };
 pub use load::{LoadError, cases, gather, read};
 pub use manifest::{FORMAT, FileEntry, Manifest, NAME_IS, is_digest, is_name};
@@ -39,7 +39,7 @@ pub use pack::{Label, sign};
 pub use poll::Fetcher;
 pub use refusal::{Refusal, Refused};
 pub use sign::{PublicKey, SigningKey};
-pub use source::{Admission, CandidateConfig, Config, Found, Judged, Offer, Remote, Source};
+pub use source::{Admission, CandidateConfig, Config, Found, Offer, Remote, Source};
 pub use trust::Trust;
 pub use watch::Changes;
 

@@ -14,6 +14,7 @@ use crate::reason::Reason;
 
 mod cache;
 mod candidate;
+mod grpc;
 mod policies;
 
 pub use cache::Miss;
@@ -45,12 +46,7 @@ struct PerService {
     /// By `Reason`.
     decisions: [Counter; Reason::ALL.len()],
     check_duration: Histogram,
-    grpc_started: Counter,
-    grpc_handling: Histogram,
-    /// RPCs that ended with OK; other codes are too rare to keep a handle.
-    grpc_handled_ok: Counter,
-    grpc_received: Counter,
-    grpc_sent: Counter,
+    grpc: grpc::Instruments,
 }
 
 /// The gRPC service that brought a call.
@@ -88,13 +84,6 @@ impl Service {
         match self {
             Self::ExtAuthz => "ext_authz",
             Self::ExtProc => "ext_proc",
-        }
-    }
-
-    fn grpc(self) -> (&'static str, &'static str) {
-        match self {
-            Self::ExtAuthz => ("envoy.service.auth.v3.Authorization", "Check"),
-            Self::ExtProc => ("envoy.service.ext_proc.v3.ExternalProcessor", "Process"),
         }
     }
 }
@@ -229,28 +218,6 @@ impl Metrics {
         self.0.recorder.register_gauge(&key, &META).set(seconds);
     }
 
-    pub fn grpc_started(&self, service: Service) {
-        self.of(service).grpc_started.increment(1);
-    }
-
-    pub fn grpc_received(&self, service: Service) {
-        self.of(service).grpc_received.increment(1);
-    }
-
-    pub fn grpc_sent(&self, service: Service) {
-        self.of(service).grpc_sent.increment(1);
-    }
-
-    /// An RPC ended with `code`, the name of a gRPC status code.
-    pub fn grpc_handled(&self, service: Service, code: &'static str, took: Duration) {
-        let instruments = self.of(service);
-        match code {
-            "OK" => instruments.grpc_handled_ok.increment(1),
-            _ => grpc_handled(&self.0.recorder, service, code).increment(1),
-        }
-        instruments.grpc_handling.record(took.as_secs_f64());
-    }
-
     fn of(&self, service: Service) -> &PerService {
         let [ext_authz, ext_proc] = &self.0.services;
         match service {
@@ -297,10 +264,6 @@ fn describe(recorder: &PrometheusRecorder) {
         ("portcullis_candidate_not_comparable_total", "Calls not compared with the candidate, by reason"),
         ("portcullis_audit_records_total", "Audit records written"),
         ("portcullis_audit_lost_total", "Audit records lost (best_effort mode)"),
-        ("grpc_server_started_total", "RPCs started"),
-        ("grpc_server_handled_total", "RPCs completed, by status code"),
-        ("grpc_server_msg_received_total", "Messages received"),
-        ("grpc_server_msg_sent_total", "Messages sent"),
     ];
     for (name, text) in counters {
         recorder.describe_counter(name.into(), Some(Unit::Count), text.into());
@@ -310,6 +273,8 @@ fn describe(recorder: &PrometheusRecorder) {
         ("portcullis_policy_revision_info", "The revision of the policies that decide"),
         ("portcullis_jwks_age_seconds", "Seconds since the issuer's keys were last read"),
         ("portcullis_bundle_pinned", "Whether the policies are pinned"),
+        ("portcullis_policies_refused", "Whether the newest offered policies are refused"),
+        ("portcullis_candidate_state", "1 for what the candidate policies do now"),
         ("portcullis_bundle_poll_age_seconds", "Seconds since the bundle's URL last answered well"),
         ("portcullis_build_info", "The version that runs"),
     ];
@@ -319,17 +284,15 @@ fn describe(recorder: &PrometheusRecorder) {
     let histograms = [
         ("portcullis_check_duration_seconds", "Time to answer a call, time held included"),
         ("portcullis_hold_duration_seconds", "Time calls waited for a person"),
-        ("grpc_server_handling_seconds", "Time to handle an RPC"),
     ];
     for (name, text) in histograms {
         recorder.describe_histogram(name.into(), Some(Unit::Seconds), text.into());
     }
+    grpc::describe(recorder);
 }
 
 impl PerService {
     fn register(recorder: &PrometheusRecorder, service: Service) -> Self {
-        let (name, method) = service.grpc();
-        let labels = [("grpc_service", name), ("grpc_method", method)];
         let decisions = Reason::ALL.map(|reason| {
             let outcome = Outcome::of(reason).as_str();
             let labels = [("service", service.as_str()), ("outcome", outcome), ("reason", reason.as_str())];
@@ -339,19 +302,9 @@ impl PerService {
         Self {
             decisions,
             check_duration: histogram(recorder, "portcullis_check_duration_seconds", &of_service),
-            grpc_started: counter(recorder, "grpc_server_started_total", &labels),
-            grpc_handling: histogram(recorder, "grpc_server_handling_seconds", &labels),
-            grpc_handled_ok: grpc_handled(recorder, service, "OK"),
-            grpc_received: counter(recorder, "grpc_server_msg_received_total", &labels),
-            grpc_sent: counter(recorder, "grpc_server_msg_sent_total", &labels),
+            grpc: grpc::Instruments::register(recorder, service),
         }
     }
-}
-
-fn grpc_handled(recorder: &PrometheusRecorder, service: Service, code: &'static str) -> Counter {
-    let (name, method) = service.grpc();
-    let labels = [("grpc_service", name), ("grpc_method", method), ("grpc_code", code)];
-    counter(recorder, "grpc_server_handled_total", &labels)
 }
 
 impl Outcome {

@@ -6,7 +6,7 @@ use super::approvals::check_reason;
 use super::encode::timestamp;
 use super::fault::Fault;
 use super::{AdminState, v1};
-use crate::bundle::{Change, Request};
+use crate::bundle::{Available, CandidateListing, CandidateState, Change, Request};
 use crate::identity::Identity;
 use crate::store::{KeptBundle, RecordedEvent};
 
@@ -24,14 +24,11 @@ impl AdminState {
         });
         Ok(v1::ListBundlesResponse {
             bundles: bundles.collect(),
-            available: listing.available.map(|available| v1::Bundle {
-                revision: available.revision.to_string(),
-                name: available.name,
-                version: available.version,
-                digest: available.digest.to_string(),
-                source: available.source.to_string(),
-                ..v1::Bundle::default()
-            }),
+            available: listing.available.map(offered),
+            passed_over: listing.passed_over.as_ref().map(bundle),
+            previous: listing.previous.as_ref().map(bundle),
+            rolled_back: listing.rolled_back,
+            candidate: listing.candidate.map(tried),
             refused: listing.refused.map(|refused| v1::Refusal {
                 reason: refused.refusal.code().to_owned(),
                 findings: refused.findings,
@@ -138,6 +135,34 @@ fn bundle(kept: &KeptBundle) -> v1::Bundle {
         last_active: Some(timestamp(kept.activated)),
         active: false,
         pinned: false,
+    }
+}
+
+/// What is not kept: it was never active.
+fn offered(available: Available) -> v1::Bundle {
+    v1::Bundle {
+        revision: available.revision.to_string(),
+        name: available.name,
+        version: available.version,
+        digest: available.digest.to_string(),
+        source: available.source.to_string(),
+        ..v1::Bundle::default()
+    }
+}
+
+fn tried(candidate: CandidateListing) -> v1::TriedBundle {
+    let CandidateListing { policies, share, state, findings } = candidate;
+    let reason = match &state {
+        CandidateState::Refused(refused) => refused.refusal.code(),
+        _ => "",
+    };
+    v1::TriedBundle {
+        policies: Some(offered(policies)),
+        share: share.into(),
+        state: state.as_str().to_owned(),
+        why: state.why(),
+        reason: reason.to_owned(),
+        findings,
     }
 }
 

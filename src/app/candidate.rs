@@ -2,118 +2,73 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::policies;
-use crate::bundle::{self, Admission, CandidateConfig};
-use crate::diagnostic::{Diagnostic, Sources};
-use crate::engine::{Candidate, Engine};
+use crate::bundle::{self, Admission, CandidateConfig, Control, Offer, Refused, Trial, TrialId};
 
-/// A candidate that may be tried, with where it came from.
-#[derive(Clone, Debug)]
-pub(super) struct Trial {
-    candidate: Candidate,
+/// A candidate as its source held it, with what it has to satisfy.
+#[derive(Debug)]
+pub struct Candidate {
     config: CandidateConfig,
     admission: Admission,
     watch: bool,
+    offer: Result<Offer, Refused>,
 }
 
-/// The candidate that `config` names, judged as the active policies are; its mistakes are left in `findings`.
-pub(super) async fn read(
-    config: &bundle::Config,
-    admission: &Admission,
-    findings: &mut Vec<Diagnostic>,
-    sources: &mut Sources,
-) -> Option<Trial> {
-    let candidate = config.candidate.clone()?;
-    match judge(&candidate, admission).await {
-        Ok((judged, warnings)) => {
-            findings.extend(warnings.0);
-            sources.extend(warnings.1);
-            let (admission, watch) = (admission.clone(), config.watch);
-            Some(Trial { candidate: judged, config: candidate, admission, watch })
-        }
-        Err(refused) => {
-            policies::add(refused, findings, sources);
-            None
-        }
+impl Candidate {
+    /// The candidate that `config` names, judged as the active policies are. What is wrong with it stops nothing: it is
+    /// tried beside policies that work without it.
+    pub(super) async fn read(config: &bundle::Config, admission: &Admission) -> Option<Self> {
+        let candidate = config.candidate.clone()?;
+        let offer = judge(&candidate, admission).await;
+        Some(Self { config: candidate, admission: admission.clone(), watch: config.watch, offer })
     }
-}
 
-type Judged = (Candidate, (Vec<Diagnostic>, Sources));
-
-async fn judge(config: &CandidateConfig, admission: &Admission) -> Result<Judged, bundle::Refused> {
-    let (config, admission) = (config.clone(), admission.clone());
-    let judged = tokio::task::spawn_blocking(move || config.judge(&admission));
-    let prepared = judged.await.unwrap_or_else(|error| {
-        Err(bundle::Refused::because(bundle::Refusal::Unreadable, format_args!("the candidate ({error})")))
-    })?;
-    let bundle::Judged { set, share, sample, findings, sources } = prepared;
-    Ok((Candidate::new(set, share, sample), (findings, sources)))
-}
-
-impl Trial {
     /// Whether its rules may hold a call of anybody.
     pub(super) fn holds_calls(&self) -> bool {
-        self.candidate.share > 0 && self.candidate.policies.holds_calls()
+        self.config.share > 0 && self.offer.as_ref().is_ok_and(|offer| offer.prepared.set.holds_calls())
     }
 
-    /// Tries it from now on, and follows its files until what comes back is dropped.
-    pub(super) fn start(self, engine: &Arc<Engine>) -> Trying {
-        let Self { candidate, config, admission, watch } = self;
-        engine.update(|snapshot| snapshot.candidate = Some(candidate));
-        let (live, engine) = (Live::default(), engine.clone());
-        let task = watch.then(|| tokio::spawn(follow(engine, config, admission, live.clone())));
-        Trying { live, _task: task.map(AbortOnDropHandle::new) }
+    pub fn offer(&self) -> Result<&Offer, &Refused> {
+        self.offer.as_ref()
     }
 }
 
-/// Whether the one that follows may still change the candidate; held while it does.
-type Live = Arc<Mutex<Option<Ended>>>;
+async fn judge(config: &CandidateConfig, admission: &Admission) -> Result<Offer, Refused> {
+    let (config, admission) = (config.clone(), admission.clone());
+    let judged = tokio::task::spawn_blocking(move || config.judge(&admission));
+    judged.await.unwrap_or_else(|error| {
+        Err(Refused::because(bundle::Refusal::Unreadable, format_args!("the candidate ({error})")))
+    })
+}
 
-#[derive(Debug)]
-struct Ended;
-
-/// A candidate that is tried and followed. Once this is dropped, its files change nothing any more.
+/// The task that follows a candidate's files; it ends with its owner.
 #[derive(Debug)]
 pub(super) struct Trying {
-    live: Live,
     _task: Option<AbortOnDropHandle<()>>,
 }
 
-impl Drop for Trying {
-    fn drop(&mut self) {
-        // The task ends at its next wait only, and may be about to change the candidate.
-        *self.live.lock() = Some(Ended);
+impl Trying {
+    /// Tries this candidate from now on, or none, and follows its files until what comes back is dropped.
+    pub(super) async fn start(candidate: Option<Candidate>, control: &Arc<Control>) -> Self {
+        let Some(Candidate { config, admission, watch, offer }) = candidate else {
+            control.try_out(None).await;
+            return Self { _task: None };
+        };
+        let source = config.source.to_string().into();
+        let trial = Trial { source, share: config.share, sample: config.sample, offer };
+        let id = control.try_out(Some(trial)).await;
+        let control = control.clone();
+        let task = watch.then(|| tokio::spawn(follow(control, id, config, admission)));
+        Self { _task: task.map(AbortOnDropHandle::new) }
     }
 }
 
-/// Takes what the files hold when they change. What can't be used is logged and counted; the last candidate stays.
-async fn follow(engine: Arc<Engine>, config: CandidateConfig, admission: Admission, live: Live) {
+/// Takes what the files hold when they change.
+async fn follow(control: Arc<Control>, id: TrialId, config: CandidateConfig, admission: Admission) {
     let Some(mut changes) = bundle::Changes::of(&config.source) else { return };
     while changes.next().await {
         changes.taken();
-        match judge(&config, &admission).await {
-            Ok((next, _)) => replace(&engine, next, &live),
-            Err(refused) => {
-                engine.metrics().reload_refused(refused.refusal.code());
-                for finding in &refused.findings {
-                    tracing::error!(%finding, "the candidate was not replaced");
-                }
-            }
-        }
+        control.candidate_changed(&id, judge(&config, &admission).await).await;
     }
-}
-
-/// Tries `next`, unless it is tried already or is no longer wanted.
-fn replace(engine: &Engine, next: Candidate, live: &Live) {
-    let ended = live.lock();
-    let revision = next.policies.revision().clone();
-    let current = engine.snapshot().candidate.clone();
-    if ended.is_some() || current.is_some_and(|current| *current.policies.revision() == revision) {
-        return;
-    }
-    engine.update(|snapshot| snapshot.candidate = Some(next));
-    tracing::info!(%revision, "a new candidate is tried");
 }

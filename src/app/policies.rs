@@ -112,22 +112,23 @@ impl Following {
         *self.0.lock() = next;
     }
 
-    /// Puts identity providers and policies of a configuration that was read again in force, as one. `false`: they
-    /// were refused, and nothing changed.
+    /// Puts identity providers and policies of a configuration that was read again in force, as one. The error says
+    /// why they were refused; then nothing changed.
     pub(super) async fn reload(
         &self,
         policies: Policies,
         authenticator: Arc<Authenticator>,
         control: &Arc<Control>,
-    ) -> bool {
+    ) -> Result<(), String> {
         let Policies { admission, location, first, follow } = policies;
         let offer = first.map(|First { fingerprint, offer }| (fingerprint, offer));
         match control.reload(Reloaded { authenticator, admission, location, offer }).await {
-            Outcome::NotKept | Outcome::Outdated => false,
-            Outcome::Refused(refusal) if refusal != bundle::Refusal::Pinned => false,
+            Outcome::NotKept => Err("the store can't keep the policies".to_owned()),
+            Outcome::Outdated => Err("the configuration was read again meanwhile".to_owned()),
+            Outcome::Refused(refusal) if refusal != bundle::Refusal::Pinned => Err(refusal.to_string()),
             _ => {
                 self.replace(follow, control);
-                true
+                Ok(())
             }
         }
     }

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use tokio::sync::Mutex;
 
-use super::candidate::{Trial, Trying};
+use super::candidate::{Candidate, Trying};
 use super::policies::Following;
-use super::{Refused, load};
+use super::{Loaded, Refused, load};
 use crate::bundle::Control;
 use crate::clock::Clock;
 use crate::config;
@@ -20,7 +20,7 @@ pub struct Reloader {
     pub(super) control: Arc<Control>,
     pub(super) following: Following,
     /// Follows the candidate's files.
-    pub(super) trial: Mutex<Option<Trying>>,
+    pub(super) trying: Mutex<Option<Trying>>,
     pub(super) clock: Clock,
 }
 
@@ -30,12 +30,15 @@ impl Reloader {
     pub async fn reload(&self, config: &Path) {
         match load(config::read(config), &self.clock).await {
             Ok(loaded) => {
-                if self.following.reload(loaded.policies, loaded.authenticator, &self.control).await {
-                    self.try_out(loaded.candidate);
-                    let revision = self.engine.snapshot().policies.revision().clone();
-                    tracing::info!(%revision, "reloaded");
-                } else {
-                    tracing::error!("not reloaded");
+                // What is wrong with the policies is logged finding by finding as they are refused.
+                let Loaded { policies, authenticator, candidate, .. } = loaded;
+                match self.following.reload(policies, authenticator, &self.control).await {
+                    Ok(()) => {
+                        self.try_out(candidate).await;
+                        let revision = self.engine.snapshot().policies.revision().clone();
+                        tracing::info!(%revision, "reloaded");
+                    }
+                    Err(why) => tracing::error!(why, "not reloaded: everything stays as it was"),
                 }
             }
             Err(Refused { findings, .. }) => {
@@ -48,12 +51,7 @@ impl Reloader {
     }
 
     /// Tries this candidate from now on, or none.
-    fn try_out(&self, candidate: Option<Trial>) {
-        let mut following = self.trial.lock();
-        *following = None;
-        if candidate.is_none() {
-            self.engine.update(|snapshot| snapshot.candidate = None);
-        }
-        *following = candidate.map(|candidate| candidate.start(&self.engine));
+    async fn try_out(&self, candidate: Option<Candidate>) {
+        *self.trying.lock().await = Some(Trying::start(candidate, &self.control).await);
     }
 }

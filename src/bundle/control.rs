@@ -15,21 +15,28 @@ use crate::clock::Clock;
 use crate::engine::{Engine, Snapshot};
 use crate::identity::Identity;
 use crate::metrics::{Metrics, PollResult};
-use crate::store::{KeptBundle, RecordedEvent, Store, StoreError};
+use crate::store::{RecordedEvent, Store, StoreError};
 
 mod change;
 mod explicit;
+mod listing;
 mod standing;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod trial;
+mod words;
 
 pub use explicit::Change;
+pub use listing::{Available, CandidateListing, Listing};
 pub use standing::{LastRefusal, SourceStatus};
+
+pub use trial::{CandidateState, Trial, TrialId};
 
 use change::Swap;
 use standing::{Judgement, Standing};
+use words::explained;
 
 /// The one place that changes which policies decide.
 #[derive(Debug)]
@@ -88,7 +95,7 @@ pub enum ChangeError {
     Active(String),
     #[error("revision {0} is pinned; unpin it first")]
     Pinned(String),
-    #[error("nothing is pinned")]
+    #[error("nothing is pinned, and no rollback holds anything off")]
     NotPinned,
     #[error("no policies are active")]
     NothingActive,
@@ -100,30 +107,6 @@ pub enum ChangeError {
 fn told(refused: &Refused) -> String {
     let findings = refused.findings.iter().map(|finding| format!("\n{finding}"));
     format!("{}{}", refused.refusal, findings.collect::<String>())
-}
-
-/// All that can be said about the policies now.
-#[derive(Clone, Debug)]
-pub struct Listing {
-    /// What decides; `None` when nothing does.
-    pub active: Option<KeptBundle>,
-    pub pinned: bool,
-    /// Every revision that can be gone back to, the last active one first.
-    pub kept: Vec<KeptBundle>,
-    /// The newest offer that only the pin holds off.
-    pub available: Option<Available>,
-    pub refused: Option<LastRefusal>,
-    pub source: SourceStatus,
-}
-
-/// What would be active without the pin.
-#[derive(Clone, Debug)]
-pub struct Available {
-    pub revision: Arc<str>,
-    pub name: String,
-    pub version: String,
-    pub digest: Arc<str>,
-    pub source: Arc<str>,
 }
 
 impl Control {
@@ -139,6 +122,8 @@ impl Control {
         let source = SourceStatus { location: location.into(), ..SourceStatus::default() };
         let standing = Standing { kept, ..Standing::default() };
         ports.metrics.pinned(standing.kept.pinned);
+        ports.metrics.policies_refused(false);
+        ports.metrics.candidate_state(CandidateState::ALL, None);
         let control = Arc::new(Self {
             ports,
             admission: RwLock::new(Arc::new(admission)),
@@ -192,6 +177,7 @@ impl Control {
             let Reloaded { authenticator, admission, location, offer } = reloaded;
             let mut standing = control.standing.lock().await;
             let before = control.admission();
+            let held_off = (standing.available.clone(), standing.seen.clone(), standing.judged.clone());
             *control.admission.write() = Arc::new(admission);
             let swap: Swap = Box::new({
                 let authenticator = authenticator.clone();
@@ -199,7 +185,8 @@ impl Control {
             });
             let outcome = match offer {
                 Some((fingerprint, offer)) => {
-                    standing.refused = None;
+                    // Whoever asks is told again what was told before.
+                    standing.refused.iter_mut().for_each(|refused| refused.fingerprint.clear());
                     control.consider(&mut standing, location.clone(), fingerprint, offer, Some(swap)).await
                 }
                 None => Outcome::Unchanged,
@@ -214,6 +201,8 @@ impl Control {
                 }
                 Outcome::Refused(_) | Outcome::NotKept | Outcome::Outdated => {
                     *control.admission.write() = before;
+                    // The source stays what it was, and so does what it offered: it is not asked for it again.
+                    (standing.available, standing.seen, standing.judged) = held_off;
                     return outcome;
                 }
             }
@@ -245,26 +234,6 @@ impl Control {
         }
     }
 
-    pub async fn list(&self) -> Result<Listing, StoreError> {
-        let kept = self.ports.store.bundles().await?;
-        let standing = self.standing.lock().await;
-        let available = standing.available.as_ref().map(|(source, offer)| Available {
-            revision: offer.prepared.set.revision().clone(),
-            name: offer.key.name().to_owned(),
-            version: offer.key.version(),
-            digest: offer.key.digest.clone(),
-            source: source.clone(),
-        });
-        Ok(Listing {
-            active: standing.kept.active.clone().filter(|_| standing.running.is_some()),
-            pinned: standing.kept.pinned,
-            kept,
-            available,
-            refused: standing.refused.clone(),
-            source: self.source.lock().clone(),
-        })
-    }
-
     /// At most `limit` events, 500 at most, the newest first; only those older than the one with the id `before`.
     pub async fn history(&self, limit: u32, before: Option<&str>) -> Result<Vec<RecordedEvent>, StoreError> {
         self.ports.store.bundle_events(limit, before).await
@@ -288,7 +257,7 @@ impl Control {
                     Judgement::Unchanged => self.keep_signature(standing, &source, offer).await,
                     Judgement::PassedOver => Outcome::PassedOver,
                     Judgement::Refuse(refusal) => {
-                        let refused = Refused::because(refusal, described(&offer));
+                        let refused = explained(standing, refusal, &offer);
                         let outcome =
                             self.refuse(standing, &source, &fingerprint, Some(&offer), &refused).await;
                         standing.available = (refusal == Refusal::Pinned).then_some((source, offer));
@@ -298,9 +267,10 @@ impl Control {
             }
         };
         if matches!(outcome, Outcome::Unchanged | Outcome::PassedOver) {
-            standing.refused = None;
+            self.accepted_again(standing);
         }
         standing.judged = (!outcome.is_pending()).then_some(fingerprint);
+        self.settle_candidate(standing, None).await;
         outcome
     }
 }
@@ -312,14 +282,6 @@ pub struct Reloaded {
     pub admission: Admission,
     pub location: Arc<str>,
     pub offer: Option<(String, Result<Offer, Refused>)>,
-}
-
-/// `shop 1.2.0`, or the revision of plain files.
-fn described(offer: &Offer) -> String {
-    match &offer.key.bundle {
-        Some((name, version)) => format!("`{name}` {version}"),
-        None => format!("revision {}", offer.prepared.set.revision()),
-    }
 }
 
 /// Who asks for a change, and why.

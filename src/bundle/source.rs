@@ -1,15 +1,13 @@
 //! Where policies come from, and what they must satisfy to be taken.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
 
 use super::content::{self, Key};
 use super::{Bundle, Limits, LoadError, Prepared, Refusal, Refused, Trust, cases, digest, read};
-use crate::diagnostic::{Diagnostic, Sources};
-use crate::policy::{self, PolicySet};
+use crate::policy;
 use crate::store::Content;
 
 /// What the configuration says about policies.
@@ -36,25 +34,13 @@ pub struct CandidateConfig {
     pub sample: u32,
 }
 
-/// A candidate whose policies compile and whose cases pass.
-#[derive(Debug)]
-pub struct Judged {
-    pub set: Arc<PolicySet>,
-    pub share: u8,
-    pub sample: u32,
-    /// Warnings.
-    pub findings: Vec<Diagnostic>,
-    pub sources: Sources,
-}
-
 impl CandidateConfig {
     /// Reads and judges the candidate: it may come to decide calls, so it must be what the active policies must be.
-    pub fn judge(&self, admission: &Admission) -> Result<Judged, Refused> {
+    pub fn judge(&self, admission: &Admission) -> Result<Offer, Refused> {
         let Some(found) = self.source.read(&admission.limits) else {
             return Err(Refused::because(Refusal::Unreadable, "a candidate is read from disk"));
         };
-        let Prepared { set, findings, sources, .. } = found.admit(admission)?.prepared;
-        Ok(Judged { set, share: self.share, sample: self.sample, findings, sources })
+        found.admit(admission)
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::{self, Loaded, NotStarted, Refused};
 use crate::clock::Clock;
 use crate::config;
-use crate::diagnostic::render;
+use crate::diagnostic::{Diagnostic, render};
 use crate::engine::fault::Faults;
 use crate::telemetry;
 
@@ -56,18 +56,7 @@ async fn serve(args: &Args) -> ExitCode {
         Err(refused) => return not_started(&refused),
     };
     if args.check {
-        if let Some(refused) = loaded.policies_refused() {
-            return not_started(&refused);
-        }
-        anstream::eprint!("{}", render::human(&loaded.findings, &loaded.sources, true));
-        match loaded.policies.offer() {
-            Some(offer) => {
-                let (policies, revision) = (offer.prepared.set.len(), offer.prepared.set.revision());
-                anstream::println!("ok: {policies} policies, revision {revision}");
-            }
-            None => anstream::println!("ok: policies are fetched once the server runs"),
-        }
-        return ExitCode::SUCCESS;
+        return check(&loaded);
     }
     anstream::eprint!("{}", render::human(&loaded.findings, &loaded.sources, true));
     if let Err(error) = telemetry::init() {
@@ -85,9 +74,47 @@ async fn serve(args: &Args) -> ExitCode {
     }
 }
 
+/// Says what a start would say. The store is not opened: whether it keeps a revision to go on with is not known.
+fn check(loaded: &Loaded) -> ExitCode {
+    let refused = loaded.policies_refused();
+    if let Some(Refused { findings, sources }) = &refused {
+        anstream::eprint!("{}", render::human(findings, sources, true));
+        anstream::eprintln!(
+            "error: policies were not taken, {} mistake(s); a server that keeps an earlier revision goes on with it, \
+             any other does not start",
+            mistakes(findings)
+        );
+    } else {
+        anstream::eprint!("{}", render::human(&loaded.findings, &loaded.sources, true));
+    }
+    let candidate = loaded.candidate.as_ref().map(app::Candidate::offer);
+    if let Some(Err(refused)) = candidate {
+        anstream::eprint!("{}", render::human(&refused.findings, &refused.sources, true));
+        anstream::eprintln!(
+            "error: the candidate was not taken, {} mistake(s); the active policies go on",
+            mistakes(&refused.findings)
+        );
+    }
+    if refused.is_some() || matches!(candidate, Some(Err(_))) {
+        return ExitCode::FAILURE;
+    }
+    match loaded.policies.offer() {
+        Some(offer) => {
+            let (policies, revision) = (offer.prepared.set.len(), offer.prepared.set.revision());
+            anstream::println!("ok: {policies} policies, revision {revision}");
+        }
+        None => anstream::println!("ok: policies are fetched once the server runs"),
+    }
+    ExitCode::SUCCESS
+}
+
+fn mistakes(findings: &[Diagnostic]) -> usize {
+    findings.iter().filter(|finding| finding.is_error()).count()
+}
+
 fn not_started(refused: &Refused) -> ExitCode {
     anstream::eprint!("{}", render::human(&refused.findings, &refused.sources, true));
-    let errors = refused.findings.iter().filter(|finding| finding.is_error()).count();
+    let errors = mistakes(&refused.findings);
     anstream::eprintln!("error: not started, {errors} mistake(s) in the configuration and what it names");
     ExitCode::FAILURE
 }
@@ -101,9 +128,13 @@ async fn start(config: &Path, loaded: Loaded, clock: Clock) -> Result<bool, NotS
     }
     let bound = app::build(loaded, clock, Faults::default()).await?;
     let addresses = &bound.addresses;
+    let snapshot = bound.engine.snapshot();
+    let candidate = snapshot.candidate.as_ref();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        revision = %bound.engine.snapshot().policies.revision(),
+        revision = %snapshot.policies.revision(),
+        candidate = candidate.map(|candidate| &**candidate.policies.revision()),
+        candidate_share = candidate.map(|candidate| candidate.share),
         grpc = %addresses.grpc.map_or_else(|| grpc.to_string(), |address| address.to_string()),
         admin = %addresses.admin,
         metrics = %addresses.metrics,

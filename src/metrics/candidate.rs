@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ::metrics::Counter;
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-use super::{Metrics, counter};
+use super::{Metrics, counter, gauge};
 use crate::disagreement::Disagreement;
 
 /// What the comparison of one call came to.
@@ -77,6 +77,14 @@ impl Counters {
 }
 
 impl Metrics {
+    /// What the candidate does now: one of `states`, the only one whose gauge is 1; `None` without a candidate.
+    pub fn candidate_state(&self, states: &[&'static str], now: Option<&'static str>) {
+        for state in states {
+            let value = if Some(*state) == now { 1.0 } else { 0.0 };
+            gauge(&self.0.recorder, "portcullis_candidate_state", &[("state", state)]).set(value);
+        }
+    }
+
     /// A call was compared with the candidate.
     pub fn candidate_compared(&self, result: Compared) {
         increment(self.0.candidate.compared.get(&result));

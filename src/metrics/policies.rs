@@ -53,6 +53,11 @@ impl Metrics {
         gauge(&self.0.recorder, "portcullis_bundle_pinned", &[]).set(f64::from(u8::from(pinned)));
     }
 
+    /// Whether the newest policies that were offered are refused.
+    pub fn policies_refused(&self, refused: bool) {
+        gauge(&self.0.recorder, "portcullis_policies_refused", &[]).set(f64::from(u8::from(refused)));
+    }
+
     /// A bundle was asked for.
     pub fn polled(&self, result: PollResult) {
         let labels = [("result", result.as_str())];

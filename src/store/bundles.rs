@@ -64,6 +64,8 @@ pub struct BundleState {
     pub active: Option<KeptBundle>,
     /// Whether only an explicit change may replace it.
     pub pinned: bool,
+    /// Whether a rollback stands: nothing newer was taken since, and nobody went forward again.
+    pub rolled_back: bool,
     /// The content of the source that a person chose not to run, in the words of `crate::bundle`.
     pub passed_over: Option<String>,
     /// The newest version of each bundle that was ever active.
@@ -90,6 +92,7 @@ pub struct BundleChange {
 pub struct StateChange {
     pub active: Activate,
     pub pinned: bool,
+    pub rolled_back: bool,
     pub passed_over: Option<String>,
     /// Replaces the one of the same name.
     pub newest: Option<NewestVersion>,
@@ -115,6 +118,10 @@ pub enum EventKind {
     Pinned,
     Unpinned,
     Refused,
+    /// The candidate decides for a share of the callers from now on.
+    CandidateBegan,
+    /// It decides for nobody any more.
+    CandidateEnded,
 }
 
 impl EventKind {
@@ -125,6 +132,8 @@ impl EventKind {
             Self::Pinned => "pinned",
             Self::Unpinned => "unpinned",
             Self::Refused => "refused",
+            Self::CandidateBegan => "candidate_began",
+            Self::CandidateEnded => "candidate_ended",
         }
     }
 }

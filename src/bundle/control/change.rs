@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::standing::{LastRefusal, Standing};
 use super::{Control, Outcome, Request};
 use crate::audit::{self, Record};
-use crate::bundle::refusal::Refused;
+use crate::bundle::refusal::{Refusal, Refused};
 use crate::bundle::source::Offer;
 use crate::engine::{self, Snapshot};
 use crate::store::{
@@ -52,6 +52,7 @@ impl Control {
         let state = StateChange {
             active: Activate::New(Box::new(new_bundle(source, &offer))),
             pinned: false,
+            rolled_back: false,
             passed_over: None,
             newest: standing.newest(&offer.key),
         };
@@ -84,6 +85,7 @@ impl Control {
         let state = StateChange {
             active: Activate::New(Box::new(new_bundle(source, &offer))),
             pinned: standing.kept.pinned,
+            rolled_back: standing.kept.rolled_back,
             passed_over: standing.kept.passed_over.clone(),
             newest: None,
         };
@@ -132,6 +134,7 @@ impl Control {
             at: self.ports.clock.now(),
             fingerprint: fingerprint.to_owned(),
         });
+        self.ports.metrics.policies_refused(refusal != Refusal::Pinned);
         // Last, so that whoever sees it counted finds the rest.
         self.ports.metrics.reload_refused(refusal.code());
         Outcome::Refused(refusal)
@@ -167,7 +170,7 @@ impl Control {
         if standing.running.replace(offer.key.clone()).is_some() {
             self.ports.metrics.reloaded();
         }
-        standing.refused = None;
+        self.accepted_again(standing);
         for finding in &offer.prepared.findings {
             tracing::warn!(%finding, "the policies have a finding");
         }
@@ -178,16 +181,35 @@ impl Control {
             version = offer.key.version(),
             "these policies decide now"
         );
+        // A candidate that may not decide beside these ends with the same swap.
+        let candidate = standing.candidate();
         self.ports.engine.update(|snapshot| {
             snapshot.policies = set;
+            snapshot.candidate = candidate;
             if let Some(swap) = swap {
                 swap(snapshot);
             }
         });
     }
 
+    /// Forgets the last refusal: what the source holds now is good, or something else was chosen.
+    pub(super) fn accepted_again(&self, standing: &mut Standing) {
+        let refused = standing.refused.take();
+        if let Some(refused) = refused.filter(|refused| refused.refusal != Refusal::Pinned) {
+            let revision = standing.kept.active.as_ref().map(|active| active.revision.as_str());
+            let (revision, before) = (revision.unwrap_or_default(), refused.refusal.code());
+            tracing::info!(revision, before, "policies accepted again");
+        }
+        self.ports.metrics.policies_refused(false);
+    }
+
     /// Records a change that is in force.
     pub(super) async fn tell(&self, event: &BundleEvent, request: Option<&Request>) {
+        if let Some(Request { who, reason }) = request {
+            let (change, revision) = (event.kind.as_str(), event.revision.as_str());
+            let who = who.person.as_deref().unwrap_or(&who.subject);
+            tracing::info!(change, revision, who, reason, "somebody changed which policies decide");
+        }
         let record = Record::Policies(audit::Policies {
             time: self.ports.clock.now(),
             change: event.kind.as_str(),
@@ -260,5 +282,7 @@ fn is_made(wanted: &StateChange, after: &BundleState) -> bool {
             (&active.name, &active.version, &active.digest) == (&new.name, &new.version, &new.digest)
         }),
     };
-    active && after.pinned == wanted.pinned && after.passed_over == wanted.passed_over
+    active
+        && (after.pinned, after.rolled_back) == (wanted.pinned, wanted.rolled_back)
+        && after.passed_over == wanted.passed_over
 }

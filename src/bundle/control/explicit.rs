@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::change::{event, is_content, lines, new_bundle};
 use super::standing::Standing;
-use super::{ChangeError, Control, Request, described};
+use super::words::explained;
+use super::{ChangeError, Control, Request};
 use crate::bundle::refusal::{Refusal, Refused};
 use crate::bundle::source::{Admission, Offer};
 use crate::store::{Activate, BundleChange, BundleEvent, EventKind, KeptBundle, StateChange, StoreError};
@@ -25,7 +26,8 @@ pub enum Change {
     Rollback(Option<String>),
     /// Pin the active revision, or make a kept one active and pin that.
     Pin(Option<String>),
-    /// Let go of the pin, and take the newest offer that it held off.
+    /// Let go of the pin, and take the newest offer that it held off. Where nothing is pinned: let go of a rollback, and
+    /// take what it holds off.
     Unpin,
 }
 
@@ -61,12 +63,12 @@ impl Control {
             return Err(ChangeError::Active(offer.prepared.set.revision().to_string()));
         }
         if let Err(refusal) = standing.version(&offer.key) {
-            let refused = Refused::because(refusal, described(&offer));
+            let refused = explained(&standing, refusal, &offer);
             return Err(self.turned_down(&mut standing, refused, Some(&offer), request).await);
         }
         let active = Activate::New(Box::new(new_bundle(UPLOADED, &offer)));
         let event = event(EventKind::Activated, UPLOADED, Some(&offer), Some(request));
-        self.choose(&mut standing, active, &offer, false, event, request).await
+        self.choose(&mut standing, active, &offer, event, request).await
     }
 
     async fn rollback(&self, to: Option<&str>, request: &Request) -> Result<KeptBundle, ChangeError> {
@@ -102,10 +104,12 @@ impl Control {
         let mut standing = self.standing.lock().await;
         let active = standing.kept.active.clone().ok_or(ChangeError::NothingActive)?;
         if !standing.kept.pinned {
-            return Err(ChangeError::NotPinned);
+            return self.end_rollback(&mut standing, &active, request).await;
         }
         self.set_pin(&mut standing, false, &active, request).await?;
-        standing.refused = None;
+        if standing.refused.as_ref().is_some_and(|refused| refused.refusal == Refusal::Pinned) {
+            standing.refused = None;
+        }
         if let Some((source, offer)) = standing.available.take() {
             let fingerprint = standing.judged.take().unwrap_or_default();
             // Keys and limits may have changed since it was held off.
@@ -113,6 +117,21 @@ impl Control {
             self.consider(&mut standing, source, fingerprint, offer, None).await;
         }
         standing.kept.active.clone().ok_or(ChangeError::NothingActive)
+    }
+
+    /// Lets the source be followed again after a rollback, or an upload: takes what was turned away from.
+    async fn end_rollback(
+        &self,
+        standing: &mut Standing,
+        active: &KeptBundle,
+        request: &Request,
+    ) -> Result<KeptBundle, ChangeError> {
+        let kept = self.ports.store.bundles().await?;
+        match standing.turned_away(&kept) {
+            Some(target) => self.go_to(standing, target, EventKind::Unpinned, request).await,
+            None if standing.kept.rolled_back => self.set_pin(standing, false, active, request).await,
+            None => Err(ChangeError::NotPinned),
+        }
     }
 
     /// Pins or unpins what is active.
@@ -124,11 +143,15 @@ impl Control {
         request: &Request,
     ) -> Result<KeptBundle, ChangeError> {
         let passed_over = standing.kept.passed_over.clone();
-        let state = StateChange { active: Activate::Same, pinned, passed_over, newest: None };
+        // Letting go of a pin leaves the rollback below it; letting go without a pin ends that.
+        let rolled_back = standing.kept.rolled_back && (pinned || standing.kept.pinned);
+        let state = StateChange { active: Activate::Same, pinned, rolled_back, passed_over, newest: None };
         let event = about(if pinned { EventKind::Pinned } else { EventKind::Unpinned }, active, request);
         let change = BundleChange { state: Some(state), event: event.clone() };
         self.commit(standing, change).await?;
+        self.show_candidate(standing);
         self.tell(&event, Some(request)).await;
+        self.settle_candidate(standing, Some(request)).await;
         standing.kept.active.clone().ok_or(ChangeError::NothingActive)
     }
 
@@ -168,7 +191,7 @@ impl Control {
         };
         let active = Activate::Kept(target.id.clone());
         let event = about(kind, target, request);
-        self.choose(standing, active, &offer, kind == EventKind::Pinned, event, request).await
+        self.choose(standing, active, &offer, event, request).await
     }
 
     /// Writes a person's choice and puts it in force. What the source offered last does not undo it.
@@ -177,19 +200,26 @@ impl Control {
         standing: &mut Standing,
         active: Activate,
         offer: &Offer,
-        pinned: bool,
         event: BundleEvent,
         request: &Request,
     ) -> Result<KeptBundle, ChangeError> {
+        let rolled_back = match event.kind {
+            EventKind::RolledBack => !standing.goes_forward(&offer.key),
+            EventKind::Pinned => standing.kept.rolled_back,
+            _ => false,
+        };
         let state = StateChange {
             active,
-            pinned,
-            passed_over: standing.passed_over_for(&offer.key),
+            pinned: event.kind == EventKind::Pinned,
+            rolled_back,
+            // Whoever unpins wants the source to be followed.
+            passed_over: standing.passed_over_for(&offer.key).filter(|_| event.kind != EventKind::Unpinned),
             newest: standing.newest(&offer.key),
         };
         self.commit(standing, BundleChange { state: Some(state), event: event.clone() }).await?;
         self.put_in_force(standing, offer, None);
         self.tell(&event, Some(request)).await;
+        self.settle_candidate(standing, Some(request)).await;
         standing.kept.active.clone().ok_or(ChangeError::NothingActive)
     }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use semver::Version;
 
+use super::trial::{Began, Tried};
 use crate::bundle::content::Key;
 use crate::bundle::refusal::Refusal;
 use crate::bundle::source::Offer;
-use crate::store::{BundleState, NewestVersion};
+use crate::store::{BundleState, KeptBundle, NewestVersion};
 
 /// What the server knows about its policies.
 #[derive(Debug, Default)]
@@ -24,6 +25,14 @@ pub(super) struct Standing {
     /// What was judged last: looked at again only when it differs.
     pub judged: Option<String>,
     pub refused: Option<LastRefusal>,
+    /// The candidate of the configuration.
+    pub tried: Option<Tried>,
+    /// The candidate that decides, once that is recorded.
+    pub began: Option<Began>,
+    /// That it begins could not be recorded.
+    pub unrecorded: bool,
+    /// What was said last about the candidate: its state, revision, share, and why.
+    pub said: Option<(&'static str, String, u8, String)>,
 }
 
 /// The last refusal of what the source offered; gone when something is taken.
@@ -65,17 +74,24 @@ impl Standing {
         if self.kept.passed_over.as_deref() == Some(key.to_string().as_str()) {
             return Judgement::PassedOver;
         }
-        if let Some((name, _)) = &key.bundle
-            && let Some(active) = self.kept.active.as_ref().filter(|active| !active.name.is_empty())
-            && active.name != **name
-        {
-            return Judgement::Refuse(Refusal::WrongName);
+        if let Err(refusal) = self.name(key) {
+            return Judgement::Refuse(refusal);
         }
         match self.version(key) {
             Err(refusal) => Judgement::Refuse(refusal),
             Ok(Newness::Seen) if self.running.is_some() => Judgement::Refuse(Refusal::OlderVersion),
             Ok(_) if self.kept.pinned => Judgement::Refuse(Refusal::Pinned),
             Ok(_) => Judgement::Take,
+        }
+    }
+
+    /// Whether it is the same bundle as the active one. Plain files have no name, and nothing is expected of what
+    /// follows them.
+    pub fn name(&self, key: &Key) -> Result<(), Refusal> {
+        let active = self.kept.active.as_ref().filter(|active| !active.name.is_empty());
+        match (&key.bundle, active) {
+            (Some((name, _)), Some(active)) if active.name != **name => Err(Refusal::WrongName),
+            _ => Ok(()),
         }
     }
 
@@ -108,10 +124,32 @@ impl Standing {
     /// What the source may not bring back by itself once somebody chose `chosen`.
     pub fn passed_over_for(&self, chosen: &Key) -> Option<String> {
         let offered = self.seen.as_ref().or(self.running.as_ref());
-        match offered.filter(|offered| *offered != chosen) {
+        // What only the pin holds off is for unpinning to take.
+        let held_off = self.available.as_ref().map(|(_, offer)| &offer.key);
+        match offered.filter(|offered| *offered != chosen && Some(*offered) != held_off) {
             Some(offered) => Some(offered.to_string()),
             None => self.kept.passed_over.clone(),
         }
+    }
+
+    /// Whether going to `chosen` undoes the rollback: it is what was rolled back from.
+    pub fn goes_forward(&self, chosen: &Key) -> bool {
+        self.kept.passed_over.as_deref() == Some(chosen.to_string().as_str())
+    }
+
+    /// The kept revision that a person turned away from, where it does not decide again.
+    pub fn turned_away<'k>(&self, kept: &'k [KeptBundle]) -> Option<&'k KeptBundle> {
+        let passed_over = self.kept.passed_over.as_deref()?;
+        let active = self.kept.active.as_ref().map(|active| &active.id);
+        kept.iter().find(|kept| word(kept) == passed_over && Some(&kept.id) != active)
+    }
+}
+
+/// A kept revision's content in one word, as `Key` has it.
+fn word(kept: &KeptBundle) -> String {
+    match kept.name.is_empty() {
+        true => format!("files:{}", kept.digest),
+        false => format!("{}@{}:{}", kept.name, kept.version, kept.digest),
     }
 }
 
@@ -125,7 +163,6 @@ pub(super) enum Newness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::KeptBundle;
 
     fn key(name: &str, version: &str, digest: &str) -> Key {
         Key { bundle: Some((name.into(), version.parse().unwrap())), digest: digest.into() }

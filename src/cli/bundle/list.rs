@@ -47,7 +47,20 @@ fn human(listing: &Value) -> String {
         }
     }
     if let Some(available) = listing.get("available") {
-        let _ = writeln!(out, "held off by the pin: {}", described(available));
+        let _ = writeln!(out, "held off by the pin: {}; `bundle unpin` takes it", described(available));
+    }
+    if let Some(passed_over) = listing.get("passedOver") {
+        let by = match listing.get("rolledBack") {
+            Some(Value::Bool(true)) => "by the rollback",
+            _ => "by an upload or pin",
+        };
+        let _ = writeln!(out, "held off {by}, until the source differs: {}", described(passed_over));
+    }
+    if let Some(previous) = listing.get("previous") {
+        let _ = writeln!(out, "the next rollback goes to: {}", described(previous));
+    }
+    if let Some(candidate) = listing.get("candidate") {
+        tried(&mut out, candidate);
     }
     if let Some(refused) = listing.get("refused") {
         let (reason, source) = (text(refused, "reason"), text(refused, "source"));
@@ -56,6 +69,21 @@ fn human(listing: &Value) -> String {
     }
     events(&mut out, items(listing, "events"));
     out
+}
+
+fn tried(out: &mut String, candidate: &Value) {
+    let policies = candidate.get("policies").unwrap_or(&Value::Null);
+    let what = match text(policies, "revision").is_empty() {
+        true => text(policies, "source"),
+        false => described(policies),
+    };
+    let share = candidate.get("share").and_then(Value::as_u64).unwrap_or(0);
+    let _ = write!(out, "candidate: {what}, share {share}%, {}", text(candidate, "state"));
+    if !text(candidate, "why").is_empty() {
+        let _ = write!(out, ": {}", text(candidate, "why"));
+    }
+    out.push('\n');
+    findings(out, candidate);
 }
 
 fn bundles(out: &mut String, bundles: &[Value]) {
@@ -128,6 +156,13 @@ mod tests {
             ],
             "available": {"revision": "r3", "name": "shop", "version": "3.0.0"},
             "refused": {"reason": "failing_case", "source": "https://b", "findings": ["c.yaml:3:1: error[x]: y"]},
+            "passedOver": {"revision": "r0"},
+            "rolledBack": true,
+            "previous": {"revision": "r1", "name": "shop", "version": "1.0.0"},
+            "candidate": {
+                "policies": {"revision": "r4", "name": "shop", "version": "4.0.0"},
+                "share": 5, "state": "suspended", "why": "a pin", "findings": ["n.yaml:1:1: error[x]: y"],
+            },
             "source": {"location": "https://b", "error": "the answer's status is 500"},
             "events": [{"kind": "pinned", "revision": "r2", "actor": {"subject": "u1", "person": "bob@x"}, "comment": "wait"}],
         });
@@ -136,6 +171,9 @@ mod tests {
             "pinned",
             "shop 1.0.0",
             "held off by the pin: shop 3.0.0 (revision r3)",
+            "held off by the rollback, until the source differs: revision r0\n",
+            "the next rollback goes to: shop 1.0.0 (revision r1)\n",
+            "candidate: shop 4.0.0 (revision r4), share 5%, suspended: a pin\n  n.yaml:1:1: error[x]: y\n",
             "https://b: failing_case",
             "  c.yaml:3:1: error[x]: y",
             "status is 500",

@@ -81,11 +81,13 @@ impl Transaction<'_> {
             }
         };
         let query = sqlx::query(
-            "INSERT INTO bundle_state (only_one, active, pinned, passed_over) VALUES (1, $1, $2, $3) \
-             ON CONFLICT (only_one) DO UPDATE SET active = $1, pinned = $2, passed_over = $3",
+            "INSERT INTO bundle_state (only_one, active, pinned, rolled_back, passed_over) \
+             VALUES (1, $1, $2, $3, $4) ON CONFLICT (only_one) \
+             DO UPDATE SET active = $1, pinned = $2, rolled_back = $3, passed_over = $4",
         );
         let passed_over = change.passed_over.as_deref().unwrap_or_default();
-        query.bind(active).bind(i64::from(change.pinned)).bind(passed_over).execute(&mut *self.0).await?;
+        let query = query.bind(active).bind(i64::from(change.pinned)).bind(i64::from(change.rolled_back));
+        query.bind(passed_over).execute(&mut *self.0).await?;
         if let Some(newest) = &change.newest {
             let query = sqlx::query(
                 "INSERT INTO bundle_versions (name, version, digest) VALUES ($1, $2, $3) \
@@ -165,7 +167,7 @@ async fn state(connection: &mut SqliteConnection) -> Result<BundleState, StoreEr
         })
     });
     let newest = newest.collect::<Result<_, StoreError>>()?;
-    let row = sqlx::query("SELECT active, pinned, passed_over FROM bundle_state");
+    let row = sqlx::query("SELECT active, pinned, rolled_back, passed_over FROM bundle_state");
     let Some(row) = row.fetch_optional(&mut *connection).await? else {
         return Ok(BundleState { newest, ..BundleState::default() });
     };
@@ -175,6 +177,7 @@ async fn state(connection: &mut SqliteConnection) -> Result<BundleState, StoreEr
     Ok(BundleState {
         active: active.map(|row| kept(&row)).transpose()?,
         pinned: row.try_get::<i64, _>("pinned")? != 0,
+        rolled_back: row.try_get::<i64, _>("rolled_back")? != 0,
         passed_over: filled(row.try_get("passed_over")?),
         newest,
     })

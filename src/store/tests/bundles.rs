@@ -30,7 +30,7 @@ fn event(kind: EventKind, comment: &str) -> BundleEvent {
 }
 
 fn activation(active: Activate) -> BundleChange {
-    let state = StateChange { active, pinned: false, passed_over: None, newest: None };
+    let state = StateChange { active, pinned: false, rolled_back: false, passed_over: None, newest: None };
     BundleChange { state: Some(state), event: event(EventKind::Activated, "") }
 }
 
@@ -46,6 +46,7 @@ async fn the_active_revision_and_what_holds_others_off_are_there_after_reopening
     let change = StateChange {
         active: Activate::New(Box::new(bundle("1.0.0", "a"))),
         pinned: true,
+        rolled_back: true,
         passed_over: Some("files:x".into()),
         newest: Some(newest.clone()),
     };
@@ -54,7 +55,7 @@ async fn the_active_revision_and_what_holds_others_off_are_there_after_reopening
     let store = fixture.reopen().await;
     let state = store.bundle_state().await.unwrap();
     assert_eq!(state, after);
-    assert!(state.pinned && state.newest == [newest]);
+    assert!(state.pinned && state.rolled_back && state.newest == [newest]);
     assert_eq!(state.passed_over.as_deref(), Some("files:x"));
     let active = state.active.unwrap();
     assert_eq!((active.version.as_str(), active.previous), ("1.0.0", None));
