@@ -90,10 +90,13 @@ pub fn router(state: AdminState) -> axum::Router {
     let approvals = grpc::approvals(state.clone());
     let bundles = grpc::bundles(state.clone());
     let candidates = grpc::candidates(state.clone());
-    http::router(state)
+    let grpc = axum::Router::new()
         .route_service("/portcullis.admin.v1.Approvals/{method}", approvals)
         .route_service("/portcullis.admin.v1.Bundles/{method}", bundles)
         .route_service("/portcullis.admin.v1.Candidates/{method}", candidates)
+        .layer(middleware::from_fn_with_state(state.clone(), grpc::admit));
+    http::router(state)
+        .merge(grpc)
         .layer(axum::extract::DefaultBodyLimit::max(MAX_REQUEST))
         .layer(middleware::from_fn(within_deadline))
 }

@@ -127,7 +127,8 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
     if let Some(offer) = policies.as_ref().and_then(Policies::offer) {
         findings.extend(offer.prepared.findings.clone());
         sources.extend(offer.prepared.sources.clone());
-        let holds = offer.prepared.set.holds_calls() || candidate.as_ref().is_some_and(Candidate::holds_calls);
+        let holds =
+            offer.prepared.set.holds_calls() || candidate.as_ref().is_some_and(Candidate::holds_calls);
         if config.admin.identity.issuers.is_empty() && holds {
             let message = "policies hold calls, and nobody can approve them: `admin.jwt` names no issuer";
             findings.push(Diagnostic::warning("no-approvers", message));

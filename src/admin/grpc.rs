@@ -1,5 +1,10 @@
 //! The admin API as gRPC.
 
+use std::sync::Arc;
+
+use axum::extract::{Request as HttpRequest, State};
+use axum::middleware::Next;
+use axum::response::Response as HttpResponse;
 use tonic::{Request, Response, Status};
 
 use super::fault::Fault;
@@ -8,6 +13,9 @@ use super::v1::bundles_server::{Bundles, BundlesServer};
 use super::v1::candidates_server::{Candidates, CandidatesServer};
 use super::{AdminState, MAX_REQUEST, v1};
 use crate::approval::Choice;
+use crate::identity::Identity;
+
+const ACTIVATE: &str = "/portcullis.admin.v1.Bundles/ActivateBundle";
 
 pub(super) fn approvals(state: AdminState) -> ApprovalsServer<Service> {
     ApprovalsServer::new(Service(state)).max_decoding_message_size(MAX_REQUEST)
@@ -24,11 +32,33 @@ pub(super) fn candidates(state: AdminState) -> CandidatesServer<Service> {
 
 pub(super) struct Service(AdminState);
 
-/// The token of a call; a value that is not ASCII is no token, and neither are two.
-fn authorization<T>(request: &Request<T>) -> Option<String> {
-    let mut values = request.metadata().get_all("authorization").iter();
-    let first = values.next()?;
-    if values.next().is_some() { None } else { first.to_str().ok().map(str::to_owned) }
+/// Who calls, as `admit` found.
+fn caller<T>(request: &Request<T>) -> Result<Arc<Identity>, Fault> {
+    request.extensions().get::<Arc<Identity>>().cloned().ok_or(Fault::Unauthenticated)
+}
+
+/// Lets a call in whose token is good, before anything of its message is read; an upload only of somebody who may make
+/// it active.
+pub(super) async fn admit(
+    State(state): State<AdminState>,
+    mut request: HttpRequest,
+    next: Next,
+) -> HttpResponse {
+    let who = match state.authenticate(super::http::authorization(request.headers())).await {
+        Ok(who) => who,
+        Err(fault) => return refused(fault),
+    };
+    if request.uri().path() == ACTIVATE
+        && let Err(fault) = state.may_administer(&who)
+    {
+        return refused(fault);
+    }
+    request.extensions_mut().insert(who);
+    next.run(request).await
+}
+
+fn refused(fault: Fault) -> HttpResponse {
+    Status::from(fault).into_http()
 }
 
 fn answer<T>(result: Result<T, Fault>) -> Result<Response<T>, Status> {
@@ -41,7 +71,7 @@ impl Approvals for Service {
         &self,
         request: Request<v1::ListApprovalsRequest>,
     ) -> Result<Response<v1::ListApprovalsResponse>, Status> {
-        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        let who = caller(&request)?;
         answer(self.0.list(&who, request.into_inner()).await)
     }
 
@@ -49,7 +79,7 @@ impl Approvals for Service {
         &self,
         request: Request<v1::GetApprovalRequest>,
     ) -> Result<Response<v1::Approval>, Status> {
-        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        let who = caller(&request)?;
         answer(self.0.get(&who, &request.into_inner().id).await)
     }
 
@@ -57,7 +87,7 @@ impl Approvals for Service {
         &self,
         request: Request<v1::DecideApprovalRequest>,
     ) -> Result<Response<v1::Approval>, Status> {
-        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        let who = caller(&request)?;
         answer(self.0.decide(&who, request.into_inner(), Choice::Approve).await)
     }
 
@@ -65,7 +95,7 @@ impl Approvals for Service {
         &self,
         request: Request<v1::DecideApprovalRequest>,
     ) -> Result<Response<v1::Approval>, Status> {
-        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        let who = caller(&request)?;
         answer(self.0.decide(&who, request.into_inner(), Choice::Reject).await)
     }
 }
@@ -76,7 +106,7 @@ impl Bundles for Service {
         &self,
         request: Request<v1::ListBundlesRequest>,
     ) -> Result<Response<v1::ListBundlesResponse>, Status> {
-        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        let who = caller(&request)?;
         answer(self.0.bundles(&who).await)
     }
 
@@ -84,7 +114,7 @@ impl Bundles for Service {
         &self,
         request: Request<v1::ListBundleEventsRequest>,
     ) -> Result<Response<v1::ListBundleEventsResponse>, Status> {
-        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        let who = caller(&request)?;
         answer(self.0.bundle_events(&who, request.into_inner()).await)
     }
 
@@ -92,7 +122,7 @@ impl Bundles for Service {
         &self,
         request: Request<v1::ActivateBundleRequest>,
     ) -> Result<Response<v1::Bundle>, Status> {
-        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        let who = caller(&request)?;
         answer(self.0.activate_bundle(&who, request.into_inner()).await)
     }
 
@@ -100,7 +130,7 @@ impl Bundles for Service {
         &self,
         request: Request<v1::RollbackBundleRequest>,
     ) -> Result<Response<v1::Bundle>, Status> {
-        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        let who = caller(&request)?;
         answer(self.0.rollback_bundle(&who, request.into_inner()).await)
     }
 
@@ -108,7 +138,7 @@ impl Bundles for Service {
         &self,
         request: Request<v1::PinBundleRequest>,
     ) -> Result<Response<v1::Bundle>, Status> {
-        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        let who = caller(&request)?;
         answer(self.0.pin_bundle(&who, request.into_inner()).await)
     }
 
@@ -116,7 +146,7 @@ impl Bundles for Service {
         &self,
         request: Request<v1::UnpinBundleRequest>,
     ) -> Result<Response<v1::Bundle>, Status> {
-        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        let who = caller(&request)?;
         answer(self.0.unpin_bundle(&who, request.into_inner()).await)
     }
 }
@@ -127,7 +157,7 @@ impl Candidates for Service {
         &self,
         request: Request<v1::GetCandidateRequest>,
     ) -> Result<Response<v1::Candidate>, Status> {
-        let who = self.0.authenticate(authorization(&request).as_deref()).await?;
+        let who = caller(&request)?;
         answer(self.0.candidate(&who))
     }
 }

@@ -116,8 +116,8 @@ async fn no_such_address() -> Fault {
     Fault::NoSuchAddress
 }
 
-/// Two tokens are no token.
-fn authorization(headers: &HeaderMap) -> Option<&str> {
+/// Two tokens are no token, and neither is one that is not ASCII.
+pub(super) fn authorization(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let first = values.next()?;
     if values.next().is_some() { None } else { first.to_str().ok() }

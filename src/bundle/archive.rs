@@ -98,6 +98,11 @@ pub fn write<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> io::Re
 fn plain_file(header: &Header) -> Result<String, Refused> {
     let path = header.path_bytes();
     let shown = path.escape_ascii();
+    if header.as_gnu().is_some() {
+        let what =
+            format!("`{shown}` is in GNU tar's own format, and a bundle is plain ustar (docs/bundles.md)");
+        return Err(Refused::because(Refusal::NotAFile, what));
+    }
     let Some(ustar) = header.as_ustar() else {
         return Err(Refused::because(Refusal::NotAFile, format!("`{shown}` has no ustar header")));
     };

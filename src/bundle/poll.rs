@@ -46,13 +46,20 @@ enum FetchError {
     #[error("the token file `{}` holds no token", .0.display())]
     NoToken(PathBuf),
     #[error("the request failed: {}", root(.0))]
-    Http(#[from] reqwest::Error),
+    Http(reqwest::Error),
     #[error("the answer's status is {0}")]
     Status(StatusCode),
     #[error("the answer leads to another server, or around in a circle; it is not followed")]
     Redirected,
     #[error("the answer is larger than {0} bytes (`policies.max_bytes`)")]
     TooLarge(u64),
+}
+
+/// Without the URL, whose query may be a credential.
+impl From<reqwest::Error> for FetchError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Http(error.without_url())
+    }
 }
 
 impl FetchError {

@@ -283,6 +283,36 @@ mod tests {
     }
 
     #[test]
+    fn a_swap_between_two_files_that_are_read_mixes_no_revisions() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let policy = |rule: &str| {
+            let head = "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {name: NAME}\n";
+            format!("{head}spec: {{rules: [{{name: {rule}, allow: {{}}}}]}}\n").replace("NAME", rule)
+        };
+        fs::write(at("a.yaml"), policy("a1")).unwrap();
+        // Reading `b.yaml` waits here for its text, with `a.yaml` read already.
+        assert!(std::process::Command::new("mkfifo").arg(at("b.yaml")).status().unwrap().success());
+        let (a, b, next) = (at("a.yaml"), at("b.yaml"), at("next"));
+        let (a2, b2) = (policy("a2"), policy("b2"));
+        let swapping = std::thread::spawn(move || {
+            let mut pipe = fs::OpenOptions::new().write(true).open(&b).unwrap();
+            for (file, text) in [(a, &a2), (b, &b2)] {
+                fs::write(&next, text).unwrap();
+                fs::rename(&next, file).unwrap();
+            }
+            std::io::Write::write_all(&mut pipe, b2.as_bytes()).unwrap();
+        });
+        let (limits, options) = (crate::bundle::Limits::default(), crate::policy::Options::default());
+        let found = Source::Paths(vec![folder.path().to_owned()]).read(&limits).unwrap();
+        swapping.join().unwrap();
+        let trust = crate::bundle::Trust::none();
+        let offer = found.admit(&crate::bundle::Admission { trust, limits, options }).unwrap();
+        let rules: Vec<_> = offer.prepared.set.rule_names().map(ToString::to_string).collect();
+        assert_eq!(rules, ["a2/a2", "b2/b2"]);
+    }
+
+    #[test]
     fn a_missing_folder_is_awaited_where_it_would_appear() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();

@@ -83,9 +83,20 @@ fn read(path: &Path) -> Result<Vec<u8>, ExitCode> {
     let most = Limits::default().packed + 1;
     let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
     match read {
-        Ok(_) => Ok(bytes),
+        Ok(_) => no_key(path, &bytes).map(|()| bytes).map_err(|why| usage_error(&why)),
         Err(error) => Err(usage_error(&format!("can't read `{}`: {error}", path.display()))),
     }
+}
+
+/// Keys and bundles are easily swapped on a command line; the error is for people.
+fn no_key(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    if !bytes.starts_with(b"-----BEGIN ") {
+        return Ok(());
+    }
+    Err(format!(
+        "`{}` is a key, not a bundle; the bundle comes first, and the key after `--key`",
+        path.display()
+    ))
 }
 
 /// Puts `bytes` at `path` in one step: readers see the old file or the new one, never a part.

@@ -9,6 +9,7 @@ use crate::app::{self, Loaded, NotStarted, Refused};
 use crate::clock::Clock;
 use crate::config;
 use crate::diagnostic::{Diagnostic, render};
+use crate::engine::Candidate;
 use crate::engine::fault::Faults;
 use crate::telemetry;
 
@@ -128,13 +129,13 @@ async fn start(config: &Path, loaded: Loaded, clock: Clock) -> Result<bool, NotS
     }
     let bound = app::build(loaded, clock, Faults::default()).await?;
     let addresses = &bound.addresses;
-    let snapshot = bound.engine.snapshot();
-    let candidate = snapshot.candidate.as_ref();
+    let tried = |candidate: &Candidate| (candidate.policies.revision().to_string(), candidate.share);
+    let (candidate, candidate_share) = bound.engine.snapshot().candidate.as_ref().map(tried).unzip();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        revision = %snapshot.policies.revision(),
-        candidate = candidate.map(|candidate| &**candidate.policies.revision()),
-        candidate_share = candidate.map(|candidate| candidate.share),
+        revision = %bound.engine.snapshot().policies.revision(),
+        candidate,
+        candidate_share,
         grpc = %addresses.grpc.map_or_else(|| grpc.to_string(), |address| address.to_string()),
         admin = %addresses.admin,
         metrics = %addresses.metrics,

@@ -139,3 +139,23 @@ async fn grpc_says_the_same() {
     let list = client.list_bundles(with(v1::ListBundlesRequest {}, "vera+auditors")).await.unwrap();
     assert_eq!(list.into_inner().bundles.len(), 1);
 }
+
+#[tokio::test]
+async fn an_upload_by_grpc_is_refused_before_its_body_is_read() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let fixture = fixture().await;
+    let address = fixture.url.trim_start_matches("http://");
+    for (token, status) in [("bad", 16), ("bob+finance", 7), ("vera+auditors", 7)] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        // The body is announced, and never comes.
+        let head = format!(
+            "POST /portcullis.admin.v1.Bundles/ActivateBundle HTTP/1.1\r\nhost: x\r\ncontent-type: application/grpc\r\n\
+             authorization: Bearer {token}\r\ncontent-length: 100000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 4_096];
+        let length = stream.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+        assert!(answer.contains(&format!("grpc-status: {status}\r\n")), "{token}: {answer}");
+    }
+}

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Control;
 use super::standing::{LastRefusal, SourceStatus};
 use super::trial::{CandidateState, Tried};
-use super::Control;
 use crate::bundle::source::Offer;
 use crate::store::{KeptBundle, StoreError};
 

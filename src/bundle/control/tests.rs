@@ -11,7 +11,10 @@ use crate::authn;
 use crate::bundle::{Bundle, Label, Limits, SigningKey, Trust, sign};
 use crate::identity::Method;
 use crate::policy::{self, SourceFile};
-use crate::store::EventKind;
+use crate::store::{EventKind, KeptBundle};
+
+mod held_off;
+mod trial;
 
 struct Fixture {
     control: Arc<Control>,

@@ -9,6 +9,9 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use super::*;
+use crate::bundle::control::testing::ports;
+use crate::bundle::{Admission, Limits, Source, Trust};
+use crate::policy;
 
 #[test]
 fn pauses_grow_with_failures_up_to_five_minutes_and_spread() {
@@ -20,8 +23,8 @@ fn pauses_grow_with_failures_up_to_five_minutes_and_spread() {
 }
 
 /// Answers each connection with the next of `answers`, and tells the lines of each request's head.
-async fn serve(
-    answers: Vec<String>,
+async fn serve<A: AsRef<[u8]> + Send + Sync + 'static>(
+    answers: Vec<A>,
     tls: Option<TlsAcceptor>,
 ) -> (u16, mpsc::UnboundedReceiver<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -31,9 +34,9 @@ async fn serve(
         for answer in answers {
             let (stream, _) = listener.accept().await.unwrap();
             let answered = match &tls {
-                None => respond(stream, &answer).await,
+                None => respond(stream, answer.as_ref()).await,
                 Some(tls) => match tls.accept(stream).await {
-                    Ok(stream) => respond(stream, &answer).await,
+                    Ok(stream) => respond(stream, answer.as_ref()).await,
                     Err(_) => vec!["no handshake".to_owned()],
                 },
             };
@@ -43,7 +46,7 @@ async fn serve(
     (port, received)
 }
 
-async fn respond(stream: impl AsyncRead + AsyncWrite + Unpin, answer: &str) -> Vec<String> {
+async fn respond(stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) -> Vec<String> {
     let mut stream = BufReader::new(stream);
     let mut head = Vec::new();
     loop {
@@ -54,7 +57,7 @@ async fn respond(stream: impl AsyncRead + AsyncWrite + Unpin, answer: &str) -> V
             line => head.push(line.to_owned()),
         }
     }
-    stream.write_all(answer.as_bytes()).await.unwrap();
+    stream.write_all(answer).await.unwrap();
     stream.shutdown().await.ok();
     head
 }
@@ -180,4 +183,91 @@ fn acceptor(folder: &TempDir) -> TlsAcceptor {
     let chain = vec![certified.cert.der().clone()];
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
     TlsAcceptor::from(Arc::new(config))
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock()).into_owned()
+    }
+}
+
+fn good_bundle() -> Vec<u8> {
+    let text = "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {name: p}\nspec: {rules: [{name: r, allow: {}}]}\n";
+    let file = policy::SourceFile { file: "p.yaml".into(), text: text.into() };
+    let bytes =
+        crate::bundle::Bundle::of_files(vec![file], vec![]).pack(&crate::bundle::tests::label()).unwrap();
+    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", bytes.len());
+    [head.into_bytes(), bytes].concat()
+}
+
+#[tokio::test]
+async fn the_query_of_the_url_is_in_no_log_list_metric_error_or_file() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::DEBUG);
+    let _guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    let failed = "HTTP/1.1 500 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned();
+    let away = moved("http://127.0.0.1:1/else?sig=s3cr3t");
+    let answers = vec![good_bundle(), ok("no archive").into_bytes(), failed.into_bytes(), away.into_bytes()];
+    let (port, _heads) = serve(answers, None).await;
+    let url = format!("http://127.0.0.1:{port}/shop.tgz?sig=s3cr3t#s3cr3t");
+    let remote = Remote { poll: Duration::from_millis(10), ..remote(url) };
+    let folder = tempfile::tempdir().unwrap();
+    let ports = ports(folder.path()).await;
+    let (limits, options) = (Limits::default(), policy::Options::default());
+    let admission = Admission { trust: Trust::none(), limits, options };
+    let location = Source::Url(remote.clone()).to_string();
+    let control = Control::start(ports.clone(), admission, &location, None).await.unwrap();
+    let following = tokio::spawn(follow(control.clone(), Fetcher::new(&remote).unwrap()));
+    let mut said = Vec::new();
+    // The last is that nobody listens any more.
+    for what in ["status is 500", "leads to another server", "the request failed"] {
+        loop {
+            let error = control.list().await.unwrap().source.error.unwrap_or_default();
+            if error.contains(what) {
+                said.push(error);
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    following.abort();
+    let (listing, history) = (control.list().await.unwrap(), control.history(10, None).await.unwrap());
+    let shown = format!("http://127.0.0.1:{port}/shop.tgz?...");
+    assert_eq!(
+        (&*listing.source.location, listing.active.as_ref().unwrap().source.as_str()),
+        (&*shown, &*shown)
+    );
+    assert_eq!(&*listing.refused.as_ref().unwrap().source, shown);
+    assert!(history.len() == 2 && history.iter().all(|event| event.event.source == shown), "{history:?}");
+    let logged = log.text();
+    for line in ["can't fetch the bundle", "policies were not taken"] {
+        assert!(
+            logged.lines().any(|logged| logged.contains(line) && logged.contains(&shown)),
+            "{line}: {logged}"
+        );
+    }
+    ports.store.close().await;
+    let files =
+        std::fs::read_dir(folder.path()).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    let files = files.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect::<String>();
+    let all = format!("{said:?} {listing:?} {history:?} {} {files}", ports.metrics.render());
+    assert!(!all.contains("s3cr3t"), "{all}");
+    let ours = |line: &&str| line.contains("portcullis") && line.contains("s3cr3t");
+    assert_eq!(logged.lines().find(ours), None);
 }

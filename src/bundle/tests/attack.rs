@@ -264,6 +264,13 @@ fn headers_of_other_kinds_of_tar_are_refused() {
         refusal(&archive(&[first(), old, b.clone()]))
     };
     assert_eq!(magic(*b"ustar ", *b" \0"), Refusal::NotAFile, "GNU");
+    let gnu = entry_with(b"policies/a.yaml", b"", |header| {
+        let ustar = header.as_ustar_mut().unwrap();
+        (ustar.magic, ustar.version) = (*b"ustar ", *b" \0");
+    });
+    let said = Bundle::open(&archive(&[gnu]), &Trust::none(), &Limits::default()).unwrap_err();
+    let said = said.findings[0].to_string();
+    assert!(said.contains("GNU tar's own format") && said.contains("portcullis bundle build"), "{said}");
     assert_eq!(magic([0; 6], [0; 2]), Refusal::NotAFile, "V7");
     let old_type = entry_with(b"policies/a.yaml", POLICY.as_bytes(), |header| {
         header.as_ustar_mut().unwrap().typeflag = [0];

@@ -38,16 +38,22 @@ pub struct Args {
     #[arg(long, value_name = "VERSION")]
     minimum_server: Option<Version>,
     /// When it was made, as in `2026-11-21T10:00:00Z`; otherwise SOURCE_DATE_EPOCH, otherwise now
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     created: Option<Timestamp>,
     /// Where the bundle goes
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Replace a signed bundle in its place: what replaces it has no signature
+    #[arg(long)]
+    force: bool,
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode, ExitCode> {
+    if !args.force {
+        spare_signed(&args.out)?;
+    }
     let bundle = bundle::gather(&args.paths).map_err(|error| usage_error(&error))?;
     let label = Label {
         name: args.name.as_str().into(),
@@ -78,6 +84,25 @@ pub fn run(args: &Args) -> Result<ExitCode, ExitCode> {
 
 fn name(text: &str) -> Result<String, String> {
     if bundle::is_name(text) { Ok(text.to_owned()) } else { Err(format!("not {}", bundle::NAME_IS)) }
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "not a time with its zone, such as `2026-11-21T10:00:00Z`".to_owned())
+}
+
+/// Refuses to write over a signed bundle: servers that ask for signatures would lose it.
+fn spare_signed(out: &Path) -> Result<(), ExitCode> {
+    if !out.is_file() {
+        return Ok(());
+    }
+    match Bundle::open(&read(out)?, &Trust::none(), &Limits::default()) {
+        Ok(Bundle { signed_by, .. }) if !signed_by.is_empty() => {
+            let keys = signed_by.join(", ");
+            let what = format!("`{}` is a bundle signed by {keys}", shown(out));
+            Err(usage_error(&format!("{what}; write to another file, or give `--force` and sign again")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The time in the manifest, in whole seconds.

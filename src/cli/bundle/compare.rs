@@ -32,35 +32,47 @@ A line of an audit trail holds no query, no headers, no groups, no claims and no
 not compared.")]
 pub struct Args {
     /// The policies that decide
-    #[arg(value_name = "OLD", requires = "new", required_unless_present = "server")]
+    #[arg(value_name = "OLD", requires = "new")]
     old: Option<PathBuf>,
     /// The policies that would
     #[arg(value_name = "NEW", requires = "calls")]
     new: Option<PathBuf>,
-    /// Calls to compare them on: `*.yaml`, or an audit trail `*.jsonl`
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "server")]
+    /// Calls to compare them on: `*.yaml`, an audit trail `*.jsonl`, or a folder, which stands for the cases in it
+    #[arg(long, value_name = "FILE|DIR", num_args = 1.., conflicts_with = "server")]
     calls: Vec<PathBuf>,
     /// The calls of audit trails came by a listener that is a gateway
     #[arg(long, requires = "calls")]
     gateway: bool,
-    /// The admin address of a running server
+    /// The admin address of a running server; otherwise, without OLD and NEW, PORTCULLIS_SERVER
     #[arg(long, value_name = "URL", conflicts_with = "old")]
     server: Option<String>,
     /// A file that holds the bearer token; otherwise PORTCULLIS_TOKEN
-    #[arg(long, value_name = "FILE", requires = "server")]
+    #[arg(long, value_name = "FILE", conflicts_with = "old")]
     token_file: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode, ExitCode> {
-    let comparison = match (&args.server, &args.old, &args.new) {
-        (Some(server), _, _) => live(server, args)?,
-        (None, Some(old), Some(new)) => {
+    compare(args, std::env::var("PORTCULLIS_SERVER").ok())
+}
+
+/// `environment` is the server that the environment names.
+fn compare(args: &Args, environment: Option<String>) -> Result<ExitCode, ExitCode> {
+    let comparison = match (&args.old, &args.new) {
+        (Some(old), Some(new)) => {
             let sets = (load(std::slice::from_ref(old))?, load(std::slice::from_ref(new))?);
             offline::compare(&sets.0, &sets.1, &calls::read(&args.calls, args.gateway)?)
         }
-        _ => return Err(usage_error(&"give OLD, NEW and `--calls`, or `--server`")),
+        _ => match args.server.clone().or(environment) {
+            Some(server) => live(&server, args)?,
+            None => {
+                return Err(usage_error(
+                    &"nothing to compare: give OLD, NEW and `--calls FILE`, or, for the candidate of a running server, \
+                     `--server URL` (or PORTCULLIS_SERVER)",
+                ));
+            }
+        },
     };
     match args.format {
         Format::Human => print(&human::shown(&comparison)),
@@ -84,13 +96,32 @@ fn live(server: &str, args: &Args) -> Result<Value, ExitCode> {
         };
         match asked {
             Ok(comparison) => {
-                answer = Some(comparison);
+                answer = Some(with_numbers(comparison));
                 ExitCode::SUCCESS
             }
             Err(failure) => usage_error(&visible(&failure.to_string())),
         }
     });
     answer.ok_or(asked)
+}
+
+/// Counts as numbers, zero included: protobuf's JSON has them as texts, and leaves out zeros.
+fn with_numbers(mut comparison: Value) -> Value {
+    for field in ["agreed", "disagreed"] {
+        let count = total(&comparison, field);
+        if let Some(fields) = comparison.as_object_mut() {
+            fields.insert(field.to_owned(), count.into());
+        }
+    }
+    for list in ["notComparable", "disagreements"] {
+        for entry in comparison.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let count = total(entry, "count");
+            if let Some(fields) = entry.as_object_mut() {
+                fields.insert("count".to_owned(), count.into());
+            }
+        }
+    }
+    comparison
 }
 
 #[cfg(test)]

@@ -218,6 +218,38 @@ fn what_is_no_key_is_named() {
 }
 
 #[test]
+fn a_signed_bundle_is_not_built_over_without_force() {
+    let folder = Folder::new();
+    assert_eq!(folder.keygen("a"), OK);
+    assert_eq!(folder.build("1.0.0", "x.tgz", &[]), OK);
+    assert_eq!(folder.build("1.0.0", "x.tgz", &[]), OK, "it has no signature to lose");
+    assert_eq!(folder.sign("x.tgz", "a.key"), OK);
+    let before = fs::read(folder.at("x.tgz")).unwrap();
+    assert_eq!(folder.build("1.1.0", "x.tgz", &[]), usage());
+    assert_eq!(fs::read(folder.at("x.tgz")).unwrap(), before);
+    assert_eq!(folder.build("1.1.0", "x.tgz", &["--force"]), OK);
+    assert!(folder.open("x.tgz").signed_by.is_empty());
+}
+
+#[test]
+fn a_key_in_the_place_of_a_bundle_is_named_as_one() {
+    let folder = Folder::new();
+    assert_eq!(folder.keygen("a"), OK);
+    assert_eq!(folder.verify("a.pub", &["a.pub"]), usage());
+    assert_eq!(folder.sign("a.key", "a.key"), usage());
+    let said = no_key(Path::new("a.pub"), &fs::read(folder.at("a.pub")).unwrap()).unwrap_err();
+    assert!(said.contains("`a.pub` is a key, not a bundle"), "{said}");
+}
+
+#[test]
+fn a_time_that_is_none_is_refused_with_one_that_is() {
+    let words =
+        ["bundle", "build", "p", "--name", "s", "--version", "1.0.0", "--out", "x", "--created", "yesterday"];
+    let Err(said) = Cli::try_parse_from(words) else { panic!("yesterday is no time") };
+    assert!(said.to_string().contains("such as `2026-11-21T10:00:00Z`"), "{said}");
+}
+
+#[test]
 fn exit_codes_tell_bad_bundles_from_usage() {
     let folder = Folder::new();
     assert_eq!(folder.keygen("a"), OK);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::super::super::policy::{USAGE, print_findings, usage_error};
+use crate::bundle;
 use crate::diagnostic::{Diagnostic, Sources};
 use crate::document::{Document, Reader};
 use crate::identity::{Identity, Method};
@@ -26,6 +27,10 @@ pub struct Replay {
 pub fn read(paths: &[PathBuf], gateway: bool) -> Result<Vec<Replay>, ExitCode> {
     let mut calls = Vec::new();
     for path in paths {
+        if path.is_dir() {
+            calls.extend(cases_in(path)?);
+            continue;
+        }
         let text = std::fs::read_to_string(path)
             .map_err(|error| usage_error(&format!("can't read `{}`: {error}", path.display())))?;
         if path.extension().is_some_and(|extension| extension == "jsonl") {
@@ -35,6 +40,20 @@ pub fn read(paths: &[PathBuf], gateway: bool) -> Result<Vec<Replay>, ExitCode> {
         }
     }
     Ok(calls)
+}
+
+/// The cases in a folder: its other files may be policies.
+fn cases_in(folder: &Path) -> Result<Vec<Replay>, ExitCode> {
+    let files = bundle::cases(&[folder.to_owned()]).map_err(|error| usage_error(&error))?;
+    if files.is_empty() {
+        let message = format!(
+            "there are no cases (`*.cases.yaml`) in `{}`; name call files one by one",
+            folder.display()
+        );
+        return Err(usage_error(&message));
+    }
+    let read = files.iter().map(|file| written(Path::new(&*file.file), &file.text));
+    Ok(read.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 /// A file of cases, or one call.

@@ -59,7 +59,7 @@ impl Files {
     fn exit(&self, words: &[&str]) -> ExitCode {
         let (old, new) = (self.path("old.yaml"), self.path("new.yaml"));
         let words = ["compare", &old, &new].into_iter().chain(words.iter().copied());
-        run(&Cli::try_parse_from(words).unwrap().args).unwrap_or_else(|code| code)
+        compare(&Cli::try_parse_from(words).unwrap().args, None).unwrap_or_else(|code| code)
     }
 }
 
@@ -102,11 +102,45 @@ fn exit_codes_tell_agreement_from_disagreement_and_from_nothing() {
     assert_eq!(files.exit(&["--calls", "none.yaml"]), ExitCode::from(USAGE));
     fs::write(files.0.path().join("bad.jsonl"), "no json\n").unwrap();
     assert_eq!(files.exit(&["--calls", &files.path("bad.jsonl")]), ExitCode::from(USAGE));
-    for words in
-        [&["compare"][..], &["compare", "a"], &["compare", "a", "b"], &["compare", "a", "b", "--server", "x"]]
-    {
+    let bare = Cli::try_parse_from(["compare"]).unwrap();
+    assert_eq!(compare(&bare.args, None), Err(ExitCode::from(USAGE)), "neither files nor a server");
+    for words in [&["compare", "a"][..], &["compare", "a", "b"], &["compare", "a", "b", "--server", "x"]] {
         assert!(Cli::try_parse_from(words).is_err(), "{words:?}");
     }
+}
+
+#[test]
+fn a_folder_of_calls_stands_for_the_cases_in_it() {
+    let files = Files::new(GETS);
+    let folder = files.path("");
+    assert_eq!(files.exit(&["--calls", &folder]), ExitCode::from(FINDINGS));
+    let calls = calls::read(&[files.0.path().to_owned()], false).unwrap();
+    assert_eq!(calls.len(), 2, "policies, call files and trails beside them are no cases");
+    fs::remove_file(files.0.path().join("x.cases.yaml")).unwrap();
+    assert_eq!(files.exit(&["--calls", &folder]), ExitCode::from(USAGE));
+}
+
+#[test]
+fn the_server_of_the_environment_is_asked_unless_files_are_compared() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let answer = r#"{"active": "a", "candidate": "c", "agreed": "3"}"#;
+    let server = runtime.block_on(crate::cli::client::tests::serve(200, answer));
+    let files = Files::new(GETS);
+    fs::write(files.0.path().join("token"), "t").unwrap();
+    let (old, new, token) = (files.path("old.yaml"), files.path("new.yaml"), files.path("token"));
+    let asked = Cli::try_parse_from(["compare", "--token-file", &token]).unwrap();
+    assert_eq!(compare(&asked.args, Some(server.clone())), Ok(ExitCode::SUCCESS));
+    let cases = files.path("x.cases.yaml");
+    let offline = Cli::try_parse_from(["compare", &old, &new, "--calls", &cases]).unwrap();
+    assert_eq!(compare(&offline.args, Some(server)), Ok(ExitCode::from(FINDINGS)));
+}
+
+#[test]
+fn counts_of_a_server_are_numbers_in_json() {
+    let said = serde_json::json!({"agreed": "8", "notComparable": [{"name": "body", "count": "2"}]});
+    let expected =
+        serde_json::json!({"agreed": 8, "disagreed": 0, "notComparable": [{"name": "body", "count": 2}]});
+    assert_eq!(with_numbers(said), expected);
 }
 
 #[test]
