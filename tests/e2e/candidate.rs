@@ -325,7 +325,7 @@ async fn a_candidate_comes_with_the_configuration_and_follows_its_files() {
     let candidate = || world.server.as_ref().unwrap().engine.snapshot().candidate.clone();
     let becomes = async |text: &str| {
         for _ in 0..400 {
-            if *candidate().unwrap().policies.revision() == *set(text).revision() {
+            if candidate().is_some_and(|tried| *tried.policies.revision() == *set(text).revision()) {
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(25)).await;
@@ -337,10 +337,66 @@ async fn a_candidate_comes_with_the_configuration_and_follows_its_files() {
     std::fs::write(next.join("p.yaml"), "kind: Nothing\n").unwrap();
     world.counted("portcullis_reloads_total{result=\"refused\",reason=\"invalid_policy\"} 1").await;
     becomes(ACTIVE).await;
-    // The configuration, which names it, is refused as a whole while it is broken.
+    // As at a start, a broken one is dropped, and the rest goes on.
     world.reload().await;
+    assert!(candidate().is_none());
+    assert_eq!(world.get("/echo/denied", None).await.status, 200);
+    std::fs::write(next.join("p.yaml"), ACTIVE).unwrap();
     becomes(ACTIVE).await;
     std::fs::write(&config, &plain).unwrap();
     world.reload().await;
     assert!(candidate().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_candidate_stops_no_start_and_a_pin_takes_a_good_one_its_share() {
+    let source = Some("{paths: [policies], candidate: {paths: [next], share: 100}}".to_owned());
+    let options = Options { source, ..Options::default().policies(ACTIVE) };
+    let mut world =
+        World::start(options.edit_config("admin: {jwt", "admin: {admins: [finance-oncall], jwt")).await;
+    let next = world.folder.path().join("next");
+    let listed = async |world: &World| {
+        world.admin(Method::GET, "/api/v1/bundles", "bob").await.json()["candidate"].clone()
+    };
+    let becomes = async |world: &World, state: &str| {
+        for _ in 0..400 {
+            if listed(world).await["state"] == state {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("never {state}: {}", listed(world).await);
+    };
+    // Its folder is missing.
+    let refused = listed(&world).await;
+    assert_eq!(
+        (&refused["state"], &refused["reason"]),
+        (&json!("refused"), &json!("unreadable")),
+        "{refused}"
+    );
+    assert_eq!(world.get("/echo/denied", None).await.status, 200);
+    std::fs::create_dir(&next).unwrap();
+    std::fs::write(next.join("p.yaml"), CONTRARY).unwrap();
+    becomes(&world, "deciding").await;
+    assert_eq!(listed(&world).await["policies"]["revision"], **set(CONTRARY).revision());
+    assert_eq!(world.get("/echo/denied", None).await.status, 401);
+    assert_eq!(world.admin(Method::POST, "/api/v1/bundles:pin", "bob").await.status, 200);
+    assert_eq!(world.get("/echo/denied", None).await.status, 200, "as soon as the pin is acknowledged");
+    world.drain().await;
+    world.restart().await;
+    becomes(&world, "suspended").await;
+    assert_eq!(world.get("/echo/denied", None).await.status, 200);
+    assert_eq!(world.admin(Method::POST, "/api/v1/bundles:unpin", "bob").await.status, 200);
+    assert_eq!(world.get("/echo/denied", None).await.status, 401);
+    let ended = world.recorded(|record| record["change"] == "candidate_ended").await;
+    assert_eq!(
+        (&ended["revision"], &ended["identity"]["subject"]),
+        (&json!(**set(CONTRARY).revision()), &json!("bob"))
+    );
+    let listed = world.admin(Method::GET, "/api/v1/bundles/history", "bob").await.json();
+    let kinds: Vec<_> =
+        listed["events"].as_array().unwrap().iter().rev().map(|event| &event["kind"]).collect();
+    let expected =
+        ["activated", "candidate_began", "pinned", "candidate_ended", "unpinned", "candidate_began"];
+    assert_eq!(kinds, expected, "{listed:#}");
 }

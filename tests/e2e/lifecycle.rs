@@ -247,8 +247,40 @@ async fn a_reload_takes_good_policies_and_refuses_broken_ones() {
     policy("request.metod == 1");
     reloaded(&mut server, "portcullis_reloads_total{result=\"refused\",reason=\"invalid_policy\"}").await;
     assert_eq!(status().await, 200);
-    assert!(server.child().log().contains("request.metod"));
+    let log = server.child().log();
+    for said in ["request.metod", "policies were not taken", "not reloaded: everything stays as it was"] {
+        assert!(log.contains(said), "{said} is not in\n{log}");
+    }
+    // What a check says of them is what the log says.
+    let check =
+        tokio::process::Command::new(BINARY).args(["serve", "--check", "--config"]).arg(&path).output();
+    let check = check.await.unwrap();
+    let said = String::from_utf8_lossy(&check.stderr).into_owned();
+    assert!(
+        !check.status.success() && said.contains("error: policies were not taken, 1 mistake(s)"),
+        "{said}"
+    );
     policy("false && request.size > 0");
     reloaded(&mut server, "portcullis_reloads_total{result=\"accepted\",reason=\"none\"}").await;
     assert_eq!(status().await, 401);
+    let log = server.child().log();
+    assert!(log.contains("policies accepted again"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_is_reported_before_the_store_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let idp = IdentityProvider::start(address::ANY).await.unwrap();
+    let config = Config::sample(idp.issuer(), folder.path().join("data")).unwrap();
+    let path = folder.path().join("portcullis.yaml");
+    std::fs::write(&path, config.render().unwrap()).unwrap();
+    std::fs::create_dir(&config.data).unwrap();
+    let _taken = tokio::net::TcpListener::bind(config.metrics).await.unwrap();
+    let output = tokio::process::Command::new(BINARY).args(["serve", "--config"]).arg(&path).output();
+    let output = output.await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("can't listen on"), "{said}");
+    let left: Vec<_> =
+        std::fs::read_dir(&config.data).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
