@@ -224,7 +224,8 @@ async fn a_reload_takes_good_policies_and_refuses_broken_ones() {
     policy(r#"request.url_path == "/public/hello""#);
     std::fs::create_dir(&config.data).unwrap();
     let unwatched = config.render().unwrap().replace("policies: [", "policies: {watch: false, paths: [");
-    let unwatched = unwatched.replace("/policies\"]", "/policies\"]}");
+    let candidate = format!("/policies\"], candidate: {{paths: [\"{}\"]}}}}", config.policies.display());
+    let unwatched = unwatched.replace("/policies\"]", &candidate);
     let path = config.data.join("portcullis.yaml");
     std::fs::write(&path, unwatched).unwrap();
     let log = config.data.join("portcullis.log");
@@ -244,6 +245,9 @@ async fn a_reload_takes_good_policies_and_refuses_broken_ones() {
         panic!("never {line}");
     };
     assert_eq!(status().await, 200);
+    let log = server.child().log();
+    let serving = log.lines().find(|line| line.contains("\"serving\"")).unwrap();
+    assert!(serving.contains("\"candidate\":\"") && serving.contains("\"candidate_share\":0"), "{serving}");
     policy("request.metod == 1");
     reloaded(&mut server, "portcullis_reloads_total{result=\"refused\",reason=\"invalid_policy\"}").await;
     assert_eq!(status().await, 200);

@@ -54,7 +54,11 @@ fn human(listing: &Value) -> String {
             Some(Value::Bool(true)) => "by the rollback",
             _ => "by an upload or pin",
         };
-        let _ = writeln!(out, "held off {by}, until the source differs: {}", described(passed_over));
+        let _ = writeln!(
+            out,
+            "held off {by}, until the source differs or `bundle unpin`: {}",
+            described(passed_over)
+        );
     }
     if let Some(previous) = listing.get("previous") {
         let _ = writeln!(out, "the next rollback goes to: {}", described(previous));
@@ -171,7 +175,7 @@ mod tests {
             "pinned",
             "shop 1.0.0",
             "held off by the pin: shop 3.0.0 (revision r3)",
-            "held off by the rollback, until the source differs: revision r0\n",
+            "held off by the rollback, until the source differs or `bundle unpin`: revision r0\n",
             "the next rollback goes to: shop 1.0.0 (revision r1)\n",
             "candidate: shop 4.0.0 (revision r4), share 5%, suspended: a pin\n  n.yaml:1:1: error[x]: y\n",
             "https://b: failing_case",

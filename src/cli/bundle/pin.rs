@@ -23,7 +23,8 @@ pub struct Args {
 
 /// Let a server follow its source again
 ///
-/// The newest that the pin held off becomes active.
+/// The newest that the pin held off becomes active. Where nothing is pinned, it ends a rollback: what that held off
+/// becomes active again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: portcullis bundle unpin --reason 'it is Monday'")]
 pub struct UnpinArgs {

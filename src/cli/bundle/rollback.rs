@@ -7,8 +7,8 @@ use crate::cli::client::Failure;
 
 /// Go back to an earlier revision on a server
 ///
-/// It stays there until its source offers something newer, or other files. `bundle list` shows what there is to go back
-/// to.
+/// It stays there until its source offers something newer, or other files, or until `bundle unpin`; meanwhile a candidate
+/// decides for nobody. `bundle list` shows what there is to go back to.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: portcullis bundle rollback --to 1.1.0 --reason 'refunds fail since 1.2.0'")]
 pub struct Args {

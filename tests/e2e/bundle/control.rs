@@ -88,6 +88,13 @@ async fn a_choice_of_people_survives_kill_9_and_outranks_the_files() {
     shop.marked("two").await;
     shop.done(&["rollback", "--reason", "two is wrong"]).await;
     shop.marked("one").await;
+    let log = shop.server.child().log();
+    let told = log.lines().find(|line| line.contains("somebody changed which policies decide")).unwrap();
+    for said in ["rolled_back", "bob@example.com", "two is wrong"] {
+        assert!(told.contains(said), "{said} is not in {told}");
+    }
+    let list = shop.done(&["list"]).await;
+    assert!(list.contains("held off by the rollback"), "{list}");
     // Killed as soon as it was acknowledged.
     shop.server.kill().await.unwrap();
     shop.server.restart().await.unwrap();
