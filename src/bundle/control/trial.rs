@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::change::event;
+use super::change::{event, lines};
 use super::standing::Standing;
 use super::words::explained;
 use super::{Control, Request};
@@ -122,7 +122,9 @@ impl Standing {
             _ if self.kept.rolled_back => {
                 suspended("a rollback stands, until `bundle activate`, `bundle unpin` or newer policies")
             }
-            _ if self.unrecorded => suspended("the store can't record that it begins to decide"),
+            _ if self.unrecorded => {
+                suspended("the store can't record that it begins to decide; SIGHUP tries again")
+            }
             _ => Some(CandidateState::Deciding),
         }
     }
@@ -271,7 +273,11 @@ impl Control {
         let revision = offer.map(|offer| offer.prepared.set.revision().to_string()).unwrap_or_default();
         let why = state.as_ref().map(CandidateState::why).unwrap_or_default();
         let share = tried.map_or(0, |tried| tried.share);
-        let said = Some((now.unwrap_or("none"), revision.clone(), share, why.clone()));
+        let details = match &state {
+            Some(CandidateState::Refused(refused)) => lines(refused).join("\n"),
+            _ => why.clone(),
+        };
+        let said = Some((now.unwrap_or("none"), revision.clone(), share, details));
         if standing.said == said || (standing.said.is_none() && now.is_none()) {
             return;
         }

@@ -133,12 +133,14 @@ async fn a_candidate_needs_the_signature_that_the_active_policies_need() {
 async fn a_broken_candidate_is_reported_and_the_last_good_one_is_tried_on() {
     let fixture = fixture().await;
     fixture.offer(&archive("shop", "1.0.0", "one")).await;
-    fixture.try_out(5, b"no archive").await;
+    let broken = fixture.try_out(5, b"no archive").await;
     assert_eq!((fixture.tried().await, fixture.decides()), (("refused", None), "p/one".to_owned()));
     assert!(fixture.counts(r#"portcullis_reloads_total{result="refused",reason="truncated"} 1"#));
     assert!(fixture.counts("portcullis_policies_refused 0"), "the policies themselves are good");
     let admission = fixture.control.admission();
     let judged = |bytes: &[u8]| admission.archive(bytes.to_vec());
+    fixture.control.candidate_changed(&broken, judged(&archive("shop", "2.0.0", "a, name: a"))).await;
+    assert!(fixture.counts(r#"portcullis_reloads_total{result="refused",reason="invalid_policy"} 1"#));
     let first = fixture.try_out(5, &archive("shop", "2.0.0", "two")).await;
     fixture.control.candidate_changed(&first, judged(b"no archive")).await;
     assert_eq!(fixture.tried().await, ("deciding", Some(5)));
