@@ -24,6 +24,7 @@ mod time;
 mod types;
 mod value;
 
+pub use attribute::Attribute;
 pub use expression::Reads;
 pub use scope::Scope;
 pub use types::Type;

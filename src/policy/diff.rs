@@ -6,32 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::lint::{Relation, conditions, routes};
+use super::lint::{Relation, Transitions, routes};
 use super::outline::{Outline, RuleOutline};
 use super::rule::Verdict;
 use super::{Options, SourceFile, source};
 use crate::diagnostic::Place;
 
+mod risk;
 mod terms;
 mod verdict;
 
+pub use risk::Risk;
 pub use verdict::{VerdictChange, verdicts};
-
-/// What a change does to callers, the most dangerous first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Risk {
-    /// A deny, hold or mask is gone, is no longer enforced, or covers less.
-    Unprotects,
-    /// More is allowed, or approved more easily.
-    Loosens,
-    /// Which of the two can't be told.
-    Changes,
-    /// Less is allowed.
-    Tightens,
-    /// Only what people are told changes, or what is recorded.
-    Wording,
-}
 
 /// One change. `change` is stable and kebab-case (`rule-removed`), for scripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -104,42 +90,26 @@ fn content(rule: &RuleOutline) -> String {
     format!("{} {} {verdict} {} {}", rule.enforce, rule.condition(), rule.masks, rule.headers)
 }
 
-/// What more calls of the rule do.
-fn risk_of_more(rule: &RuleOutline) -> Risk {
-    match &rule.verdict {
-        _ if !rule.enforce => Risk::Wording,
-        Some(Verdict::Allow) => Risk::Loosens,
-        Some(Verdict::Deny(_)) => Risk::Tightens,
-        // It holds what passed, and may let pass what was denied.
-        Some(Verdict::Hold(_)) => Risk::Changes,
-        None if rule.masks.is_null() => Risk::Changes,
-        None => Risk::Tightens,
-    }
-}
-
-/// What fewer calls of the rule do.
-fn risk_of_less(rule: &RuleOutline) -> Risk {
-    match &rule.verdict {
-        _ if !rule.enforce => Risk::Wording,
-        _ if rule.protects() => Risk::Unprotects,
-        Some(_) => Risk::Tightens,
-        None => Risk::Changes,
-    }
-}
-
 fn change(rule: &RuleOutline, risk: Risk, change: &'static str, message: String) -> Change {
     let (name, place) = (rule.name.to_string(), rule.place.clone());
     Change { risk, change, name, message, before: None, after: None, place }
 }
 
 fn added(rule: &RuleOutline, how: &str) -> Change {
-    let message = joined(&[&format!("new: {}", terms::effects(rule)), how]);
-    Change { after: Some(when(rule)), ..change(rule, risk_of_more(rule), "rule-added", message) }
+    let failing = if denies_by_failing(rule) { "; it denies calls on which it fails" } else { "" };
+    let message = joined(&[&format!("new: {}", terms::effects(rule)), how]) + failing;
+    Change { after: Some(when(rule)), ..change(rule, risk::of_more(rule).risk(), "rule-added", message) }
 }
 
 fn removed(rule: &RuleOutline, how: &str) -> Change {
-    let message = joined(&[&format!("gone: {}", terms::effects(rule)), how]);
-    Change { before: Some(when(rule)), ..change(rule, risk_of_less(rule), "rule-removed", message) }
+    let failing = if denies_by_failing(rule) { "; it denied calls on which it failed" } else { "" };
+    let message = joined(&[&format!("gone: {}", terms::effects(rule)), how]) + failing;
+    Change { before: Some(when(rule)), ..change(rule, risk::of_less(rule).risk(), "rule-removed", message) }
+}
+
+/// Whether failing is worth a word: a rule that denies does so when it fails too.
+fn denies_by_failing(rule: &RuleOutline) -> bool {
+    rule.enforce && !matches!(rule.verdict, Some(Verdict::Deny(_))) && rule.may_fail()
 }
 
 fn renamed(old: &RuleOutline, new: &RuleOutline) -> Change {
@@ -164,19 +134,25 @@ fn in_one_line(text: &str) -> String {
 }
 
 fn matches(old: &Outline, new: &Outline, changes: &mut Vec<Change>) {
-    let relation = routes(&old.entries, &new.entries);
-    let rules = || new.rules.iter();
-    let (risk, message) = match relation {
+    let captures = old.rules.iter().chain(&new.rules).any(|rule| rule.reads_captures);
+    let all = |of: fn(&RuleOutline) -> risk::Effect| {
+        new.rules.iter().map(of).fold(risk::Effect::default(), risk::Effect::and)
+    };
+    let (effect, message) = match routes(&old.entries, &new.entries, captures) {
         Relation::Same => return,
-        Relation::Wider => (rules().map(risk_of_more).min(), "`match` lets in more calls"),
-        Relation::Narrower => (rules().map(risk_of_less).min(), "`match` lets in fewer calls"),
+        Relation::Wider => (all(risk::of_more), "`match` lets in more calls"),
+        Relation::Narrower => (all(risk::of_less), "`match` lets in fewer calls"),
         Relation::Unknown => {
-            let both = rules().map(risk_of_less).chain(rules().map(risk_of_more));
-            (both.min(), "`match` lets in other calls")
+            let message = if captures {
+                "`match` lets in other calls, or captures other parts of their paths"
+            } else {
+                "`match` lets in other calls"
+            };
+            (all(risk::of_less).and(all(risk::of_more)), message)
         }
     };
     changes.push(Change {
-        risk: risk.unwrap_or(Risk::Changes),
+        risk: effect.risk(),
         change: "match-changed",
         name: new.name.clone(),
         message: message.into(),
@@ -193,18 +169,21 @@ fn route(policy: &Outline) -> String {
 /// The changes of a rule that keeps its name.
 fn rules(old: &RuleOutline, new: &RuleOutline, changes: &mut Vec<Change>) {
     if old.enforce != new.enforce {
-        let (risk, message) = if new.enforce {
-            (risk_of_more(new), "is enforced now, and was only recorded")
+        let (effect, message) = if new.enforce {
+            (risk::of_more(new), "is enforced now, and was only recorded")
         } else {
-            (risk_of_less(old), "is no longer enforced, only recorded")
+            (risk::of_less(old), "is no longer enforced, only recorded")
         };
-        changes.push(change(new, risk, "enforce-changed", format!("{}: {message}", terms::effects(new))));
+        let message = format!("{}: {message}", terms::effects(new));
+        changes.push(change(new, effect.risk(), "enforce-changed", message));
     }
-    let shadow = !old.enforce && !new.enforce;
-    let seen = |risk: Risk| if shadow { Risk::Wording } else { risk };
+    // What enforcing did, or does no more, was told above.
+    let enforced = old.enforce && new.enforce;
+    let seen = |risk: Risk| if enforced { risk } else { Risk::Wording };
+    let body = risk::of_body(old, new);
     condition(old, new, changes);
     if let Some((risk, message)) = terms::verdict(old.verdict.as_ref(), new.verdict.as_ref()) {
-        changes.push(change(new, seen(risk), "verdict-changed", message));
+        changes.push(change(new, seen(body.with(risk)), "verdict-changed", message));
     }
     for (risk, message) in terms::masks(&old.masks, &new.masks) {
         changes.push(change(new, seen(risk), "mask-changed", message));
@@ -217,16 +196,42 @@ fn rules(old: &RuleOutline, new: &RuleOutline, changes: &mut Vec<Change>) {
 }
 
 fn condition(old: &RuleOutline, new: &RuleOutline, changes: &mut Vec<Change>) {
-    let (risk, message) = match conditions(&old.formula(), &new.formula()) {
-        Relation::Same => return,
-        Relation::Wider => (risk_of_more(new), "applies to more calls"),
-        Relation::Narrower => (risk_of_less(new), "applies to fewer calls"),
-        Relation::Unknown if new.enforce => (Risk::Changes, "applies to other calls"),
-        Relation::Unknown => (Risk::Wording, "applies to other calls"),
+    if old.condition() == new.condition() {
+        return;
+    }
+    let transitions = Transitions::between(&old.formula(), &new.formula());
+    let body = risk::of_body(old, new);
+    let enforced = old.enforce && new.enforce;
+    let risk = match enforced {
+        true if transitions.more() && transitions.less() => Risk::Changes,
+        true => risk::of(new, &transitions).and(body).risk(),
+        false => Risk::Wording,
     };
-    let message = format!("{}: {message}", terms::effects(new));
+    let told = answers(&transitions, old.needs_body, new.needs_body);
+    let Some(told) = told else { return };
+    let message = format!("{}: {told}", terms::effects(new));
     let base = change(new, risk, "condition-changed", message);
     changes.push(Change { before: Some(when(old)), after: Some(when(new)), ..base });
+}
+
+/// What becomes of a condition's answers, in words; `None` when they are the same on every call.
+fn answers(change: &Transitions, body_before: bool, body_after: bool) -> Option<String> {
+    let applies = match (change.more(), change.less()) {
+        (true, true) => Some("applies to other calls"),
+        (true, false) => Some("applies to more calls"),
+        (false, true) => Some("applies to fewer calls"),
+        (false, false) => None,
+    };
+    let fails = change.true_to_failing || change.false_to_failing || (body_after && !body_before);
+    let recovers = change.failing_to_true || change.failing_to_false || (body_before && !body_after);
+    let failing = match (fails, recovers) {
+        (true, true) => Some("may fail on other calls, which are denied"),
+        (true, false) => Some("may fail on more calls, which are denied"),
+        (false, true) => Some("may fail on fewer calls, which were denied"),
+        (false, false) => None,
+    };
+    let told: Vec<_> = [applies, failing].into_iter().flatten().collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 #[cfg(test)]

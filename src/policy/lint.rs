@@ -8,6 +8,7 @@
 use super::outline::Outline;
 use crate::diagnostic::Diagnostic;
 
+mod answer;
 mod compare;
 mod fact;
 mod failing;
@@ -18,7 +19,8 @@ mod set;
 mod show;
 mod solve;
 
-pub use compare::{Relation, conditions, routes};
+pub use answer::may_fail;
+pub use compare::{Relation, Transitions, routes};
 pub use formula::Formula;
 
 /// All findings about these policies, taken together.

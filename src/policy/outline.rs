@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::lint::Formula;
+use super::lint::{Formula, may_fail};
 use super::route::Entry;
 use super::rule::Verdict;
 use crate::diagnostic::Place;
@@ -35,6 +35,13 @@ pub struct RuleOutline {
     pub says_enforce: Option<Place>,
     pub when: Option<When>,
     pub verdict: Option<Verdict>,
+    /// Whether calls of its policy are denied whose body is not there in full: the rule is enforced, and reads it or
+    /// holds calls.
+    pub needs_body: bool,
+    /// Whether its condition or its headers read what the policy's paths capture.
+    pub reads_captures: bool,
+    /// Whether values of its headers are made for each call, which can fail.
+    pub fills_headers: bool,
     /// `mask` and `headers` as written; null without them.
     pub masks: Json,
     pub headers: Json,
@@ -64,6 +71,11 @@ impl RuleOutline {
     /// Whether the rule stands between a caller and something: without it, more would pass.
     pub fn protects(&self) -> bool {
         matches!(self.verdict, Some(Verdict::Deny(_) | Verdict::Hold(_))) || !self.masks.is_null()
+    }
+
+    /// Whether the rule may deny a call because it can't be evaluated.
+    pub fn may_fail(&self) -> bool {
+        self.needs_body || self.fills_headers || may_fail(&[], &self.formula())
     }
 
     pub fn allows(&self) -> bool {

@@ -99,6 +99,11 @@ impl HeaderTemplates {
     pub fn is_empty(&self) -> bool {
         self.request.is_empty() && self.response.is_empty()
     }
+
+    /// Whether a value is made for each call, which can fail.
+    pub fn any_expression(&self) -> bool {
+        self.request.iter().chain(&self.response).any(|template| template.expressions().next().is_some())
+    }
 }
 
 impl HeaderTemplate {

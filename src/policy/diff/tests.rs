@@ -76,15 +76,55 @@ fn protection_that_goes_is_loudest() {
 fn conditions_change_in_a_direction_where_it_can_be_proved() {
     let allow = |when: &str| format!("name: a, when: '{when}', allow: {{}}");
     let deny = |when: &str| format!("name: a, when: '{when}', deny: {{}}");
-    let (narrow, wide) = ("request.method == \"GET\" && request.size > 5", "request.size > 5");
+    let (narrow, wide) = ("connection.mtls && source.port > 5", "source.port > 5");
     assert_eq!(rule(&allow(narrow), &allow(wide)), ["Loosens p/a: allow: applies to more calls"]);
     assert_eq!(rule(&allow(wide), &allow(narrow)), ["Tightens p/a: allow: applies to fewer calls"]);
     assert_eq!(rule(&deny(wide), &deny(narrow)), ["Unprotects p/a: deny: applies to fewer calls"]);
-    assert_eq!(
-        rule(&deny(wide), &deny("request.host == \"a\"")),
-        ["Changes p/a: deny: applies to other calls"]
-    );
+    let other = "request.host == \"a\"";
+    assert_eq!(rule(&deny(wide), &deny(other)), ["Changes p/a: deny: applies to other calls"]);
+    assert_eq!(rule(&allow(wide), &allow(other)), ["Changes p/a: allow: applies to other calls"]);
     assert_eq!(rule("name: a, allow: {}", &allow(wide)), ["Tightens p/a: allow: applies to fewer calls"]);
+}
+
+#[test]
+fn a_condition_that_can_fail_denies_where_it_does() {
+    let allow = |when: &str| format!("name: a, when: '{when}', allow: {{}}");
+    let deny = |when: &str| format!("name: a, when: '{when}', deny: {{}}");
+    let (header, guarded) =
+        ("request.headers[\"a\"] == \"b\"", "\"A\" in request.headers && request.headers[\"a\"] == \"b\"");
+    let fewer = "may fail on fewer calls, which were denied";
+    assert_eq!(rule(&allow(header), &allow(guarded)), [format!("Loosens p/a: allow: {fewer}")]);
+    assert_eq!(rule(&deny(header), &deny(guarded)), [format!("Unprotects p/a: deny: {fewer}")]);
+    let more = "may fail on more calls, which are denied";
+    assert_eq!(rule(&allow(guarded), &allow(header)), [format!("Tightens p/a: allow: {more}")]);
+    assert_eq!(rule(&deny(guarded), &deny(header)), [format!("Tightens p/a: deny: {more}")]);
+    let plain = "name: z, allow: {}";
+    let set = |rules: &[&str]| policy("p", "", rules);
+    assert_eq!(
+        between(&set(&[plain, &allow(header)]), &set(&[plain])),
+        ["Changes p/a: gone: allow; it denied calls on which it failed"]
+    );
+    assert_eq!(
+        between(&set(&[plain]), &set(&[plain, &allow(header)])),
+        ["Changes p/a: new: allow; it denies calls on which it fails"]
+    );
+    let body = "request.body.x == 1";
+    assert_eq!(
+        rule(&allow(body), &allow("connection.mtls")),
+        ["Changes p/a: allow: applies to other calls; may fail on fewer calls, which were denied"]
+    );
+}
+
+#[test]
+fn what_the_paths_capture_counts_where_a_condition_reads_it() {
+    let own = &["name: a, when: path.user == identity.subject, allow: {}"][..];
+    let any = &["name: a, allow: {}"][..];
+    let at = |path: &str, rules: &[&str]| policy("p", &format!("match: [{{paths: [\"{path}\"]}}]"), rules);
+    assert_eq!(
+        between(&at("/{user}/{order}", own), &at("/{order}/{user}", own)),
+        ["Changes p: `match` lets in other calls, or captures other parts of their paths"]
+    );
+    assert_eq!(between(&at("/{user}/{order}", any), &at("/{order}/{user}", any)), Vec::<String>::new());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::formula::{Constant, Question, Test};
 use super::show::quoted;
+use crate::policy::cel::{Attribute, Type};
 use crate::request::Path;
 
 /// The least and greatest value of a number.
@@ -54,7 +55,8 @@ fn no_value(subject: &str, constant: &Constant) -> Option<String> {
             let outside = *number < low || *number > high || number.fract() != 0.0;
             return outside.then(|| format!("`{subject}` is a whole number, {low} to {high}"));
         }
-        _ => return None,
+        Constant::Null => return never_null(subject),
+        Constant::Bool(_) => return None,
     };
     match subject {
         "request.path" => (Path::parse(text.clone()).1).map(|reason| path_refused(text, reason.as_str())),
@@ -83,6 +85,26 @@ fn no_value(subject: &str, constant: &Constant) -> Option<String> {
         "identity.spiffe" if text.is_empty() => None,
         _ => no_part(subject, text, Part::Start),
     }
+}
+
+/// Why the attribute is never null: only values from JSON are.
+fn never_null(subject: &str) -> Option<String> {
+    let header = |map: &str| subject.strip_prefix(map).is_some_and(|rest| rest.starts_with(['.', '[']));
+    if ["request.headers", "response.headers", "context", "request.params"].into_iter().any(header) {
+        let (map, key) = subject.split_once('[').map(|(map, key)| (map, key.trim_end_matches(']'))).unzip();
+        let asked = map
+            .zip(key)
+            .map_or_else(|| format!("`has({subject})`"), |(map, key)| format!("`{key} in {map}`"));
+        return Some(format!("what is not there is no null, but an error: {asked} asks whether it is there"));
+    }
+    let (namespace, field) = subject.split_once('.')?;
+    let attribute = Attribute::of_field(namespace, field)?;
+    (attribute.ty() != Type::Dyn).then(|| match attribute.ty() {
+        Type::Text => {
+            format!("`{subject}` is a text, and never null; `{subject} != \"\"` asks whether it is empty")
+        }
+        _ => format!("`{subject}` is never null"),
+    })
 }
 
 /// Why the attribute never has this part. What holds of any part holds of the whole.
@@ -166,6 +188,11 @@ mod tests {
             ("identity.method == 'JWT'", "small letters"),
             ("grpc.service == 'a.B/C'", "apart"),
             ("source.port == 70000", "65535"),
+            ("identity.subject == null", "is a text, and never null"),
+            ("identity.groups == null", "never null"),
+            ("request.headers['X-A'] == null", "`\"x-a\" in request.headers` asks"),
+            ("request.headers.a == null", "`has(request.headers.a)` asks"),
+            ("context.a == null", "`has(context.a)` asks"),
         ] {
             let found = never(text);
             assert!(found.as_ref().is_some_and(|found| found.contains(why)), "{text}: {found:?}");
@@ -185,6 +212,8 @@ mod tests {
             "identity.spiffe.startsWith('spiffe://example.org/') || identity.spiffe == ''",
             "identity.subject == 'Ana'",
             "request.method != 'get'",
+            "identity.claims.a == null || request.body == null || request.body.a == null",
+            "metadata.a == null || input.a == null",
         ] {
             let cubes = cubes(&Formula::parse(text).unwrap()).unwrap();
             assert!(cubes.iter().all(|cube| conflict(cube).is_none()), "{text}");

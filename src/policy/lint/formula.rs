@@ -28,8 +28,10 @@ pub struct Test {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Question {
-    /// Equal to one of these, sorted. A test that is not understood further asks whether its text is `true`.
+    /// Equal to one of these, sorted.
     OneOf(Vec<Constant>),
+    /// The subject itself is true or false. Unlike `== true` it has no answer for another value.
+    Holds,
     Less(Constant),
     LessOrEqual(Constant),
     Greater(Constant),
@@ -52,8 +54,7 @@ pub enum Constant {
 impl Formula {
     /// A condition about which nothing is known but its text.
     pub fn opaque(text: &str) -> Self {
-        let question = Question::OneOf(vec![Constant::Bool(true)]);
-        Self::Test(Test { subject: text.to_owned(), question, negated: false })
+        Self::Test(Test { subject: text.to_owned(), question: Question::Holds, negated: false })
     }
 
     /// The formula of a condition that compiles; `None` for text that does not parse.
@@ -137,7 +138,7 @@ impl Formula {
 
 fn test(node: &IdedExpr, negated: bool) -> Test {
     understood(node).map_or_else(
-        || Test { subject: show(node), question: Question::OneOf(vec![Constant::Bool(true)]), negated },
+        || Test { subject: subject(node), question: Question::Holds, negated },
         |(subject, question, opposite)| Test { subject, question, negated: negated != opposite },
     )
 }
@@ -197,7 +198,7 @@ fn equality_of_two(name: &str, left: &IdedExpr, right: &IdedExpr) -> Option<(Str
         if simple { text } else { format!("({text})") }
     });
     sides.sort_unstable();
-    Some((sides.join(" == "), Question::OneOf(vec![Constant::Bool(true)]), opposite))
+    Some((sides.join(" == "), Question::Holds, opposite))
 }
 
 fn one_of(mut constants: Vec<Constant>) -> Question {
@@ -208,14 +209,25 @@ fn one_of(mut constants: Vec<Constant>) -> Question {
 
 /// The tested expression; headers are read by any case of their name.
 fn subject(node: &IdedExpr) -> String {
-    if let Expr::Call(call) = &node.expr
-        && let (operators::INDEX, [operand, index]) = (call.func_name.as_str(), call.args.as_slice())
-        && let (Expr::Select(select), Some(Constant::Text(name))) = (&operand.expr, constant(index))
-        && select.field == "headers"
-    {
-        return format!("{}[{}]", show(operand), quoted(&name.to_ascii_lowercase()));
+    let Expr::Call(call) = &node.expr else { return show(node) };
+    let lower = |name: String| quoted(&name.to_ascii_lowercase());
+    match (call.func_name.as_str(), call.args.as_slice()) {
+        (operators::INDEX, [map, name]) if is_headers(map) => match constant(name) {
+            Some(Constant::Text(name)) => format!("{}[{}]", show(map), lower(name)),
+            _ => show(node),
+        },
+        (operators::IN, [name, map]) if is_headers(map) => match constant(name) {
+            Some(Constant::Text(name)) => format!("{} in {}", lower(name), show(map)),
+            _ => show(node),
+        },
+        _ => show(node),
     }
-    show(node)
+}
+
+fn is_headers(node: &IdedExpr) -> bool {
+    let Expr::Select(select) = &node.expr else { return false };
+    let Expr::Ident(of) = &select.operand.expr else { return false };
+    !select.test && select.field == "headers" && (of == "request" || of == "response")
 }
 
 fn constant(node: &IdedExpr) -> Option<Constant> {
@@ -255,9 +267,9 @@ impl Test {
             false => format!("{subject} {symbol} {}", limit.show()),
         };
         match question {
+            Question::Holds if *negated && subject.contains(' ') => format!("!({subject})"),
+            Question::Holds => format!("{not}{subject}"),
             Question::OneOf(constants) => match constants.as_slice() {
-                [Constant::Bool(true)] if *negated && subject.contains(' ') => format!("!({subject})"),
-                [Constant::Bool(true)] => format!("{not}{subject}"),
                 [constant] if *negated => format!("{subject} != {}", constant.show()),
                 [constant] => format!("{subject} == {}", constant.show()),
                 constants => {
@@ -344,7 +356,13 @@ mod tests {
         ] {
             assert_eq!(canonical(a), canonical(b));
         }
-        for (a, b) in [("a && b", "a || b"), ("a && (b || c)", "(a && b) || c"), ("x == '1'", "x == 1")] {
+        for (a, b) in [
+            ("a && b", "a || b"),
+            ("a && (b || c)", "(a && b) || c"),
+            ("x == '1'", "x == 1"),
+            ("!x", "x != true"),
+            ("identity.claims.headers['A'] == 'b'", "identity.claims.headers['a'] == 'b'"),
+        ] {
             assert_ne!(canonical(a), canonical(b));
         }
     }

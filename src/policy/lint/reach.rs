@@ -105,6 +105,11 @@ impl Reach<'_> {
             && rest.iter().all(|test| implies_test(tests, test))
     }
 
+    /// Whether both capture the same parts of a path.
+    pub fn captures_like(&self, other: &Reach<'_>) -> bool {
+        self.path == other.path
+    }
+
     /// The literal segments that the path begins with; a wider pattern begins with a part of them.
     pub fn prefixes(&self) -> impl Iterator<Item = String> {
         let mut prefixes = vec![String::new()];

@@ -1,8 +1,9 @@
 //! What is wrong with one rule, whatever the others say.
 
+use super::answer::may_fail;
 use super::fact;
 use super::failing;
-use super::formula::{Formula, Question, Test};
+use super::formula::{Constant, Formula, Question, Test};
 use super::reach::Reach;
 use super::solve::{Conflict, Cube, conflict, cubes};
 use crate::diagnostic::Diagnostic;
@@ -39,17 +40,41 @@ fn never(rule: &RuleOutline, when: &When, ways: &[Cube]) -> Option<Diagnostic> {
         let live = ways.iter().any(|cube| conflict(cube).is_none());
         return (!live).then(|| constant(when, false));
     }
-    let message = format!("the rule can never apply: {}", because(&closed(ways)?));
+    let conflict = closed(ways)?;
+    let message = format!("the rule can never apply: {}", because(&conflict));
     let finding = if rule.protects() && rule.enforce {
         Diagnostic::error("never-applies", message)
     } else {
         Diagnostic::warning("never-applies", message)
     };
-    Some(
-        finding
-            .at(when.place.clone())
-            .help("any of several values is `x in [a, b]`; `&&` asks for all at once"),
-    )
+    Some(finding.at(when.place.clone()).help(instead(&conflict, when)))
+}
+
+/// What to write instead of tests that can't all hold.
+fn instead(conflict: &Conflict, when: &When) -> String {
+    let advice = match (&conflict.why, conflict.tests.as_slice()) {
+        (Some(_), _) => "mend the test, or remove the rule".to_owned(),
+        (None, [first, second]) => match (either(first, second), first.subject.as_str()) {
+            (Some(values), subject) => format!("for any of both write `{subject} in [{values}]`"),
+            (None, _) => "for either of both write `||`; `&&` asks for all at once".into(),
+        },
+        (None, _) => "for any of them write `||`; `&&` asks for all at once".into(),
+    };
+    if may_fail(&[], &when.formula) {
+        return advice + "; the rule still denies calls on which it can't be evaluated";
+    }
+    advice
+}
+
+/// The values that two tests ask for one by one.
+fn either(first: &Test, second: &Test) -> Option<String> {
+    match (&first.question, &second.question, first.negated || second.negated) {
+        (Question::OneOf(a), Question::OneOf(b), false) => {
+            let values: Vec<_> = a.iter().chain(b).map(Constant::show).collect();
+            Some(values.join(", "))
+        }
+        _ => None,
+    }
 }
 
 fn always(rule: &RuleOutline, when: &When) -> Option<Diagnostic> {
@@ -60,13 +85,13 @@ fn always(rule: &RuleOutline, when: &When) -> Option<Diagnostic> {
     if when.formula.has_constant() {
         return Some(constant(when, true));
     }
-    let message = format!("the condition is always true: {}", because_not(&opposite));
+    let message = format!("the condition is {}", never_false(&when.formula, &opposite));
     let finding = if rule.allows() && rule.enforce {
         Diagnostic::error("always-true", message)
     } else {
         Diagnostic::warning("always-true", message)
     };
-    Some(finding.at(when.place.clone()).help("none of several values is `!(x in [a, b])`"))
+    Some(finding.at(when.place.clone()).help(NONE_OF))
 }
 
 /// Somebody wrote `true` or `false` into it, as one switches a rule on or off for a while.
@@ -88,14 +113,22 @@ fn because(conflict: &Conflict) -> String {
     }
 }
 
-/// Why the opposite of a condition can't be.
-fn because_not(opposite: &[Cube]) -> String {
-    let Some(conflict) = closed(opposite) else { return "nothing fails it".into() };
+/// What to write instead of a condition that nothing fails.
+const NONE_OF: &str = "none of several values is `!(x in [a, b])`";
+
+/// "always true" with the reason, for a formula whose opposite can't be. Where it has no answer it is not true either.
+fn never_false(formula: &Formula, opposite: &[Cube]) -> String {
+    let (always, calls) = if may_fail(&[], formula) {
+        ("true wherever it can be evaluated", "every call on which that can be evaluated")
+    } else {
+        ("always true", "every call")
+    };
+    let Some(conflict) = closed(opposite) else { return format!("{always}: nothing fails it") };
     let tests: Vec<_> = conflict.tests.iter().map(|test| format!("`{}`", test.negate().show())).collect();
     match (conflict.why, tests.as_slice()) {
-        (Some(why), _) => format!("every call passes {}, since {why}", tests.join(", ")),
-        (None, [only]) => format!("every call passes {only}"),
-        (None, _) => format!("every call passes one of {}", tests.join(", ")),
+        (Some(why), _) => format!("{always}: {calls} passes {}, since {why}", tests.join(", ")),
+        (None, [only]) => format!("{always}: {calls} passes {only}"),
+        (None, _) => format!("{always}: {calls} passes one of {}", tests.join(", ")),
     }
 }
 
@@ -124,8 +157,7 @@ fn idle_parts(rule: &RuleOutline, when: &When, formula: &Formula, findings: &mut
                     cubes(&part.negate()).filter(|ways| !part.has_constant() && closed(ways).is_some());
                 match opposite {
                     Some(opposite) => {
-                        let message =
-                            format!("a part of the condition is always true: {}", because_not(&opposite));
+                        let message = format!("a part of the condition is {}", never_false(part, &opposite));
                         // One of several values not being met is no restriction, though it reads as one.
                         let wider = rule.allows() && rule.enforce && matches!(part, Formula::Any(_));
                         let finding =
@@ -173,6 +205,9 @@ fn unreachable(when: &When, ways: &[Cube], reaches: &[Reach<'_>]) -> Option<Diag
     }
     let test = culprit.map_or_else(|| "its condition".to_owned(), |test| format!("`{}`", test.show()));
     let message = format!("the rule can never apply: no call that `match` lets in passes {test}");
-    let help = "widen the policy's `match`, or move the rule to a policy about those calls";
+    let mut help = "widen the policy's `match`, or move the rule to a policy about those calls".to_owned();
+    if may_fail(&[], &when.formula) {
+        help.push_str("; it still denies calls on which it can't be evaluated");
+    }
     Some(Diagnostic::warning("unreachable-rule", message).at(when.place.clone()).help(help))
 }

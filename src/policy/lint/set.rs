@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::compare::Transitions;
 use super::formula::Formula;
 use super::reach::{Reach, reaches};
 use super::solve::{Cube, conflict, cubes, implies};
@@ -125,10 +126,11 @@ fn beaten(ruled: &[Ruled<'_>], policies: &[Outline], left: &mut usize) -> Vec<Di
 }
 
 fn always_denied(ruled: &Ruled<'_>, deny: &Ruled<'_>) -> Diagnostic {
-    let message = format!(
-        "the rule never counts: `{}` denies every call that `{}` applies to",
-        deny.rule.name, ruled.rule.name
-    );
+    // A rule that fails denies, also where the other does not.
+    let never =
+        if ruled.rule.may_fail() { "the rule can do no more than fail" } else { "the rule never counts" };
+    let message =
+        format!("{never}: `{}` denies every call that `{}` applies to", deny.rule.name, ruled.rule.name);
     let help = "deny beats allow and hold, whatever the order of the rules: narrow the deny's `when`, or remove this rule";
     Diagnostic::warning("always-denied", message).at(ruled.rule.place.clone()).help(help)
 }
@@ -152,7 +154,10 @@ fn beats_others(deny: &Ruled<'_>, names: &[&str], policies: &[Outline]) -> Diagn
 
 /// Whether `wider` applies to every call that `narrower` applies to.
 fn covered(narrower: &Ruled<'_>, wider: &Ruled<'_>, left: &mut usize) -> bool {
-    !narrower.ways.is_empty()
+    // Another policy's paths may capture other parts.
+    let comparable = narrower.policy == wider.policy || !wider.rule.reads_captures;
+    comparable
+        && !narrower.ways.is_empty()
         && narrower.reaches.iter().all(|reach| {
             let given = reach.tests();
             narrower.ways.iter().all(|way| {
@@ -162,6 +167,13 @@ fn covered(narrower: &Ruled<'_>, wider: &Ruled<'_>, left: &mut usize) -> bool {
                 implies(&both, &wider.formula) && wider.reaches.iter().any(|other| other.covers(reach, &both))
             })
         })
+}
+
+/// Whether `other`, which says the same, denies wherever `rule` denies by failing.
+fn fails_no_more(rule: &RuleOutline, other: &RuleOutline) -> bool {
+    let change = Transitions::between(&rule.formula(), &other.formula());
+    let denies = matches!(other.verdict, Some(Verdict::Deny(_)));
+    !change.failing_to_false && (denies || !change.failing_to_true) && (other.needs_body || !rule.needs_body)
 }
 
 /// Rules that only allow, or only deny in the same words, where another rule of the policy does so anyway.
@@ -174,6 +186,7 @@ fn redundant(ruled: &[Ruled<'_>], left: &mut usize) -> Vec<Diagnostic> {
         let found = others.find(|(at, other)| {
             // Of two that say the same, the second is reported.
             covered(rule, other, left)
+                && fails_no_more(rule.rule, other.rule)
                 && (*at < index || !covered(other, rule, left) || !other.rule.only_verdict())
         });
         if let Some((_, other)) = found {

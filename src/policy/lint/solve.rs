@@ -1,11 +1,12 @@
 //! What can be proved of formulas: that one is never true, or that one is true whenever another is. Sound, not
 //! complete: what can't be proved is not claimed.
 //!
-//! "True" is CEL's: a condition that can't be evaluated is not true. Attributes don't change within a call, so a
-//! subject has one value in all tests of it.
+//! "True" is CEL's: a condition that can't be evaluated is neither true nor false (`answer` says which can't be).
+//! Attributes don't change within a call, so a subject has one value in all tests of it.
 
 use std::collections::BTreeMap;
 
+use super::answer::Kind;
 use super::fact;
 use super::formula::{Constant, Formula, Question, Test};
 
@@ -88,8 +89,9 @@ fn conflict_of(subject: &str, tests: &[&Test]) -> Option<Conflict> {
 
 /// Whether no value passes all the tests of one subject.
 fn contradict(subject: &str, tests: &[&Test]) -> bool {
-    let mut sets = tests.iter().filter(|test| !test.negated).filter_map(|test| match &test.question {
-        Question::OneOf(constants) => Some(constants),
+    let mut sets = tests.iter().filter_map(|test| match &test.question {
+        Question::OneOf(constants) if !test.negated => Some(constants.clone()),
+        Question::Holds => Some(vec![Constant::Bool(!test.negated)]),
         _ => None,
     });
     if let Some(candidates) = sets.next() {
@@ -110,6 +112,10 @@ fn can_pass(test: &Test, value: &Constant) -> bool {
     };
     let answer = match &test.question {
         Question::OneOf(constants) => Some(constants.contains(value)),
+        Question::Holds => match value {
+            Constant::Bool(value) => Some(*value),
+            _ => None,
+        },
         Question::Less(limit) => order(limit, std::cmp::Ordering::is_lt),
         Question::LessOrEqual(limit) => order(limit, std::cmp::Ordering::is_le),
         Question::Greater(limit) => order(limit, std::cmp::Ordering::is_gt),
@@ -194,26 +200,16 @@ pub fn implies_test(cube: &[Test], test: &Test) -> bool {
     let known: Vec<&Test> = same.collect();
     let evaluates = match &test.question {
         Question::OneOf(_) => true,
+        Question::Holds => known.iter().any(|known| known.proves(Kind::Bool)),
         Question::StartsWith(_) | Question::EndsWith(_) | Question::Contains(_) => {
-            known.iter().any(|known| known.proves(|value| matches!(value, Constant::Text(_)), true))
+            known.iter().any(|known| known.proves(Kind::Text))
         }
-        _ => known.iter().any(|known| known.proves(|value| matches!(value, Constant::Number(_)), false)),
+        _ => known.iter().any(|known| known.proves(Kind::Number)),
     };
     let opposite = test.negate();
     let mut tests = known;
     tests.push(&opposite);
     evaluates && contradict(&test.subject, &tests)
-}
-
-impl Test {
-    /// Whether a value that passes is surely of the kind that `is` says; order and text tests say so by themselves.
-    fn proves(&self, is: impl Fn(&Constant) -> bool, text: bool) -> bool {
-        match &self.question {
-            Question::OneOf(constants) => !self.negated && constants.iter().all(is),
-            Question::StartsWith(_) | Question::EndsWith(_) | Question::Contains(_) => text,
-            _ => !text,
-        }
-    }
 }
 
 /// Whether `formula` is true of every call of which all of `cube` is.
@@ -277,6 +273,8 @@ mod tests {
             "x.contains('ab') && !x.contains('b')",
             "'g' in groups && !('g' in groups)",
             "mtls && mtls == false",
+            "!mtls && mtls == true",
+            "!x && x == 'a'",
             "x in ['a', 'b'] && x != 'a' && x != 'b'",
             "response.code > 600 && response.code < 100",
         ] {
@@ -298,6 +296,7 @@ mod tests {
             "x == 1 && x == 1.0",
             "x == 9007199254740993 && x == 9007199254740992",
             "a.b == 'x' && a.c == 'y'",
+            "x != true && x != false",
         ] {
             assert!(!never(text), "{text}");
         }
@@ -320,6 +319,7 @@ mod tests {
             ("x.startsWith('/a/b')", "x.startsWith('/a')"),
             ("(a && c) || (b && c)", "c"),
             ("a", "true"),
+            ("x == true", "x"),
         ] {
             assert!(implied(a, b), "{a} => {b}");
         }
@@ -333,6 +333,7 @@ mod tests {
             ("a", "b != 'x'"),
             ("x == 3", "x.startsWith('a')"),
             ("x != 3", "x < 5 || x > 1"),
+            ("x != true", "!x"),
         ] {
             assert!(!implied(a, b), "{a} => {b}");
         }

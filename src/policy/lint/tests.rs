@@ -32,6 +32,7 @@ fn a_protection_that_never_applies_is_an_error_and_a_grant_that_never_applies_a_
         &deny,
         &["p.yaml:6:23: error[never-applies]: the rule can never apply: `request.method == \"GET\"` and"],
     );
+    assert!(deny[0].ends_with("(for any of both write `request.method in [\"GET\", \"POST\"]`)"), "{deny:?}");
     let allow = check("", &[&format!("name: a, {when}, allow: {{}}")]);
     finds(&allow, &["warning[never-applies]"]);
     let shadow = check("", &[&format!("name: a, enforce: false, {when}, deny: {{}}")]);
@@ -73,7 +74,37 @@ fn values_that_never_come_are_named_with_the_reason() {
     let rule = "name: a, when: '\"g\" in identity.groups || request.method == \"get\"', allow: {}";
     finds(&check("", &[rule]), &["warning[idle-part]: a part of the condition is never true"]);
     let rule = "name: a, when: '\"g\" in identity.groups && request.size >= 0', allow: {}";
-    finds(&check("", &[rule]), &["warning[idle-part]: a part of the condition is always true"]);
+    finds(
+        &check("", &[rule]),
+        &["warning[idle-part]: a part of the condition is true wherever it can be evaluated: every call on"],
+    );
+    let rule = "name: a, when: '\"g\" in identity.groups && source.port >= 0', allow: {}";
+    finds(&check("", &[rule]), &["warning[idle-part]: a part of the condition is always true: every call"]);
+}
+
+#[test]
+fn a_rule_that_fails_is_not_told_to_count_for_nothing() {
+    let header = "name: a, when: 'request.headers[\"x\"] == \"b\"', allow: {}";
+    finds(
+        &check("", &[header, "name: d, deny: {}"]),
+        &["the rule can do no more than fail: `p/d` denies every"],
+    );
+    let plain = "name: a, when: connection.mtls, allow: {}";
+    finds(&check("", &[plain, "name: d, deny: {}"]), &["the rule never counts: `p/d` denies every"]);
+    // Without the first, calls without the header would be allowed by the second.
+    let wide = "name: b, when: '\"x\" in request.headers || connection.mtls', allow: {}";
+    finds(&check("", &[header, wide]), &[]);
+    let never =
+        "name: a, when: 'request.headers[\"x\"] == \"b\" && request.headers[\"x\"] == \"c\"', allow: {}";
+    finds(&check("", &[never]), &["the rule still denies calls on which it can't be evaluated"]);
+}
+
+#[test]
+fn captures_of_two_policies_are_not_taken_for_each_other() {
+    let when = "when: 'path.id == \"a\"'";
+    let allow = policy("a", "match: [{paths: [\"/{id}/{x}\"]}], ", &format!("name: a, {when}, allow: {{}}"));
+    let deny = policy("b", "match: [{paths: [\"/{x}/{id}\"]}], ", &format!("name: d, {when}, deny: {{}}"));
+    finds(&check_text(&(allow + &deny)), &[]);
 }
 
 #[test]

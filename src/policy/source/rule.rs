@@ -97,6 +97,9 @@ impl PolicyReader<'_> {
             says_enforce,
             when,
             verdict: rule.verdict.clone(),
+            needs_body: rule.enforce && (rule.reads.body() || rule.holds_calls()),
+            reads_captures: rule.reads.captures(),
+            fills_headers: rule.headers.any_expression(),
             masks: written("mask"),
             headers: written("headers"),
         })
