@@ -70,6 +70,9 @@ impl Document {
             let message = error.to_string();
             let mut finding = Diagnostic::error("invalid-yaml", in_our_words(&message));
             finding.help = hint::of(&message).map(str::to_owned);
+            if text.contains("{{") {
+                finding.help = Some(hint::TEMPLATE.to_owned());
+            }
             match error.location() {
                 Some(location) => finding.at(Span::of_mistake(location, text).place(file)),
                 None => finding,

@@ -38,6 +38,7 @@ pub use demand::Demand;
 pub use explain::{Explanation, RuleExplanation};
 pub use inputs::Unshareable;
 pub use route::{Entry, HostPattern, PathPattern, Segment, TextPattern};
+pub use source::hint::add as add_hint;
 
 /// One policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,9 @@ pub fn human(findings: &[Diagnostic], sources: &Sources, colour: bool) -> String
     let mut text = String::new();
     for finding in findings {
         text.push_str(&renderer.render(&[group(finding, sources)]));
+        if let (None, Some(help)) = (&finding.place, &finding.help) {
+            text.push_str(&format!("\n  = help: {help}"));
+        }
         text.push_str("\n\n");
     }
     text
@@ -33,7 +36,8 @@ fn group<'a>(finding: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
         },
         None => Group::with_title(title),
     };
-    if let Some(help) = &finding.help {
+    // Without an excerpt the library would frame the help with a lone bar: `human` writes it.
+    if let Some(help) = finding.help.as_ref().filter(|_| finding.place.is_some()) {
         group = group.element(Level::HELP.message(help.as_str()));
     }
     group
@@ -53,6 +57,13 @@ mod tests {
 
     use super::*;
     use crate::diagnostic::Place;
+
+    #[test]
+    fn a_finding_without_a_place_has_no_frame() {
+        let finding = Diagnostic::error("no-call", "there is no call").help("write `request:`");
+        let shown = human(&[finding], &Sources::default(), false);
+        assert_eq!(shown, "error[no-call]: there is no call\n  = help: write `request:`\n\n");
+    }
 
     #[test]
     fn shows_the_line_and_the_help() {

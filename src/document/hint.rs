@@ -1,5 +1,8 @@
 //! What to do about the parser's complaints, which are in the words of the YAML specification.
 
+/// Advice for a file with `{{` in it, as Helm and others have.
+pub const TEMPLATE: &str = "this looks like a template, by its `{{`: render it first, and give the result";
+
 /// Advice for a message of the parser; `None` where the message says it all.
 pub fn of(message: &str) -> Option<&'static str> {
     let hints = [

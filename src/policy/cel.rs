@@ -120,7 +120,7 @@ pub enum EvaluationError {
 
 impl EvaluationError {
     fn overload(operation: &'static str, operands: &[&Value<'_>]) -> Self {
-        let operands: Vec<_> = operands.iter().map(|value| format!("a {}", value.type_name())).collect();
+        let operands: Vec<_> = operands.iter().map(|value| types::with_article(value.type_name())).collect();
         Self::NoOverload { operation, operands: operands.join(" and ") }
     }
 

@@ -13,7 +13,7 @@ mod condition;
 mod effect;
 mod foreign;
 mod header;
-mod hint;
+pub mod hint;
 mod rule;
 mod scalar;
 

@@ -6,6 +6,8 @@ use crate::identity::Identity;
 use crate::reason::Reason;
 use crate::request::{Body, Header, Limits, Parts, Peer};
 
+mod claims;
+
 /// A policy `p` for every call with these rules, each `name: rest` of a flow map.
 fn rules(rules: &[&str]) -> String {
     let mut text =

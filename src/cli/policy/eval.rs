@@ -4,17 +4,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::diagnostic::{Diagnostic, Place, Sources};
-use crate::policy::Call;
 use crate::policy::cel::{Environment, Expression, Mistake, Scope};
+use crate::policy::{Call, add_hint};
 
 /// Evaluate one CEL expression
 ///
-/// Prints the value as JSON. Exits with 1 when the expression has a mistake or no value.
+/// Checks the names and types in it as in a policy, evaluates it on the call or input given, and prints the value as
+/// JSON: `true` or `false` for a condition, which tells whether a rule would apply. Exits with 1 when the expression has a mistake or no value.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   portcullis policy eval 'request.method == \"GET\"' --call call.yaml
   portcullis policy eval 'input.amount <= 500' --input '{\"amount\": 700}'")]
 pub struct Args {
+    /// The expression, in quotes for the shell: a condition, or anything else that has a value
     #[arg(value_name = "EXPR")]
     expression: String,
     /// The call that `request`, `identity` and the other names stand for
@@ -72,7 +74,10 @@ fn report(text: &str, mistakes: Vec<Mistake>) -> ExitCode {
             let line = u32::try_from(before.matches('\n').count() + 1).unwrap_or(1);
             let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
             let column = u32::try_from(column).unwrap_or(1);
-            finding.at(Place { file: file.clone(), line, column, offset: at.offset, len: at.len })
+            let place = Place { file: file.clone(), line, column, offset: at.offset, len: at.len };
+            let mut finding = finding.at(place);
+            add_hint(&mut finding, text);
+            finding
         })
         .collect();
     super::print_findings(&findings, &sources);

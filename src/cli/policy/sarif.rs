@@ -9,7 +9,7 @@ pub fn log(findings: &[Diagnostic]) -> Value {
     let mut rules: Vec<_> = findings.iter().map(|finding| finding.code).collect();
     rules.sort_unstable();
     rules.dedup();
-    let rules: Vec<_> = rules.into_iter().map(|id| json!({"id": id})).collect();
+    let rules: Vec<_> = rules.into_iter().map(rule).collect();
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -24,6 +24,54 @@ pub fn log(findings: &[Diagnostic]) -> Value {
             "results": results,
         }],
     })
+}
+
+/// The table of all findings: what each is and what to do about it.
+const FINDINGS: &str = include_str!("../../../docs/findings.md");
+
+/// A code with its description from the documentation, and where that stands.
+fn rule(id: &str) -> Value {
+    let Some((section, what, fix)) = documented(id) else { return json!({"id": id}) };
+    let uri = format!("{}/docs/findings.md#{}", env!("CARGO_PKG_REPOSITORY"), anchor(section));
+    let mut rule = json!({
+        "id": id,
+        "fullDescription": {"text": what},
+        "helpUri": uri,
+    });
+    if !fix.is_empty()
+        && let Some(fields) = rule.as_object_mut()
+    {
+        fields.insert("help".into(), json!({"text": fix}));
+    }
+    rule
+}
+
+/// The section that explains the code, what it says that is wrong, and the fix.
+fn documented(id: &str) -> Option<(&'static str, String, String)> {
+    let mut section = "";
+    for line in FINDINGS.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            section = title;
+        }
+        // A bar inside a cell is escaped.
+        let cells: Vec<_> = line.replace("\\|", "\u{1}").split('|').map(plain).collect();
+        if let [_, code, _, what, _, fix, _] = cells.as_slice()
+            && code == id
+        {
+            return Some((section, what.clone(), fix.clone()));
+        }
+    }
+    None
+}
+
+/// The text of a table's cell, without what marks code.
+fn plain(cell: &str) -> String {
+    cell.trim().replace('`', "").replace('\u{1}', "|")
+}
+
+/// A heading as the anchor that a rendered page gives it.
+fn anchor(title: &str) -> String {
+    title.to_lowercase().replace(' ', "-")
 }
 
 fn result(finding: &Diagnostic) -> Value {
@@ -91,6 +139,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn rules_say_what_they_are_and_where_that_is_explained() {
+        let log = log(&[Diagnostic::warning("idle-part", "odd"), Diagnostic::error("not-documented", "odd")]);
+        let rules = &log["runs"][0]["tool"]["driver"]["rules"];
+        assert_eq!(rules[0]["fullDescription"]["text"], "a part of the condition that changes nothing");
+        assert_eq!(rules[0]["help"]["text"], "remove or mend it");
+        assert!(rules[0]["helpUri"].as_str().unwrap().ends_with("/docs/findings.md#meaning"));
+        assert_eq!(rules[1], json!({"id": "not-documented"}));
+        assert!(documented("invalid-expression").unwrap().2.contains("||"), "an escaped bar");
     }
 
     #[test]

@@ -99,25 +99,31 @@ fn human(report: &Report, missed: Option<&str>) -> String {
 fn failed(result: &CaseResult) -> String {
     let mut text = format!("FAILED {} ({}:{})\n", result.case, result.place.file, result.place.line);
     let width = |of: fn(&Failure) -> &str, title: &str| {
-        let widths = result.failures.iter().map(|failure| of(failure).chars().count());
+        let widths = result.failures.iter().map(|failure| in_one_line(of(failure)).chars().count());
         widths.filter(|width| *width <= WIDEST).chain([title.len()]).max().unwrap_or_default()
     };
     let (what, expected) =
         (width(|failure| &failure.what, ""), width(|failure| &failure.expected, "expected"));
     let _ = writeln!(text, "  {:what$}  {:expected$}  got", "", "expected");
     for failure in &result.failures {
-        if failure.expected.chars().count() > WIDEST {
-            let _ = writeln!(text, "  {:what$}  {}", failure.what, failure.expected);
-            let _ = writeln!(text, "  {:what$}  {}", "... got", failure.got);
+        let (wanted, got) = (in_one_line(&failure.expected), in_one_line(&failure.got));
+        if wanted.chars().count() > WIDEST {
+            let _ = writeln!(text, "  {:what$}  {wanted}", failure.what);
+            let _ = writeln!(text, "  {:what$}  {got}", "... got");
         } else {
-            let _ =
-                writeln!(text, "  {:what$}  {:expected$}  {}", failure.what, failure.expected, failure.got);
+            let _ = writeln!(text, "  {:what$}  {wanted:expected$}  {got}", failure.what);
         }
     }
     for line in &result.why {
         let _ = writeln!(text, "    {line}");
     }
     text
+}
+
+/// Line breaks and the like as they are escaped in a string, so that each value keeps to its line.
+fn in_one_line(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
 }
 
 fn as_json(report: &Report, missed: Option<&str>) -> serde_json::Value {
@@ -143,4 +149,37 @@ fn as_json(report: &Report, missed: Option<&str>) -> serde_json::Value {
         "cases": cases, "failed": report.failed(), "rules": report.rules, "unreached": report.unreached,
         "coverage": report.coverage(), "coverage_missed": missed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Place;
+
+    #[test]
+    fn a_body_of_several_lines_keeps_to_its_line_of_the_table() {
+        let failure = |what: &str, expected: &str, got: &str| Failure {
+            what: what.into(),
+            expected: expected.into(),
+            got: got.into(),
+        };
+        let shown = failed(&CaseResult {
+            case: "a".into(),
+            place: Place { file: "p.cases.yaml".into(), line: 3, column: 1, offset: 0, len: 0 },
+            failures: vec![
+                failure("outcome", "allow", "deny"),
+                failure("body", "data: a\n\ndata: b\n", "x\r\ny"),
+            ],
+            why: Vec::new(),
+        });
+        let lines: Vec<_> = shown.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "           expected              got",
+                "  outcome  allow                 deny",
+                "  body     data: a\\n\\ndata: b\\n  x\\r\\ny",
+            ]
+        );
+    }
 }

@@ -29,7 +29,13 @@ pub fn body(
     if rules.is_empty() {
         return Ok(response.body.clone());
     }
-    let content_type = response.head.headers.text("content-type").ok().flatten().unwrap_or_default();
+    let Some(content_type) = response.head.headers.text("content-type").ok().flatten() else {
+        return Err(
+            "the case's response has no `content-type`, and a body of an unknown type can't be masked: \
+                    add `headers: {content-type: application/json}` to its `response`"
+                .to_owned(),
+        );
+    };
     let format = Format::of_content_type(content_type)
         .ok_or_else(|| format!("a body of the type `{content_type}` can't be masked"))?;
     let key = HashKey::new(KEY).map_err(|error| error.to_string())?;

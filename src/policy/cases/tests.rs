@@ -167,6 +167,15 @@ fn masked_bodies_are_shown_as_they_would_leave() {
 }
 
 #[test]
+fn a_body_to_be_masked_without_a_type_is_told_to_have_one() {
+    let result = failing(
+        "gateway: true, request: {host: a.example.com, path: /a, body: '{\"amount\": 1}'}, identity: {subject: ana, groups: [staff]}, \
+         response: {body: '{\"card\":\"4111111111111111\"}'}, expect: {body: '{\"card\":\"************1111\"}'}",
+    );
+    assert!(result.failures[0].got.contains("add `headers: {content-type: application/json}`"), "{result:?}");
+}
+
+#[test]
 fn coverage_counts_rules_that_applied() {
     let cases = "cases: [{name: a, gateway: true, request: {host: a.example.com, path: /a, body: '{\"amount\": 1}'}, expect: {outcome: deny}}]";
     let (cases, _) = read(&files("p.cases.yaml", cases));

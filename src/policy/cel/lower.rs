@@ -152,7 +152,7 @@ impl<'a> Lowering<'a> {
         match operand {
             Type::Dyn => Some(Type::Dyn),
             Type::Map(_, value) => Some((**value).clone()),
-            other => self.refuse(node, "type-mismatch", format!("a {other} has no field `{field}`")),
+            other => self.refuse(node, "type-mismatch", format!("{other:#} has no field `{field}`")),
         }
     }
 
@@ -246,7 +246,7 @@ impl<'a> Lowering<'a> {
         if ty.fits(wanted) {
             return Some(expr);
         }
-        self.refuse(node, "type-mismatch", format!("{what} must be a {wanted}, not a {ty}"))
+        self.refuse(node, "type-mismatch", format!("{what} must be {wanted:#}, not {ty:#}"))
     }
 }
 

@@ -87,8 +87,18 @@ impl Type {
     }
 }
 
+/// `an int`, `a string`: the name of a type in a sentence.
+pub fn with_article(name: &str) -> String {
+    let article = if name.starts_with(['i', 'o']) { "an" } else { "a" };
+    format!("{article} {name}")
+}
+
+/// With `#`, as it stands in a sentence: `an int`.
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return f.write_str(&with_article(&self.to_string()));
+        }
         match self {
             Self::Dyn => f.write_str("dyn"),
             Self::Null => f.write_str("null"),

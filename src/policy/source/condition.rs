@@ -15,7 +15,7 @@ impl PolicyReader<'_> {
         let text = self.reader.string(node, "`when`")?;
         let expression = self.expression(node, 0, text, captures)?;
         if !expression.ty.fits(&Type::Bool) {
-            let message = format!("`when` must be true or false, and this is a {}", expression.ty);
+            let message = format!("`when` must be true or false, and this is {:#}", expression.ty);
             self.reader.error(node.span, "type-mismatch", message);
             return None;
         }

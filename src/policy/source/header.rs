@@ -117,7 +117,7 @@ impl PolicyReader<'_> {
             let expression = self.expression(node, at + start + 2, inner.get(..end)?, captures)?;
             if !expression.ty.fits(&Type::Text) {
                 let message =
-                    format!("a template's expression must be a string, and this is a {}", expression.ty);
+                    format!("a template's expression must be a string, and this is {:#}", expression.ty);
                 let help = "convert it with `string(...)`";
                 self.reader.error_with_help(node.span, "type-mismatch", message, help);
                 return None;

@@ -266,6 +266,53 @@ fn mistakes_in_the_conditions() {
 }
 
 #[test]
+fn names_with_a_hyphen_and_what_others_call_things_are_told_in_our_words() {
+    for (when, wanted) in [
+        (
+            "request.headers.x-a == \"b\"",
+            "write `request.headers[\"x-a\"]`; `\"x-a\" in request.headers` asks",
+        ),
+        ("identity.claims.org-id == \"b\"", "write `identity.claims[\"org-id\"]`"),
+        ("has(request.headers[\"x-a\"])", "(`has()` takes `a.b`; write `\"x-a\" in request.headers`)"),
+        ("has(request.headers.x-a)", "(`has()` takes `a.b`; write `\"x-a\" in request.headers`)"),
+        (
+            "source.address in cidr(\"10.0.0.0/8\")",
+            "(write `cidr(\"10.0.0.0/8\").containsIP(source.address)`)",
+        ),
+        ("request.query.a == \"b\"", "as in `\"x\" in request.params.NAME`)"),
+        ("request.query[\"a\"] == \"b\"", "as in `\"x\" in request.params.NAME`)"),
+        ("request.params.a == \"b\"", "its values are a list"),
+        (
+            "\"a\" in identity.roles",
+            "did you mean `identity.groups`? other claims of the token are `identity.claims.roles`",
+        ),
+        ("identity.tenant == \"b\"", "did you mean `identity.claims.tenant`?"),
+        ("request.size", "and this is an int"),
+    ] {
+        let found = check(&GOOD.replacen(WHEN, &format!("'{when}'"), 1));
+        assert!(found.len() == 1 && found[0].contains(wanted), "{when}: {found:?}");
+    }
+    let captured = GOOD.replace("\"/v1/refunds\", ", "").replacen(WHEN, "'path.ids == \"b\"'", 1);
+    assert!(check(&captured)[0].ends_with("(did you mean `path.id`?)"));
+    // A minus between numbers is one.
+    let found = check(&GOOD.replacen(WHEN, "'request.size-a == 5'", 1));
+    assert_eq!(found, ["p:11:27: error[unknown-name]: unknown name `a`"]);
+}
+
+#[test]
+fn a_template_is_told_to_be_rendered_first() {
+    for text in [
+        GOOD.replace("name: refunds", "name: {{ .Release.Name }}"),
+        GOOD.replace("  rules:", "  rules:\n    {{- range .Values.rules }}"),
+    ] {
+        assert!(
+            check(&text)[0]
+                .ends_with("(this looks like a template, by its `{{`: render it first, and give the result)")
+        );
+    }
+}
+
+#[test]
 fn other_files_among_the_policies_are_told_apart() {
     let moved = "(move it out of the policies' folder: every `*.yaml` there is read as a policy)";
     for (text, what, help) in [

@@ -13,13 +13,15 @@ const EXAMPLES: usize = 5;
 pub fn shown(comparison: &Value) -> String {
     let (agreed, disagreed) = (total(comparison, "agreed"), total(comparison, "disagreed"));
     let mut out = format!(
-        "{} decides, {} is compared{}\n{agreed} calls agree, {disagreed} differ\n",
+        "{} decides, {} is compared{}\n{}, {disagreed} {}\n",
         at(comparison, "/active"),
         at(comparison, "/candidate"),
         match total(comparison, "share") {
             0 => String::new(),
             share => format!(" and decides for {share}% of the callers"),
-        }
+        },
+        if agreed == 1 { "1 call agrees".to_owned() } else { format!("{agreed} calls agree") },
+        if disagreed == 1 { "differs" } else { "differ" },
     );
     for count in items(comparison, "/notComparable") {
         let (name, count) = (at(count, "/name"), total(count, "count"));

@@ -158,7 +158,7 @@ fn what_the_server_says_is_shown_like_a_replay() {
     });
     assert_eq!(
         human::shown(&answer),
-        "a1 decides, c1 is compared and decides for 5% of the callers\n8 calls agree, 1 differ\n\
+        "a1 decides, c1 is compared and decides for 5% of the callers\n8 calls agree, 1 differs\n\
          2 not compared: the candidate reads the body, which Envoy was not asked for\n\n\
          newly_denied: 1 (the candidate denies what is allowed or held)\n  \
          GET h/x by ana\\u{1b}[2J: allow (p/a) -> deny (no_rule_allows) [d-1, decided by the candidate]\n"

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use super::super::EvaluationError;
 use super::super::budget::Budget;
 use super::super::display;
+use super::super::types::with_article;
 use super::super::value::Value;
 use super::builtin::{Applied, Builtin, Kind, invalid, no_overload, text};
 
@@ -146,7 +147,7 @@ fn clause(
 }
 
 fn mismatch(verb: char, value: &Value<'_>) -> EvaluationError {
-    invalid("format", format!("`%{verb}` can't show a {}", value.type_name()))
+    invalid("format", format!("`%{verb}` can't show {}", with_article(value.type_name())))
 }
 
 fn in_base(verb: char, n: u64) -> String {

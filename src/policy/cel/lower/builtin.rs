@@ -7,7 +7,7 @@ use crate::diagnostic::closest;
 use crate::policy::cel::expression::{Expr, Literal};
 use crate::policy::cel::function::builtin::{Builtin, Kind, builtins, named};
 use crate::policy::cel::function::{format, math, net};
-use crate::policy::cel::types::Type;
+use crate::policy::cel::types::{Type, with_article};
 
 impl Lowering<'_> {
     /// The full name of a function in a library's namespace, as in `math.abs(..)`.
@@ -62,7 +62,8 @@ impl Lowering<'_> {
         let (mut exprs, mut types) = (Vec::new(), Vec::new());
         for ((node, kind), (expr, ty)) in nodes.iter().zip(found.parameters).zip(arguments) {
             if !kind.takes(&ty) {
-                let message = format!("`{}` takes a {} here, not a {ty}", found.name, kind.name());
+                let message =
+                    format!("`{}` takes {} here, not {ty:#}", found.name, with_article(kind.name()));
                 return self.refuse(node, "type-mismatch", message);
             }
             let (expr, ty) = self.precomputed(node, *kind, expr, ty)?;
@@ -134,7 +135,7 @@ impl Lowering<'_> {
         }
         let mut types = lowered.iter().zip(arguments).map(|((_, ty), node)| (ty, node));
         if let Some((ty, node)) = types.find(|(ty, _)| !Kind::Number.takes(ty)) {
-            return self.refuse(node, "type-mismatch", format!("`{name}` takes numbers, not a {ty}"));
+            return self.refuse(node, "type-mismatch", format!("`{name}` takes numbers, not {ty:#}"));
         }
         if lowered.is_empty() {
             return self.refuse(node, "wrong-arguments", format!("`{name}` takes at least one number"));

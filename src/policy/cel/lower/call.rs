@@ -186,7 +186,7 @@ impl Lowering<'_> {
     }
 
     fn cannot_take<T>(&mut self, node: &IdedExpr, name: &str, ty: &Type) -> Option<T> {
-        let mistake = Mistake::new(self.at(node), "type-mismatch", format!("`{name}` can't take a {ty}"));
+        let mistake = Mistake::new(self.at(node), "type-mismatch", format!("`{name}` can't take {ty:#}"));
         self.mistakes.push(match (name, ty) {
             ("string", Type::List(_)) => {
                 mistake.help("join its elements, as in `x.join(', ')`, or use `'%s'.format([x])`")
@@ -242,7 +242,7 @@ impl Lowering<'_> {
             Type::Text | Type::Bytes | Type::List(_) | Type::Map(..) | Type::Dyn => {
                 Some((Expr::Call(Function::Size, vec![lowered]), Type::Int))
             }
-            _ => self.refuse(operand, "type-mismatch", format!("a {ty} has no size")),
+            _ => self.refuse(operand, "type-mismatch", format!("{ty:#} has no size")),
         }
     }
 

@@ -44,7 +44,7 @@ impl Lowering<'_> {
             Type::Optional(inside) => Some((part, *inside)),
             Type::Dyn => Some((part, Type::Dyn)),
             other => {
-                self.refuse(node, "type-mismatch", format!("after `?` stands an optional, not a {other}"))
+                self.refuse(node, "type-mismatch", format!("after `?` stands an optional, not {other:#}"))
             }
         }
     }
@@ -81,7 +81,7 @@ impl Lowering<'_> {
         let (key, value) = (self.lower(&entry.key), self.part(&entry.value, entry.optional));
         let ((key, of_key), (value, of_value)) = (key?, value?);
         if !matches!(of_key, Type::Text | Type::Int | Type::Uint | Type::Bool | Type::Dyn) {
-            let message = format!("a map's key can't be a {of_key}");
+            let message = format!("a map's key can't be {of_key:#}");
             return self.refuse(&entry.key, "type-mismatch", message);
         }
         Some(((key, value), of_key, of_value))

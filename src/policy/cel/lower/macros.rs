@@ -121,7 +121,7 @@ impl Lowering<'_> {
             (FoldKind::TransformMap, ty, _) => Type::Map(Box::new(key_type), Box::new(ty)),
             (FoldKind::TransformMapEntry, ty @ (Type::Map(..) | Type::Dyn), _) => ty,
             (FoldKind::TransformMapEntry, other, Some(node)) => {
-                let message = format!("the result must be a map, not a {other}");
+                let message = format!("the result must be a map, not {other:#}");
                 return self.refuse(node, "type-mismatch", message);
             }
             _ => Type::Bool,
@@ -142,7 +142,7 @@ impl Lowering<'_> {
         self.locals.pop();
         let (result, key_type) = lowered?;
         if !key_type.is_ordered() {
-            return self.refuse(key, "type-mismatch", format!("a {key_type} has no order to sort by"));
+            return self.refuse(key, "type-mismatch", format!("{key_type:#} has no order to sort by"));
         }
         let kind = FoldKind::SortBy;
         Some((
@@ -168,7 +168,7 @@ impl Lowering<'_> {
             ty if !flat => Type::optional(ty),
             ty @ (Type::Optional(_) | Type::Dyn) => ty,
             other => {
-                let message = format!("the result of `optFlatMap` must be an optional, not a {other}");
+                let message = format!("the result of `optFlatMap` must be an optional, not {other:#}");
                 return self.refuse(body, "type-mismatch", message);
             }
         };
@@ -187,6 +187,6 @@ impl Lowering<'_> {
     }
 
     pub(super) fn no_elements<T>(&mut self, node: &IdedExpr, ty: &Type) -> Option<T> {
-        self.refuse(node, "type-mismatch", format!("a {ty} has no elements to go through"))
+        self.refuse(node, "type-mismatch", format!("{ty:#} has no elements to go through"))
     }
 }

@@ -61,7 +61,7 @@ impl Lowering<'_> {
             Type::Int | Type::Double | Type::Dyn | Type::Duration => {
                 Some((Expr::Negate(Box::new(operand)), ty))
             }
-            _ => self.refuse(node, "type-mismatch", format!("a {ty} can't be negated")),
+            _ => self.refuse(node, "type-mismatch", format!("{ty:#} can't be negated")),
         }
     }
 
@@ -108,11 +108,11 @@ impl Lowering<'_> {
             Type::Dyn => (&Type::Dyn, Type::Dyn),
             Type::List(element) => (&Type::Int, (**element).clone()),
             Type::Map(key, value) => (&**key, (**value).clone()),
-            other => return self.refuse(node, "type-mismatch", format!("a {other} can't be indexed")),
+            other => return self.refuse(node, "type-mismatch", format!("{other:#} can't be indexed")),
         };
         let fits = index_type.fits(wanted) || (index_type.is_number() && wanted.is_number());
         if !fits {
-            let message = format!("the index must be a {wanted}, not a {index_type}");
+            let message = format!("the index must be {wanted:#}, not {index_type:#}");
             return self.refuse(index, "type-mismatch", message);
         }
         Some(value)
@@ -130,7 +130,7 @@ impl Lowering<'_> {
             self.entry_by(&right, &left);
         }
         let Some(ty) = result_type(operator, &left_type, &right_type) else {
-            let message = format!("`{}` can't take a {left_type} and a {right_type}", operator.symbol());
+            let message = format!("`{}` can't take {left_type:#} and {right_type:#}", operator.symbol());
             return self.refuse(node, "type-mismatch", message);
         };
         if let (Operator::In, Expr::List(items)) = (operator, &right) {

@@ -82,7 +82,7 @@ impl Lowering<'_> {
         let wanted = if unwrap { inside.clone() } else { Type::optional(inside.clone()) };
         let both_numbers = unwrap && second_type.is_number() && wanted.is_number();
         if !second_type.fits(&wanted) && !both_numbers {
-            let message = format!("the alternative must be a {wanted}, not a {second_type}");
+            let message = format!("the alternative must be {wanted:#}, not {second_type:#}");
             return self.refuse(other, "type-mismatch", message);
         }
         let ty = wanted.join(second_type);
@@ -95,7 +95,7 @@ impl Lowering<'_> {
         match ty {
             Type::Optional(inside) => Some((operand, *inside)),
             Type::Dyn => Some((operand, Type::Dyn)),
-            other => self.refuse(node, "type-mismatch", format!("this must be an optional, not a {other}")),
+            other => self.refuse(node, "type-mismatch", format!("this must be an optional, not {other:#}")),
         }
     }
 }
