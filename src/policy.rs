@@ -39,6 +39,8 @@ pub use explain::{Explanation, RuleExplanation};
 pub use inputs::Unshareable;
 pub use route::{Entry, HostPattern, PathPattern, Segment, TextPattern};
 pub use source::hint::add as add_hint;
+#[cfg(test)]
+pub(crate) use inputs::part;
 
 /// One policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! a call and no more, so that calls which differ in nothing that is read share a decision. Every part has its length in
 //! front, so that no two calls have the same key by running parts together.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cel::Reads;
@@ -11,6 +12,10 @@ use super::cel::attribute::Attribute;
 use super::cel::{Scope, Value};
 use super::rule::{Policy, Rule};
 use super::{Call, Candidates, PolicySet};
+
+pub(crate) mod part;
+
+use part::{Part, left_out};
 
 /// Longer keys cost more than they save.
 const LONGEST_KEY: usize = 4 << 10;
@@ -47,11 +52,14 @@ impl Inputs {
     pub fn of(policy: &Policy) -> Self {
         let mut reads = Reads::default();
         // A rule that reads the response is not asked before there is one.
-        policy
-            .rules
-            .iter()
-            .filter(|rule| !rule.reads_response())
-            .for_each(|rule: &Rule| reads.extend(&rule.reads));
+        policy.rules.iter().filter(|rule| !rule.reads_response()).for_each(|rule: &Rule| {
+            match &rule.condition {
+                // Tests alone leave them out.
+                Some(condition) if left_out(Part::Templates) => reads.extend(&condition.reads),
+                _ => reads.extend(&rule.reads),
+            }
+        });
+        reads.attributes.retain(|attribute| !left_out(Part::Attribute(*attribute)));
         let unshareable = reads.attributes.iter().find_map(|attribute| match attribute {
             Attribute::Time => Some(Unshareable::Time),
             Attribute::Id => Some(Unshareable::Id),
@@ -71,11 +79,12 @@ impl Inputs {
             )
         };
         let entries = reads.entries.iter().filter(|(attribute, _)| by_entry(attribute)).cloned();
+        let headers = reads.headers.iter().filter(|_| !left_out(Part::Header)).cloned();
         Self {
             unshareable,
             attributes: reads.attributes.iter().filter(|attribute| !by_entry(attribute)).copied().collect(),
-            entries: entries.collect(),
-            headers: reads.headers.iter().cloned().collect(),
+            entries: entries.filter(|(attribute, _)| !left_out(Part::Entry(*attribute))).collect(),
+            headers: headers.collect(),
         }
     }
 }
@@ -96,15 +105,21 @@ impl PolicySet {
         key: &mut Vec<u8>,
     ) -> Result<(), Unshareable> {
         key.clear();
-        if call.request.body.complete().is_none() && self.needs(candidates).body {
+        let incomplete = call.request.body.complete().is_none() && self.needs(candidates).body;
+        if incomplete && !left_out(Part::IncompleteBody) {
             return Err(Unshareable::Body);
         }
-        key.extend_from_slice(&self.number.to_be_bytes());
-        length(candidates.0.len(), key);
-        text(call.identity.method.as_str(), key);
+        if !left_out(Part::Set) {
+            key.extend_from_slice(&self.number.to_be_bytes());
+        }
+        if !left_out(Part::Authentication) {
+            text(call.identity.method.as_str(), key);
+        }
         let mut scope = Scope::of(*call);
         for candidate in &candidates.0 {
-            length(candidate.place(), key);
+            if !left_out(Part::Candidates) {
+                length(candidate.place(), key);
+            }
             let Some(inputs) = self.inputs.get(candidate.place()) else { continue };
             if let Some(unshareable) = inputs.unshareable {
                 return Err(unshareable);
@@ -126,12 +141,18 @@ impl PolicySet {
 
 impl Inputs {
     fn write(&self, scope: &Scope<'_>, call: &Call<'_>, key: &mut Vec<u8>) -> Result<(), Unshareable> {
-        // What reading costs may spend the budget, and so decide: it is an input like any other.
-        let cost: usize = self.attributes.iter().map(|attribute| scope.read_cost(*attribute)).sum();
-        length(cost, key);
-        length(if self.headers.is_empty() { 0 } else { call.request.headers.iter().count() / 8 }, key);
+        // What reading costs may spend the budget, and so decide: it is an input like any other. Each cost by itself:
+        // two attributes may cost the same together, and not one by one.
+        if !left_out(Part::ReadCost) {
+            self.attributes.iter().for_each(|attribute| length(scope.read_cost(*attribute), key));
+        }
+        if !(self.headers.is_empty() || left_out(Part::HeaderCost)) {
+            length(call.request.headers.iter().count() / 8, key);
+        }
         for attribute in &self.attributes {
             match attribute {
+                // In every key.
+                Attribute::IdentityMethod => {}
                 // What the parameters are read from.
                 Attribute::Params => text(call.request.path.query(), key),
                 attribute => value(scope, *attribute, key)?,
@@ -156,10 +177,16 @@ const BOOL: u8 = 3;
 const TEXTS: u8 = 4;
 const JSON: u8 = 5;
 const ERROR: u8 = 6;
+const MADE: u8 = 7;
 
 /// What a condition gets when it reads the attribute, an error included.
 fn value(scope: &Scope<'_>, attribute: Attribute, key: &mut Vec<u8>) -> Result<(), Unshareable> {
     match scope.attribute(attribute) {
+        // A text that is made takes memory wherever it is copied, and memory may decide.
+        Ok(Value::Text(Cow::Owned(value))) if !left_out(Part::Made) => {
+            key.push(MADE);
+            bytes(value.as_bytes(), key);
+        }
         Ok(Value::Text(value)) => text(&value, key),
         Ok(Value::Int(value)) => {
             key.push(INT);

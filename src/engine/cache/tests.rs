@@ -1,295 +1,77 @@
 //! A kept decision is the decision: random policies and calls, each decided with and without the cache.
 //!
-//! `PORTCULLIS_CACHE_PAIRS` and `PORTCULLIS_CACHE_KEYS` say how many pairs and keys are tried: for a run of hours, or
-//! as many as CI has time for.
+//! `PORTCULLIS_CACHE_PAIRS` and `PORTCULLIS_CACHE_KEYS` say how many pairs and keys are tried: as many as there is time
+//! for, or millions by `make soak`.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
 use super::*;
-use crate::identity::{Identity, Method};
+use crate::identity::Identity;
+use crate::policy::cel::attribute::Attribute;
+use crate::policy::part::{self, Part};
 use crate::policy::{Options, SourceFile, compile};
-use crate::request::{Body, Connection, Header, Headers, Limits, Parts, Peer, Request};
+use crate::request::{Header, Headers, Limits, Parts, Request};
 
-/// SplitMix64: the same numbers on every run.
-struct Random(u64);
+mod random;
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap()
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())]
-    }
-}
-
-const SHAREABLE: [&str; 34] = [
-    "request.method == 'GET'",
-    "request.host == 'a.example'",
-    "request.url_path.startsWith('/a')",
-    "request.path.contains('x=1')",
-    "request.query != ''",
-    "'x' in request.params && request.params['x'][0] == '1'",
-    "request.params.size() > 1",
-    "request.scheme == 'https'",
-    "request.size > 3",
-    "request.headers['x-a'] == '1'",
-    "request.headers['x-a'].size() > 1",
-    "has(request.headers.x_b)",
-    "'x-b' in request.headers",
-    "request.headers['X-C'] in ['1', '1,1']",
-    "request.headers[?'x-a'].orValue('1') == '1'",
-    "identity.subject == 'ana'",
-    "identity.issuer != ''",
-    "identity.method == 'jwt'",
-    "identity.email.endsWith('@example.com')",
-    "identity.spiffe.startsWith('spiffe://a')",
-    "'staff' in identity.groups",
-    "identity.groups.exists(g, g.startsWith('s'))",
-    "identity.claims.tier == 'gold'",
-    "identity.claims['level'] > 3",
-    "has(identity.claims.deep) && identity.claims.deep.a == 1",
-    "'tier' in identity.claims",
-    "identity.claims.?tier.orValue('none') == 'none'",
-    "identity.claims.list.exists(x, x == 1)",
-    "source.address == '10.0.0.1'",
-    "destination.port == 443",
-    "connection.mtls || connection.requested_server_name == 'sni'",
-    "context.route == 'a'",
-    "metadata['ns'].k == 1",
-    "grpc.service == 'a'",
-];
-
-/// One for each reason that a decision is not kept.
-const UNSHAREABLE: [&str; 6] = [
-    "request.time > timestamp('2026-01-01T00:00:00Z')",
-    "request.id == 'id-1'",
-    "request.body.amount > 3",
-    "request.headers.exists(name, name == 'x-a')",
-    "identity.claims.size() > 2",
-    "context[request.method] == 'a'",
-];
-
-const EFFECTS: [&str; 9] = [
-    "allow: {}",
-    "allow: {}, headers: {request: {set: {x-who: '${identity.subject}'}, remove: [x-b]}}",
-    "allow: {}, headers: {request: {append: {x-tier: 't-${string(identity.claims.tier)}'}}}",
-    "allow: {}, headers: {response: {set: {x-a: '${request.headers[\"x-a\"]}'}}}",
-    "deny: {}",
-    "deny: {status: 404, because: 'not here'}",
-    "hold: {approvers: {groups: [ops]}, wait: 1s}",
-    "mask: [{field: '**.card', with: last4}]",
-    "mask: [{field: '**.iban', with: remove}], headers: {response: {set: {x-m: '${request.host}'}}}",
-];
-
-const MATCHES: [&str; 5] = [
-    "[{paths: ['/{**}']}]",
-    "[{paths: ['/a/{id}', '/{id}/b']}]",
-    "[{methods: [GET]}]",
-    "[{paths: ['/a/{**}'], destinations: ['*']}]",
-    "[{paths: ['/{id}', '/a/{id}', '/a/{id}/c']}]",
-];
-
-fn condition(random: &mut Random, depth: usize, captures: bool) -> String {
-    if depth > 0 && random.below(3) > 0 {
-        let (a, b) = (condition(random, depth - 1, captures), condition(random, depth - 1, captures));
-        return match random.below(4) {
-            0 => format!("({a}) && ({b})"),
-            1 => format!("({a}) || ({b})"),
-            2 => format!("!({a})"),
-            _ => format!("({a}) ? ({b}) : {}", random.of(&SHAREABLE)),
-        };
-    }
-    match random.below(24) {
-        0 => random.of(&UNSHAREABLE).to_owned(),
-        1 | 2 if captures => "path.id == '1'".to_owned(),
-        _ => random.of(&SHAREABLE).to_owned(),
-    }
-}
-
-/// Some random policies; `None` when they have a mistake together.
-fn policies(random: &mut Random) -> Option<PolicySet> {
-    let mut text = String::new();
-    for policy in 0..=random.below(3) {
-        let matches = random.of(&MATCHES);
-        text.push_str(&format!(
-            "---\napiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {{name: p{policy}}}\nspec:\n  match: {matches}\n  rules:\n"
-        ));
-        for rule in 0..=random.below(3) {
-            let depth = random.below(3);
-            let condition = condition(random, depth, matches.contains("{id}"));
-            let enforce = if random.below(5) == 0 { ", enforce: false" } else { "" };
-            let effect = random.of(&EFFECTS);
-            text.push_str(&format!(
-                "    - {{name: r{rule}, when: {}, {effect}{enforce}}}\n",
-                json!(condition)
-            ));
-        }
-    }
-    let files = [SourceFile { file: "random.yaml".into(), text: text.into() }];
-    compile(&files, &Options { gateway: true }).set
-}
-
-/// A call, each part of it one of few.
-#[derive(Clone)]
-struct Drawn(BTreeMap<&'static str, usize>);
-
-const PARTS: [&str; 24] = [
-    "method",
-    "host",
-    "path",
-    "query",
-    "scheme",
-    "x-a",
-    "x-b",
-    "x-c",
-    "grpc",
-    "body",
-    "id",
-    "time",
-    "subject",
-    "issuer",
-    "email",
-    "spiffe",
-    "groups",
-    "tier",
-    "level",
-    "deep",
-    "list",
-    "source",
-    "destination",
-    "rest",
-];
-
-impl Drawn {
-    fn draw(random: &mut Random) -> Self {
-        Self(PARTS.into_iter().map(|part| (part, random.below(8))).collect())
-    }
-
-    /// The same in all parts but one.
-    fn changed(&self, random: &mut Random) -> Self {
-        let mut changed = self.clone();
-        changed.0.insert(random.of(&PARTS), random.below(8));
-        changed
-    }
-
-    fn of<T: Clone>(&self, part: &str, choices: &[T]) -> T {
-        choices[self.0[part] % choices.len()].clone()
-    }
-
-    fn call(&self) -> (Request, Identity) {
-        let copies: [&[&str]; 5] = [&[], &["1"], &["1", "1"], &["2"], &[""]];
-        let mut headers = vec![Header::new("content-length", self.of("body", &["2", "5", "7", "x"]))];
-        for name in ["x-a", "x-b", "x-c"] {
-            headers.extend(self.of(name, &copies).iter().map(|value| Header::new(name, *value)));
-        }
-        if self.0["x-a"] == 7 {
-            headers.push(Header::new("x-a", vec![0xFF]));
-        }
-        headers.push(Header::new("x-rest", self.of("rest", &["1", "2", "3"])));
-        headers.extend(
-            self.of("grpc", &[None, Some("application/grpc")]).map(|t| Header::new("content-type", t)),
-        );
-        let path = self.of("path", &["/", "/a", "/a/1", "/a/2", "/1/b", "/a/1/c", "/a/%31"]);
-        let query = self.of("query", &["", "?x=1", "?x=2", "?x=1&y", "?%zz"]);
-        let body = [Body::Complete("{\"amount\": 5}".into()), Body::Complete("".into()), Body::Absent];
-        let parts = Parts {
-            id: self.of("id", &["id-1", "id-2"]).into(),
-            time: jiff::Timestamp::from_second(self.of("time", &[0, 1_800_000_000])).unwrap(),
-            method: self.of("method", &["GET", "POST"]).into(),
-            scheme: self.of("scheme", &["http", "https"]).into(),
-            host: self.of("host", &["a.example", "A.example:80", "b.example"]).into(),
-            protocol: "HTTP/2".into(),
-            path: format!("{path}{query}"),
-            headers: Headers::from(headers),
-            body: self.of("body", &body),
-            source: Peer {
-                address: self.of("source", &["10.0.0.1", "10.0.0.2", ""]).into(),
-                ..Peer::default()
-            },
-            destination: Peer {
-                port: self.of("destination", &[443, 80]),
-                principal: self.of("destination", &["spiffe://d", "", "x"]).into(),
-                ..Peer::default()
-            },
-            connection: Connection {
-                mtls: self.of("rest", &[true, false]),
-                requested_server_name: self.of("source", &["sni", ""]).into(),
-            },
-            context: self
-                .of("grpc", &[vec![], vec![("route", "a")], vec![("GET", "a"), ("route", "b")]])
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-            metadata: self
-                .of("rest", &[json!({}), json!({"ns": {"k": 1}}), json!({"ns": {"k": 1.5}, "other": 1})])
-                .as_object()
-                .unwrap()
-                .clone(),
-        };
-        (Request::assemble(parts, &Limits::default()), self.identity())
-    }
-
-    fn identity(&self) -> Identity {
-        let mut claims = serde_json::Map::new();
-        let mut claim = |name: &str, choices: &[serde_json::Value]| {
-            let value = self.of(name, choices);
-            if value != json!("absent") {
-                claims.insert(name.to_owned(), value);
-            }
-        };
-        claim("tier", &[json!("absent"), json!("gold"), json!("none"), json!(null), json!("1")]);
-        claim("level", &[json!("absent"), json!(3), json!(4), json!(4.0), json!("4")]);
-        claim("deep", &[json!("absent"), json!({"a": 1}), json!({"a": 2}), json!([1]), json!({})]);
-        claim("list", &[json!("absent"), json!([1, 2]), json!([2]), json!(["1"])]);
-        claim("rest", &[json!(1), json!(2), json!("absent")]);
-        let subject = self.of("subject", &["", "ana", "bob"]);
-        let groups: [&[&str]; 4] = [&[], &["staff"], &["sta", "ff"], &["ops", "staff"]];
-        Identity {
-            method: if subject.is_empty() {
-                Method::Anonymous
-            } else {
-                self.of("issuer", &[Method::Jwt, Method::Mtls])
-            },
-            subject: subject.into(),
-            issuer: self.of("issuer", &["", "https://i"]).into(),
-            groups: self.of("groups", &groups).iter().map(|group| (*group).to_owned()).collect(),
-            email: self.of("email", &["", "ana@example.com"]).into(),
-            person: None,
-            claims,
-            spiffe: self.of("spiffe", &["", "spiffe://a/b", "spiffe://b"]).into(),
-            expires: None,
-            token_id: String::new(),
-        }
-    }
-}
+use random::{Drawn, Random};
 
 fn how_many(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
-#[test]
-fn a_kept_decision_is_the_one_that_deciding_makes() {
-    let pairs = how_many("PORTCULLIS_CACHE_PAIRS", 100_000);
+/// What was tried.
+#[derive(Debug, Default)]
+struct Tried {
+    pairs: usize,
+    hits: usize,
+    /// What the hits said.
+    outcomes: BTreeMap<&'static str, usize>,
+    misses: BTreeMap<&'static str, usize>,
+}
+
+impl Tried {
+    fn count(&mut self, decision: &Decision, miss: Option<Miss>) {
+        self.pairs += 1;
+        if let Some(miss) = miss {
+            *self.misses.entry(miss.as_str()).or_default() += 1;
+            return;
+        }
+        self.hits += 1;
+        let has = [
+            ("headers", *decision.headers() != Default::default()),
+            ("shadow", !decision.shadow().is_empty()),
+            ("errors", !decision.errors().is_empty()),
+            (decision.reason.as_str(), true),
+        ];
+        for (what, _) in has.into_iter().filter(|(_, there)| *there) {
+            *self.outcomes.entry(what).or_default() += 1;
+        }
+    }
+}
+
+/// Decides so many random calls with and without the cache; of the sets of policies, one in `dear` is of rules that
+/// nearly spend the budget. Ends with the first call for which both differ.
+fn compare(pairs: usize, dear: usize) -> Result<Tried, String> {
     let mut random = Random(20_261_121);
     let cache = Decisions::of_everything(64 << 20);
     let kept = cache.0.as_ref().unwrap();
-    let (mut tried, mut hits, mut misses) = (0, 0, BTreeMap::new());
-    let mut outcomes = BTreeMap::new();
-    while tried < pairs {
-        let Some(set) = policies(&mut random) else { continue };
-        let mut pool: Vec<Drawn> = (0..12).map(|_| Drawn::draw(&mut random)).collect();
-        for _ in 0..400 {
+    let mut tried = Tried::default();
+    for round in 1.. {
+        if tried.pairs >= pairs {
+            break;
+        }
+        let (set, calls) = if round % dear == 0 {
+            (random::dear_policy(&mut random), 24)
+        } else {
+            (random::policies(&mut random), 400)
+        };
+        let Some(set) = set else { continue };
+        let mut pool: Vec<Drawn> =
+            (0..if calls < 400 { 1 } else { 12 }).map(|_| Drawn::draw(&mut random)).collect();
+        for _ in 0..calls {
             let place = random.below(pool.len());
             let drawn = pool[place].changed(&mut random);
             let (request, identity) = drawn.call();
@@ -300,31 +82,62 @@ fn a_kept_decision_is_the_one_that_deciding_makes() {
             let candidates = set.candidates(&request, true);
             let (decision, miss) = kept.decide(&set, &candidates, &call);
             let decided = set.decide(&candidates, &call);
-            assert_eq!(decision, decided, "miss: {miss:?}, {request:#?} {identity:#?}");
-            tried += 1;
-            match miss {
-                None => {
-                    hits += 1;
-                    *outcomes.entry(decision.reason.as_str()).or_insert(0) += 1;
-                    *outcomes.entry("headers").or_insert(0) +=
-                        usize::from(*decision.headers() != Default::default());
-                    *outcomes.entry("shadow").or_insert(0) += usize::from(!decision.shadow().is_empty());
-                    *outcomes.entry("errors").or_insert(0) += usize::from(!decision.errors().is_empty());
-                }
-                Some(miss) => *misses.entry(miss.as_str()).or_insert(0) += 1,
+            if decision != decided {
+                return Err(format!(
+                    "after {tried:?}: kept {decision:?}, decided {decided:?}, miss: {miss:?}, {request:#?} {identity:#?}"
+                ));
             }
+            tried.count(&decision, miss);
         }
     }
-    println!("{tried} pairs, {hits} hits {outcomes:?}, misses {misses:?}");
-    assert!(hits * 5 > tried, "{hits} hits of {tried}");
+    Ok(tried)
+}
+
+#[test]
+fn a_kept_decision_is_the_one_that_deciding_makes() {
+    let tried =
+        compare(how_many("PORTCULLIS_CACHE_PAIRS", 100_000), 40).unwrap_or_else(|found| panic!("{found}"));
+    println!("{tried:?}");
+    assert!(tried.hits * 5 > tried.pairs);
     for wanted in
         ["allowed", "denied_by_rule", "approval_pending", "condition_error", "headers", "shadow", "errors"]
     {
-        assert!(outcomes.get(wanted).is_some_and(|count| *count > tried / 2_000), "{wanted}: {outcomes:?}");
+        let count = tried.outcomes.get(wanted).copied().unwrap_or_default();
+        assert!(count > tried.pairs / 2_000, "{wanted}: {tried:?}");
     }
     for wanted in ["absent", "time", "id", "body", "headers", "map"] {
-        assert!(misses.contains_key(wanted), "{wanted}: {misses:?}");
+        assert!(tried.misses.contains_key(wanted), "{wanted}: {tried:?}");
     }
+}
+
+/// All that a key is made of. An attribute that is new is here by itself.
+fn parts() -> Vec<Part> {
+    use Part::{
+        Authentication, Candidates, Header, HeaderCost, IncompleteBody, Made, ReadCost, Set, Templates,
+    };
+    let mut parts =
+        vec![Set, Candidates, Authentication, ReadCost, HeaderCost, Made, IncompleteBody, Templates, Header];
+    parts.extend([Attribute::Claims, Attribute::Metadata, Attribute::Context].map(Part::Entry));
+    // The way of authentication is in every key. What a response is, is not known yet.
+    let attributes = Attribute::all()
+        .filter(|attribute| !attribute.reads_response() && *attribute != Attribute::IdentityMethod);
+    parts.extend(attributes.chain([Attribute::Capture(0)]).map(Part::Attribute));
+    parts
+}
+
+#[test]
+fn each_part_of_a_key_is_missed_when_it_is_left_out() {
+    let unnoticed: Vec<_> = parts()
+        .into_iter()
+        .filter(|part| {
+            let (pairs, dear) = match part {
+                Part::ReadCost | Part::HeaderCost | Part::Made => (5_000, 1),
+                _ => (200_000, usize::MAX),
+            };
+            part::without(*part, || compare(pairs, dear)).is_ok()
+        })
+        .collect();
+    assert!(unnoticed.is_empty(), "left out and not missed: {unnoticed:?}");
 }
 
 const READER: &str = "

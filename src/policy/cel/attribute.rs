@@ -117,6 +117,12 @@ impl Attribute {
         fields.chain(["context".to_owned(), "metadata".to_owned()])
     }
 
+    /// All attributes but captures and what `policy eval` is given.
+    #[cfg(test)]
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMED.iter().map(|(_, _, attribute)| *attribute).chain([Self::Context, Self::Metadata])
+    }
+
     pub fn reads_body(self) -> bool {
         matches!(self, Self::Body | Self::RawBody)
     }
