@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use allocation_counter::AllocationInfo;
 use portcullis::clock;
+use portcullis::engine::DecisionCache;
 use portcullis::identity::Identity;
+use portcullis::metrics::Metrics;
 use portcullis::policy::cel::{Environment, Expression, Scope};
 use portcullis::policy::{Call, Decision, PolicySet};
 use portcullis::request::Request;
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
     let mut report = Report::new();
     let done = conditions(&mut report)
         .and_then(|()| decisions(&mut report))
+        .and_then(|()| shared(&mut report))
+        .and_then(|()| cached(&mut report))
         .and_then(|()| many(&mut report))
         .and_then(|()| report.finish().map_err(Into::into));
     match done {
@@ -90,6 +94,52 @@ fn decisions(report: &mut Report) -> Outcome {
     );
     let most = allocated.into_iter().max().unwrap_or(u64::MAX);
     report.add_count("allocations: allow, deny, no rule, 20 rules; the most", "decide_allocations", most);
+    Ok(())
+}
+
+/// What conditions that several rules have cost: as a whole they are evaluated once for a call, parts of them are not.
+fn shared(report: &mut Report) -> Outcome {
+    let (request, identity) = (policies::request("/v1/shop-0/orders/o-1001"), policies::identity());
+    let all = policies::compile(&[policies::with_rules(20)])?;
+    let apart = policies::compile(&[policies::with_rules_apart(20)])?;
+    let (equal, one) = (
+        policies::compile(&[policies::with_equal_rules(20)])?,
+        policies::compile(&[policies::with_equal_rules(1)])?,
+    );
+    for set in [&all, &apart, &equal, &one] {
+        expect(&decide(set, &request, &identity), "allow")?;
+    }
+    let parts = pair(|| decide(&apart, &request, &identity), || decide(&all, &request, &identity));
+    report.add("20 rules / common parts for nothing", "decide_20_rules_vs_parts_for_nothing", parts.ratio);
+    let whole = pair(|| decide(&one, &request, &identity), || decide(&equal, &request, &identity));
+    report.add("20 rules of one condition, us", "decide_20_equal_rules_us", whole.second.scaled(1e-3));
+    report.add("20 rules of one condition / one rule", "decide_20_equal_rules_vs_1", whole.ratio);
+    Ok(())
+}
+
+/// The same call again, by the decision cache and without it. The dearer the rules, the more of that is saved; what is
+/// cheaper than a look-up must not become slower.
+fn cached(report: &mut Report) -> Outcome {
+    let (request, identity) = (policies::request("/v1/shop-0/orders/o-1001"), policies::identity());
+    let call = Call { request: &request, identity: &identity, response: None };
+    for (rules, name, ratio) in [
+        (1, "decide_dear_1_rule_us", "cache_vs_decide_1_rule"),
+        (8, "decide_dear_8_rules_us", "cache_vs_decide_8_rules"),
+        (16, "decide_dear_16_rules_us", "cache_vs_decide_16_rules"),
+        (64, "decide_dear_64_rules_us", "cache_vs_decide_64_rules"),
+    ] {
+        let set = policies::compile(&[policies::going_over_lists(rules)])?;
+        let (cache, metrics) = (DecisionCache::new(16 << 20), Metrics::new()?);
+        let by_cache = || cache.decide(&set, &set.candidates(&request, true), &call, &metrics);
+        // Until it is known what deciding costs.
+        (0..1_000).for_each(|_| drop(black_box(by_cache())));
+        expect(&by_cache(), "allow")?;
+        let pair = pair(|| decide(&set, &request, &identity), by_cache);
+        let served = !metrics.render().contains("portcullis_cache_hits_total{cache=\"decision\"} 0");
+        let how = if served { "kept" } else { "decided each time" };
+        report.add(&format!("rules that go over lists: {rules}, us"), name, pair.first.scaled(1e-3));
+        report.add(&format!("by the cache / without, {rules} rules ({how})"), ratio, pair.ratio);
+    }
     Ok(())
 }
 

@@ -132,6 +132,22 @@ fn every_configuration_field_stands_there() {
 }
 
 #[test]
+fn every_figure_of_the_benchmarks_stands_there() {
+    let reference = read("docs/reference.md");
+    let named = quoted(&reference);
+    let source = read("benches/decide.rs");
+    let plain = |text: &str| text.bytes().all(|b| b == b'_' || b.is_ascii_lowercase() || b.is_ascii_digit());
+    let texts = source.split('"').skip(1).step_by(2);
+    let figures: Vec<_> = texts.filter(|text| text.contains('_') && plain(text)).collect();
+    assert!(figures.len() > 15, "{figures:?}");
+    for figure in figures {
+        let in_turn = figure.replace("_vs", "_in_turn_vs");
+        assert!(named.contains(figure) || figure.starts_with('_'), "`{figure}` is not in docs/reference.md");
+        assert!(!figure.contains("_10000_") || !figure.contains("_vs") || named.contains(in_turn.as_str()));
+    }
+}
+
+#[test]
 fn make_targets_exist() {
     let makefile = read("Makefile");
     for name in DOCUMENTS {

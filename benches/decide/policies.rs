@@ -50,6 +50,38 @@ pub fn with_rules(count: usize) -> String {
     text
 }
 
+/// What `CONDITION` tests of a call before it looks at the caller.
+pub const COMMON: &str = "request.method == 'GET' && request.url_path.startsWith('/v1/') && ";
+
+/// The same without what its rules test alike, as if that cost nothing: the first rule alone tests it.
+pub fn with_rules_apart(count: usize) -> String {
+    let text = with_rules(count);
+    let Some((first, others)) = text.split_once("r1,") else { return text };
+    format!("{first}r1,{}", others.replace(COMMON, ""))
+}
+
+/// One policy of `count` rules with one condition.
+pub fn with_equal_rules(count: usize) -> String {
+    let mut text = String::new();
+    header(&mut text, 0, &by_path(0));
+    for n in 0..count {
+        let _ = writeln!(text, "    - {{name: r{n}, when: \"{CONDITION}\", allow: {{}}}}");
+    }
+    text
+}
+
+/// One policy of `count` rules that each go over a list; the last one allows.
+pub fn going_over_lists(count: usize) -> String {
+    let mut text = String::new();
+    header(&mut text, 0, &by_path(0));
+    for n in 0..count {
+        let role = if n + 1 == count { "orders-".to_owned() } else { format!("role-{n}-") };
+        let condition = format!("identity.claims.roles.exists(role, role.startsWith('{role}'))");
+        let _ = writeln!(text, "    - {{name: r{n}, when: \"{condition}\", allow: {{}}}}");
+    }
+    text
+}
+
 /// One policy that denies, in its own words.
 pub fn denying() -> String {
     let mut text = String::new();

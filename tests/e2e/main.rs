@@ -2,7 +2,7 @@
 //!
 //! `World` is the set-up of one test. `decide` has verdicts, `hold` held calls, `mask` masked responses, `fault`
 //! failures of ours, `lifecycle` restarts and drains, `bundle` policies that change while the server runs, `candidate`
-//! policies on trial.
+//! policies on trial, `cache` decisions that are kept.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ mod world;
 
 mod attack;
 mod bundle;
+mod cache;
 mod candidate;
 mod decide;
 mod fault;
