@@ -5,7 +5,7 @@
 use super::EvaluationError;
 
 /// Steps for one evaluation of one expression: about a millisecond.
-const STEPS: usize = 50_000;
+pub const STEPS: usize = 20_000;
 /// Bytes that one evaluation may hold. At most half as much again is held beside them for a moment, because lists grow
 /// by doubling: a megabyte in all.
 const BYTES: usize = 640 << 10;

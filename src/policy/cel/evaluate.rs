@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::EvaluationError;
 use super::budget::Budget;
 use super::expression::{Expr, Function, Operator};
+use super::pattern::Searches;
 use super::scope::Scope;
 use super::time;
 use super::value::{ELEMENT_BYTES, Value};
@@ -19,6 +20,8 @@ pub struct Evaluation<'s> {
     scope: &'s Scope<'s>,
     budget: Budget,
     locals: Vec<Value<'s>>,
+    /// Those with each pattern so far.
+    searches: SmallVec<[Searches<'s>; 1]>,
 }
 
 type Evaluated<'s> = Result<Value<'s>, EvaluationError>;
@@ -27,7 +30,7 @@ type Failed = Box<EvaluationError>;
 
 impl<'s> Evaluation<'s> {
     pub fn new(scope: &'s Scope<'s>) -> Self {
-        Self { scope, budget: Budget::new(), locals: Vec::new() }
+        Self { scope, budget: Budget::new(), locals: Vec::new(), searches: SmallVec::new() }
     }
 
     pub fn value(&mut self, expr: &'s Expr) -> Evaluated<'s> {

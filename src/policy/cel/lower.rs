@@ -5,6 +5,7 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, Expr as Syntax, IdedExpr, Se
 use super::attribute::{Attribute, CAPTURES};
 use super::expression::{Expr, Literal, Reads};
 use super::parse::Parsed;
+use super::pattern::COMPILING;
 use super::types::Type;
 use super::{At, Environment, Mistake};
 use crate::diagnostic::closest;
@@ -26,6 +27,8 @@ pub struct Lowering<'a> {
     /// The variables of the macros around the node being lowered.
     locals: Vec<(String, Type)>,
     depth: usize,
+    /// What compiling further patterns may cost.
+    patterns: usize,
     pub reads: Reads,
     pub mistakes: Vec<Mistake>,
 }
@@ -36,7 +39,7 @@ type Lowered = Option<(Expr, Type)>;
 impl<'a> Lowering<'a> {
     pub fn new(parsed: &'a Parsed, environment: &'a Environment<'a>) -> Self {
         let (locals, reads, mistakes) = (Vec::new(), Reads::default(), Vec::new());
-        Self { parsed, environment, locals, depth: 0, reads, mistakes }
+        Self { parsed, environment, locals, depth: 0, patterns: COMPILING, reads, mistakes }
     }
 
     pub fn lower(&mut self, node: &IdedExpr) -> Lowered {

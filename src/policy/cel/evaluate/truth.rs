@@ -108,11 +108,18 @@ impl<'s> Evaluation<'s> {
         Ok(literals.iter().any(|literal| operand.equals(&literal.into())))
     }
 
-    fn matches(&mut self, operand: &'s Expr, pattern: &Pattern) -> Result<bool, Failed> {
-        match self.value(operand)? {
-            Value::Text(text) => Ok(pattern.is_match(&text, &mut self.budget)?),
-            other => Err(EvaluationError::overload("matches", &[&other]).into()),
-        }
+    fn matches(&mut self, operand: &'s Expr, pattern: &'s Pattern) -> Result<bool, Failed> {
+        let text = match self.value(operand)? {
+            Value::Text(text) => text,
+            other => return Err(EvaluationError::overload("matches", &[&other]).into()),
+        };
+        let known = self.searches.iter().position(|searches| searches.is_of(pattern));
+        let at = known.unwrap_or_else(|| {
+            self.searches.push(pattern.searches());
+            self.searches.len() - 1
+        });
+        let Some(searches) = self.searches.get_mut(at) else { return Err(EvaluationError::BudgetSpent.into()) };
+        Ok(searches.is_match(&text, &mut self.budget)?)
     }
 
     /// All headers are gone through, and copies of one are joined to a text of its own.

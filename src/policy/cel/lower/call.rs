@@ -256,7 +256,7 @@ impl Lowering<'_> {
                 "the pattern of `matches` must be a literal string",
             );
         };
-        match Pattern::compile(literal.inner()) {
+        match Pattern::compile(literal.inner(), &mut self.patterns) {
             Ok(compiled) => Some((Expr::Matches(Box::new(lowered?), Arc::new(compiled)), Type::Bool)),
             Err(problem) => self.refuse(pattern, "invalid-regex", problem),
         }
