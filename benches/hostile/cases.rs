@@ -5,6 +5,8 @@ use portcullis::policy::Call;
 use portcullis::policy::cel::{Environment, Expression, Scope};
 use portcullis::request::{Body, Header, Limits, Parts, Request};
 
+mod often;
+
 /// A hostile expression.
 pub struct Case {
     pub name: &'static str,
@@ -54,9 +56,10 @@ fn loops(kind: &str, levels: usize) -> String {
 }
 
 pub fn cases() -> Vec<Case> {
-    [syntax(), literals(), comprehensions(), texts(), lists(), patterns(), bodies()]
+    [syntax(), literals(), comprehensions(), texts(), lists(), patterns(), searches(), bodies()]
         .into_iter()
         .flatten()
+        .chain(often::cases())
         .collect()
 }
 
@@ -83,6 +86,9 @@ fn syntax() -> Vec<Case> {
         case("1,500 conditions", vec!["true"; 1_300].join("&&")),
         case("unclosed brackets", "([{".repeat(2_000)),
         case("many errors", "= ) ".repeat(2_000)),
+        case("60 bound names in each other", growing("1", "_", 60, "_ > 0")),
+        case("90 maps in a row", "{1: 1}".to_owned() + &"[1]".repeat(95)),
+        case("700 unknown names", vec!["zyx"; 1_300].join("||")),
         case("400 macros in each other", nested("[1].map(x,", "x", ")", 400)),
     ]
 }
@@ -190,6 +196,16 @@ fn patterns() -> Vec<Case> {
     .map(|(pattern, name)| case(name, format!("request.body.text.matches(r'{pattern}')")))
     .chain([
         case("pattern of 1,000 groups", format!("'a'.matches('{}')", nested("(", "a", ")", 1_000))),
+        case("pattern of 600 classes", format!(r"'a'.matches(r'{}')", r"\pL".repeat(600))),
+        case("pattern of 500 classes without case", format!("'a'.matches(r'(?i){}')", r"\pL".repeat(500))),
+        case("pattern of all letters without case", r"'a'.matches(r'(?i)[\x{0}-\x{10FFFF}]+')"),
+        case("pattern of classes in each other", {
+            format!("'a'.matches(r'(?i){}{}')", r"[a\w".repeat(30), "]".repeat(30))
+        }),
+        case("pattern of 60 repeated classes", format!("'a'.matches(r'{}')", r"\d{9}".repeat(60))),
+        case("300 patterns", vec![r"'a'.matches(r'\w{4}')"; 300].join("||")),
+        case("pattern of 6 classes", r"'a'.matches(r'\w{6}')"),
+        case("pattern of 2,000 letters", format!("'a'.matches(r'{}')", "x".repeat(2_000))),
         case("pattern of 4,000 alternatives", format!("'a'.matches('{}')", vec!["a"; 3_500].join("|"))),
     ])
     .collect()
@@ -215,22 +231,59 @@ fn bodies() -> Vec<Case> {
     ]
 }
 
-/// A call with a body of 600 KB that has a long text, many items, a wide object and a deep list; and 2,000 headers.
+/// Patterns that the parts of the body are searched with.
+fn searches() -> Vec<Case> {
+    let each = |pattern: &str| format!("request.body.items.all(a, !a.name.matches(r'{pattern}') || true)");
+    let accents = |pattern: &str| format!("request.body.accents.matches(r'{pattern}')");
+    vec![
+        case("each name with a pattern", each("^[a-z]{1,63}$")),
+        case("each name with an e-mail's pattern", each(r"^[\w.+-]+@[\w-]+\.[\w.-]+$")),
+        case("each number with a pattern", "request.body.items.all(a, string(a.n).matches('^[0-9]{1,9}$'))"),
+        case("each name with 20 patterns", {
+            let tests: Vec<_> = (1..20).map(|n| format!("a.name.matches('^[a-z]{{1,{n}}}$')")).collect();
+            format!("request.body.items.all(a, {} || true)", tests.join("||"))
+        }),
+        case("pattern that changes its state often", {
+            r"request.body.text.matches(r'(?:[ab]{3}a|[ab]{5}b|[ab]{7}ab|[ab]{11}ba|[ab]{13}bb)c')"
+        }),
+        case("pattern of many places and bytes", {
+            let classes: Vec<_> =
+                ('A'..='z').filter(char::is_ascii_alphabetic).map(|c| format!("[ab{c}]{{9}}c")).collect();
+            format!("request.body.text.matches(r'[ab]*(?:{})')", classes.join("|"))
+        }),
+        case("pattern of words beyond ASCII", accents(r"\b(?:a|b|ab|ba|é)*c\b")),
+        case("pattern of 300 words beyond ASCII", accents(r"\b(?:a?){300}a{300}x\b")),
+        case("pattern of letters beyond ASCII", accents(r"^(?:\w+\W*)+x$")),
+    ]
+}
+
+/// A call with a body of 900 KB that has long texts, many items, a wide object and deep ones; and 2,000 headers.
 pub fn request() -> Request {
     let letters: String = (0..200_000_u64).map(|n| if (n * n / 7) % 3 == 0 { 'b' } else { 'a' }).collect();
     let items: Vec<_> = (0..10_000).map(|n| format!(r#"{{"n":{n},"name":"item"}}"#)).collect();
     let wide: Vec<_> = (0..5_000).map(|n| format!(r#""key{n}":{n}"#)).collect();
-    let deep = nested("[", "1", "]", 60);
+    let numbers: Vec<_> = (0..5_000).map(|n| n.to_string()).collect();
+    let (half, small) = (letters.get(..20_000).unwrap_or(""), letters.get(..500).unwrap_or(""));
     let body = format!(
-        r#"{{"text":"{letters}!","items":[{}],"wide":{{{}}},"deep":{deep}}}"#,
+        r#"{{"text":"{letters}!","half":"{half}","small":"{small}","as":"{}","blank":"{}","accents":"{}",
+            "items":[{}],"wide":{{{}}},"numbers":[{}],"deep":{},"nest":{}}}"#,
+        "a".repeat(50_000),
+        " ".repeat(20_000),
+        "abé".repeat(5_000),
         items.join(","),
-        wide.join(",")
+        wide.join(","),
+        numbers.join(","),
+        nested("[", "1", "]", 60),
+        nested(r#"{"a":"#, "1", "}", 100),
     );
-    let headers: Vec<_> = (0..2_000).map(|n| Header::new(&format!("x-{n}"), "")).collect();
+    let mut headers: Vec<_> = (0..2_000).map(|n| Header::new(&format!("x-{n}"), "")).collect();
+    headers.push(Header::new("long", "é".repeat(15_000)));
+    headers.push(Header::new("bad", [&b"ab\xc3\xa9".repeat(7_500)[..], b"\xff"].concat()));
     Request::assemble(
         Parts {
             id: "hostile".into(),
             method: "POST".into(),
+            host: "A.example".repeat(1_000),
             path: "/".into(),
             headers: headers.into(),
             body: Body::Complete(body.into()),

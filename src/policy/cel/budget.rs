@@ -4,13 +4,20 @@
 
 use super::EvaluationError;
 
-/// Steps for one evaluation of one expression: about a millisecond.
+/// Steps for one evaluation of one expression. A step takes at most about 35 ns, whatever it is spent on, and most take
+/// much less: 0.7 ms in all.
 pub const STEPS: usize = 20_000;
 /// Bytes that one evaluation may hold. At most half as much again is held beside them for a moment, because lists grow
 /// by doubling: a megabyte in all.
 const BYTES: usize = 640 << 10;
 /// Going over this many bytes of text costs a step.
-pub const BYTES_PER_STEP: usize = 64;
+pub const BYTES_PER_STEP: usize = 32;
+/// Looking for a text in a text, or going over it letter by letter, costs a step for this many bytes.
+pub const SEARCHED_BYTES_PER_STEP: usize = 16;
+/// Reading or writing a number or a time whose digits have to be worked out: a double, a timestamp.
+pub const CONVERSION: usize = 8;
+/// An error that something goes on after, instead of ending the evaluation.
+pub const ABSORBED_ERROR: usize = 8;
 
 /// What is left of it.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,13 @@
-//! Evaluates a lowered expression. Every node costs a step, every element and every 64 bytes of text another;
+//! Evaluates a lowered expression. Every node costs a step, every element and every 32 bytes of text another;
 //! when the budget is spent the expression has no value.
 
 use jiff::tz::TimeZone;
 use smallvec::SmallVec;
 
 use super::EvaluationError;
-use super::budget::Budget;
+use super::budget::{Budget, CONVERSION};
 use super::expression::{Expr, Function, Operator};
+use super::function::builtin;
 use super::pattern::Searches;
 use super::scope::Scope;
 use super::time;
@@ -53,7 +54,7 @@ impl<'s> Evaluation<'s> {
             }
             Expr::Field { operand, name } => {
                 let operand = self.value(operand)?;
-                operand.field(name)?.ok_or_else(|| EvaluationError::NoKey(name.clone()))
+                self.field(&operand, name)?.ok_or_else(|| EvaluationError::NoKey(name.clone()))
             }
             Expr::Index(both) => self.index(&both.0, &both.1),
             Expr::List(items) => {
@@ -74,6 +75,7 @@ impl<'s> Evaluation<'s> {
                 let arguments: Result<Vec<_>, _> = arguments.iter().map(|item| self.value(item)).collect();
                 let arguments = arguments?;
                 self.spend_on(&arguments)?;
+                self.spend(builtin::CALL)?;
                 (builtin.apply)(&arguments, &mut self.budget)
             }
             Expr::InZone(function, zone, at) => self.in_zone(*function, &zone.0, at),
@@ -105,6 +107,7 @@ impl<'s> Evaluation<'s> {
         let arguments: Result<SmallVec<[_; 3]>, _> = arguments.iter().map(|item| self.value(item)).collect();
         let arguments = arguments?;
         self.spend_on(&arguments)?;
+        self.spend(function.cost(&arguments))?;
         if function.copies() {
             self.budget.allocate(arguments.iter().map(Value::footprint).sum())?;
         }
@@ -113,8 +116,11 @@ impl<'s> Evaluation<'s> {
 
     fn in_zone(&mut self, function: Function, zone: &TimeZone, at: &'s Expr) -> Evaluated<'s> {
         match self.value(at)? {
-            Value::Timestamp(at) => time::in_zone(function, at, zone.clone())
-                .ok_or_else(|| EvaluationError::OutOfRange(function.name())),
+            Value::Timestamp(at) => {
+                self.spend(CONVERSION)?;
+                time::in_zone(function, at, zone.clone())
+                    .ok_or_else(|| EvaluationError::OutOfRange(function.name()))
+            }
             other => Err(EvaluationError::overload(function.name(), &[&other])),
         }
     }
@@ -126,6 +132,14 @@ impl<'s> Evaluation<'s> {
         let answer = self.value(body);
         self.locals.pop();
         answer
+    }
+
+    /// The entry of a map whose key is text.
+    fn field(&mut self, operand: &Value<'s>, name: &str) -> Result<Option<Value<'s>>, EvaluationError> {
+        self.spend(operand.field_cost(name))?;
+        let found = operand.field(name)?;
+        self.budget.allocate(found.as_ref().map_or(0, Value::owned_bytes))?;
+        Ok(found)
     }
 
     fn index(&mut self, operand: &'s Expr, index: &'s Expr) -> Evaluated<'s> {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::budget::{CONVERSION, SEARCHED_BYTES_PER_STEP};
 use super::expression::Function;
 use super::value::Value;
 use super::{EvaluationError, display, number, time};
@@ -72,6 +73,24 @@ impl Function {
                 time::of_duration(self, *span).ok_or_else(|| self.no_overload(std::slice::from_ref(value)))
             }
             _ => Err(self.no_overload(std::slice::from_ref(value))),
+        }
+    }
+
+    /// What it costs, in steps, beyond going over its arguments once.
+    pub fn cost(self, arguments: &[Value<'_>]) -> usize {
+        match (self, arguments) {
+            (Self::Contains, [Value::Text(text), _]) => text.len() / SEARCHED_BYTES_PER_STEP,
+            (Self::ToText, [Value::Double(_)]) => format::double_cost(format::SHORTEST_DIGITS),
+            // From the twentieth digit on, reading a double takes a number of as many digits.
+            (Self::ToDouble, [Value::Text(text)]) if text.len() > 19 => {
+                CONVERSION * (16 + text.len().min(800) / 8)
+            }
+            (Self::ToText, [Value::Timestamp(_) | Value::Duration(_) | Value::Ip(_) | Value::Cidr(_)]) => {
+                3 * CONVERSION
+            }
+            (Self::ToDouble | Self::ToTimestamp | Self::ToDuration | Self::ToText, _) => CONVERSION,
+            (_, [Value::Timestamp(_)]) => CONVERSION,
+            _ => 0,
         }
     }
 

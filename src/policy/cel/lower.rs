@@ -20,6 +20,8 @@ mod optional;
 
 /// How deep a lowered tree may be: evaluation recurses over it.
 const MAX_DEPTH: usize = 100;
+/// How many mistakes of one expression are reported: what was meant instead takes long to find.
+const MAX_MISTAKES: usize = 8;
 
 pub struct Lowering<'a> {
     parsed: &'a Parsed,
@@ -45,6 +47,9 @@ impl<'a> Lowering<'a> {
     pub fn lower(&mut self, node: &IdedExpr) -> Lowered {
         if self.depth >= MAX_DEPTH {
             return self.refuse(node, "expression-too-deep", "the expression nests too deeply");
+        }
+        if self.mistakes.len() >= MAX_MISTAKES {
+            return None;
         }
         self.depth += 1;
         let lowered = self.lower_node(node);

@@ -87,7 +87,11 @@ impl<'a> Value<'a> {
                 total(entries.iter(), limit, pair)
             }
             Value::Optional(Some(value)) => 1 + value.weight(limit),
-            Value::Headers(headers) => headers.iter().count().saturating_pow(2) / 8,
+            // Each is looked for among all, after their names have been sorted.
+            Value::Headers(headers) => {
+                let bytes: usize = headers.iter().map(|header| header.name.len() + header.value.len()).sum();
+                headers.iter().count().saturating_pow(2) / 4 + self.keys_cost() + bytes / BYTES_PER_STEP
+            }
             Value::Params(map) => map.len(),
             Value::TextMap(map) => map.len(),
             _ => self.list_len().unwrap_or(0),
@@ -96,11 +100,36 @@ impl<'a> Value<'a> {
 
     /// What it costs, in steps, to look up an entry of a map.
     pub fn lookup_cost(&self, key: &Value<'_>, limit: usize) -> usize {
-        let weight = key.weight(limit);
+        match (self, key) {
+            (Value::Map(entries), _) => entries.len().saturating_mul(1 + key.weight(limit)),
+            (_, Value::Text(name)) => self.field_cost(name),
+            _ => key.weight(limit),
+        }
+    }
+
+    /// The same where the key is text.
+    pub fn field_cost(&self, name: &str) -> usize {
+        let weight = 1 + name.len() / BYTES_PER_STEP;
         match self {
-            Value::Headers(headers) => weight + headers.iter().count() / 8,
-            Value::Map(entries) => entries.len().saturating_mul(1 + weight),
+            Value::Map(entries) => entries.len().saturating_mul(weight),
+            Value::Object(_) | Value::Params(_) | Value::TextMap(_) => 2 + 2 * weight,
+            Value::Headers(headers) => {
+                let named = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+                let bytes: usize = named.map(|header| header.value.len()).sum();
+                weight + headers.iter().count() / 2 + bytes / BYTES_PER_STEP
+            }
             _ => weight,
+        }
+    }
+
+    /// What it costs, in steps, to list the keys of a map. The names of headers are sorted for it.
+    pub fn keys_cost(&self) -> usize {
+        match self {
+            Value::Headers(headers) => {
+                let len = headers.iter().count();
+                len.saturating_mul(1 + usize::BITS.saturating_sub(len.leading_zeros()) as usize)
+            }
+            _ => self.map_len().unwrap_or(0),
         }
     }
 

@@ -6,12 +6,12 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use regex_automata::{Input, MatchErrorKind};
-use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::hybrid::LazyStateID;
+use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson::pikevm::{self, PikeVM};
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
 use regex_automata::util::pool::{Pool, PoolGuard};
+use regex_automata::{Input, MatchErrorKind};
 use regex_syntax::ast::parse::ParserBuilder;
 use regex_syntax::hir::Hir;
 use regex_syntax::hir::translate::Translator;
@@ -22,8 +22,8 @@ use super::budget::{Budget, STEPS};
 
 mod bound;
 
-use bound::Size;
 pub use bound::COMPILING;
+use bound::Size;
 
 /// How long a pattern may be, in bytes.
 const MAX_LEN: usize = 2 << 10;

@@ -87,9 +87,10 @@ impl<'a> Scope<'a> {
     pub fn read_cost(&self, attribute: Attribute) -> usize {
         let Some(call) = &self.call else { return 0 };
         match attribute {
-            Attribute::Capture(_) => call.request.path.url_path().len() / 16,
+            Attribute::Capture(_) => call.request.path.url_path().len() / 8,
+            Attribute::Host => call.request.host.len() / 16,
             Attribute::GrpcService | Attribute::GrpcMethod | Attribute::Size => {
-                call.request.headers.iter().count() / 8
+                call.request.headers.iter().count() / 4
             }
             _ => 0,
         }

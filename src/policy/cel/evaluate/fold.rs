@@ -2,6 +2,7 @@
 
 use super::{Evaluated, Evaluation};
 use crate::policy::cel::EvaluationError;
+use crate::policy::cel::budget::ABSORBED_ERROR;
 use crate::policy::cel::expression::{Fold, FoldKind};
 use crate::policy::cel::function;
 use crate::policy::cel::value::{ELEMENT_BYTES, Value};
@@ -53,7 +54,7 @@ impl<'s> Evaluation<'s> {
         let range = self.value(&fold.range)?;
         if let Some(len) = range.map_len() {
             self.budget.allocate(len.saturating_mul(ELEMENT_BYTES))?;
-            self.spend(len)?;
+            self.spend(range.keys_cost())?;
             let keys = range.keys().unwrap_or_default();
             let (len, items) = (keys.len(), Value::List(keys.into()));
             return Ok(Range { items, map: fold.pairs.then_some(range), len, pairs: fold.pairs });
@@ -70,7 +71,10 @@ impl<'s> Evaluation<'s> {
                 Ok(holds) if holds == deciding => return Ok(Value::Bool(deciding)),
                 Ok(_) => {}
                 Err(error) if error.is_exhaustion() => return Err(error),
-                Err(error) => failed = failed.or(Some(error)),
+                Err(error) => {
+                    self.spend(ABSORBED_ERROR)?;
+                    failed = failed.or(Some(error));
+                }
             }
         }
         failed.map_or(Ok(Value::Bool(!deciding)), Err)

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::{Evaluated, Evaluation};
 use crate::policy::cel::EvaluationError;
+use crate::policy::cel::budget::ABSORBED_ERROR;
 use crate::policy::cel::expression::{Expr, Optional};
 use crate::policy::cel::value::{ELEMENT_BYTES, Value};
 
@@ -29,7 +30,11 @@ impl<'s> Evaluation<'s> {
     /// not there in a call is nothing, as `has()` sees it.
     fn present(&mut self, operand: &'s Expr) -> Result<Option<Value<'s>>, EvaluationError> {
         match self.value(operand) {
-            Ok(Value::Optional(None)) | Err(EvaluationError::Absent(_)) => Ok(None),
+            Ok(Value::Optional(None)) => Ok(None),
+            Err(EvaluationError::Absent(_)) => {
+                self.spend(ABSORBED_ERROR)?;
+                Ok(None)
+            }
             Ok(Value::Optional(Some(value))) => {
                 self.budget.allocate(value.owned_bytes())?;
                 Ok(Some((*value).clone()))
@@ -41,7 +46,7 @@ impl<'s> Evaluation<'s> {
 
     fn select_optional(&mut self, operand: &'s Expr, name: &str) -> Evaluated<'s> {
         let Some(operand) = self.present(operand)? else { return Ok(Value::Optional(None)) };
-        let found = operand.field(name)?;
+        let found = self.field(&operand, name)?;
         self.some(found)
     }
 

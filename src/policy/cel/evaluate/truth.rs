@@ -8,13 +8,13 @@ use serde_json::Value as Json;
 use super::{Evaluation, Failed};
 use crate::policy::cel::EvaluationError;
 use crate::policy::cel::attribute::Attribute;
-use crate::policy::cel::budget::BYTES_PER_STEP;
+use crate::policy::cel::budget::{ABSORBED_ERROR, BYTES_PER_STEP, SEARCHED_BYTES_PER_STEP};
 use crate::policy::cel::expression::{Expr, JsonPath, Literal, TextSet, TextSource, TextTest};
 use crate::policy::cel::pattern::Pattern;
 use crate::policy::cel::value::{self, Value};
 
 /// Going over this many headers costs a step.
-const HEADERS_PER_STEP: usize = 8;
+const HEADERS_PER_STEP: usize = 4;
 
 impl<'s> Evaluation<'s> {
     /// The value of `expr`, which `operation` needs to be true or false.
@@ -96,7 +96,10 @@ impl<'s> Evaluation<'s> {
                 Ok(value) if value == deciding => return Ok(deciding),
                 Ok(_) => {}
                 Err(error) if error.is_exhaustion() => return Err(error),
-                Err(error) => failed = failed.or(Some(error)),
+                Err(error) => {
+                    self.spend(ABSORBED_ERROR)?;
+                    failed = failed.or(Some(error));
+                }
             }
         }
         failed.map_or(Ok(!deciding), Err)
@@ -118,7 +121,9 @@ impl<'s> Evaluation<'s> {
             self.searches.push(pattern.searches());
             self.searches.len() - 1
         });
-        let Some(searches) = self.searches.get_mut(at) else { return Err(EvaluationError::BudgetSpent.into()) };
+        let Some(searches) = self.searches.get_mut(at) else {
+            return Err(EvaluationError::BudgetSpent.into());
+        };
         Ok(searches.is_match(&text, &mut self.budget)?)
     }
 
@@ -126,16 +131,30 @@ impl<'s> Evaluation<'s> {
     pub(super) fn header(&mut self, response: bool, name: &str) -> Result<Option<Value<'s>>, Failed> {
         let headers = self.scope.headers(response)?;
         self.spend(headers.iter().count() / HEADERS_PER_STEP)?;
-        let found = value::header(headers, name)?;
+        let found = match value::header(headers, name) {
+            Ok(found) => found,
+            Err(error) => {
+                // It has been read as far as it is text.
+                self.spend(headers.all(name).map(<[u8]>::len).sum::<usize>() / BYTES_PER_STEP)?;
+                return Err(error.into());
+            }
+        };
+        if let Some(Value::Text(text)) = &found {
+            self.spend(text.len() / BYTES_PER_STEP)?;
+        }
         self.budget.allocate(found.as_ref().map_or(0, Value::owned_bytes))?;
         Ok(found)
     }
 
     /// As protobuf has it: a field is there when it is not empty. A body is there when it has bytes.
-    fn has_attribute(&self, attribute: Attribute) -> Result<bool, Failed> {
+    fn has_attribute(&mut self, attribute: Attribute) -> Result<bool, Failed> {
+        self.spend(self.scope.read_cost(attribute))?;
         let value = match self.scope.attribute(attribute) {
             Ok(value) => value,
-            Err(EvaluationError::Absent(_)) => return Ok(false),
+            Err(EvaluationError::Absent(_)) => {
+                self.spend(ABSORBED_ERROR)?;
+                return Ok(false);
+            }
             Err(error) => return Err(error.into()),
         };
         Ok(match &value {
@@ -150,10 +169,13 @@ impl<'s> Evaluation<'s> {
     fn has_field(&mut self, operand: &'s Expr, name: &str) -> Result<bool, Failed> {
         let operand = match self.value(operand) {
             Ok(value) => value,
-            Err(EvaluationError::Absent(_)) => return Ok(false),
+            Err(EvaluationError::Absent(_)) => {
+                self.spend(ABSORBED_ERROR)?;
+                return Ok(false);
+            }
             Err(error) => return Err(error.into()),
         };
-        Ok(operand.field(name)?.is_some())
+        Ok(self.field(&operand, name)?.is_some())
     }
 
     fn text(&mut self, source: &TextSource) -> Result<Cow<'s, str>, Failed> {
@@ -190,7 +212,8 @@ impl<'s> Evaluation<'s> {
                 &made
             }
         };
-        self.spend(text.len() / BYTES_PER_STEP)?;
+        let searched = if test == TextTest::Contains { text.len() / SEARCHED_BYTES_PER_STEP } else { 0 };
+        self.spend(text.len() / BYTES_PER_STEP + searched)?;
         Ok(match test {
             TextTest::Equals => same(text, wanted),
             TextTest::StartsWith => text.starts_with(wanted),
@@ -218,11 +241,12 @@ impl<'s> Evaluation<'s> {
     }
 
     #[inline(never)]
-    fn json_is(&self, path: &'s JsonPath, wanted: &str) -> Result<bool, Failed> {
+    fn json_is(&mut self, path: &'s JsonPath, wanted: &str) -> Result<bool, Failed> {
         Ok(self.json(path)?.as_str().is_some_and(|text| same(text, wanted)))
     }
 
-    pub(super) fn json(&self, path: &'s JsonPath) -> Result<&'s Json, Failed> {
+    pub(super) fn json(&mut self, path: &'s JsonPath) -> Result<&'s Json, Failed> {
+        self.spend(path.names.iter().map(|name| 1 + name.len() / BYTES_PER_STEP).sum())?;
         let mut names = path.names.iter();
         let first = names.next().map_or("", String::as_str);
         let mut found = member(self.scope.object(path.of, first)?, first)?;

@@ -9,6 +9,9 @@ use super::super::types::Type;
 use super::super::value::Value;
 use super::{encoder, format, list, math, net, optional, set, string};
 
+/// What calling a function of a library costs, in steps.
+pub const CALL: usize = 4;
+
 pub type Applied<'a> = Result<Value<'a>, EvaluationError>;
 
 /// A function that is applied to values.

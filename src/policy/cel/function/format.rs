@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::super::EvaluationError;
-use super::super::budget::Budget;
+use super::super::budget::{Budget, CONVERSION};
 use super::super::display;
 use super::super::types::with_article;
 use super::super::value::Value;
@@ -12,6 +12,10 @@ use super::builtin::{Applied, Builtin, Kind, invalid, no_overload, text};
 
 /// How many digits may follow the point.
 const MAX_PRECISION: usize = 100;
+/// How many digits a double may have before its point.
+const MAX_DIGITS: usize = 309;
+/// How many digits the shortest decimal of a double may need; that it has fewer is not known before.
+pub const SHORTEST_DIGITS: usize = 18;
 
 pub const BUILTINS: &[Builtin] = &[Builtin {
     name: "format",
@@ -118,6 +122,10 @@ fn clause(
     precision: Option<usize>,
     value: &Value<'_>,
 ) -> Result<(), EvaluationError> {
+    output.budget.spend(4)?;
+    if let ('f' | 'e', Some(number)) = (verb, number(value)) {
+        output.budget.spend(double_cost(digits(verb, number, precision.unwrap_or(6))))?;
+    }
     let made = match (verb, value) {
         ('s', _) => return plain(output, value),
         ('d', Value::Int(n)) => n.to_string(),
@@ -144,6 +152,18 @@ fn clause(
         _ => return Err(mismatch(verb, value)),
     };
     output.push(&made)
+}
+
+/// What it costs, in steps, to write a double with so many digits: beyond 17, each is worked out with a number of a
+/// thousand bits.
+pub fn double_cost(digits: usize) -> usize {
+    const QUICK: usize = 17;
+    if digits <= QUICK { CONVERSION } else { CONVERSION * digits }
+}
+
+/// How many digits a clause writes.
+fn digits(verb: char, number: f64, precision: usize) -> usize {
+    precision + if verb == 'f' && number.abs() >= 1e15 { MAX_DIGITS } else { 1 }
 }
 
 fn mismatch(verb: char, value: &Value<'_>) -> EvaluationError {
@@ -186,7 +206,11 @@ fn hex(output: &mut Output<'_>, bytes: &[u8], verb: char) -> Result<(), Evaluati
 
 /// `%s`: any value, lists and maps with their parts, maps in the order of their keys' texts.
 fn plain(output: &mut Output<'_>, value: &Value<'_>) -> Result<(), EvaluationError> {
-    output.budget.spend(1)?;
+    output.budget.spend(match value {
+        Value::Double(_) => double_cost(SHORTEST_DIGITS),
+        Value::Timestamp(_) | Value::Duration(_) | Value::Ip(_) | Value::Cidr(_) => 3 * CONVERSION,
+        _ => 2,
+    })?;
     let made = match value {
         Value::Text(text) => return output.push(text),
         Value::Null => "null".into(),

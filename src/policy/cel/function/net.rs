@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::super::EvaluationError;
-use super::super::budget::Budget;
+use super::super::budget::{Budget, CONVERSION};
 use super::super::types::Type;
 use super::super::value::Value;
 use super::builtin::{Applied, Builtin, Kind, boolean, int, no_overload};
@@ -122,7 +122,8 @@ fn asked<'a>(name: &'static str, arguments: &[Value<'a>], ask: fn(&str) -> bool)
     }
 }
 
-fn is_canonical<'a>(arguments: &[Value<'a>], _: &mut Budget) -> Applied<'a> {
+fn is_canonical<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
+    budget.spend(3 * CONVERSION)?;
     let canonical = address("ip.isCanonical", arguments)?.to_string();
     Ok(Value::Bool(matches!(arguments, [Value::Text(text)] if *text == canonical)))
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::EvaluationError;
-use super::super::budget::Budget;
+use super::super::budget::{Budget, SEARCHED_BYTES_PER_STEP};
 use super::super::types::Type;
 use super::super::value::{ELEMENT_BYTES, Value};
 use super::builtin::{Applied, Builtin, Kind, int, invalid, no_overload, same, text};
@@ -69,7 +69,16 @@ fn part<'a>(text: &Cow<'a, str>, start: usize, end: usize, budget: &mut Budget) 
     }))
 }
 
+/// Pays for going over the first argument letter by letter, or looking for another text in it.
+fn spend_on_search(arguments: &[Value<'_>], budget: &mut Budget) -> Result<(), EvaluationError> {
+    match arguments.first() {
+        Some(Value::Text(text)) => budget.spend(text.len() / SEARCHED_BYTES_PER_STEP),
+        _ => Ok(()),
+    }
+}
+
 fn char_at<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
+    spend_on_search(arguments, budget)?;
     let [Value::Text(text), Value::Int(index)] = arguments else {
         return Err(no_overload("charAt", arguments));
     };
@@ -78,7 +87,8 @@ fn char_at<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
     part(text, start, start + len, budget)
 }
 
-fn index_of<'a>(arguments: &[Value<'a>], _: &mut Budget) -> Applied<'a> {
+fn index_of<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
+    spend_on_search(arguments, budget)?;
     let (text, wanted, from) = match arguments {
         [Value::Text(text), Value::Text(wanted)] => (text, wanted, 0),
         [Value::Text(text), Value::Text(wanted), Value::Int(from)] => {
@@ -91,7 +101,8 @@ fn index_of<'a>(arguments: &[Value<'a>], _: &mut Budget) -> Applied<'a> {
 }
 
 /// The last place at or before the index where the text stands.
-fn last_index_of<'a>(arguments: &[Value<'a>], _: &mut Budget) -> Applied<'a> {
+fn last_index_of<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
+    spend_on_search(arguments, budget)?;
     let (text, wanted, until) = match arguments {
         [Value::Text(text), Value::Text(wanted)] => (text, wanted, text.len()),
         [Value::Text(text), Value::Text(wanted), Value::Int(until)] => {
@@ -107,6 +118,7 @@ fn last_index_of<'a>(arguments: &[Value<'a>], _: &mut Budget) -> Applied<'a> {
 }
 
 fn substring<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
+    spend_on_search(arguments, budget)?;
     let (text, start, end) = match arguments {
         [Value::Text(text), Value::Int(start)] => (text, *start, None),
         [Value::Text(text), Value::Int(start), Value::Int(end)] => (text, *start, Some(*end)),
@@ -126,6 +138,7 @@ fn limit(count: i64) -> usize {
 }
 
 fn replace<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
+    spend_on_search(arguments, budget)?;
     let (text, from, to, limit) = match arguments {
         [Value::Text(text), Value::Text(from), Value::Text(to)] => (text, from, to, usize::MAX),
         [Value::Text(text), Value::Text(from), Value::Text(to), Value::Int(count)] => {
@@ -133,10 +146,10 @@ fn replace<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
         }
         _ => return Err(no_overload("replace", arguments)),
     };
-    // A match costs half a step; those beyond what is left need not be counted.
-    let affordable = budget.steps_left().saturating_mul(2).saturating_add(2);
+    // A match costs a step; those beyond what is left need not be counted.
+    let affordable = budget.steps_left().saturating_add(1);
     let count = text.matches(from.as_ref()).take(limit.min(affordable)).count();
-    budget.spend(count / 2)?;
+    budget.spend(count)?;
     if count == 0 {
         return part(text, 0, text.len(), budget);
     }
@@ -146,6 +159,7 @@ fn replace<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
 }
 
 fn split<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
+    spend_on_search(arguments, budget)?;
     let (text, separator, limit) = match arguments {
         [Value::Text(text), Value::Text(separator)] => (text, separator, usize::MAX),
         [Value::Text(text), Value::Text(separator), Value::Int(count)] => (text, separator, limit(*count)),
@@ -190,6 +204,7 @@ fn join<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
             return Err(invalid("join", "every element must be a string"));
         };
         let before = if index == 0 { "" } else { separator };
+        budget.spend(1)?;
         budget.allocate(2 * (before.len() + item.len()))?;
         joined.push_str(before);
         joined.push_str(&item);
@@ -198,12 +213,16 @@ fn join<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
 }
 
 fn trim<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
+    // From the front, and from both ends.
+    spend_on_search(arguments, budget)?;
+    spend_on_search(arguments, budget)?;
     let [Value::Text(text)] = arguments else { return Err(no_overload("trim", arguments)) };
     let start = text.len() - text.trim_start().len();
     part(text, start, start + text.trim().len(), budget)
 }
 
 fn reverse<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
+    spend_on_search(arguments, budget)?;
     match arguments {
         [Value::Text(text)] => {
             budget.allocate(text.len())?;
@@ -216,6 +235,7 @@ fn reverse<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
 
 /// The text as a literal that reads back as itself.
 fn quote<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Applied<'a> {
+    spend_on_search(arguments, budget)?;
     let [Value::Text(text)] = arguments else { return Err(no_overload("strings.quote", arguments)) };
     budget.allocate(2 * text.len() + 2)?;
     let mut quoted = String::with_capacity(text.len() + 2);

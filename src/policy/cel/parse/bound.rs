@@ -5,9 +5,9 @@ use cel::parser::pratt_parser::{Lexer, TokenKind};
 
 use crate::policy::cel::At;
 
-/// How deep the tree of an expression may be. Evaluation has its own limit, which is lower; this one counts what may
-/// nest, and so is reached earlier only by expressions that nothing sensible needs.
-const MAX_DEPTH: usize = 300;
+/// How deep an expression may be. Evaluation has its own limit; this one counts what may nest, so that a call of a
+/// method counts twice: what the parser takes grows with the square of it.
+const MAX_DEPTH: usize = 100;
 
 /// What is open between two brackets.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use regex_syntax::ast::{Ast, ClassPerlKind, ClassSetItem, Flag, GroupKind, Visit
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 /// What compiling the patterns of one expression may cost in all, in units of about 10 ns.
-pub const COMPILING: usize = 50_000;
+pub const COMPILING: usize = 40_000;
 
 /// What a class like `\w` or `\p{L}` costs to read.
 const UNICODE_CLASS: usize = 120;
@@ -130,8 +130,9 @@ impl Size {
             }
             HirKind::Repetition(repetition) => {
                 let Self { cost, places } = Self::of(&repetition.sub);
-                let most = repetition.max.unwrap_or_else(|| repetition.min.saturating_add(1)).max(1);
-                let times = usize::try_from(most).unwrap_or(usize::MAX);
+                // Without an upper bound, the last of those that must be there is repeated.
+                let times = repetition.max.unwrap_or(repetition.min).max(1);
+                let times = usize::try_from(times).unwrap_or(usize::MAX);
                 Self {
                     cost: cost.saturating_add(4).saturating_mul(times),
                     places: places.saturating_add(1).saturating_mul(times),
