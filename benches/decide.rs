@@ -57,8 +57,8 @@ fn conditions(report: &mut Report) -> Outcome {
     let holds = || ours.holds(&Scope::of(call)) == Ok(true);
     let pair = theirs.with(|theirs| (holds() && theirs()).then(|| pair(holds, theirs)));
     let pair = pair.ok_or("the condition must hold in both")?;
-    report.add("the condition, ns", "cel_condition_ns", pair.first);
-    report.add("the same by the cel crate, ns", "cel_crate_condition_ns", pair.second);
+    report.add("the condition, us", "cel_condition_us", pair.first.scaled(1e-3));
+    report.add("the same by the cel crate, us", "cel_crate_condition_us", pair.second.scaled(1e-3));
     report.add("times as fast as the cel crate", "cel_speedup_vs_cel_crate", pair.ratio);
     Ok(())
 }
