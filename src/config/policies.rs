@@ -40,7 +40,7 @@ pub(super) fn policies(node: &Node, folder: &Path, reader: &mut Reader) -> Optio
         max_node.map(|node| Some(reader.integer(node, "`max_bytes`", 1..=LARGEST_BUNDLE)?.unsigned_abs()));
     let keys_node = fields.optional("keys");
     // Keys beside `paths` are a mistake already: what they are does not matter then.
-    let read_keys = keys_node.filter(|_| !from.is_some_and(|(kind, _)| kind == "paths"));
+    let read_keys = keys_node.filter(|_| from.is_none_or(|(kind, _)| kind != "paths"));
     let keys = read_keys.map_or(Some(Vec::new()), |node| files(node, "`keys`", folder, reader));
     let watch_node = fields.optional("watch");
     let watch = flag(&mut fields, "watch", true, reader);

@@ -97,7 +97,7 @@ pub fn with_article(name: &str) -> String {
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() {
-            return f.write_str(&with_article(&self.to_string()));
+            f.write_str(if matches!(self, Self::Int | Self::Optional(_)) { "an " } else { "a " })?;
         }
         match self {
             Self::Dyn => f.write_str("dyn"),
