@@ -104,15 +104,24 @@ const MATCHES: [&str; 5] = [
     "[{paths: ['/{id}', '/a/{id}', '/a/{id}/c']}]",
 ];
 
-fn condition(random: &mut Random, depth: usize, captures: bool) -> String {
+/// A random condition; where `about` is not empty, half of its parts are about what is named so.
+fn condition(random: &mut Random, depth: usize, captures: bool, about: &str) -> String {
     if depth > 0 && random.below(3) > 0 {
-        let (a, b) = (condition(random, depth - 1, captures), condition(random, depth - 1, captures));
+        let mut part = || condition(random, depth - 1, captures, about);
+        let (a, b) = (part(), part());
         return match random.below(4) {
             0 => format!("({a}) && ({b})"),
             1 => format!("({a}) || ({b})"),
             2 => format!("!({a})"),
             _ => format!("({a}) ? ({b}) : {}", random.of(&SHAREABLE)),
         };
+    }
+    if !about.is_empty() && random.below(2) == 0 {
+        let all = SHAREABLE.iter().chain(&UNSHAREABLE);
+        let fitting: Vec<&str> = all.filter(|text| text.contains(about)).copied().collect();
+        if !fitting.is_empty() {
+            return random.of(&fitting).to_owned();
+        }
     }
     match random.below(24) {
         0 => random.of(&UNSHAREABLE).to_owned(),
@@ -122,7 +131,7 @@ fn condition(random: &mut Random, depth: usize, captures: bool) -> String {
 }
 
 /// Some random policies; `None` when they have a mistake together.
-pub fn policies(random: &mut Random) -> Option<PolicySet> {
+pub fn policies(random: &mut Random, about: &str) -> Option<PolicySet> {
     let mut text = String::new();
     for policy in 0..=random.below(3) {
         let matches = random.of(&MATCHES);
@@ -131,7 +140,7 @@ pub fn policies(random: &mut Random) -> Option<PolicySet> {
         ));
         for rule in 0..=random.below(3) {
             let depth = random.below(3);
-            let condition = condition(random, depth, matches.contains("{id}"));
+            let condition = condition(random, depth, matches.contains("{id}"), about);
             let enforce = if random.below(5) == 0 { ", enforce: false" } else { "" };
             let effect = random.of(&EFFECTS);
             text.push_str(&format!(
@@ -212,6 +221,16 @@ const PARTS: [&str; 31] = [
 impl Drawn {
     pub fn draw(random: &mut Random) -> Self {
         Self(PARTS.map(|_| u8::try_from(random.below(8)).unwrap()))
+    }
+
+    /// A call that differs from others of its kind in what reading costs alone.
+    pub fn dear(random: &mut Random) -> Self {
+        let mut drawn = Self(PARTS.map(|_| 0));
+        for (part, choices) in [("many headers", [0, 3]), ("host", [3, 4]), ("path", [1, 2])] {
+            let place = PARTS.iter().position(|known| *known == part).unwrap();
+            drawn.0[place] = random.of(&choices);
+        }
+        drawn
     }
 
     /// The same in all parts but one.
