@@ -37,10 +37,10 @@ pub use decision::{Call, Decision, HeadersRead, HoldRule, Needs, Outcome, Respon
 pub use demand::Demand;
 pub use explain::{Explanation, RuleExplanation};
 pub use inputs::Unshareable;
-pub use route::{Entry, HostPattern, PathPattern, Segment, TextPattern};
-pub use source::hint::add as add_hint;
 #[cfg(test)]
 pub(crate) use inputs::part;
+pub use route::{Entry, HostPattern, PathPattern, Segment, TextPattern};
+pub use source::hint::add as add_hint;
 
 /// One policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
