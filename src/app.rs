@@ -242,7 +242,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
 fn server_config(config: &Config) -> ServerConfig {
     ServerConfig {
         gateway: config.listen.gateway,
-        body_buffered: config.listen.body_buffered,
+        request_body: config.listen.request_body,
         max_message_timeout: config.holds.max_message_timeout,
         reflection: config.listen.reflection,
         max_message: (config.limits.body + (1 << 20)).max(16 << 20),

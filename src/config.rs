@@ -15,7 +15,8 @@ use crate::bundle;
 use crate::diagnostic::{Diagnostic, Sources};
 use crate::document::{Document, Reader};
 use crate::engine::HeldLimits;
-use crate::request::Limits;
+use crate::proxy;
+use crate::request::{BodySource, Limits};
 use crate::store::PendingLimits;
 
 mod candidate;
@@ -52,8 +53,8 @@ pub struct Listen {
     pub metrics: SocketAddr,
     /// Whether hosts are more than the caller's claim: the proxies that call here own the hosts they serve.
     pub gateway: bool,
-    /// Whether ext_authz filters that call here are configured `with_request_body`.
-    pub body_buffered: bool,
+    /// Whether the ext_authz filters that call here show whole bodies.
+    pub request_body: BodySource,
     pub reflection: bool,
 }
 
@@ -68,6 +69,24 @@ impl GrpcAddress {
         match self {
             Self::Tcp(address) => Some(*address),
             Self::Unix(_) => None,
+        }
+    }
+}
+
+impl Config {
+    /// What of it a proxy's configuration has to agree with.
+    pub fn for_proxies(&self) -> proxy::Server {
+        proxy::Server {
+            known: true,
+            max_message_timeout: self.holds.max_message_timeout,
+            decision_timeout: self.decision_timeout,
+            body_limit: self.limits.body,
+            held: self.holds.held.total,
+            gateway: self.listen.gateway,
+            body: self.listen.request_body,
+            mtls: self.identity.mtls,
+            credentials: vec!["authorization".to_owned()],
+            digest_headers: self.holds.digest_headers.clone(),
         }
     }
 }
@@ -161,7 +180,11 @@ mod tests {
         assert!(read.findings.is_empty(), "{:?}", read.findings);
         let config = read.config.unwrap();
         assert!(config.listen.admin.ip().is_loopback() && config.listen.metrics.ip().is_loopback());
-        assert!(!config.listen.gateway && !config.listen.body_buffered && !config.identity.mtls);
+        assert!(
+            !config.listen.gateway
+                && config.listen.request_body == BodySource::ByRoute
+                && !config.identity.mtls
+        );
         let source = bundle::Source::Paths(vec!["/etc/portcullis/policies".into()]);
         let policies =
             bundle::Config { source, keys: Vec::new(), watch: true, max_bytes: None, candidate: None };

@@ -4,6 +4,7 @@
 //! Both start from `Needs`, so that what is written and what is asked for can't differ. Knows proxies by their
 //! configuration alone: nothing here serves a call.
 
+pub mod config;
 pub mod doctor;
 pub mod needs;
 pub mod tree;

@@ -15,7 +15,7 @@ mod body;
 mod headers;
 mod path;
 
-pub use body::Body;
+pub use body::{Body, BodySource};
 pub use headers::{Header, Headers, NotText};
 pub use path::{Part, Path};
 

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::bundle::Source;
-use crate::config::{self, Config};
+use crate::config::{self as settings, Config};
 use crate::policy::PolicySet;
-use crate::proxy::{BodySource, Needs, Server};
+use crate::proxy::{Needs, Server};
 
+mod config;
 mod doctor;
 
 #[derive(Debug, clap::Args)]
@@ -18,12 +19,15 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Writes the configuration that a proxy needs for these policies
+    Config(config::Args),
     /// Reports what a proxy's configuration gets wrong
     Doctor(doctor::Args),
 }
 
 pub fn run(args: &Args) -> ExitCode {
     match &args.command {
+        Command::Config(args) => config::run(args),
         Command::Doctor(args) => doctor::run(args),
     }
 }
@@ -42,9 +46,9 @@ struct For {
 /// Reads the configuration and the policies; prints what stops it.
 fn needs(given: &For) -> Result<Needs, ExitCode> {
     let read = match &given.config {
-        Some(path) => config::read(path),
+        Some(path) => settings::read(path),
         // What a file says that leaves everything to its default.
-        None => config::parse(&"defaults".into(), &"policies: [policies]\n".into(), Path::new("")),
+        None => settings::parse(&"defaults".into(), &"policies: [policies]\n".into(), Path::new("")),
     };
     let Some(config) = read.config else {
         super::policy::print_findings(&read.findings, &read.sources);
@@ -55,7 +59,7 @@ fn needs(given: &For) -> Result<Needs, ExitCode> {
         paths => paths.to_vec(),
     };
     let policies = if paths.is_empty() { PolicySet::none() } else { super::policy::load(&paths)? };
-    Ok(Needs::of(&policies, Server { known: given.config.is_some(), ..server(&config) }))
+    Ok(Needs::of(&policies, Server { known: given.config.is_some(), ..config.for_proxies() }))
 }
 
 /// Where the configured policies lie on this machine.
@@ -66,21 +70,5 @@ fn named(config: &Config) -> Result<Vec<PathBuf>, ExitCode> {
         Source::Url(_) => Err(super::policy::usage_error(
             &"the configured policies come from a URL: name their files or the bundle with `--policies`",
         )),
-    }
-}
-
-/// What of a server's configuration matters to a proxy.
-fn server(config: &Config) -> Server {
-    Server {
-        known: true,
-        max_message_timeout: config.holds.max_message_timeout,
-        decision_timeout: config.decision_timeout,
-        body_limit: config.limits.body,
-        held: config.holds.held.total,
-        gateway: config.listen.gateway,
-        body: if config.listen.body_buffered { BodySource::Buffered } else { BodySource::NotBuffered },
-        mtls: config.identity.mtls,
-        credentials: vec!["authorization".to_owned()],
-        digest_headers: config.holds.digest_headers.clone(),
     }
 }

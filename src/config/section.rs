@@ -13,7 +13,7 @@ use crate::bundle;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Node, Reader};
 use crate::engine::{DEFAULT_DIGEST_HEADERS, HeldLimits};
-use crate::request::Limits;
+use crate::request::{BodySource, Limits};
 use crate::store::PendingLimits;
 
 pub(super) fn config(
@@ -91,10 +91,10 @@ fn listen(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Lis
         }
     }
     let gateway = flag(&mut fields, "gateway", false, reader);
-    let words = [("buffered", true), ("not_buffered", false)];
-    let body_buffered = fields
-        .optional("request_body")
-        .map_or(Some(false), |node| reader.word(node, "`request_body`", &words));
+    let sources = [BodySource::Buffered, BodySource::NotBuffered, BodySource::ByRoute];
+    let request_body = fields.optional("request_body").map_or(Some(BodySource::default()), |node| {
+        reader.word(node, "`request_body`", &sources.map(|source| (source.as_str(), source)))
+    });
     let reflection = flag(&mut fields, "reflection", true, reader);
     fields.close(reader);
     Some(Listen {
@@ -102,7 +102,7 @@ fn listen(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Lis
         admin: admin?,
         metrics: metrics?,
         gateway: gateway?,
-        body_buffered: body_buffered?,
+        request_body: request_body?,
         reflection: reflection?,
     })
 }

@@ -11,7 +11,7 @@ use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest};
 use envoy_types::pb::google::protobuf::value::Kind;
 use envoy_types::pb::google::protobuf::{Struct, Timestamp, Value};
 
-use crate::request::{Body, Connection, Header, Headers, Parts, Peer};
+use crate::request::{Body, BodySource, Connection, Header, Headers, Parts, Peer};
 
 /// The namespace under which ext_proc sends its attributes.
 const ATTRIBUTES: &str = "envoy.filters.http.ext_proc";
@@ -19,15 +19,15 @@ const ATTRIBUTES: &str = "envoy.filters.http.ext_proc";
 /// Marks a body that Envoy cut off at `max_request_bytes`.
 const PARTIAL_BODY: &str = "x-envoy-auth-partial-body";
 
-/// What a Check says of its call. `buffered` tells whether the filter is configured `with_request_body`: only
-/// then does a missing body mean an empty one.
-pub(super) fn check(request: CheckRequest, buffered: bool) -> Parts {
+/// What a Check says of its call. Only behind a filter that buffers, as `bodies` tells, does a missing body mean an empty
+/// one. The mark of a route that does is ours, and no part of the context that policies read.
+pub(super) fn check(request: CheckRequest, bodies: BodySource) -> Parts {
     let attributes = request.attributes.unwrap_or_default();
     let AttributeContext {
         source,
         destination,
         request,
-        context_extensions,
+        mut context_extensions,
         metadata_context,
         tls_session,
         ..
@@ -37,6 +37,13 @@ pub(super) fn check(request: CheckRequest, buffered: bool) -> Parts {
     let headers = match http.header_map.take() {
         Some(map) => raw_headers(map).1,
         None => joined_headers(std::mem::take(&mut http.headers)),
+    };
+    let (key, wanted) = BodySource::MARK;
+    let marked = context_extensions.remove(key).is_some_and(|value| value == wanted);
+    let buffered = match bodies {
+        BodySource::Buffered => true,
+        BodySource::NotBuffered => false,
+        BodySource::ByRoute => marked,
     };
     let body = check_body(&mut http, &headers, buffered);
     let (source, destination) = (source.unwrap_or_default(), destination.unwrap_or_default());

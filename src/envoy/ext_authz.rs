@@ -21,7 +21,7 @@ use super::mutation::{denial_headers, for_ext_authz, mutation, status};
 use crate::clock;
 use crate::engine::{Engine, Listener, Patience};
 use crate::metrics::Service;
-use crate::request;
+use crate::request::{self, BodySource};
 use crate::verdict::{Answer, Verdict};
 
 /// The ext_authz service of one listener.
@@ -29,8 +29,8 @@ use crate::verdict::{Answer, Verdict};
 pub struct ExtAuthz {
     pub engine: Arc<Engine>,
     pub gateway: bool,
-    /// Whether the filters that call here are configured `with_request_body`.
-    pub body_buffered: bool,
+    /// Whether the filters that call here show whole bodies.
+    pub request_body: BodySource,
 }
 
 #[tonic::async_trait]
@@ -52,7 +52,7 @@ impl Authorization for ExtAuthz {
 impl ExtAuthz {
     async fn answer(&self, request: Request<CheckRequest>, received: Instant) -> CheckResponse {
         let until = deadline(request.metadata(), received);
-        let parts = decode::check(request.into_inner(), self.body_buffered);
+        let parts = decode::check(request.into_inner(), self.request_body);
         let request = request::Request::assemble(parts, self.engine.limits());
         let listener = Listener { service: Service::ExtAuthz, gateway: self.gateway, masks: false };
         let call = self.engine.receive(request, listener);

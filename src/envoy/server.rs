@@ -13,12 +13,13 @@ use tower::Layer;
 use super::counted::CountFailed;
 use super::{connection, services};
 use crate::engine::Engine;
+use crate::request::BodySource;
 
 /// How the services behave on this listener.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     pub gateway: bool,
-    pub body_buffered: bool,
+    pub request_body: BodySource,
     pub max_message_timeout: Duration,
     pub reflection: bool,
     /// The largest message accepted, in bytes: a Check with its body, or a buffered response body.

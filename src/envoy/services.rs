@@ -30,7 +30,7 @@ pub(super) struct Services {
 impl Services {
     pub fn new(engine: &Arc<Engine>, config: &ServerConfig, health: HealthReporter) -> Self {
         let authorization =
-            ExtAuthz { engine: engine.clone(), gateway: config.gateway, body_buffered: config.body_buffered };
+            ExtAuthz { engine: engine.clone(), gateway: config.gateway, request_body: config.request_body };
         let processor = ExtProc {
             engine: engine.clone(),
             gateway: config.gateway,

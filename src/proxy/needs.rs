@@ -7,6 +7,8 @@ use crate::policy::cel::Reads;
 use crate::policy::cel::attribute::Attribute;
 use crate::policy::{Entry, PolicySet};
 
+pub use crate::request::BodySource;
+
 /// What the server's configuration says that a proxy's has to agree with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -30,15 +32,6 @@ pub struct Server {
     pub credentials: Vec<String>,
     /// Headers that every approval covers, in lower case.
     pub digest_headers: Vec<String>,
-}
-
-/// Whether the server may take a body that ext_authz shows for the whole one (`listen.request_body`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodySource {
-    /// Every ext_authz filter that calls is configured `with_request_body`.
-    Buffered,
-    /// None is: bodies are never shown.
-    NotBuffered,
 }
 
 /// What a proxy must show, and be ready for.

@@ -14,6 +14,32 @@ pub enum Body {
     Complete(Bytes),
 }
 
+/// Whether a body that ext_authz shows, or does not show, is all of it: `listen.request_body`. The messages don't tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodySource {
+    /// Every filter that calls is configured `with_request_body`: no body means an empty one.
+    Buffered,
+    /// None is.
+    NotBuffered,
+    /// Those routes are that say so in `context_extensions`, by [`BodySource::MARK`].
+    #[default]
+    ByRoute,
+}
+
+impl BodySource {
+    /// The key and the value by which a route's `context_extensions` say that it buffers. Callers can't write there.
+    pub const MARK: (&str, &str) = ("portcullis.request_body", "buffered");
+
+    /// As the configuration writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Buffered => "buffered",
+            Self::NotBuffered => "not_buffered",
+            Self::ByRoute => "by_route",
+        }
+    }
+}
+
 impl Body {
     /// The bytes, when all of them are here.
     pub fn complete(&self) -> Option<&Bytes> {

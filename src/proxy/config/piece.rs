@@ -1,0 +1,239 @@
+//! The templates of `templates/envoy/`, with what each is filled in with.
+
+use askama::Template;
+
+use super::text::{json, seconds};
+use super::{Address, Figures, Options, Refused, RouteMatch, Service, buffered};
+use crate::policy::cel::attribute::Attribute;
+use crate::proxy::Needs;
+
+/// Envoy's own default of `per_connection_buffer_limit_bytes`.
+const LEAST_BUFFER: usize = 1 << 20;
+
+/// An Envoy between callers and one upstream.
+#[derive(Template)]
+#[template(path = "envoy/bootstrap.yaml", escape = "none")]
+pub(super) struct Bootstrap {
+    pieces: Pieces,
+    admin: String,
+    listen: String,
+    upstream_discovery: &'static str,
+    upstream_http2: bool,
+    upstream: String,
+    calls: usize,
+}
+
+/// What goes into an Envoy that exists.
+#[derive(Template)]
+#[template(path = "envoy/snippet.yaml", escape = "none")]
+pub(super) struct Snippet {
+    pieces: Pieces,
+}
+
+/// What both have.
+struct Pieces {
+    ext_proc: bool,
+    heading: Heading,
+    manager: Manager,
+    /// The entry of `http_filters`.
+    filter: String,
+    buffer: usize,
+    cluster: Cluster,
+    /// The routes that need `per_route`.
+    routes: Vec<RouteMatch>,
+    /// Whether those are all routes.
+    everything: bool,
+    per_route: String,
+}
+
+#[derive(Template)]
+#[template(path = "envoy/heading.yaml", escape = "none")]
+struct Heading {
+    ext_proc: bool,
+    longest_message: String,
+}
+
+#[derive(Template)]
+#[template(path = "envoy/manager.yaml", escape = "none")]
+struct Manager {
+    idle: String,
+}
+
+#[derive(Template)]
+#[template(path = "envoy/ext_authz.yaml", escape = "none")]
+struct ExtAuthz {
+    check: String,
+    allow_envoy: bool,
+    namespaces: String,
+    any_metadata: bool,
+}
+
+#[derive(Template)]
+#[template(path = "envoy/ext_authz_route.yaml", escape = "none")]
+struct ExtAuthzRoute {
+    body: usize,
+}
+
+#[derive(Template)]
+#[template(path = "envoy/ext_proc.yaml", escape = "none")]
+struct ExtProc {
+    answer: String,
+    longest_message: String,
+    mode: Mode,
+    allow_envoy: bool,
+    namespaces: String,
+    any_metadata: bool,
+}
+
+#[derive(Template)]
+#[template(path = "envoy/ext_proc_route.yaml", escape = "none")]
+struct ExtProcRoute {
+    mode: Mode,
+}
+
+/// Which parts of a call Envoy shows. The server itself asks for the body of a response that it masks.
+#[derive(Template)]
+#[template(path = "envoy/mode.yaml", escape = "none")]
+struct Mode {
+    whole_request: bool,
+}
+
+#[derive(Template)]
+#[template(path = "envoy/cluster.yaml", escape = "none")]
+struct Cluster {
+    discovery: &'static str,
+    calls: usize,
+    /// Whether the endpoints stand in an order of preference.
+    preferred: bool,
+    /// By priority.
+    endpoints: Vec<(usize, Vec<String>)>,
+}
+
+impl Bootstrap {
+    pub fn of(needs: &Needs, options: &Options) -> Result<Self, Refused> {
+        Ok(Self {
+            pieces: Pieces::of(needs, options)?,
+            admin: options.admin.yaml(),
+            listen: options.listen.yaml(),
+            upstream_discovery: discovery(std::slice::from_ref(&options.upstream))?,
+            upstream_http2: options.upstream_http2,
+            upstream: options.upstream.yaml(),
+            calls: Figures::of(needs).calls,
+        })
+    }
+}
+
+impl Snippet {
+    pub fn of(needs: &Needs, options: &Options) -> Result<Self, Refused> {
+        Ok(Self { pieces: Pieces::of(needs, options)? })
+    }
+}
+
+impl Pieces {
+    fn of(needs: &Needs, options: &Options) -> Result<Self, Refused> {
+        let figures = Figures::of(needs);
+        let (filter, per_route) = match options.service {
+            Service::ExtAuthz => {
+                (ExtAuthz::of(needs, &figures).render()?, ExtAuthzRoute { body: figures.body }.render()?)
+            }
+            Service::ExtProc => (
+                ExtProc::of(needs, &figures).render()?,
+                ExtProcRoute { mode: Mode { whole_request: true } }.render()?,
+            ),
+        };
+        let routes = buffered(needs);
+        Ok(Self {
+            ext_proc: options.service == Service::ExtProc,
+            heading: Heading {
+                ext_proc: options.service == Service::ExtProc,
+                longest_message: seconds(figures.longest_message),
+            },
+            manager: Manager { idle: seconds(figures.idle) },
+            filter,
+            buffer: figures.body.max(LEAST_BUFFER),
+            cluster: Cluster::of(needs, &options.portcullis, &figures)?,
+            everything: routes.iter().any(RouteMatch::is_everything),
+            routes,
+            per_route,
+        })
+    }
+}
+
+impl ExtAuthz {
+    fn of(needs: &Needs, figures: &Figures) -> Self {
+        let (namespaces, any_metadata) = metadata(needs);
+        Self {
+            check: seconds(figures.check),
+            allow_envoy: changes_envoys_headers(needs),
+            namespaces,
+            any_metadata,
+        }
+    }
+}
+
+impl ExtProc {
+    fn of(needs: &Needs, figures: &Figures) -> Self {
+        let (namespaces, any_metadata) = metadata(needs);
+        Self {
+            answer: seconds(figures.answer),
+            longest_message: seconds(figures.longest_message),
+            mode: Mode { whole_request: false },
+            allow_envoy: changes_envoys_headers(needs),
+            namespaces,
+            any_metadata,
+        }
+    }
+}
+
+impl Cluster {
+    /// Where calls are held, a retry has to find the store that has its approval: one replica is preferred.
+    fn of(needs: &Needs, replicas: &[Address], figures: &Figures) -> Result<Self, Refused> {
+        let preferred = needs.holds() && replicas.len() > 1;
+        let endpoints = replicas.iter().map(Address::yaml);
+        let endpoints = match preferred {
+            true => endpoints.enumerate().map(|(priority, address)| (priority, vec![address])).collect(),
+            false => vec![(0, endpoints.collect())],
+        };
+        Ok(Self { discovery: discovery(replicas)?, calls: figures.calls, preferred, endpoints })
+    }
+}
+
+/// How Envoy finds a cluster's endpoints.
+fn discovery(addresses: &[Address]) -> Result<&'static str, Refused> {
+    let name = addresses.iter().find(|address| matches!(address, Address::Name(..)));
+    let socket = addresses.iter().find(|address| matches!(address, Address::Unix(_)));
+    match (addresses, name, socket) {
+        ([], ..) => Err(Refused::NoReplica),
+        (_, Some(name), Some(socket)) => {
+            Err(Refused::MixedAddresses { socket: socket.clone(), name: name.clone() })
+        }
+        (_, Some(_), None) => Ok("STRICT_DNS"),
+        (_, None, _) => Ok("STATIC"),
+    }
+}
+
+/// The namespaces of filter metadata that rules read, as a YAML list without its brackets, and whether some rule reads by a
+/// name that isn't known before the call.
+fn metadata(needs: &Needs) -> (String, bool) {
+    let entries = needs.reads.entries.iter();
+    let named =
+        entries.filter(|(attribute, _)| *attribute == Attribute::Metadata).map(|(_, name)| json(name));
+    (named.collect::<Vec<_>>().join(", "), needs.reads.as_a_whole(Attribute::Metadata))
+}
+
+/// Envoy keeps changes of its own headers to itself unless it is told otherwise.
+fn changes_envoys_headers(needs: &Needs) -> bool {
+    let mut changed = needs.changes_request.iter().chain(&needs.changes_response);
+    changed.any(|name| name.starts_with("x-envoy-"))
+}
+
+/// What templates may do to a value.
+mod filters {
+    use std::fmt::Display;
+
+    /// Lets all lines but the first begin at this column. (askama's own `indent` goes to 16.)
+    #[askama::filter_fn]
+    pub fn at(text: impl Display, _: &dyn askama::Values, column: usize) -> askama::Result<String> {
+        Ok(text.to_string().replace('\n', &format!("\n{}", " ".repeat(column))))
+    }
+}

@@ -1,0 +1,213 @@
+use super::*;
+use crate::document::{Document, Node};
+use crate::policy;
+use crate::proxy::{BodySource, Server};
+
+fn needs(specs: &[&str]) -> Needs {
+    let file = |(nth, spec): (usize, &&str)| policy::SourceFile {
+        file: format!("p{nth}.yaml").into(),
+        text: format!(
+            "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {{name: p{nth}}}\nspec: {spec}\n"
+        )
+        .into(),
+    };
+    let files: Vec<_> = specs.iter().enumerate().map(file).collect();
+    let compiled = policy::compile(&files, &policy::Options { gateway: true });
+    let set = compiled.set.unwrap_or_else(|| panic!("{:?}", compiled.findings));
+    Needs::of(&set, server())
+}
+
+fn server() -> Server {
+    Server {
+        known: true,
+        max_message_timeout: Duration::from_secs(900),
+        decision_timeout: Duration::from_millis(2_500),
+        body_limit: 1 << 20,
+        held: 10_000,
+        gateway: true,
+        body: BodySource::ByRoute,
+        mtls: false,
+        credentials: vec!["authorization".into()],
+        digest_headers: Vec::new(),
+    }
+}
+
+fn options(service: Service) -> Options {
+    let address = |text: &str| text.parse().unwrap();
+    Options {
+        service,
+        listen: address("127.0.0.1:10000"),
+        admin: address("127.0.0.1:9901"),
+        portcullis: vec![address("127.0.0.1:9191")],
+        upstream: address("127.0.0.1:9081"),
+        upstream_http2: false,
+    }
+}
+
+/// What is written, as plain text without comments.
+fn written(needs: &Needs, options: &Options) -> String {
+    let text = bootstrap(needs, options).unwrap();
+    parsed(&text);
+    text.lines().filter(|line| !line.trim_start().starts_with('#')).map(|line| format!("{line}\n")).collect()
+}
+
+fn parsed(text: &str) -> Vec<Node> {
+    Document::parse(&"envoy.yaml".into(), &text.into())
+        .unwrap_or_else(|error| panic!("{error:?}\n{text}"))
+        .roots
+}
+
+const READS: &str =
+    "{match: [{paths: [/a], methods: [PUT]}], rules: [{name: r, when: request.body.n == 1, allow: {}}]}";
+const HOLDS: &str =
+    "{match: [{paths: [\"/h/{**}\"]}], rules: [{name: r, hold: {approvers: {groups: [g]}, wait: 5m}}]}";
+const PLAIN: &str = "{match: [{paths: [/p]}], rules: [{name: r, when: identity.subject == 'a', allow: {}}]}";
+const MASKS: &str =
+    "{match: [{paths: [/m]}], rules: [{name: r, allow: {}, mask: [{field: a, with: redact}]}]}";
+
+#[test]
+fn only_routes_where_a_rule_reads_the_body_or_holds_wait_for_it() {
+    for (service, buffers) in
+        [(Service::ExtAuthz, "with_request_body:"), (Service::ExtProc, "request_body_mode: BUFFERED")]
+    {
+        let text = written(&needs(&[READS, HOLDS, PLAIN]), &options(service));
+        assert_eq!(text.matches(buffers).count(), 1, "once, under the anchor\n{text}");
+        assert_eq!(text.matches("typed_per_filter_config: *complete_request").count(), 1, "{text}");
+        let routes: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("- match: ")).collect();
+        let read = "{path: \"/a\", headers: [{name: \":method\", string_match: {exact: \"PUT\"}}]}";
+        assert_eq!(routes, [read, "{path_separated_prefix: \"/h\"}", "{prefix: \"/\"}"]);
+        let text = written(&needs(&[PLAIN, MASKS]), &options(service));
+        assert!(!text.contains(buffers), "{text}");
+    }
+}
+
+#[test]
+fn a_rule_about_every_call_makes_all_wait() {
+    let all = needs(&[READS, "{rules: [{name: r, when: request.body.n == 1, allow: {}}]}"]);
+    let text = written(&all, &options(Service::ExtAuthz));
+    assert_eq!(text.matches("- match: ").count(), 1, "{text}");
+    assert!(
+        text.contains("- match: {prefix: \"/\"}") && text.contains("portcullis.request_body: buffered"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_covers_another_route_takes_its_place() {
+    let route = |paths: &str| {
+        format!(
+            "{{match: [{{paths: [{paths}]}}], rules: [{{name: r, when: request.body.n == 1, allow: {{}}}}]}}"
+        )
+    };
+    let routes = buffered(&needs(&[&route("/a, /a/b"), &route("\"/a/{**}\""), &route("/a/c")]));
+    let routes: Vec<_> = routes.iter().map(ToString::to_string).collect();
+    assert_eq!(routes, ["{path_separated_prefix: \"/a\"}"]);
+}
+
+#[test]
+fn every_timeout_outlasts_the_longest_hold() {
+    let text = written(&needs(&[HOLDS]), &options(Service::ExtAuthz));
+    // 5 minutes, a decision before and one after them, and room.
+    assert!(text.contains("timeout: 310s}") && text.contains("stream_idle_timeout: 965s"), "{text}");
+    let text = written(&needs(&[HOLDS]), &options(Service::ExtProc));
+    assert!(text.contains("message_timeout: 10s") && text.contains("max_message_timeout: 900s"), "{text}");
+    let text = written(&needs(&[PLAIN]), &options(Service::ExtAuthz));
+    assert!(text.contains("timeout: 10s}"), "{text}");
+    let mut patient = needs(&[HOLDS]);
+    patient.server = Server {
+        max_message_timeout: Duration::from_millis(3_600_500),
+        decision_timeout: Duration::from_secs(30),
+        held: 50_000,
+        body_limit: 8 << 20,
+        ..server()
+    };
+    let text = written(&patient, &options(Service::ExtProc));
+    for wanted in ["max_message_timeout: 3600.500s", "stream_idle_timeout: 3721s", "max_requests: 60000"] {
+        assert!(text.contains(wanted), "{wanted}\n{text}");
+    }
+    assert!(text.contains("per_connection_buffer_limit_bytes: 8388608"), "{text}");
+}
+
+#[test]
+fn ext_proc_is_chosen_where_a_rule_masks() {
+    assert_eq!(Service::for_needs(&needs(&[MASKS, PLAIN])), Service::ExtProc);
+    assert_eq!(Service::for_needs(&needs(&[READS, HOLDS])), Service::ExtAuthz);
+}
+
+#[test]
+fn with_holds_the_first_replica_is_preferred() {
+    let replicas = ["10.0.0.1:1", "10.0.0.2:1"].map(|text| text.parse().unwrap());
+    let options = Options { portcullis: replicas.into(), ..options(Service::ExtAuthz) };
+    let priorities = |needs: &Needs| {
+        let text = written(needs, &options);
+        text.lines()
+            .filter_map(|line| line.trim().strip_prefix("- priority: ").map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(priorities(&needs(&[HOLDS])), ["0", "1"]);
+    assert_eq!(priorities(&needs(&[PLAIN])), ["0"]);
+}
+
+#[test]
+fn names_are_resolved_and_sockets_stand_alone() {
+    let with = |replicas: &[&str]| {
+        let portcullis = replicas.iter().map(|text| text.parse().unwrap()).collect();
+        bootstrap(&needs(&[]), &Options { portcullis, ..options(Service::ExtAuthz) })
+    };
+    let text = with(&["portcullis:9191", "10.0.0.1:9191"]).unwrap();
+    assert!(text.contains("name: portcullis\n      type: STRICT_DNS"), "{text}");
+    let text = with(&["unix:/run/p.sock", "10.0.0.1:9191"]).unwrap();
+    assert!(text.contains("name: portcullis\n      type: STATIC"), "{text}");
+    assert!(matches!(with(&["unix:/run/p.sock", "p:1"]), Err(Refused::MixedAddresses { .. })));
+    assert!(matches!(with(&[]), Err(Refused::NoReplica)));
+}
+
+#[test]
+fn metadata_is_forwarded_as_far_as_its_names_are_known() {
+    let reads =
+        |condition: &str| needs(&[&format!("{{rules: [{{name: r, when: '{condition}', allow: {{}}}}]}}")]);
+    let named = reads("metadata[\"a.b\"].c == \"x\"");
+    assert!(written(&named, &options(Service::ExtAuthz)).contains("metadata_context_namespaces: [\"a.b\"]"));
+    assert!(
+        written(&named, &options(Service::ExtProc)).contains("forwarding_namespaces: {untyped: [\"a.b\"]}")
+    );
+    let computed =
+        bootstrap(&reads("metadata[request.host].c == \"x\""), &options(Service::ExtAuthz)).unwrap();
+    assert!(
+        !computed.contains("namespaces: [") && computed.contains("# A rule reads `metadata` by a name"),
+        "{computed}"
+    );
+}
+
+#[test]
+fn nothing_in_a_policy_becomes_yaml() {
+    let odd = "{match: [{paths: [\"/a'b\", \"/c:d/{x}/e#\\u0025C3\\u0025A4*\"]}], rules: [{name: r, when: request.body.n == 1, allow: {}}]}";
+    let odd = odd.replace("e#\\u0025C3\\u0025A4*", "e,%C3%A4");
+    let text = written(&needs(&[&odd]), &options(Service::ExtAuthz));
+    assert!(text.contains("{path: \"/a'b\"}"), "{text}");
+    assert!(text.contains("{safe_regex: {regex: \"/c:d/[^/]+/e,%C3%A4\"}}"), "{text}");
+    let metadata = needs(&["{rules: [{name: r, when: 'metadata[\"x\\\"], y: [\"] == 1', allow: {}}]}"]);
+    assert!(written(&metadata, &options(Service::ExtProc)).contains("untyped: [\"x\\\"], y: [\"]"));
+}
+
+#[test]
+fn the_pieces_are_yaml_documents_with_the_same_content() {
+    for service in [Service::ExtAuthz, Service::ExtProc] {
+        let text = snippet(&needs(&[READS, HOLDS]), &options(service)).unwrap();
+        assert_eq!(parsed(&text).len(), 5, "{text}");
+        let whole = bootstrap(&needs(&[READS, HOLDS]), &options(service)).unwrap();
+        let spaceless =
+            |text: &str| text.lines().map(|line| format!("{}\n", line.trim())).collect::<String>();
+        let whole = spaceless(&whole);
+        for piece in text.split("---\n").filter(|piece| !piece.is_empty()).skip(1) {
+            let body: String = spaceless(piece)
+                .lines()
+                .skip_while(|line| line.starts_with('#'))
+                .skip(1)
+                .map(|line| format!("{line}\n"))
+                .collect();
+            assert!(whole.contains(&body), "{body}\nis not in\n{whole}");
+        }
+        assert_eq!(parsed(&snippet(&needs(&[PLAIN]), &options(service)).unwrap()).len(), 4);
+    }
+}
