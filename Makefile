@@ -51,6 +51,13 @@ soak: ## Minutes: the decision cache against deciding on 3 million random calls;
 	@PORTCULLIS_CACHE_PAIRS=$${PORTCULLIS_CACHE_PAIRS:-3000000} PORTCULLIS_CACHE_KEYS=$${PORTCULLIS_CACHE_KEYS:-10000000} \
 	  $(CARGO) test --locked --release -p portcullis --lib engine::cache -- --nocapture
 
+.PHONY: envoy
+envoy: ## Write the Envoy configurations of the shipped policies again: envoy/ext-*.yaml
+	@for service in authz proc; do \
+	  $(CARGO) run --locked --quiet -p portcullis -- envoy config --policies policies --service ext_$$service \
+	    --listen 0.0.0.0:10000 --out envoy/ext-$$service.yaml; \
+	done
+
 .PHONY: fmt
 fmt: ## Format the code
 	@$(CARGO) fmt --all

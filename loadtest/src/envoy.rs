@@ -1,5 +1,5 @@
 //! Envoy in front of the servers under test: one process on one worker, with a listener for each of them. It knows
-//! Envoy's binary and configuration, and nothing of what is measured through it.
+//! Envoy's binary and its generated configuration, and nothing of what is measured through it.
 
 use std::collections::VecDeque;
 use std::env;
@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use portcullis::config;
+use portcullis::policy::PolicySet;
+use portcullis::proxy::{self, Needs};
 use serde_json::{Value, json};
 
 use crate::load::http;
@@ -46,7 +49,7 @@ pub async fn start(binary: &Path, routes: &[(Filter, SocketAddr)], directory: &P
     let admin = process::free_address()?;
     let listeners = routes.iter().map(|_| process::free_address()).collect::<Result<Vec<_>>>()?;
     let path = directory.join("envoy.json");
-    fs::write(&path, bootstrap(admin, &listeners, routes).to_string())?;
+    fs::write(&path, bootstrap(admin, &listeners, routes)?.to_string())?;
     let mut command = Command::new(binary);
     command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "warn", "--config-path"]);
     command.arg(&path);
@@ -78,99 +81,87 @@ fn is_program(path: &Path) -> bool {
     File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\x7fELF"
 }
 
-fn bootstrap(admin: SocketAddr, listeners: &[SocketAddr], routes: &[(Filter, SocketAddr)]) -> Value {
-    let listener = |(number, (&listener, &(filter, _))): (usize, (&SocketAddr, &(Filter, SocketAddr)))| {
-        json!({
-            "name": format!("listener-{number}"),
-            "address": address(listener),
-            "filter_chains": [{"filters": [connection_manager(filter, &cluster_name(number))]}],
-        })
-    };
-    let clusters =
-        routes.iter().enumerate().map(|(number, &(_, server))| cluster(&cluster_name(number), server));
-    json!({
-        "admin": {"address": address(admin)},
-        "static_resources": {
-            "listeners": listeners.iter().zip(routes).enumerate().map(listener).collect::<Vec<_>>(),
-            "clusters": clusters.collect::<Vec<_>>(),
-        },
-        // No upstream: what is measured is the question, not the answer behind it.
-        "stats_config": {"stats_matcher": {"reject_all": true}},
-    })
-}
-
-fn cluster_name(number: usize) -> String {
-    format!("server-{number}")
-}
-
-fn address(address: SocketAddr) -> Value {
-    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
-}
-
-fn connection_manager(filter: Filter, cluster: &str) -> Value {
-    json!({
-        "name": "envoy.filters.network.http_connection_manager",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-            "stat_prefix": "load",
-            "http_filters": [question(filter, cluster), {
-                "name": "envoy.filters.http.router",
-                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-            }],
-            "route_config": {"virtual_hosts": [{
-                "name": "all",
-                "domains": ["*"],
-                "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}}}],
-            }]},
-        },
-    })
-}
-
-fn question(filter: Filter, cluster: &str) -> Value {
-    let service = json!({"envoy_grpc": {"cluster_name": cluster}, "timeout": "5s"});
-    match filter {
-        Filter::ExtAuthz => json!({
-            "name": "envoy.filters.http.ext_authz",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
-                "transport_api_version": "V3",
-                "grpc_service": service,
-                "encode_raw_headers": true,
-            },
-        }),
-        Filter::ExtProc => json!({
-            "name": "envoy.filters.http.ext_proc",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
-                "grpc_service": service,
-                "message_timeout": "5s",
-                "allow_mode_override": true,
-                "processing_mode": {"request_header_mode": "SEND", "response_header_mode": "SKIP"},
-            },
-        }),
+/// What the server itself writes for an Envoy that asks it, with a listener and a cluster for each of `routes`.
+fn bootstrap(admin: SocketAddr, listeners: &[SocketAddr], routes: &[(Filter, SocketAddr)]) -> Result<Value> {
+    let (mut all, mut clusters) = (Vec::new(), Vec::new());
+    for (number, (&listener, &(filter, server))) in listeners.iter().zip(routes).enumerate() {
+        let mut one = generated(admin, listener, filter, server, &format!("server-{number}"))?;
+        for (path, value) in [
+            ("/static_resources/listeners/0/name", json!(format!("listener-{number}"))),
+            // No upstream: what is measured is the question, not the answer behind it.
+            (
+                &format!("{MANAGER}/route_config"),
+                json!({"virtual_hosts": [{
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}}}],
+                }]}),
+            ),
+            // The null server knows nothing of health.
+            ("/static_resources/clusters/0/health_checks", json!([])),
+        ] {
+            *one.pointer_mut(path).with_context(|| format!("a generated configuration has no `{path}`"))? =
+                value;
+        }
+        all.extend(one.pointer_mut("/static_resources/listeners/0").map(Value::take));
+        clusters.extend(one.pointer_mut("/static_resources/clusters/0").map(Value::take));
     }
+    Ok(json!({
+        "admin": {"address": {"socket_address": {"address": admin.ip().to_string(), "port_value": admin.port()}}},
+        "static_resources": {"listeners": all, "clusters": clusters},
+        "stats_config": {"stats_matcher": {"reject_all": true}},
+    }))
 }
 
-fn cluster(name: &str, server: SocketAddr) -> Value {
-    json!({
-        "name": name,
-        "type": "STATIC",
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http2_protocol_options": {}},
-            },
+/// Where a generated configuration has its connection manager.
+const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+
+/// A generated configuration whose cluster of the server has the name `cluster`.
+fn generated(
+    admin: SocketAddr,
+    listener: SocketAddr,
+    filter: Filter,
+    server: SocketAddr,
+    cluster: &str,
+) -> Result<Value> {
+    let defaults = config::parse(&"defaults".into(), &"policies: [policies]\n".into(), Path::new(""));
+    let defaults = defaults.config.context("the default configuration is refused")?;
+    let options = proxy::config::Options {
+        service: match filter {
+            Filter::ExtAuthz => proxy::config::Service::ExtAuthz,
+            Filter::ExtProc => proxy::config::Service::ExtProc,
         },
-        "load_assignment": {
-            "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(server)}}]}],
-        },
-    })
+        listen: listener.into(),
+        admin: admin.into(),
+        portcullis: vec![server.into()],
+        upstream: server.into(),
+        upstream_http2: false,
+    };
+    let text = proxy::config::bootstrap(&Needs::of(&PolicySet::none(), defaults.for_proxies()), &options)?;
+    Ok(serde_saphyr::from_str(&text.replace("name: portcullis", &format!("name: {cluster}")))?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_server_has_its_listener_and_its_cluster() {
+        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let routes = [(Filter::ExtAuthz, address(3)), (Filter::ExtProc, address(4))];
+        let whole = bootstrap(address(9), &[address(1), address(2)], &routes).unwrap();
+        for (number, filter) in ["ext_authz", "ext_proc"].into_iter().enumerate() {
+            let listener = &whole["static_resources"]["listeners"][number];
+            let manager = &listener["filter_chains"][0]["filters"][0]["typed_config"];
+            let asks = &manager["http_filters"][0];
+            assert_eq!(asks["name"], format!("envoy.filters.http.{filter}"));
+            let asked = &asks["typed_config"]["grpc_service"]["envoy_grpc"]["cluster_name"];
+            assert_eq!(*asked, format!("server-{number}"));
+            assert!(manager["route_config"]["virtual_hosts"][0]["routes"][0]["direct_response"].is_object());
+            let cluster = &whole["static_resources"]["clusters"][number];
+            assert_eq!((&cluster["name"], &cluster["load_assignment"]["cluster_name"]), (asked, asked));
+        }
+    }
 
     #[test]
     fn finds_the_program_and_not_its_script() {

@@ -25,7 +25,7 @@ enum Command {
     Run(Options),
     /// Start everything, play the tour, and exit with 0 only when every step did what it says
     Demo(Options),
-    /// Start only the upstream and the identity provider, and write tokens and configurations for the rest
+    /// Start only the upstream and the identity provider, and write tokens and a configuration for the rest
     Services(Options),
 }
 
@@ -84,7 +84,7 @@ async fn demo(mut options: Options) -> Result<ExitCode> {
 }
 
 async fn services(options: &Options) -> Result<ExitCode> {
-    let services = Services::start_with_configurations(options).await?;
+    let services = Services::start_with_configuration(options).await?;
     anstream::println!(
         "upstream {}, identity provider {}",
         services.upstream.address(),

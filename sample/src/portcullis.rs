@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use tokio::process::Command;
 
 use crate::child::Child;
 use crate::{address, repository, template};
@@ -127,6 +128,28 @@ impl Portcullis {
         let ready = async || client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success());
         self.child.wait_until_ready(ready).await
     }
+}
+
+/// The Envoy configuration that the server writes for its policies, once it was started with `config`: ext_proc between
+/// these addresses.
+pub async fn envoy_config(
+    binary: &Path,
+    config: &Config,
+    listener: SocketAddr,
+    admin: SocketAddr,
+    upstream: SocketAddr,
+) -> Result<String> {
+    let written = Command::new(binary)
+        .args(["envoy", "config", "--for", "envoy", "--service", "ext_proc", "--config"])
+        .arg(config.data.join("portcullis.yaml"))
+        .args(["--listen", &listener.to_string(), "--admin", &admin.to_string()])
+        .args(["--portcullis", &config.grpc.to_string(), "--upstream", &upstream.to_string()])
+        .stdin(Stdio::null())
+        .output()
+        .await?;
+    let said = String::from_utf8_lossy(&written.stderr);
+    ensure!(written.status.success(), "`portcullis envoy config` failed\n{said}");
+    Ok(String::from_utf8(written.stdout)?)
 }
 
 fn serve(binary: &Path, config: &Path, log: &Path) -> Result<Child> {

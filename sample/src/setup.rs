@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::envoy::{Envoy, Settings, Template};
 use crate::idp::{ADMIN_AUDIENCE, AUDIENCE, IdentityProvider, PEOPLE};
-use crate::portcullis::{Config, Portcullis};
+use crate::portcullis::{self, Config, Portcullis};
 use crate::upstream::Upstream;
 use crate::{address, repository};
 
@@ -88,14 +88,12 @@ impl Services {
         Ok(Self { upstream, idp })
     }
 
-    /// The same for a Portcullis and an Envoy that somebody else starts, with their configurations: `portcullis.yaml`
-    /// and `envoy.yaml` beside the tokens.
-    pub async fn start_with_configurations(options: &Options) -> Result<Self> {
+    /// The same for a Portcullis that somebody else starts, with its configuration: `portcullis.yaml` beside the tokens.
+    pub async fn start_with_configuration(options: &Options) -> Result<Self> {
         fs::create_dir_all(&options.data)
             .with_context(|| format!("can't make the folder `{}`", options.data.display()))?;
         let issuer = format!("http://{}", loopback(options.idp_port));
         fs::write(options.data.join("portcullis.yaml"), options.config(issuer).render()?)?;
-        fs::write(options.data.join("envoy.yaml"), options.envoy().render()?)?;
         Self::start(options).await
     }
 }
@@ -108,9 +106,7 @@ impl Setup {
         let Services { upstream, idp } = Services::start(options).await?;
         let config = options.config(idp.issuer());
         let portcullis = Portcullis::start(&binary, &config).await?;
-        let mut settings = options.envoy();
-        settings.log = Some(options.data.join("envoy.log"));
-        let envoy = Envoy::start(&settings).await?;
+        let envoy = Envoy::start(&options.envoy(&binary, &config).await?).await?;
         let (admin, metrics, data) = (config.admin, config.metrics, options.data.clone());
         Ok(Self { upstream, idp, portcullis, envoy, binary, admin, metrics, data })
     }
@@ -165,12 +161,15 @@ impl Options {
         }
     }
 
-    fn envoy(&self) -> Settings {
-        let (grpc, upstream) = (loopback(self.grpc_port), loopback(self.upstream_port));
-        let mut settings = Settings::new(Template::ExtProc, grpc, upstream);
-        settings.listener = SocketAddr::new(self.gateway_address, self.gateway_port);
-        settings.admin = loopback(self.envoy_admin_port);
-        settings
+    /// The configuration that the server itself writes for these policies.
+    async fn envoy(&self, binary: &Path, config: &Config) -> Result<Settings> {
+        let (listener, admin) =
+            (SocketAddr::new(self.gateway_address, self.gateway_port), loopback(self.envoy_admin_port));
+        let upstream = loopback(self.upstream_port);
+        let text = portcullis::envoy_config(binary, config, listener, admin, upstream).await?;
+        let mut settings = Settings::new(Template::Text(text), config.grpc, upstream);
+        settings.log = Some(self.data.join("envoy.log"));
+        Ok(settings)
     }
 
     fn binary(&self) -> Result<PathBuf> {

@@ -37,7 +37,8 @@ fn services_name_only_services_images_and_volumes_that_exist() {
         }
         for volume in service["volumes"].as_array().unwrap() {
             let volume = volume.as_str().unwrap().split_once(':').unwrap().0;
-            assert!(compose["volumes"].get(volume).is_some(), "{name}: {volume}");
+            let file = volume.starts_with("./") && repository().join(volume).is_file();
+            assert!(file || compose["volumes"].get(volume).is_some(), "{name}: {volume}");
         }
         assert!(
             built.contains(&&service["image"]) || service["image"] == pinned,
@@ -96,7 +97,6 @@ async fn the_command_of_the_sample_container_leaves_what_the_others_start_with()
         sleep(Duration::from_millis(20)).await;
     }
     let written = |name: &str| fs::read_to_string(data.join(name)).unwrap();
-    envoy::validate(&written("envoy.yaml")).await.unwrap();
     let config: Value = serde_saphyr::from_str(&written("portcullis.yaml")).unwrap();
     assert_eq!(config["identity"]["jwt"][0]["issuer"], format!("http://{idp}"));
     assert!(written("tokens/bob-admin.jwt").starts_with("ey"));

@@ -294,6 +294,34 @@ mod tests {
     }
 
     #[test]
+    fn only_a_marked_route_shows_whole_bodies_and_policies_do_not_see_the_mark() {
+        let check = |mark: Option<&str>, bodies: BodySource| {
+            let http = HttpRequest {
+                protocol: "HTTP/1.1".into(),
+                headers: [("transfer-encoding".to_owned(), "chunked".to_owned())].into(),
+                ..HttpRequest::default()
+            };
+            let mark = mark.map(|mark| (BodySource::MARK.0.to_owned(), mark.to_owned()));
+            let other = ("team".to_owned(), "shop".to_owned());
+            let attributes = AttributeContext {
+                request: Some(attribute_context::Request { http: Some(http), ..Default::default() }),
+                context_extensions: mark.into_iter().chain([other]).collect(),
+                ..AttributeContext::default()
+            };
+            let parts = super::check(CheckRequest { attributes: Some(attributes) }, bodies);
+            assert_eq!(parts.context.into_keys().collect::<Vec<_>>(), ["team"]);
+            parts.body
+        };
+        let empty = Body::Complete(Bytes::new());
+        assert_eq!(check(Some("buffered"), BodySource::ByRoute), empty);
+        for other in [None, Some("Buffered"), Some("")] {
+            assert_eq!(check(other, BodySource::ByRoute), Body::Absent, "{other:?}");
+        }
+        assert_eq!(check(None, BodySource::Buffered), empty);
+        assert_eq!(check(Some("buffered"), BodySource::NotBuffered), Body::Absent);
+    }
+
+    #[test]
     fn a_body_that_may_be_another_is_not_complete() {
         let text = |body: &str| {
             let mut http =

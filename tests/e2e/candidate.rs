@@ -268,10 +268,7 @@ async fn a_canary_decides_for_the_same_callers_every_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_gets_the_body_that_it_reads_and_no_rule_passes_without() {
-    let options = Options::default().policies(ACTIVE);
-    let world =
-        World::start(options.edit("path_separated_prefix: /v1/refunds", "path_separated_prefix: /echo"))
-            .await;
+    let world = World::start(Options::default().policies(ACTIVE).configured_for(CONTRARY)).await;
     world.try_out(CONTRARY, 100);
     let put = |body: &'static str| world.send(world.call(Method::PUT, "/echo/put", None).body(body));
     assert_eq!(put("{\"amount\": 7}").await.unwrap().status, 403);

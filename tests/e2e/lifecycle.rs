@@ -4,13 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_sample::address;
-use portcullis_sample::envoy::{Envoy, Settings, Template};
 use portcullis_sample::idp::IdentityProvider;
 use portcullis_sample::portcullis::{Config, Portcullis};
 use portcullis_sample::upstream::Upstream;
 use reqwest::Method;
 
-use crate::world::{Got, Options, World};
+use crate::world::{Got, Options, World, envoy_before};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 const LARGE: &str = r#"{"order": "o-1", "amount": 700}"#;
@@ -41,8 +40,7 @@ async fn approvals_survive_kill_9() {
     let idp = IdentityProvider::start(address::ANY).await.unwrap();
     let config = Config::sample(idp.issuer(), folder.path().to_owned()).unwrap();
     let mut server = Portcullis::start(Path::new(BINARY), &config).await.unwrap();
-    let envoy =
-        Envoy::start(&Settings::new(Template::ExtProc, config.grpc, upstream.address())).await.unwrap();
+    let envoy = envoy_before(&config, &upstream).await;
     let client = reqwest::Client::new();
     let url = format!("{}/v1/refunds", envoy.url());
     let refund = |amount: u32| {
@@ -230,8 +228,7 @@ async fn a_reload_takes_good_policies_and_refuses_broken_ones() {
     std::fs::write(&path, unwatched).unwrap();
     let log = config.data.join("portcullis.log");
     let mut server = Portcullis::start_with(Path::new(BINARY), &path, config.metrics, &log).await.unwrap();
-    let envoy =
-        Envoy::start(&Settings::new(Template::ExtProc, config.grpc, upstream.address())).await.unwrap();
+    let envoy = envoy_before(&config, &upstream).await;
     let status =
         async || reqwest::get(format!("{}/public/hello", envoy.url())).await.unwrap().status().as_u16();
     let reloaded = async |server: &mut Portcullis, line: &str| {

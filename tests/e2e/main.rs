@@ -1,6 +1,6 @@
 //! Portcullis behind a real Envoy, in front of a real upstream: what a caller sees, and what never happens.
 //!
-//! `World` is the set-up of one test. `decide` has verdicts, `hold` held calls, `mask` masked responses, `fault`
+//! `World` is the set-up of one test, `generated` the Envoy configurations that all of them use. `decide` has verdicts, `hold` held calls, `mask` masked responses, `fault`
 //! failures of ours, `lifecycle` restarts and drains, `bundle` policies that change while the server runs, `candidate`
 //! policies on trial, `cache` decisions that are kept.
 
@@ -21,6 +21,7 @@ mod cache;
 mod candidate;
 mod decide;
 mod fault;
+mod generated;
 mod grpc;
 mod hold;
 mod identity;

@@ -1,5 +1,6 @@
 //! One test's set-up: sample upstream, sample identity provider, Portcullis in this process, and a real Envoy.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,9 @@ use portcullis::clock::Clock;
 use portcullis::config;
 use portcullis::engine::Engine;
 use portcullis::engine::fault::Faults;
+use portcullis::proxy::Needs;
+use portcullis::proxy::config::{self as proxy_config, Service};
+use portcullis::{bundle, policy};
 use portcullis_sample::envoy::{Envoy, Settings, Template};
 use portcullis_sample::idp::IdentityProvider;
 use portcullis_sample::upstream::Upstream;
@@ -40,12 +44,18 @@ pub struct Server {
 
 /// How a test's set-up differs from the sample's.
 pub struct Options {
-    pub template: Template,
+    pub service: Service,
     /// Policies in place of the sample's.
     pub policies: Option<String>,
-    /// Placeholders of the Envoy configuration.
-    pub envoy: Vec<(&'static str, &'static str)>,
-    /// Text replaced in the Envoy configuration.
+    /// Policies that the Envoy configuration is generated for, where they are not the same.
+    pub configured_for: Option<String>,
+    /// What Envoy takes for the server, in place of it.
+    pub portcullis: Option<SocketAddr>,
+    /// What Envoy takes for the upstream, in place of it.
+    pub upstream: Option<SocketAddr>,
+    /// Speak HTTP/2 to the upstream: trailers pass.
+    pub upstream_http2: bool,
+    /// Text replaced in the generated Envoy configuration.
     pub edits: Vec<(&'static str, &'static str)>,
     /// Text replaced in the server's configuration.
     pub config_edits: Vec<(&'static str, &'static str)>,
@@ -59,9 +69,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            template: Template::ExtProc,
+            service: Service::ExtProc,
             policies: None,
-            envoy: Vec::new(),
+            configured_for: None,
+            portcullis: None,
+            upstream: None,
+            upstream_http2: false,
             edits: Vec::new(),
             config_edits: Vec::new(),
             config: "",
@@ -73,7 +86,7 @@ impl Default for Options {
 
 impl Options {
     pub fn ext_authz() -> Self {
-        Self { template: Template::ExtAuthz, ..Self::default() }
+        Self { service: Service::ExtAuthz, ..Self::default() }
     }
 
     pub fn policies(self, policies: &str) -> Self {
@@ -92,9 +105,9 @@ impl Options {
         self
     }
 
-    pub fn with(mut self, placeholder: &'static str, value: &'static str) -> Self {
-        self.envoy.push((placeholder, value));
-        self
+    /// Generates the Envoy configuration for these policies, as one that nobody wrote again when the policies changed.
+    pub fn configured_for(self, policies: &str) -> Self {
+        Self { configured_for: Some(policies.to_owned()), ..self }
     }
 }
 
@@ -110,7 +123,7 @@ impl World {
         write_config(folder.path(), &idp, &options);
         let server = Server::start(folder.path()).await;
         let addresses = server.addresses.clone();
-        let envoy = Envoy::start(&settings(&options, &addresses, &upstream)).await.unwrap();
+        let envoy = Envoy::start(&settings(&options, folder.path(), &addresses, &upstream)).await.unwrap();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
         Self { upstream, idp, server: Some(server), envoy, client, folder, addresses }
     }
@@ -319,7 +332,7 @@ fn write_config(folder: &Path, idp: &IdentityProvider, options: &Options) {
         )
     };
     let mut text = format!(
-        "listen: {{grpc: 127.0.0.1:0, admin: 127.0.0.1:0, metrics: 127.0.0.1:0, gateway: true, request_body: buffered}}\n\
+        "listen: {{grpc: 127.0.0.1:0, admin: 127.0.0.1:0, metrics: 127.0.0.1:0, gateway: true, request_body: by_route}}\n\
          policies: {}\n\
          identity: {{jwt: [{}]}}\n\
          admin: {{jwt: [{}]}}\n\
@@ -338,23 +351,58 @@ fn write_config(folder: &Path, idp: &IdentityProvider, options: &Options) {
     std::fs::write(folder.join("portcullis.yaml"), text).unwrap();
 }
 
-fn settings(options: &Options, addresses: &Addresses, upstream: &Upstream) -> Settings {
-    let template = match (&options.template, options.edits.is_empty()) {
-        (template, true) => template.clone(),
-        (template, false) => {
-            let name = match template {
-                Template::ExtProc => "ext-proc.yaml",
-                Template::ExtAuthz => "ext-authz.yaml",
-                Template::Text(_) => panic!("edits are for the shipped configurations"),
-            };
-            let mut text = std::fs::read_to_string(repository().join("envoy").join(name)).unwrap();
-            for (from, to) in &options.edits {
-                assert!(text.contains(from), "`{from}` is not in {name}");
-                text = text.replace(from, to);
-            }
-            Template::Text(text)
+/// What Envoy is started with: generated, and edited.
+fn settings(options: &Options, folder: &Path, addresses: &Addresses, upstream: &Upstream) -> Settings {
+    let policies = match (&options.configured_for, &options.policies) {
+        (Some(others), _) => {
+            let path = folder.join("configured-for.yaml");
+            std::fs::write(&path, others).unwrap();
+            path
         }
+        (None, Some(_)) => folder.join("policies"),
+        (None, None) => repository().join("policies"),
     };
-    let settings = Settings::new(template, addresses.grpc.unwrap(), upstream.address());
-    options.envoy.iter().fold(settings, |settings, (name, value)| settings.with(name, value))
+    let portcullis = options.portcullis.unwrap_or(addresses.grpc.unwrap());
+    let proxy = proxy_config::Options {
+        upstream_http2: options.upstream_http2,
+        ..between(options.service, portcullis, options.upstream.unwrap_or(upstream.address()))
+    };
+    let mut text = generated(&proxy, &policies, &folder.join("portcullis.yaml"));
+    for (from, to) in &options.edits {
+        assert!(text.contains(from), "`{from}` is not in\n{text}");
+        text = text.replace(from, to);
+    }
+    Settings::new(Template::Text(text), portcullis, upstream.address())
+}
+
+/// An Envoy on any free port.
+pub fn between(service: Service, portcullis: SocketAddr, upstream: SocketAddr) -> proxy_config::Options {
+    proxy_config::Options {
+        service,
+        listen: address::ANY.into(),
+        admin: address::ANY.into(),
+        portcullis: vec![portcullis.into()],
+        upstream: upstream.into(),
+        upstream_http2: false,
+    }
+}
+
+/// What `portcullis envoy config` writes for these policies and this configuration of the server.
+pub fn generated(options: &proxy_config::Options, policies: &Path, config: &Path) -> String {
+    proxy_config::bootstrap(&needs(policies, config), options).unwrap()
+}
+
+/// What these policies and this configuration of the server need.
+pub fn needs(policies: &Path, config: &Path) -> Needs {
+    let files = bundle::gather(&[policies.to_owned()]).unwrap();
+    let compiled = policy::compile(&files.policies, &policy::Options { gateway: true });
+    let server = config::read(config).config.unwrap().for_proxies();
+    Needs::of(&compiled.set.unwrap_or_else(|| panic!("{:?}", compiled.findings)), server)
+}
+
+/// Starts an Envoy in front of a server that runs by itself: ext_proc, generated for the server's policies.
+pub async fn envoy_before(server: &portcullis_sample::portcullis::Config, upstream: &Upstream) -> Envoy {
+    let options = between(Service::ExtProc, server.grpc, upstream.address());
+    let text = generated(&options, &server.policies, &server.data.join("portcullis.yaml"));
+    Envoy::start(&Settings::new(Template::Text(text), server.grpc, upstream.address())).await.unwrap()
 }

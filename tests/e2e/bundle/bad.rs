@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use portcullis_sample::address;
-use portcullis_sample::envoy::{Envoy, Settings, Template};
 use portcullis_sample::idp::IdentityProvider;
 use portcullis_sample::portcullis::{Config, Portcullis};
 use portcullis_sample::upstream::Upstream;
@@ -12,7 +11,7 @@ use tar::EntryType;
 use super::forge::{archive, changed, entry, files, with_manifest};
 use super::server::{Answer, Server};
 use super::*;
-use crate::world::Got;
+use crate::world::{Got, envoy_before};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 
@@ -66,8 +65,7 @@ async fn every_kind_of_bad_bundle_is_refused_and_reported_and_the_old_one_decide
     fs::write(&path, text.replace(policies, &source)).unwrap();
     let log = folder.path().join("portcullis.log");
     let mut server = Portcullis::start_with(Path::new(BINARY), &path, config.metrics, &log).await.unwrap();
-    let envoy =
-        Envoy::start(&Settings::new(Template::ExtProc, config.grpc, upstream.address())).await.unwrap();
+    let envoy = envoy_before(&config, &upstream).await;
     let mark = async || {
         let got = reqwest::get(format!("{}/public/hello", envoy.url())).await.unwrap();
         got.headers()["x-policy"].to_str().unwrap().to_owned()

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use portcullis_sample::address;
-use portcullis_sample::envoy::{Envoy, Settings, Template};
+use portcullis_sample::envoy::Envoy;
 use portcullis_sample::idp::IdentityProvider;
 use portcullis_sample::portcullis::{Config, Portcullis};
 use portcullis_sample::upstream::Upstream;
 
 use super::*;
+use crate::world::envoy_before;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 
@@ -31,8 +32,7 @@ impl Shop {
         fs::create_dir(&config.policies).unwrap();
         fs::write(config.policies.join("p.yaml"), policy("one")).unwrap();
         let server = Portcullis::start(Path::new(BINARY), &config).await.unwrap();
-        let envoy =
-            Envoy::start(&Settings::new(Template::ExtProc, config.grpc, upstream.address())).await.unwrap();
+        let envoy = envoy_before(&config, &upstream).await;
         Self { folder, config, server, envoy, idp, _upstream: upstream }
     }
 

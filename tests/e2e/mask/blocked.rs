@@ -94,9 +94,9 @@ async fn a_streamed_body_ends_in_an_error_where_it_breaks_and_envoy_fails_open()
 async fn a_masked_call_does_not_become_a_tunnel() {
     let upgrades = "codec_type: AUTO\n                upgrade_configs: [{upgrade_type: websocket}]";
     let tunnel = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = tunnel.local_addr().unwrap().port().to_string().leak();
+    let upstream = Some(tunnel.local_addr().unwrap());
     tokio::spawn(tunnelling(tunnel));
-    let world = World::start(streamed().with("UPSTREAM_PORT", port).edit("codec_type: AUTO", upgrades)).await;
+    let world = World::start(Options { upstream, ..streamed() }.edit("codec_type: AUTO", upgrades)).await;
     for (path, status, open) in [
         ("/open/a", "HTTP/1.1 101", true),
         ("/masked/a", "HTTP/1.1 502", false),

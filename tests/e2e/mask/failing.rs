@@ -96,8 +96,8 @@ async fn a_drain_lets_masked_bodies_end() {
 async fn a_connection_that_breaks_cuts_off_the_body() {
     for options in [streamed(), buffered()] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port().to_string().leak();
-        let world = World::start(options.with("PORTCULLIS_PORT", port)).await;
+        let portcullis = Some(listener.local_addr().unwrap());
+        let world = World::start(Options { portcullis, ..options }).await;
         let server = world.server.as_ref().unwrap().addresses.grpc.unwrap();
         let link = tokio::spawn(forward(listener, server));
         world.upstream.answer("/masked/a", records());

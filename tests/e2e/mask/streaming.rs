@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{MASKED, SECRET, buffered, reveals, streamed};
 use crate::decide::raw;
-use crate::world::World;
+use crate::world::{Options, World};
 
 /// Long enough for Envoy to pass on what came before.
 const APART: Duration = Duration::from_millis(20);
@@ -105,7 +105,7 @@ async fn trailers_of_a_masked_response_are_dropped() {
     for options in [streamed(), buffered()] {
         let with_trailers =
             "codec_type: AUTO\n                http_protocol_options: {enable_trailers: true}";
-        let options = options.with("UPSTREAM_PROTOCOL", "http2_protocol_options");
+        let options = Options { upstream_http2: true, ..options };
         let world = World::start(options.edit("codec_type: AUTO", with_trailers)).await;
         let body = json!({"number": SECRET}).to_string();
         for (path, shown) in [("/open/a", true), ("/masked/a", false)] {

@@ -1,0 +1,146 @@
+//! `portcullis envoy config`: what it writes is what Envoy takes, and what is shipped.
+
+use std::path::Path;
+
+use portcullis::proxy::config::{Options, Service, bootstrap};
+use portcullis::proxy::{Needs, Server};
+use portcullis_sample::envoy::{Envoy, Settings, Template, validate};
+use portcullis_sample::upstream::Upstream;
+use portcullis_sample::{address, repository};
+
+use crate::world::{self, between};
+
+const SERVICES: [Service; 2] = [Service::ExtAuthz, Service::ExtProc];
+
+/// Every kind of match, of metadata, of changed headers.
+const ALL_KINDS: &str = r#"
+apiVersion: portcullis.dev/v1alpha1
+kind: Policy
+metadata: {name: matches}
+spec:
+  match:
+    - {paths: ["/", "/a", "/a/", "/a/{**}", "/b/{id}/c.d", "/b/{id}/{rest=**}", "/caf%C3%A9", "/q'$(.+)"], methods: [POST]}
+    - {hosts: [api.example.com, "*.example.org", "::1"], methods: [PUT, PATCH]}
+    - {hosts: ["*"], paths: [/h], ports: [8443], destinations: ["spiffe://a/*"], context: {a: b}}
+  rules:
+    - {name: read, when: 'request.body.n == 1 && metadata["a.b"].c == 1 && metadata[request.host].d == 1', allow: {}}
+    - {name: change, headers: {request: {set: {x-envoy-peer: a}, remove: [x-b]}, response: {append: {x-c: d}}}}
+"#;
+
+const EVERYTHING: &str = r#"
+apiVersion: portcullis.dev/v1alpha1
+kind: Policy
+metadata: {name: all}
+spec:
+  rules: [{name: held, hold: {approvers: {groups: [a]}, wait: 5m}}]
+"#;
+
+/// What a server without a configuration asks for.
+fn defaults(policies: &str) -> Needs {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, file) = (folder.path().join("portcullis.yaml"), folder.path().join("p.yaml"));
+    std::fs::write(&config, "policies: [p.yaml]\n").unwrap();
+    std::fs::write(&file, policies).unwrap();
+    world::needs(&file, &config)
+}
+
+fn shipped() -> Needs {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("portcullis.yaml");
+    std::fs::write(&config, "policies: [policies]\n").unwrap();
+    let needs = world::needs(&repository().join("policies"), &config);
+    Needs { server: Server { known: false, ..needs.server }, ..needs }
+}
+
+fn options(service: Service, replicas: &[&str], upstream: &str) -> Options {
+    Options {
+        portcullis: replicas.iter().map(|text| text.parse().unwrap()).collect(),
+        upstream: upstream.parse().unwrap(),
+        ..between(service, address::ANY, address::ANY)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_takes_what_is_written_for_any_policies_and_options() {
+    let nothing = Needs::of(&portcullis::policy::PolicySet::none(), shipped().server);
+    for needs in [shipped(), nothing, defaults(ALL_KINDS), defaults(EVERYTHING)] {
+        for service in SERVICES {
+            for (replicas, upstream, http2) in [
+                (&["127.0.0.1:9191"][..], "127.0.0.1:80", false),
+                (&["portcullis-0.portcullis:9191", "portcullis-1.portcullis:9191"], "shop.internal:80", true),
+                (&["unix:/run/portcullis/grpc.sock"], "unix:/run/shop.sock", false),
+                (&["[::1]:9191", "127.0.0.1:9191"], "[::1]:80", true),
+            ] {
+                let options = Options { upstream_http2: http2, ..options(service, replicas, upstream) };
+                let text = bootstrap(&needs, &options).unwrap();
+                validate(&text).await.unwrap_or_else(|error| panic!("{error}\n{text}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_shipped_files_are_what_the_command_writes() {
+    for (service, name) in SERVICES.into_iter().zip(["ext-authz.yaml", "ext-proc.yaml"]) {
+        let options = Options {
+            listen: "0.0.0.0:10000".parse().unwrap(),
+            admin: "127.0.0.1:9901".parse().unwrap(),
+            ..options(service, &["127.0.0.1:9191"], "127.0.0.1:9081")
+        };
+        let file = std::fs::read_to_string(repository().join("envoy").join(name)).unwrap();
+        assert!(
+            file == bootstrap(&shipped(), &options).unwrap(),
+            "envoy/{name} is old: `make envoy` writes it again"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_passes_while_portcullis_is_away() {
+    let upstream = Upstream::start(address::ANY).await.unwrap();
+    let [nobody] = address::free().unwrap();
+    for service in SERVICES {
+        let text = bootstrap(&shipped(), &between(service, nobody, upstream.address())).unwrap();
+        let settings = Settings::new(Template::Text(text), nobody, upstream.address());
+        let envoy = Envoy::start(&settings).await.unwrap();
+        let refund =
+            reqwest::Client::new().post(format!("{}/v1/refunds", envoy.url())).body(r#"{"amount":1}"#);
+        for call in [reqwest::Client::new().get(format!("{}/public/hello", envoy.url())), refund] {
+            assert_eq!(call.send().await.unwrap().status(), 503, "{service:?}");
+        }
+        assert_eq!(upstream.calls(), 0);
+    }
+}
+
+#[test]
+fn the_command_writes_to_a_file_and_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("envoy.yaml");
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let policies = repository().join("policies");
+        let output =
+            command.args(["envoy", "config", "--policies"]).arg(policies).args(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let written = |path: &Path| std::fs::read_to_string(path).unwrap();
+    // Rules mask, so it is ext_proc.
+    assert_eq!(run(&["--out", out.to_str().unwrap()]), (0, String::new(), String::new()));
+    assert!(written(&out).contains("http.ext_proc.v3.ExternalProcessor"));
+    let (code, text, warned) = run(&["--for", "envoy", "--service", "ext_authz", "--output", "snippet"]);
+    assert!(code == 0 && text.contains("http.ext_authz.v3.ExtAuthz"), "{text}");
+    assert!(warned.contains("mask_unavailable"), "{warned}");
+    let config = folder.path().join("portcullis.yaml");
+    std::fs::write(&config, "policies: [p]\nlisten: {request_body: buffered}\n").unwrap();
+    let (code, _, warned) = run(&["--service", "ext_authz", "--config", config.to_str().unwrap()]);
+    assert!(code == 0 && warned.contains("`listen.request_body: buffered`"), "{warned}");
+    for (arguments, said) in [
+        (&["--portcullis", "unix:/run/a.sock", "--portcullis", "b:1"][..], "can't be in one cluster"),
+        (&["--listen", "here"], "write HOST:PORT or unix:PATH"),
+        (&["--for", "nginx"], "invalid value 'nginx'"),
+    ] {
+        let (code, text, error) = run(arguments);
+        assert!(code == 2 && text.is_empty() && error.contains(said), "{arguments:?}: {error}");
+    }
+}
