@@ -2,15 +2,18 @@
 //!
 //! Each file of `rules` is one kind of mistake: the words of its page of documentation, and how it is found.
 
+use std::collections::{BTreeMap, HashSet};
+
 use serde::Serialize;
 
 use super::needs::Needs;
 use super::tree::{At, Source};
-use super::view::Envoy;
+use super::view::{Envoy, Given};
 use crate::diagnostic::{Diagnostic, Place, Severity};
 
 mod rule;
 mod rules;
+mod text;
 
 pub use rule::Rule;
 pub use rules::{RULES, by_id};
@@ -38,29 +41,52 @@ pub struct Finding {
     place: Option<Place>,
 }
 
-/// Gathers findings.
+/// So many findings of one rule are shown; the last says how many more there are.
+const SHOWN: usize = 100;
+
+/// Gathers findings: one for each rule and place.
 #[derive(Debug)]
 pub struct Report<'n> {
     pub needs: &'n Needs,
-    pub findings: Vec<Finding>,
+    findings: Vec<Finding>,
+    seen: HashSet<(&'static str, String, String)>,
+    counts: BTreeMap<&'static str, usize>,
 }
 
-/// Reports what is wrong with each source, in their order.
+/// What was examined, and what is wrong with it.
+#[derive(Debug)]
+pub struct Examined {
+    pub findings: Vec<Finding>,
+    pub proxies: usize,
+    pub listeners: usize,
+    pub routes: usize,
+    /// Filters that ask Portcullis.
+    pub filters: usize,
+}
+
+/// Reports what is wrong with the proxies that the sources tell of: errors first, each kind in the order of its places.
 ///
 /// # Errors
 /// A source that is no proxy's configuration.
-pub fn examine(sources: &[Source], needs: &Needs) -> Result<Vec<Finding>, Diagnostic> {
-    let mut report = Report { needs, findings: Vec::new() };
-    for source in sources {
-        let Some(envoy) = Envoy::of(source) else {
-            return Err(Diagnostic::error(
-                "not-a-proxy",
-                format!("`{}` is no proxy's configuration", source.name),
-            ));
-        };
+pub fn examine(sources: &[Source], needs: &Needs, given: &Given) -> Result<Examined, Diagnostic> {
+    let envoys = Envoy::read(sources, given).map_err(|source| {
+        let message = format!("`{}` is no configuration of Envoy", source.name);
+        Diagnostic::error("not-a-proxy", message)
+            .help("give a bootstrap, a `config_dump`, or the files that a bootstrap refers to")
+    })?;
+    let mut examined =
+        Examined { findings: Vec::new(), proxies: envoys.len(), listeners: 0, routes: 0, filters: 0 };
+    let mut report = Report { needs, findings: Vec::new(), seen: HashSet::new(), counts: BTreeMap::new() };
+    for mut envoy in envoys {
+        envoy.probe(&needs.bodies);
         RULES.iter().filter_map(|rule| rule.envoy).for_each(|check| check(&envoy, &mut report));
+        examined.listeners += envoy.listeners;
+        examined.filters += envoy.asking().count();
+        let hosts = envoy.tables.iter().flat_map(|table| &table.hosts);
+        examined.routes += hosts.map(|host| host.routes.len()).sum::<usize>();
     }
-    Ok(report.findings)
+    examined.findings = report.finish();
+    Ok(examined)
 }
 
 impl Report<'_> {
@@ -73,18 +99,52 @@ impl Report<'_> {
         message: impl Into<String>,
         fix: impl Into<String>,
     ) {
+        self.add(rule, rule.severity, at, message.into(), fix.into());
+    }
+
+    /// The same, where a rule that mostly tells errors has found what only may be one.
+    pub fn warn(
+        &mut self,
+        rule: &'static Rule,
+        at: &At<'_>,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.add(rule, Severity::Warning, at, message.into(), fix.into());
+    }
+
+    fn add(&mut self, rule: &'static Rule, severity: Severity, at: &At<'_>, message: String, fix: String) {
+        let file = at.source().name.to_string();
+        if !self.seen.insert((rule.id, file.clone(), at.path().to_owned())) {
+            return;
+        }
+        let count = self.counts.entry(rule.id).or_default();
+        *count += 1;
+        if *count > SHOWN {
+            return;
+        }
         let place = at.place();
         self.findings.push(Finding {
             rule,
-            severity: rule.severity,
-            message: message.into(),
-            fix: fix.into(),
-            file: at.source().name.to_string(),
+            severity,
+            message,
+            fix,
+            file,
             line: place.as_ref().map(|place| place.line),
             column: place.as_ref().map(|place| place.column),
             path: at.path().to_owned(),
             place,
         });
+    }
+
+    fn finish(mut self) -> Vec<Finding> {
+        for (id, count) in self.counts.into_iter().filter(|(_, count)| *count > SHOWN) {
+            if let Some(last) = self.findings.iter_mut().rfind(|finding| finding.rule.id == id) {
+                last.message += &format!("; so it is in {} more places", count - SHOWN);
+            }
+        }
+        self.findings.sort_by_key(|finding| finding.severity);
+        self.findings
     }
 }
 

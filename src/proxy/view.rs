@@ -1,75 +1,89 @@
 //! Envoy's configuration as the rules ask about it: listeners with their HTTP filters and routes, and clusters.
 //!
-//! Made of a bootstrap or of a `config_dump` alike.
+//! Made of a bootstrap or of a `config_dump` alike, with the files that a bootstrap refers to. What is spoken of and
+//! not there is remembered as unread, so that no part goes unsaid.
+
+use std::collections::BTreeMap;
 
 use super::tree::{At, Source};
+use crate::policy::Entry;
+
+mod cluster;
+mod filter;
+mod gather;
+mod matcher;
+mod probe;
+mod route;
+mod spot;
+mod version;
+
+pub use cluster::Cluster;
+pub use filter::{Filter, Kind, Manager, cluster_of};
+pub use route::{Host, Route, Setting, Table};
+pub use spot::Spot;
+pub use version::Version;
+
+/// What a person says of a proxy that its configuration may not.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// The cluster of Portcullis; otherwise it is known by its name.
+    pub cluster: Option<String>,
+    /// Envoy's version, where it is not in what is read.
+    pub version: Option<Version>,
+}
 
 /// One Envoy's configuration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Envoy<'a> {
+    /// The bootstrap, the dump, or the first of its resources.
+    pub root: At<'a>,
+    pub version: Option<Version>,
+    /// Each `admin` block.
+    pub admin: Vec<At<'a>>,
+    pub listeners: usize,
     pub managers: Vec<Manager<'a>>,
-}
-
-/// One HTTP connection manager.
-#[derive(Debug)]
-pub struct Manager<'a> {
-    /// Its configuration.
-    pub at: At<'a>,
-    pub filters: Vec<Filter<'a>>,
-}
-
-/// One HTTP filter, in the order of requests.
-#[derive(Debug)]
-pub struct Filter<'a> {
-    /// The name by which routes override it.
-    pub name: &'a str,
-    pub kind: Kind,
-    /// The whole entry in the list of filters.
-    pub entry: At<'a>,
-    /// Its configuration.
-    pub config: At<'a>,
-}
-
-/// What a filter is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    ExtAuthz,
-    ExtProc,
-    Router,
-    /// By its configuration's type.
-    Other(String),
+    /// Every table of routes, those that no manager uses included.
+    pub tables: Vec<Table<'a>>,
+    pub clusters: BTreeMap<&'a str, Cluster<'a>>,
+    /// Parts that are spoken of and not there, or of no known form: where, and what.
+    pub unread: Vec<(At<'a>, String)>,
+    /// Whether policies need the body of any call.
+    bodies: bool,
 }
 
 impl<'a> Envoy<'a> {
-    /// What the source says of an Envoy; `None` when it is something else.
-    pub fn of(source: &'a Source) -> Option<Self> {
-        let root = source.documents().next()?;
-        let listeners = root.at(&["static_resources", "listeners"]).items();
-        (!listeners.is_empty()).then(|| Self { managers: listeners.iter().flat_map(managers).collect() })
+    /// The proxies that the sources tell of: each bootstrap and each dump is one; what else there is belongs to the one
+    /// before it. The error is the first source that tells of none.
+    pub fn read(sources: &'a [Source], given: &Given) -> Result<Vec<Self>, &'a Source> {
+        Ok(gather::proxies(sources)?.into_iter().map(|parts| parts.envoy(given)).collect())
     }
-}
 
-fn managers<'a>(listener: &At<'a>) -> Vec<Manager<'a>> {
-    let chains =
-        listener.get("filter_chains").items().into_iter().chain([listener.get("default_filter_chain")]);
-    let filters = chains.flat_map(|chain| chain.get("filters").items());
-    filters
-        .map(|filter| filter.get("typed_config").typed())
-        .filter(|(name, _)| name.ends_with(".HttpConnectionManager"))
-        .map(|(_, at)| Manager {
-            filters: at.get("http_filters").items().into_iter().map(filter).collect(),
-            at,
-        })
-        .collect()
-}
+    /// Finds for each route an example of a call of these entries that takes it.
+    pub fn probe(&mut self, entries: &[Entry]) {
+        self.bodies = !entries.is_empty();
+        probe::routes(&mut self.tables, entries);
+    }
 
-fn filter(entry: At<'_>) -> Filter<'_> {
-    let (name, config) = entry.get("typed_config").typed();
-    let kind = match name.as_str() {
-        "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz" => Kind::ExtAuthz,
-        "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor" => Kind::ExtProc,
-        "envoy.extensions.filters.http.router.v3.Router" => Kind::Router,
-        _ => Kind::Other(name),
-    };
-    Filter { name: entry.get("name").text().unwrap_or_default(), kind, entry, config }
+    /// The managers with their filters that ask Portcullis.
+    pub fn asking(&self) -> impl Iterator<Item = (&Manager<'a>, &Filter<'a>)> {
+        self.managers.iter().flat_map(|manager| manager.asking().map(move |filter| (manager, filter)))
+    }
+
+    /// The cluster that a filter's service lies in; `None` when it is not in what was read.
+    pub fn cluster(&self, service: &At<'a>) -> Option<&Cluster<'a>> {
+        self.clusters.get(cluster_of(service)?)
+    }
+
+    /// Where calls that a manager sends on can be: its routes, each split of their clusters apart. A manager whose
+    /// routes are not known has one spot without a route.
+    pub fn spots<'e>(&'e self, manager: &'e Manager<'a>) -> impl Iterator<Item = Spot<'e, 'a>> {
+        let tables = manager.tables.iter().filter_map(|table| self.tables.get(*table));
+        let unknown = (!manager.complete).then(|| Spot::unknown(self.bodies));
+        tables.flat_map(spot::of).chain(unknown)
+    }
+
+    /// Every setting of every route, virtual host and table.
+    pub fn settings(&self) -> impl Iterator<Item = (&Table<'a>, &Setting<'a>)> {
+        self.tables.iter().flat_map(|table| table.all_settings().map(move |setting| (table, setting)))
+    }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::diagnostic::{Sources, render};
 use crate::proxy::doctor;
 use crate::proxy::tree::Source;
+use crate::proxy::view::Given;
 
 /// Report what a proxy's configuration gets wrong
 ///
@@ -40,8 +41,9 @@ pub fn run(args: &Args) -> ExitCode {
             Err(finding) => return crate::cli::policy::usage_error(&finding),
         }
     }
-    match doctor::examine(&sources, &needs) {
-        Ok(findings) => {
+    match doctor::examine(&sources, &needs, &Given::default()) {
+        Ok(examined) => {
+            let findings = examined.findings;
             let shown: Vec<_> = findings.iter().map(doctor::Finding::diagnostic).collect();
             crate::cli::policy::print(&render::human(&shown, &texts, true));
             if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(crate::cli::policy::FINDINGS) }

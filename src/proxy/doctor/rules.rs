@@ -2,10 +2,102 @@
 
 use super::rule::Rule;
 
+mod admin_exposed;
+mod both_filters;
+mod cache_before_portcullis;
+mod circuit_breakers;
+mod clear_route_cache;
+mod compressed_responses;
+mod dead_route_setting;
+mod envoy_version;
+mod escaped_slashes;
 mod fail_open;
+mod filter_conditional;
+mod filter_disabled;
+mod filter_missing;
+mod filter_order;
+mod forwarded_client_cert;
+mod forwarded_for_trust;
+mod headers_skipped;
+mod http10;
+mod http1_to_portcullis;
+mod lossy_body;
+mod lossy_headers;
+mod masks_need_ext_proc;
+mod max_message_timeout;
+mod metadata_namespaces;
+mod missing_attributes;
+mod mode_override_off;
+mod mutation_rules;
+mod no_request_body;
+mod not_checked;
+mod observability_mode;
+mod partial_body;
+mod path_not_normalized;
+mod peer_certificate;
+mod server_disagrees;
+mod short_message_timeout;
+mod short_timeout;
+mod slashes_not_merged;
+mod small_request_body;
+mod status_on_error;
+mod stream_duration;
+mod stream_idle_timeout;
+mod trailers_unseen;
+mod underscore_headers;
+mod unshown_headers;
+mod upgrade_filters;
+mod upgrades;
 
 /// Every rule, sorted by id.
-pub static RULES: &[&Rule] = &[&fail_open::RULE];
+pub static RULES: &[&Rule] = &[
+    &admin_exposed::RULE,
+    &both_filters::RULE,
+    &cache_before_portcullis::RULE,
+    &circuit_breakers::RULE,
+    &clear_route_cache::RULE,
+    &compressed_responses::RULE,
+    &dead_route_setting::RULE,
+    &envoy_version::RULE,
+    &escaped_slashes::RULE,
+    &fail_open::RULE,
+    &filter_conditional::RULE,
+    &filter_disabled::RULE,
+    &filter_missing::RULE,
+    &filter_order::RULE,
+    &forwarded_client_cert::RULE,
+    &forwarded_for_trust::RULE,
+    &headers_skipped::RULE,
+    &http1_to_portcullis::RULE,
+    &http10::RULE,
+    &lossy_body::RULE,
+    &lossy_headers::RULE,
+    &masks_need_ext_proc::RULE,
+    &max_message_timeout::RULE,
+    &metadata_namespaces::RULE,
+    &missing_attributes::RULE,
+    &mode_override_off::RULE,
+    &mutation_rules::RULE,
+    &no_request_body::RULE,
+    &not_checked::RULE,
+    &observability_mode::RULE,
+    &partial_body::RULE,
+    &path_not_normalized::RULE,
+    &peer_certificate::RULE,
+    &server_disagrees::RULE,
+    &short_message_timeout::RULE,
+    &short_timeout::RULE,
+    &slashes_not_merged::RULE,
+    &small_request_body::RULE,
+    &status_on_error::RULE,
+    &stream_duration::RULE,
+    &stream_idle_timeout::RULE,
+    &trailers_unseen::RULE,
+    &underscore_headers::RULE,
+    &unshown_headers::RULE,
+    &upgrade_filters::RULE,
+    &upgrades::RULE,
+];
 
 pub fn by_id(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id).copied()

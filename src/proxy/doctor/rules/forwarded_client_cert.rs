@@ -1,0 +1,34 @@
+//! `x-forwarded-client-cert` from callers.
+
+use crate::diagnostic::Severity;
+use crate::proxy::doctor::{Report, Rule};
+use crate::proxy::view::Envoy;
+
+pub static RULE: Rule = Rule {
+    id: "forwarded-client-cert",
+    severity: Severity::Warning,
+    title: "a caller's own word about its certificate is passed on",
+    what: "`forward_client_cert_details` of `FORWARD_ONLY`, `APPEND_FORWARD` or `ALWAYS_FORWARD_ONLY`.",
+    why: "The header says who the caller is. What a caller sent in it is passed on as it is, to \
+          upstreams and to rules that read it.",
+    demonstrated: "Envoy's documentation of the field: only `SANITIZE`, the default, and `SANITIZE_SET` remove \
+          what the caller sent.",
+    test: None,
+    fix: "Use `SANITIZE_SET`; let only a listener that nobody but a trusted proxy can reach forward \
+          the header. Rules read `source.principal`, which is of the connection.",
+    example: "forward_client_cert_details: SANITIZE_SET\nset_current_client_cert_details: {uri: true}\n",
+    envoy: Some(envoy),
+};
+
+const DETAILS: [&str; 5] =
+    ["SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"];
+
+fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
+    for manager in envoy.managers.iter().filter(|manager| manager.asking().next().is_some()) {
+        let details = manager.at.get("forward_client_cert_details");
+        if let Some(word) = details.word(&DETAILS).filter(|word| word.contains("FORWARD")) {
+            let message = format!("{word}: a caller's own `x-forwarded-client-cert` is passed on");
+            report.find(&RULE, &details, message, "set `forward_client_cert_details: SANITIZE_SET`");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Masks without ext_proc.
+
+use crate::diagnostic::Severity;
+use crate::proxy::doctor::{Report, Rule};
+use crate::proxy::view::{Envoy, Kind};
+
+pub static RULE: Rule = Rule {
+    id: "masks-need-ext-proc",
+    severity: Severity::Error,
+    title: "responses can't be masked through ext_authz",
+    what: "Routes on which only ext_authz asks Portcullis, where policies mask responses.",
+    why: "ext_authz can't touch bodies. Portcullis denies calls whose response would have to be \
+          masked, with `mask_unavailable`.",
+    demonstrated: "Portcullis behind Envoy 1.40.0 and ext_authz: such a call is denied with `mask_unavailable`.",
+    test: None,
+    fix: "Use ext_proc in its place. If the routes are never those whose responses are masked, ignore \
+          it.",
+    example: "- name: envoy.filters.http.ext_proc\n  typed_config:\n    \"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor\n",
+    envoy: Some(envoy),
+};
+
+fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
+    if !report.needs.masks {
+        return;
+    }
+    for manager in &envoy.managers {
+        for spot in envoy.spots(manager) {
+            let asking = || manager.asking().filter(|filter| spot.asks(filter));
+            let Some(filter) = asking().next().filter(|_| !asking().any(|filter| filter.is(&Kind::ExtProc)))
+            else {
+                continue;
+            };
+            let message = "policies mask responses, and ext_authz can't: such calls are denied";
+            report.find(&RULE, &filter.entry, message, "use ext_proc");
+        }
+    }
+}

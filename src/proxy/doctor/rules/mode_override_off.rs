@@ -1,0 +1,69 @@
+//! Response bodies that Portcullis may not ask for.
+
+use crate::diagnostic::Severity;
+use crate::proxy::doctor::text::BODY_MODES;
+use crate::proxy::doctor::{Report, Rule};
+use crate::proxy::tree::At;
+use crate::proxy::view::{Envoy, Kind};
+
+pub static RULE: Rule = Rule {
+    id: "mode-override-off",
+    severity: Severity::Error,
+    title: "Portcullis may not ask for the bodies that it must mask",
+    what: "`allow_mode_override`, `allowed_override_modes` and \
+          `send_body_without_waiting_for_header_response` of ext_proc, where policies mask responses \
+          and the processing mode does not show their bodies.",
+    why: "Portcullis asks for a response's body when a mask may apply. Envoy ignores it, and the \
+          response passes in clear.",
+    demonstrated: "Envoy 1.40.0: a `mode_override` that is not allowed is ignored without a word, and the \
+          response passed unmasked.",
+    test: None,
+    fix: "Set `allow_mode_override: true`, and leave `allowed_override_modes` out.",
+    example: "allow_mode_override: true\n",
+    envoy: Some(envoy),
+};
+
+fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
+    if !report.needs.masks {
+        return;
+    }
+    for (manager, filter) in envoy.asking().filter(|(_, filter)| filter.is(&Kind::ExtProc)) {
+        for spot in envoy.spots(manager).filter(|spot| spot.asks(filter) && !shows(&spot.mode(filter))) {
+            let message = "policies mask responses, and Envoy ignores that Portcullis asks for them";
+            let allowed = filter.config.get("allow_mode_override");
+            if !allowed.is_true() {
+                report.find(&RULE, &allowed, message, "set `allow_mode_override: true`");
+            }
+            let early = filter.config.get("send_body_without_waiting_for_header_response");
+            if early.is_true() {
+                report.find(&RULE, &early, message, "remove it");
+            }
+            let modes = filter.config.get("allowed_override_modes");
+            if modes.exists() && !modes.items().iter().any(|mode| is_ours(mode, &spot.mode(filter))) {
+                let fix = "remove the list, or add the mode with the response's headers, body and trailers";
+                report.find(&RULE, &modes, message, fix);
+            }
+        }
+    }
+}
+
+/// Whether a mode shows responses without being overridden.
+fn shows(mode: &At<'_>) -> bool {
+    let body = mode.get("response_body_mode").word(&BODY_MODES).unwrap_or("NONE");
+    body != "NONE" && header(mode, "response_header_mode") != "SKIP"
+}
+
+/// Whether this is the mode that Portcullis asks for where the other is in force. Envoy compares all fields but
+/// `request_header_mode`.
+fn is_ours(mode: &At<'_>, now: &At<'_>) -> bool {
+    let body = |at: &At<'_>, name: &str| at.get(name).word(&BODY_MODES).unwrap_or("NONE").to_owned();
+    header(mode, "response_header_mode") == "SEND"
+        && header(mode, "response_trailer_mode") == "SEND"
+        && header(mode, "request_trailer_mode") == "DEFAULT"
+        && body(mode, "response_body_mode") == "STREAMED"
+        && body(mode, "request_body_mode") == body(now, "request_body_mode")
+}
+
+fn header<'a>(mode: &At<'a>, name: &str) -> &'a str {
+    mode.get(name).word(&["DEFAULT", "SEND", "SKIP"]).unwrap_or("DEFAULT")
+}

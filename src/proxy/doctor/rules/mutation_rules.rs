@@ -1,0 +1,60 @@
+//! Which headers Portcullis may change.
+
+use crate::diagnostic::Severity;
+use crate::proxy::doctor::{Report, Rule};
+use crate::proxy::view::{Envoy, Kind};
+
+pub static RULE: Rule = Rule {
+    id: "mutation-rules",
+    severity: Severity::Warning,
+    title: "Envoy doesn't carry out header changes, or not safely",
+    what: "`mutation_rules` of ext_proc and `decoder_header_mutation_rules` of ext_authz, where \
+          policies change request headers.",
+    why: "A change that is not allowed is dropped without a word: a header that should be gone gets \
+          through, or one that the upstream relies on is missing. With `allow_all_routing` a policy \
+          can change where a call goes after it was decided.",
+    demonstrated: "Envoy's documentation: without `disallow_is_error` a refused change is ignored.",
+    test: None,
+    fix: "Set `disallow_is_error: true`, and allow what policies change.",
+    example: "mutation_rules: {allow_all_routing: false, allow_envoy: false, disallow_is_error: true}\n",
+    envoy: Some(envoy),
+};
+
+fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
+    let changed = &report.needs.changes_request;
+    if changed.is_empty() {
+        return;
+    }
+    let of_envoy = changed.iter().any(|name| name.starts_with("x-envoy-"));
+    for (_, filter) in envoy.asking() {
+        let is_proc = filter.is(&Kind::ExtProc);
+        let rules =
+            filter.config.get(if is_proc { "mutation_rules" } else { "decoder_header_mutation_rules" });
+        let flag = |name: &str| rules.get(name);
+        if flag("disallow_all").is_true() {
+            report.find(
+                &RULE,
+                &flag("disallow_all"),
+                "policies change headers, and none may be",
+                "remove it",
+            );
+        }
+        if flag("allow_all_routing").is_true() {
+            let message = "policies may change where a call goes after it was decided";
+            report.find(&RULE, &flag("allow_all_routing"), message, "set `allow_all_routing: false`");
+        }
+        if is_proc && of_envoy && !flag("allow_envoy").is_true() {
+            let message = "policies change `x-envoy-` headers, which is not allowed";
+            report.find(
+                &RULE,
+                &flag("allow_envoy"),
+                message,
+                "set `allow_envoy: true`, or use other headers",
+            );
+        }
+        if is_proc && !flag("disallow_is_error").is_true() {
+            let message = "a header change that Envoy refuses is dropped, and the call goes on";
+            report.find(&RULE, &flag("disallow_is_error"), message, "set `disallow_is_error: true`");
+        }
+    }
+}

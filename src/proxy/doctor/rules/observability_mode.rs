@@ -1,0 +1,31 @@
+//! Answers that Envoy ignores.
+
+use crate::diagnostic::Severity;
+use crate::proxy::doctor::{Report, Rule};
+use crate::proxy::view::Envoy;
+
+pub static RULE: Rule = Rule {
+    id: "observability-mode",
+    severity: Severity::Error,
+    title: "Envoy asks Portcullis and ignores the answer",
+    what: "`observability_mode` of ext_proc, `shadow_mode` of ext_authz.",
+    why: "Nothing is denied, held or masked, although every record says so.",
+    demonstrated: "Envoy's documentation of both fields: what the service answers is not carried out.",
+    test: None,
+    fix: "Remove the field. To try policies without enforcing them, use `enforce: false` or a \
+          candidate.",
+    example: "observability_mode: false\n",
+    envoy: Some(envoy),
+};
+
+fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
+    for (_, filter) in envoy.asking() {
+        for name in ["observability_mode", "shadow_mode"] {
+            let mode = filter.config.get(name);
+            if mode.is_true() {
+                let message = "Envoy ignores what Portcullis answers";
+                report.find(&RULE, &mode, message, format!("remove `{name}`"));
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `normalize_path`.
+
+use crate::diagnostic::Severity;
+use crate::proxy::doctor::{Report, Rule};
+use crate::proxy::view::Envoy;
+
+pub static RULE: Rule = Rule {
+    id: "path-not-normalized",
+    severity: Severity::Error,
+    title: "paths are decided on as they were sent",
+    what: "HTTP connection managers that ask Portcullis, without `normalize_path: true`.",
+    why: "`/public/../admin` is one path to a policy and another to an upstream that resolves it. \
+          Portcullis refuses paths that backends read in different ways, so calls fail that should \
+          pass.",
+    demonstrated: "Envoy 1.40.0 without it: `/a/../b` arrived at the service, and at the upstream, as it was \
+          sent. CVE-2019-9901.",
+    test: None,
+    fix: "Set `normalize_path: true`.",
+    example: "normalize_path: true\n",
+    envoy: Some(envoy),
+};
+
+fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
+    for manager in envoy.managers.iter().filter(|manager| manager.asking().next().is_some()) {
+        let set = manager.at.get("normalize_path");
+        if !set.is_true() {
+            report.find(
+                &RULE,
+                &set,
+                "what is authorized is not what the upstream may read: `..` stays in paths",
+                "set `normalize_path: true`",
+            );
+        }
+    }
+}

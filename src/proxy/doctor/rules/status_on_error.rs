@@ -1,0 +1,54 @@
+//! `status_on_error` that says success.
+
+use crate::diagnostic::Severity;
+use crate::proxy::doctor::{Report, Rule};
+use crate::proxy::view::Envoy;
+
+pub static RULE: Rule = Rule {
+    id: "status-on-error",
+    severity: Severity::Error,
+    title: "an error of the authorization is answered as a success",
+    what: "`status_on_error` of ext_authz and ext_proc with a status below 400.",
+    why: "The upstream is not reached, but the caller, caches and monitors take the answer for the \
+          upstream's: what was not done looks done.",
+    demonstrated: "Envoy's documentation: `status_on_error` is the status that is sent to the caller when the \
+          service can't be asked.",
+    test: None,
+    fix: "Use a 5xx status, such as `ServiceUnavailable`.",
+    example: "status_on_error: {code: ServiceUnavailable}\n",
+    envoy: Some(envoy),
+};
+
+/// The names of Envoy's statuses below 400.
+const SUCCESSES: [&str; 18] = [
+    "Continue",
+    "OK",
+    "Created",
+    "Accepted",
+    "NonAuthoritativeInformation",
+    "NoContent",
+    "ResetContent",
+    "PartialContent",
+    "MultiStatus",
+    "AlreadyReported",
+    "IMUsed",
+    "MultipleChoices",
+    "MovedPermanently",
+    "Found",
+    "SeeOther",
+    "NotModified",
+    "TemporaryRedirect",
+    "PermanentRedirect",
+];
+
+fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
+    for (_, filter) in envoy.asking() {
+        let code = filter.config.at(&["status_on_error", "code"]);
+        let named = code.text().is_some_and(|name| SUCCESSES.contains(&name));
+        // 0 is unset, and Envoy's default.
+        if named || code.number().is_some_and(|number| (1..400).contains(&number)) {
+            let message = "a call that could not be authorized is answered as a success";
+            report.find(&RULE, &code, message, "set `status_on_error: {code: ServiceUnavailable}`");
+        }
+    }
+}

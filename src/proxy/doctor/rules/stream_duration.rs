@@ -1,0 +1,53 @@
+//! Timeouts of whole calls.
+
+use crate::diagnostic::Severity;
+use crate::proxy::doctor::text::{seconds, span};
+use crate::proxy::doctor::{Report, Rule};
+use crate::proxy::tree::At;
+use crate::proxy::view::Envoy;
+
+pub static RULE: Rule = Rule {
+    id: "stream-duration",
+    severity: Severity::Error,
+    title: "held calls are cut off by a timeout of whole calls",
+    what: "`request_timeout` and `max_stream_duration` of HTTP connection managers, \
+          `max_stream_duration` of routes that calls which are held can take, and \
+          `max_stream_duration` of the cluster of Portcullis, against the longest hold.",
+    why: "These timers run while a call is held, and end it.",
+    demonstrated: "Envoy's documentation: `request_timeout` runs until all filters have handled the request, \
+          `max_stream_duration` from the first byte to the last.",
+    test: None,
+    fix: "Set them above the longest hold plus the time that the upstream may take, or leave them out. \
+          The `timeout` of a route does not run during a hold.",
+    example: "request_timeout: 0s\n",
+    envoy: Some(envoy),
+};
+
+fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
+    if !report.needs.holds() {
+        return;
+    }
+    for (manager, filter) in envoy.asking() {
+        let common = manager.at.get("common_http_protocol_options").get("max_stream_duration");
+        for spot in envoy.spots(manager).filter(|spot| spot.example().is_some()) {
+            let own = spot.route.map(|route| route.action.get("max_stream_duration"));
+            let own = own.map(|own| own.get("max_stream_duration")).filter(At::exists);
+            check(&own.unwrap_or_else(|| common.clone()), report);
+            check(&manager.at.get("request_timeout"), report);
+            if let Some(cluster) = envoy.cluster(&spot.service(filter)) {
+                let options = [cluster.options(), cluster.at.clone()];
+                let options =
+                    options.map(|at| at.at(&["common_http_protocol_options", "max_stream_duration"]));
+                options.iter().for_each(|at| check(at, report));
+            }
+        }
+    }
+}
+
+fn check(timeout: &At<'_>, report: &mut Report<'_>) {
+    let wanted = report.needs.longest_answer();
+    if let Some(set) = timeout.duration().filter(|set| !set.is_zero() && *set < wanted) {
+        let message = format!("held calls end after {}", span(set));
+        report.find(&RULE, timeout, message, format!("set {}s or more, or remove it", seconds(wanted)));
+    }
+}

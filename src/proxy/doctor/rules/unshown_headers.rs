@@ -1,0 +1,77 @@
+//! Headers that are held back.
+
+use crate::diagnostic::Severity;
+use crate::proxy::doctor::{Report, Rule};
+use crate::proxy::needs::Needs;
+use crate::proxy::tree::At;
+use crate::proxy::view::{Envoy, Kind};
+use regex::RegexBuilder;
+use std::collections::BTreeSet;
+
+pub static RULE: Rule = Rule {
+    id: "unshown-headers",
+    severity: Severity::Error,
+    title: "Portcullis isn't shown a header that is read",
+    what: "`allowed_headers` and `disallowed_headers` of ext_authz, `forward_rules` of ext_proc, \
+          against the headers that credentials, rules and approvals read.",
+    why: "A header that is not shown counts as absent: rules that look for its absence allow, others \
+          deny, and an approval does not cover it.",
+    demonstrated: "Envoy's documentation: with `allowed_headers` only what matches is sent.",
+    test: None,
+    fix: "Leave both lists out, or name every header that is read.",
+    example: "# no allowed_headers, no disallowed_headers\n",
+    envoy: Some(envoy),
+};
+
+fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
+    for (_, filter) in envoy.asking() {
+        let (rules, pseudo): (_, &[&str]) = match filter.kind {
+            Kind::ExtProc => (filter.config.get("forward_rules"), &[":method", ":path", ":authority"]),
+            _ => (filter.config.clone(), &[]),
+        };
+        let (allowed, hidden) = (rules.get("allowed_headers"), rules.get("disallowed_headers"));
+        if report.needs.reads.all_headers {
+            for list in [allowed, hidden].into_iter().filter(At::exists) {
+                let message = "a rule reads all headers, and some are not shown";
+                report.find(&RULE, &list, message, "remove the list");
+            }
+            continue;
+        }
+        let names: BTreeSet<&str> = pseudo.iter().copied().chain(read(report.needs)).collect();
+        let missing = allowed.exists().then(|| names.iter().filter(|name| !matches(&allowed, name)).copied());
+        say(missing.into_iter().flatten().collect(), &allowed, "add them to the list, or remove it", report);
+        let gone = names.iter().filter(|name| matches(&hidden, name)).copied().collect();
+        say(gone, &hidden, "take them off the list", report);
+    }
+}
+
+fn say(names: Vec<&str>, at: &At<'_>, fix: &str, report: &mut Report<'_>) {
+    if !names.is_empty() {
+        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+        let message = format!("Portcullis reads headers that are not shown: {}", names.join(", "));
+        report.find(&RULE, at, message, fix);
+    }
+}
+
+/// The headers that are read, in lower case.
+fn read(needs: &Needs) -> Vec<&str> {
+    let server = &needs.server;
+    let digest = needs.holds().then_some(&server.digest_headers);
+    let all = needs.reads.headers.iter().chain(&server.credentials).chain(digest.into_iter().flatten());
+    all.map(String::as_str).collect()
+}
+
+/// Whether a `ListStringMatcher` has the name. A pattern that is not known matches nothing.
+fn matches(list: &At<'_>, name: &str) -> bool {
+    list.get("patterns").items().iter().any(|pattern| {
+        let folded = |field: &str| pattern.get(field).text().map(str::to_ascii_lowercase);
+        folded("exact").is_some_and(|exact| exact == name)
+            || folded("prefix").is_some_and(|prefix| name.starts_with(&prefix))
+            || folded("suffix").is_some_and(|suffix| name.ends_with(&suffix))
+            || folded("contains").is_some_and(|part| name.contains(&part))
+            || pattern.at(&["safe_regex", "regex"]).text().is_some_and(|regex| {
+                let regex = RegexBuilder::new(&format!("^(?:{regex})$")).size_limit(1 << 20).build();
+                regex.is_ok_and(|regex| regex.is_match(name))
+            })
+    })
+}
