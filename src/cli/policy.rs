@@ -14,7 +14,7 @@ mod diff;
 mod eval;
 mod explain;
 mod junit;
-mod sarif;
+pub(super) mod sarif;
 mod test;
 
 #[derive(Debug, clap::Args)]
@@ -41,6 +41,8 @@ enum Command {
 pub(super) const FINDINGS: u8 = 1;
 /// The command could not be carried out.
 pub(super) const USAGE: u8 = 2;
+
+pub(super) use check::github;
 
 pub fn run(args: &Args) -> ExitCode {
     match &args.command {
@@ -87,7 +89,7 @@ pub(super) fn load(paths: &[PathBuf]) -> Result<policy::PolicySet, ExitCode> {
 }
 
 /// `1 file`, `2 files`.
-fn count(n: usize, what: &str) -> String {
+pub(super) fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 

@@ -1,53 +1,121 @@
 //! `portcullis envoy doctor`
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::diagnostic::{Sources, render};
-use crate::proxy::doctor;
-use crate::proxy::tree::Source;
-use crate::proxy::view::Given;
+use crate::cli::policy::{FINDINGS, print, usage_error};
+use crate::proxy::doctor::{self, Examined, Finding, Rule};
+use crate::proxy::view::{Given, Version};
+
+mod read;
+mod show;
 
 /// Report what a proxy's configuration gets wrong
 ///
+/// Reads an Envoy bootstrap, the files that it refers to, or a `config_dump`, with the policies that Portcullis serves.
 /// Exits with 0 when nothing was found, 1 when something was, 2 when nothing could be examined.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    portcullis envoy doctor --config portcullis.yaml envoy.yaml\n  \
+    portcullis envoy doctor --config portcullis.yaml http://127.0.0.1:9901\n  \
+    portcullis envoy doctor --explain fail-open")]
 pub struct Args {
-    /// An Envoy bootstrap
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    /// Bootstraps, resource files and dumps, or the URL of Envoy's admin port; several are one proxy's unless each is
+    /// whole
+    #[arg(required_unless_present = "explain", value_name = "FILE|URL")]
+    sources: Vec<String>,
     #[command(flatten)]
     given: super::For,
+    /// The cluster of Portcullis [default: the one whose name has `portcullis` in it, else every authorization service]
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// Envoy's version, where what is read does not say it
+    #[arg(long, value_name = "VERSION")]
+    envoy_version: Option<Version>,
+    /// Leave out what this rule finds, everywhere or at paths that begin so; can be repeated
+    #[arg(long, value_name = "RULE[@PATH]")]
+    ignore: Vec<Ignored>,
+    #[arg(long, value_enum, default_value = "human")]
+    format: show::Format,
+    /// Print a rule's page
+    #[arg(long, value_name = "RULE", exclusive = true)]
+    explain: Option<String>,
+}
+
+/// `fail-open`, or `fail-open@static_resources.listeners[1]`
+#[derive(Clone, Debug)]
+struct Ignored {
+    rule: &'static Rule,
+    path: Option<String>,
+}
+
+impl std::str::FromStr for Ignored {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (id, path) = match text.split_once('@') {
+            Some((id, path)) => (id, Some(path.to_owned())),
+            None => (text, None),
+        };
+        Ok(Self { rule: known(id)?, path })
+    }
+}
+
+impl Ignored {
+    fn covers(&self, finding: &Finding) -> bool {
+        // What follows has to be another part of the path: `listeners[1]` is no beginning of `listeners[10]`.
+        let below = |path: &String| {
+            finding
+                .path
+                .strip_prefix(path.as_str())
+                .is_some_and(|rest| rest.is_empty() || path.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.rule.id == finding.rule.id && self.path.as_ref().is_none_or(below)
+    }
+}
+
+/// A rule by its id.
+fn known(id: &str) -> Result<&'static Rule, String> {
+    doctor::by_id(id).ok_or_else(|| {
+        let ids = doctor::RULES.iter().map(|rule| rule.id);
+        match crate::diagnostic::closest(id, ids) {
+            Some(close) => format!("there is no rule `{id}`; did you mean `{close}`?"),
+            None => format!("there is no rule `{id}`: docs/doctor/README.md lists them"),
+        }
+    })
 }
 
 pub fn run(args: &Args) -> ExitCode {
+    if let Some(id) = &args.explain {
+        return match known(id) {
+            Ok(rule) => {
+                print(&doctor::page(rule));
+                ExitCode::SUCCESS
+            }
+            Err(message) => usage_error(&message),
+        };
+    }
     let needs = match super::needs(&args.given) {
         Ok(needs) => needs,
         Err(code) => return code,
     };
-    let mut sources = Vec::new();
-    let mut texts = Sources::default();
-    for path in &args.files {
-        let name = path.display().to_string();
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => return crate::cli::policy::usage_error(&format!("can't read `{name}`: {error}")),
-        };
-        match Source::parse(&name, &text) {
-            Ok(source) => {
-                texts.add(&source.name, &source.text);
-                sources.push(source);
-            }
-            Err(finding) => return crate::cli::policy::usage_error(&finding),
+    let (sources, texts) = match read::all(&args.sources) {
+        Ok(read) => read,
+        Err(message) => return usage_error(&message),
+    };
+    let given = Given { cluster: args.cluster.clone(), version: args.envoy_version };
+    match doctor::examine(&sources, &needs, &given) {
+        Ok(mut examined) => {
+            examined.findings.retain(|finding| !args.ignore.iter().any(|ignored| ignored.covers(finding)));
+            report(&examined, args.format, &texts)
         }
-    }
-    match doctor::examine(&sources, &needs, &Given::default()) {
-        Ok(examined) => {
-            let findings = examined.findings;
-            let shown: Vec<_> = findings.iter().map(doctor::Finding::diagnostic).collect();
-            crate::cli::policy::print(&render::human(&shown, &texts, true));
-            if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(crate::cli::policy::FINDINGS) }
-        }
-        Err(finding) => crate::cli::policy::usage_error(&finding),
+        Err(finding) => usage_error(&finding),
     }
 }
+
+fn report(examined: &Examined, format: show::Format, texts: &crate::diagnostic::Sources) -> ExitCode {
+    print(&show::shown(examined, format, texts));
+    if examined.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) }
+}
+
+#[cfg(test)]
+mod tests;

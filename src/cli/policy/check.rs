@@ -68,7 +68,7 @@ fn human(findings: &[Diagnostic], sources: &Sources, errors: usize, checked: usi
 }
 
 /// A workflow command that GitHub shows beside the line.
-fn github(finding: &Diagnostic) -> String {
+pub(in crate::cli) fn github(finding: &Diagnostic) -> String {
     let level = match finding.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",

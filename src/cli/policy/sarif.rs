@@ -97,7 +97,7 @@ fn result(finding: &Diagnostic) -> Value {
 }
 
 /// A path as a URI reference: what a URI can't have is percent-encoded.
-fn uri(path: &str) -> String {
+pub(in crate::cli) fn uri(path: &str) -> String {
     let mut uri = String::with_capacity(path.len());
     for byte in path.bytes() {
         match byte {

@@ -1,0 +1,140 @@
+//! What is examined: files, those that they refer to, and what an admin port answers.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::Url;
+
+use crate::diagnostic::Sources;
+use crate::document::{Node, Value};
+use crate::proxy::tree::Source;
+
+/// The largest answer of an admin port, in bytes.
+const LARGEST: usize = 256 << 20;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Everything that the arguments name, in their order, with the texts to show excerpts of. The error says what to do.
+pub(super) fn all(given: &[String]) -> Result<(Vec<Source>, Sources), String> {
+    let mut reading = Reading::default();
+    for name in given {
+        match Url::parse(name).ok().filter(|url| matches!(url.scheme(), "http" | "https")) {
+            Some(url) => reading.admin(url)?,
+            None => reading.file(Path::new(name))?,
+        }
+    }
+    Ok((reading.sources, reading.texts))
+}
+
+#[derive(Default)]
+struct Reading {
+    sources: Vec<Source>,
+    texts: Sources,
+    files: BTreeSet<PathBuf>,
+}
+
+impl Reading {
+    /// Reads a file, and after it those that it refers to and that lie on this machine. What it refers to elsewhere
+    /// stays unknown, and is reported as such.
+    fn file(&mut self, path: &Path) -> Result<(), String> {
+        let name = path.display().to_string();
+        if !self.files.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned())) {
+            return Ok(());
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| format!("can't read `{name}`: {error}"))?;
+        let named = self.add(&name, &text)?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        for file in named {
+            // Envoy reads relative paths from where it was started; most often that is where the file lies.
+            let found = [PathBuf::from(&file), folder.join(&file)].into_iter().find(|path| path.is_file());
+            if let Some(found) = found {
+                self.file(&found)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a URL; that of an admin port without a path is asked for its configuration and its version.
+    fn admin(&mut self, mut url: Url) -> Result<(), String> {
+        if !matches!(url.path(), "" | "/") {
+            let text = fetch(&url)?;
+            return self.add(&shown(&url), &text).map(|_| ());
+        }
+        url.set_path("/config_dump");
+        url.set_query(Some("include_eds"));
+        let text = fetch(&url)?;
+        self.add(&shown(&url), &text)?;
+        url.set_path("/server_info");
+        url.set_query(None);
+        let text = fetch(&url)?;
+        self.add(&shown(&url), &text).map(|_| ())
+    }
+
+    /// Keeps what a text says. The paths of the files that it refers to.
+    fn add(&mut self, name: &str, text: &str) -> Result<Vec<String>, String> {
+        let source = Source::parse(name, text).map_err(|finding| finding.to_string())?;
+        if source.has_lines {
+            self.texts.add(&source.name, &source.text);
+        }
+        let mut named = Vec::new();
+        source.roots.iter().for_each(|root| referred(root, &mut named));
+        self.sources.push(source);
+        Ok(named)
+    }
+}
+
+/// The paths of the files that a configuration is to be read from.
+fn referred(node: &Node, found: &mut Vec<String>) {
+    match &node.value {
+        Value::Map(entries) => {
+            for entry in entries {
+                let source = matches!(entry.key.as_str(), "path_config_source" | "pathConfigSource");
+                let path = entry.value.get("path").filter(|_| source);
+                if let Some(Value::Str(path)) = path.map(|path| &path.value) {
+                    found.push(path.clone());
+                }
+                referred(&entry.value, found);
+            }
+        }
+        Value::Seq(items) => items.iter().for_each(|item| referred(item, found)),
+        _ => {}
+    }
+}
+
+/// A URL without the secrets that it may hold.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.to_string()
+}
+
+fn fetch(url: &Url) -> Result<String, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("can't start: {error}"))?;
+    runtime.block_on(get(url)).map_err(|error| format!("can't read `{}`: {error}", shown(url)))
+}
+
+async fn get(url: &Url) -> Result<String, String> {
+    let words = |error: reqwest::Error| {
+        let mut innermost: &dyn std::error::Error = &error;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        innermost.to_string()
+    };
+    let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+    let mut response = client.build().map_err(words)?.get(url.clone()).send().await.map_err(words)?;
+    if !response.status().is_success() {
+        return Err(format!("the answer was {}; is this Envoy's admin port?", response.status()));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(words)? {
+        if body.len() + chunk.len() > LARGEST {
+            return Err(format!("the answer is larger than {LARGEST} bytes; save it to a file"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    String::from_utf8(body).map_err(|_| "the answer is no text".to_owned())
+}
