@@ -33,20 +33,20 @@ spec:
 // === framing ===
 
 /// Frames of HTTP/2, written by hand: no well-behaved client sends these.
-struct Frames(Vec<u8>);
+pub struct Frames(Vec<u8>);
 
 const HEADERS: u8 = 1;
-const END_STREAM: u8 = 1;
+pub const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 impl Frames {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut frames = Self(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec());
         frames.push(4, 0, 0, &[]);
         frames
     }
 
-    fn push(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    pub fn push(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         self.0.extend_from_slice(&length[1..]);
         self.0.extend_from_slice(&[kind, flags]);
@@ -54,7 +54,7 @@ impl Frames {
         self.0.extend_from_slice(payload);
     }
 
-    fn headers(&mut self, flags: u8, headers: &[(&str, &str)]) {
+    pub fn headers(&mut self, flags: u8, headers: &[(&str, &str)]) {
         let mut block = Vec::new();
         for (name, value) in headers {
             // A literal without indexing, with a new name.
@@ -68,7 +68,7 @@ impl Frames {
     }
 
     /// Sends all of it, and gives the other side time to do something wrong.
-    async fn send(&self, world: &World) -> Vec<u8> {
+    pub async fn send(&self, world: &World) -> Vec<u8> {
         exchange(world, &self.0).await
     }
 }
@@ -88,7 +88,7 @@ fn integer(block: &mut Vec<u8>, mut number: usize) {
 }
 
 /// Writes bytes to Envoy as they are, and reads until it is done or quiet.
-async fn exchange(world: &World, bytes: &[u8]) -> Vec<u8> {
+pub async fn exchange(world: &World, bytes: &[u8]) -> Vec<u8> {
     let mut socket = TcpStream::connect(world.envoy.address()).await.unwrap();
     socket.write_all(bytes).await.unwrap();
     let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);

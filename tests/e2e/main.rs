@@ -3,6 +3,7 @@
 //! `World` is the set-up of one test, `generated` the Envoy configurations that all of them use. `decide` has verdicts, `hold` held calls, `mask` masked responses, `fault`
 //! failures of ours, `lifecycle` restarts and drains, `bundle` policies that change while the server runs, `candidate`
 //! policies on trial, `cache` decisions that are kept.
+//! policies on trial, `doctor` what proxies that are configured wrong let through.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +21,7 @@ mod bundle;
 mod cache;
 mod candidate;
 mod decide;
+mod doctor;
 mod fault;
 mod generated;
 mod grpc;
