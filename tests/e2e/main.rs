@@ -1,9 +1,9 @@
 //! Portcullis behind a real Envoy, in front of a real upstream: what a caller sees, and what never happens.
 //!
-//! `World` is the set-up of one test, `generated` the Envoy configurations that all of them use. `decide` has verdicts, `hold` held calls, `mask` masked responses, `fault`
-//! failures of ours, `lifecycle` restarts and drains, `bundle` policies that change while the server runs, `candidate`
-//! policies on trial, `cache` decisions that are kept.
-//! policies on trial, `doctor` what proxies that are configured wrong let through.
+//! `World` is the set-up of one test, `generated` the Envoy configurations that all of them use. `decide` has verdicts,
+//! `hold` held calls, `mask` masked responses, `fault` failures of ours, `lifecycle` restarts and drains, `bundle` policies
+//! that change while the server runs, `candidate` policies on trial, `cache` decisions that are kept, `doctor` what proxies
+//! that are configured wrong let through.
 
 #![allow(
     clippy::unwrap_used,
