@@ -1,10 +1,9 @@
 //! Calls that pass Portcullis by: the filter is off, missing, ignored, or not where it should be.
 
-use reqwest::Method;
 use serde_json::json;
 
 use super::{CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC, LARGE, SMALL};
-use super::{behind, behind_edited, get_with, listener, raw, replaced, reveals, sample, start};
+use super::{behind, behind_edited, get_with, listener, raw, reveals, sample, start};
 use crate::world::World;
 
 /// Sends a call that the policies deny until it arrives, or `times` were refused. Whether it arrived.
@@ -256,4 +255,3 @@ async fn http10() {
         assert_eq!(answer.split(' ').nth(1), Some(status), "{name}: {answer}");
     }
 }
-
