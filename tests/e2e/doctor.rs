@@ -4,11 +4,13 @@
 //! `holds` calls that can't wait, `responses` what callers get; `samples` looks at the samples themselves.
 
 mod filters;
+mod gateway;
 mod holds;
 mod recorder;
 mod responses;
 mod samples;
 mod shown;
+mod tls;
 
 use std::net::SocketAddr;
 
