@@ -24,6 +24,7 @@ use crate::world::{Got, Options, World};
 
 const CLEAN_EXT_AUTHZ: &str = "clean-ext-authz";
 const CLEAN_EXT_PROC: &str = "clean-ext-proc";
+const CLEAN_MTLS: &str = "clean-mtls";
 
 /// A refund that is held.
 const LARGE: &str = r#"{"order": "o-1", "amount": 700}"#;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use portcullis_sample::envoy::validate;
 use portcullis_sample::repository;
 
-use super::{CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC};
+use super::tls::Tls;
+use super::{CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC, CLEAN_MTLS};
 
 /// Those that need more lines than a setting does: a whole listener, filter or route.
 const LONG: [&str; 7] = [
@@ -42,7 +43,11 @@ fn rule(name: &str) -> &str {
 
 /// The clean sample that this one comes from.
 fn base(text: &str) -> &'static str {
-    if text.contains("ext_proc.v3.ExternalProcessor") { CLEAN_EXT_PROC } else { CLEAN_EXT_AUTHZ }
+    match (text.contains("ext_proc.v3.ExternalProcessor"), text.contains("tls_certificates")) {
+        (true, _) => CLEAN_EXT_PROC,
+        (false, true) => CLEAN_MTLS,
+        (false, false) => CLEAN_EXT_AUTHZ,
+    }
 }
 
 /// The lines without the comment at the top.
@@ -66,15 +71,18 @@ fn changed(from: &[&str], to: &[&str]) -> (usize, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_takes_every_sample() {
     let (clean, mistakes) = names();
+    let tls = Tls::for_hosts(&["shop"]);
     for name in clean.iter().chain(&mistakes) {
-        validate(&read(&format!("{name}.yaml"))).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        validate(&tls.in_place(&read(&format!("{name}.yaml"))))
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
 
 #[test]
 fn every_sample_is_a_clean_one_with_one_mistake() {
     let (clean, mistakes) = names();
-    assert_eq!(clean, [CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC]);
+    assert_eq!(clean, [CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC, CLEAN_MTLS]);
     let rules: BTreeSet<_> = mistakes.iter().map(|name| rule(name)).collect();
     assert!(rules.len() >= 30, "{}", rules.len());
     for name in &mistakes {

@@ -1,9 +1,15 @@
 //! What Portcullis is shown of a call: its body, headers, path, caller and metadata.
 
+use portcullis_sample::envoy::Template;
+use portcullis_sample::repository;
 use reqwest::Method;
 
 use super::recorder::Recorder;
-use super::{CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC, SMALL, behind, behind_edited, get_with, raw, replaced, sample};
+use super::tls::Tls;
+use super::{
+    CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC, CLEAN_MTLS, SMALL, behind, behind_edited, get_with, raw, replaced,
+    sample,
+};
 use crate::attack::{END_STREAM, Frames};
 use crate::world::{Options, World};
 
@@ -207,7 +213,7 @@ async fn missing_attributes() {
     // As if this machine were inside.
     let policies = replaced(policies.unwrap(), &[("startsWith(\"10.\")", "startsWith(\"127.\")")]);
     for (name, arrived) in [("missing-attributes", 0), (CLEAN_EXT_PROC, 1)] {
-        let template = portcullis_sample::envoy::Template::Text(sample(name));
+        let template = Template::Text(sample(name));
         let options = Options { template, ..Options::default() }.policies(&policies);
         let world = World::start(options).await;
         let got = world.get("/internal/keys", None).await;
@@ -239,6 +245,34 @@ async fn server_disagrees() {
         } else {
             world.pending(1).await;
             assert_eq!((other.is_finished(), world.upstream.calls()), (false, 1), "{name}");
+        }
+    }
+}
+
+/// With `ACCEPT_UNTRUSTED`, a certificate by an authority that its bearer had made up, with the SPIFFE id of another workload, was
+/// taken for that workload, and its call was served. Without `trusted_ca` Envoy asked for no certificate, and the workload itself
+/// was refused. With it the workload was served, and the forged one got no connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn peer_certificate() {
+    let web = "spiffe://example.com/ns/shop/sa/web";
+    let (served, refused, cut_off) = (Some(404), Some(401), None);
+    for (name, genuine, forged) in [
+        ("peer-certificate", served, served),
+        ("peer-certificate.none", refused, refused),
+        (CLEAN_MTLS, served, cut_off),
+    ] {
+        let tls = Tls::for_hosts(&["shop"]);
+        let policies = "envoy/mistakes/policies/workloads.yaml";
+        let options = Options { template: Template::Text(tls.in_place(&sample(name))), ..Options::default() }
+            .policies(&std::fs::read_to_string(repository().join(policies)).unwrap())
+            .edit_config("identity: {", "identity: {mtls: true, ");
+        let world = World::start(options).await;
+        let url = format!("https://shop:{}/internal/keys", world.envoy.address().port());
+        for (identity, status) in [(tls.genuine(web), genuine), (tls.forged(web), forged)] {
+            let client = tls.client(&["shop"], world.envoy.address()).identity(identity).build().unwrap();
+            let got = client.get(&url).send().await;
+            // 404 is the upstream's own answer.
+            assert_eq!(got.ok().map(|got| got.status().as_u16()), status, "{name}");
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 
-use rcgen::{CertificateParams, CertifiedIssuer, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use tempfile::TempDir;
 
 /// Certificate and key of a gateway, on disk as long as this lives.
 pub struct Tls {
     folder: TempDir,
     certificate: String,
+    /// Signs the certificates of callers.
+    authority: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Tls {
@@ -20,14 +22,24 @@ impl Tls {
         let certificate = certified.cert.pem();
         std::fs::write(folder.path().join("gateway.crt"), &certificate).unwrap();
         std::fs::write(folder.path().join("gateway.key"), certified.signing_key.serialize_pem()).unwrap();
-        // Whoever verifies callers by it trusts nobody who presents another one.
-        std::fs::write(folder.path().join("clients.crt"), &certificate).unwrap();
-        Self { folder, certificate }
+        let authority = authority();
+        std::fs::write(folder.path().join("clients.crt"), authority.pem()).unwrap();
+        Self { folder, certificate, authority }
     }
 
     /// The configuration with these files.
     pub fn in_place(&self, text: &str) -> String {
         text.replace("/etc/envoy/tls", &self.folder.path().display().to_string())
+    }
+
+    /// A caller's certificate by the authority that the configuration trusts.
+    pub fn genuine(&self, uri: &str) -> reqwest::Identity {
+        issue(uri, &self.authority)
+    }
+
+    /// The same by an authority that its bearer made up, under the same name.
+    pub fn forged(&self, uri: &str) -> reqwest::Identity {
+        issue(uri, &authority())
     }
 
     /// A client that trusts the certificate, and finds every host at this address.
@@ -38,12 +50,19 @@ impl Tls {
     }
 }
 
-/// A certificate with this URI that its bearer signed.
-pub fn self_signed(uri: &str) -> reqwest::Identity {
+/// An authority that signs certificates of callers.
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "authority");
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// A certificate with this URI by an authority.
+fn issue(uri: &str, authority: &CertifiedIssuer<'static, KeyPair>) -> reqwest::Identity {
     let mut params = CertificateParams::default();
     params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
     let key = KeyPair::generate().unwrap();
-    let pem = key.serialize_pem();
-    let signed = CertifiedIssuer::self_signed(params, key).unwrap();
-    reqwest::Identity::from_pem(format!("{}{pem}", signed.pem()).as_bytes()).unwrap()
+    let certificate = params.signed_by(&key, authority).unwrap();
+    reqwest::Identity::from_pem(format!("{}{}", certificate.pem(), key.serialize_pem()).as_bytes()).unwrap()
 }
