@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC, LARGE, SMALL};
-use super::{behind, behind_edited, get_with, listener, raw, reveals, sample, start};
+use super::{behind, behind_edited, get_with, listener, reveals, sample, start};
 use crate::world::World;
 
 /// Sends a call that the policies deny until it arrives, or `times` were refused. Whether it arrived.
@@ -242,16 +242,5 @@ async fn admin_exposed() {
 async fn http1_to_portcullis() {
     for (name, status) in [("http1-to-portcullis", 503), (CLEAN_EXT_AUTHZ, 200)] {
         assert_eq!(behind(name).await.get("/public/hello", None).await.status, status, "{name}");
-    }
-}
-
-/// HTTP/1.0 needs no host, and a call without one was decided and served as one for the host that the configuration names;
-/// without HTTP/1.0 it was refused with 426.
-#[tokio::test(flavor = "multi_thread")]
-async fn http10() {
-    for (name, status) in [("http10", "200"), (CLEAN_EXT_PROC, "426")] {
-        let world = behind(name).await;
-        let answer = raw(&world, b"GET /public/hello HTTP/1.0").await;
-        assert_eq!(answer.split(' ').nth(1), Some(status), "{name}: {answer}");
     }
 }
