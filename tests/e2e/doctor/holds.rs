@@ -74,8 +74,10 @@ async fn stream_duration() {
     gives_up("stream-duration", &shorter, 504, CLEAN_EXT_AUTHZ).await;
     let idle = "stream_idle_timeout: 1000s\n";
     let receiving = format!("{idle}                request_timeout: 1s\n");
-    let world = behind_edited(CLEAN_EXT_AUTHZ, &[(idle, &receiving)]).await;
-    assert_eq!(approved(&world).await.status, 200);
+    for name in [CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC] {
+        let world = behind_edited(name, &[(idle, &receiving)]).await;
+        assert_eq!(approved(&world).await.status, 200, "{name}");
+    }
 }
 
 /// With as many calls held as the circuit breaker allows (2 here, 1,024 by default), every other call was refused with 503, also

@@ -150,9 +150,12 @@ async fn forwarded_client_cert() {
 #[tokio::test(flavor = "multi_thread")]
 async fn forwarded_for_trust() {
     let forged = ("x-forwarded-for", "10.0.0.1");
-    for (name, arrived) in [("forwarded-for-trust", 1), ("forwarded-for-trust.hops", 1), (CLEAN_EXT_PROC, 0)]
+    let hop =
+        [("use_remote_address: true", "use_remote_address: true\n                xff_num_trusted_hops: 1")];
+    for (name, edits, arrived) in
+        [("forwarded-for-trust", &[][..], 1), (CLEAN_EXT_PROC, &hop, 1), (CLEAN_EXT_PROC, &[], 0)]
     {
-        let world = behind(name).await;
+        let world = behind_edited(name, edits).await;
         let got = get_with(&world, "/internal/keys", None, forged).await;
         assert_eq!(world.upstream.calls(), arrived, "{name}: {}", got.text());
     }
