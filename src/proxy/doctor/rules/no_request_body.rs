@@ -1,6 +1,7 @@
 //! Bodies that are not shown.
 
 use crate::diagnostic::Severity;
+use crate::proxy::BodySource;
 use crate::proxy::doctor::text::BODY_MODES;
 use crate::proxy::doctor::{Report, Rule};
 use crate::proxy::view::{Envoy, Kind};
@@ -27,7 +28,9 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
             let Some(example) = spot.example() else { continue };
             if filter.is(&Kind::ExtAuthz) {
                 let buffer = spot.buffer(filter);
-                if !buffer.get("max_request_bytes").exists() {
+                // Of a server that is told to expect bodies, `server-disagrees` says worse.
+                let expected = report.needs.server.known && report.needs.server.body == BodySource::Buffered;
+                if !buffer.get("max_request_bytes").exists() && !expected {
                     let message =
                         format!("policies need the body of calls, and Envoy does not show it ({example})");
                     let fix = "set `with_request_body`, in the filter or in `check_settings` of the route";
