@@ -3,6 +3,7 @@
 //! A test has the name of the doctor's rule. `filters` has calls that pass Portcullis by, `shown` what it is not shown,
 //! `holds` calls that can't wait, `responses` what callers get; `samples` looks at the samples themselves.
 
+mod diagnosis;
 mod filters;
 mod gateway;
 mod holds;

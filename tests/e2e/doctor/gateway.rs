@@ -13,7 +13,7 @@ use crate::world::{Got, Options, World};
 const API: &str = "api.shop.example.com";
 const WWW: &str = "www.shop.example.com";
 
-const POLICIES: &str = r#"
+pub const POLICIES: &str = r#"
 apiVersion: portcullis.dev/v1alpha1
 kind: Policy
 metadata: {name: orders}
@@ -43,7 +43,7 @@ spec:
 "#;
 
 /// The bootstrap as the company has it.
-fn bootstrap() -> String {
+pub fn bootstrap() -> String {
     std::fs::read_to_string(repository().join("tests/e2e/doctor/gateway.yaml")).unwrap()
 }
 
@@ -57,7 +57,7 @@ fn readme(begins: &str, indent: usize) -> String {
 }
 
 /// The bootstrap after the README's steps.
-fn protected(text: &str) -> String {
+pub fn protected(text: &str) -> String {
     let around = readme("# HttpConnectionManager", 0);
     let (manager, cluster) = around.split_once("---\n").unwrap();
     let filter = readme("# http_filters, ext_proc", 18);

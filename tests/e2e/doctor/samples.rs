@@ -22,12 +22,12 @@ const LONG: [&str; 7] = [
 /// Shown by no test, and why: nothing but the proxy's own files would be.
 const NOT_SHOWN: [&str; 1] = ["not-checked"];
 
-fn read(name: &str) -> String {
+pub fn read(name: &str) -> String {
     std::fs::read_to_string(repository().join("envoy/mistakes").join(name)).unwrap()
 }
 
 /// The names of all files, without `.yaml`; first the clean ones, then those with a mistake.
-fn names() -> (Vec<String>, Vec<String>) {
+pub fn names() -> (Vec<String>, Vec<String>) {
     let files = std::fs::read_dir(repository().join("envoy/mistakes")).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<_> = names.filter_map(|name| name.strip_suffix(".yaml").map(str::to_owned)).collect();
@@ -37,12 +37,12 @@ fn names() -> (Vec<String>, Vec<String>) {
 }
 
 /// The doctor's rule that a sample is about.
-fn rule(name: &str) -> &str {
+pub fn rule(name: &str) -> &str {
     name.split('.').next().unwrap()
 }
 
 /// The clean sample that this one comes from.
-fn base(text: &str) -> &'static str {
+pub fn base(text: &str) -> &'static str {
     match (text.contains("ext_proc.v3.ExternalProcessor"), text.contains("tls_certificates")) {
         (true, _) => CLEAN_EXT_PROC,
         (false, true) => CLEAN_MTLS,
