@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod doctor;
+pub mod kubernetes;
 pub mod needs;
 pub mod tree;
 pub mod view;

@@ -1,0 +1,242 @@
+//! The Envoy configuration that Istio makes of a mesh, for the proxies that ask Portcullis.
+
+use serde_json::{Value as Json, json};
+
+use super::{Context, Mesh, Policy, Provider, Target};
+use crate::document::Node;
+use crate::proxy::kubernetes::Object;
+use crate::proxy::kubernetes::draft::{Draft, merge, set};
+use crate::proxy::kubernetes::envoy::{
+    self, EXT_AUTHZ, MANAGER, UNLIMITED, breakers, list, push, router, routes,
+};
+use crate::proxy::tree::At;
+
+/// The timeout of a provider that names none, by Istio.
+const PROVIDER_TIMEOUT: &str = "600s";
+
+/// The proxies of one target, with the configuration of one of their listeners.
+#[derive(Debug)]
+pub struct Proxy<'a> {
+    pub target: Target<'a>,
+    /// A policy whose provider nothing shows.
+    pub unknown: Vec<&'a str>,
+    pub draft: Draft<'a>,
+    /// A whole bootstrap.
+    pub root: Node,
+}
+
+impl<'a> Mesh<'a> {
+    /// Every group of proxies that a CUSTOM policy or an EnvoyFilter makes ask Portcullis.
+    pub fn proxies(&self) -> Vec<Proxy<'a>> {
+        let mut targets: Vec<Target<'a>> = Vec::new();
+        let adding = self.patches.iter().filter(|patch| {
+            let kind = patch.adds_filter().unwrap_or_default();
+            patch.context != Context::SidecarOutbound
+                && (kind.ends_with(".ExtAuthz") || kind.ends_with(".ExternalProcessor"))
+        });
+        let named = self.policies.iter().map(|policy| &policy.target);
+        for target in named.chain(adding.map(|patch| &patch.target)) {
+            if !targets.contains(target) {
+                targets.push(target.clone());
+            }
+        }
+        targets.into_iter().filter_map(|target| self.proxy(target)).collect()
+    }
+
+    fn proxy(&self, target: Target<'a>) -> Option<Proxy<'a>> {
+        let policies = self.policies.iter().filter(|policy| self.covers(&policy.target, &target));
+        let (known, unknown): (Vec<_>, Vec<_>) = policies
+            .map(|policy| (policy, self.provider(policy.provider)))
+            .partition(|(_, provider)| provider.is_some());
+        let patches: Vec<_> = self
+            .patches
+            .iter()
+            .filter(|patch| patch.context != Context::SidecarOutbound && self.covers(&patch.target, &target))
+            .collect();
+        let at = known
+            .first()
+            .map(|(policy, _)| policy.object.at.clone())
+            .or_else(|| patches.first().map(|patch| patch.object.at.clone()))?;
+        let mut draft = Draft::default();
+        let asked = known.first().and_then(|(_, provider)| provider.as_ref().copied());
+        let gateway =
+            target.gateway.is_some() || patches.iter().any(|patch| patch.context == Context::Gateway);
+        let mut manager = self.manager(&mut draft, &at, asked, gateway);
+        for patch in &patches {
+            patch.apply(&mut draft, &mut manager);
+        }
+        let services = asked.map(Provider::service).into_iter().chain(patches.iter().filter_map(|patch| {
+            let (_, config) = patch.value.get("typed_config").typed();
+            outbound(config.at(&["grpc_service", "envoy_grpc", "cluster_name"]).text()?)
+        }));
+        let services = services.collect();
+        let clusters = self.clusters(&mut draft, &at, services);
+        let listener = draft.write(&at, json!({}));
+        let root = envoy::bootstrap(&mut draft, &at, listener, manager, clusters);
+        let unknown = unknown.iter().map(|(policy, _): &(&Policy<'a>, _)| policy.provider).collect();
+        Some(Proxy { target, unknown, draft, root })
+    }
+
+    /// The connection manager of a listener, before any EnvoyFilter.
+    fn manager(
+        &self,
+        draft: &mut Draft<'a>,
+        at: &At<'a>,
+        asked: Option<&Provider<'a>>,
+        gateway: bool,
+    ) -> Node {
+        let base = self.configs.first().unwrap_or(at).clone();
+        let mut manager = draft.write(
+            &base,
+            json!({
+                "@type": MANAGER,
+                "stat_prefix": "http",
+                "stream_idle_timeout": "0s",
+                "use_remote_address": gateway,
+                "route_config": routes(),
+            }),
+        );
+        for config in &self.configs {
+            let paths = config.at(&["path_normalization", "normalization"]);
+            merge(&mut manager, draft.write(&paths, normalization(paths.text())));
+            let topology = config.at(&["default_config", "gateway_topology"]);
+            set(&mut manager, "xff_num_trusted_hops", draft.copy(&topology.get("num_trusted_proxies")));
+            set(
+                &mut manager,
+                "forward_client_cert_details",
+                draft.copy(&topology.get("forward_client_cert_details")),
+            );
+        }
+        if self.configs.is_empty() {
+            merge(&mut manager, draft.write(at, normalization(None)));
+        }
+        let mut filters = draft.write(at, json!([]));
+        if let Some(provider) = asked {
+            push(&mut filters, ext_authz(draft, provider));
+        }
+        push(&mut filters, draft.write(at, router()));
+        set(&mut manager, "http_filters", filters);
+        manager
+    }
+
+    /// The clusters that are asked, each once, and the one that is protected.
+    fn clusters(&self, draft: &mut Draft<'a>, at: &At<'a>, services: Vec<(String, String)>) -> Node {
+        let upstream = draft.write(at, envoy::cluster("upstream", false));
+        let mut clusters = list(draft, at, [upstream]);
+        let mut made: Vec<(String, String)> = Vec::new();
+        for (host, port) in services {
+            if !made.contains(&(host.clone(), port.clone())) {
+                push(&mut clusters, self.cluster(draft, at, &host, &port));
+                made.push((host, port));
+            }
+        }
+        clusters
+    }
+
+    /// The cluster of a service: HTTP/2 where its port says so, without limits but those of a DestinationRule.
+    fn cluster(&self, draft: &mut Draft<'a>, at: &At<'a>, host: &str, port: &str) -> Node {
+        let rule = self.destination_rules.iter().find(|rule| is_host(rule, host));
+        let rule = rule.map_or_else(|| at.get("no DestinationRule"), Object::spec);
+        let pool = rule.at(&["traffic_policy", "connection_pool"]);
+        let upgraded = pool.at(&["http", "h2_upgrade_policy"]).text() == Some("UPGRADE");
+        let service = self.service_port(host, port);
+        let http2 = upgraded || service.as_ref().is_none_or(speaks_http2);
+        let name = format!("outbound|{port}||{host}");
+        let mut cluster = draft.write(service.as_ref().unwrap_or(at), envoy::cluster(&name, http2));
+        let limits = [
+            ("max_connections", pool.at(&["tcp", "max_connections"])),
+            ("max_pending_requests", pool.at(&["http", "http1_max_pending_requests"])),
+            ("max_requests", pool.at(&["http", "http2_max_requests"])),
+        ];
+        let place = if pool.exists() { &pool } else { at };
+        set(&mut cluster, "circuit_breakers", breakers(draft, place, UNLIMITED, limits));
+        cluster
+    }
+
+    /// The port of a Service of Kubernetes, where it is shown.
+    fn service_port(&self, host: &str, port: &str) -> Option<At<'a>> {
+        let service = self
+            .services
+            .iter()
+            .find(|service| host.starts_with(&format!("{}.{}.svc", service.name, service.namespace)))?;
+        let ports = service.spec().get("ports").items();
+        ports.into_iter().find(|entry| {
+            entry.get("port").number().map(|number| number.to_string()).as_deref() == Some(port)
+        })
+    }
+}
+
+impl Provider<'_> {
+    /// The host and the port that it asks.
+    fn service(&self) -> (String, String) {
+        let name = self.at.get("service").text().unwrap_or_default();
+        // `namespace/host`
+        let host = name.rsplit('/').next().unwrap_or(name);
+        (host.to_owned(), self.at.get("port").number().unwrap_or_default().to_string())
+    }
+}
+
+/// `pathNormalization` as Istio writes it into a connection manager.
+fn normalization(word: Option<&str>) -> Json {
+    let (base, slashes, escaped) = match word {
+        Some("NONE") => (false, false, "KEEP_UNCHANGED"),
+        Some("MERGE_SLASHES") => (true, true, "KEEP_UNCHANGED"),
+        Some("DECODE_AND_MERGE_SLASHES") => (true, true, "UNESCAPE_AND_FORWARD"),
+        _ => (true, false, "KEEP_UNCHANGED"),
+    };
+    json!({"normalize_path": base, "merge_slashes": slashes, "path_with_escaped_slashes_action": escaped})
+}
+
+/// The ext_authz filter that Istio makes of a provider.
+fn ext_authz<'a>(draft: &mut Draft<'a>, provider: &Provider<'a>) -> Node {
+    let (host, port) = provider.service();
+    let at = &provider.at;
+    let mut config = draft.write(
+        at,
+        json!({
+            "@type": EXT_AUTHZ,
+            "transport_api_version": "V3",
+        }),
+    );
+    let mut service = draft.write(
+        at,
+        json!({
+            "envoy_grpc": {"cluster_name": format!("outbound|{port}||{host}"), "authority": host},
+            "timeout": PROVIDER_TIMEOUT,
+        }),
+    );
+    set(&mut service, "timeout", draft.copy(&at.get("timeout")));
+    set(&mut config, "grpc_service", service);
+    set(&mut config, "failure_mode_allow", draft.copy(&at.get("fail_open")));
+    set(&mut config, "clear_route_cache", draft.copy(&at.get("clear_route_cache")));
+    let status = at.get("status_on_error");
+    if let Some(code) = status.number() {
+        set(&mut config, "status_on_error", draft.write(&status, json!({"code": code})));
+    }
+    set(&mut config, "with_request_body", draft.copy(&at.get("include_request_body_in_check")));
+    let mut filter = draft.write(at, json!({"name": "envoy.filters.http.ext_authz"}));
+    set(&mut filter, "typed_config", config);
+    filter
+}
+
+/// The host and the port of `outbound|9191||host`, Istio's name of a cluster.
+fn outbound(name: &str) -> Option<(String, String)> {
+    let mut parts = name.strip_prefix("outbound|")?.split('|');
+    let port = parts.next()?;
+    let host = parts.nth(1)?;
+    Some((host.to_owned(), port.to_owned()))
+}
+
+/// Whether a DestinationRule is about this host, by its full or its short name.
+fn is_host(rule: &Object<'_>, host: &str) -> bool {
+    let asked = rule.spec().get("host").text().unwrap_or_default();
+    let short = format!("{asked}.{}.svc.", rule.namespace);
+    asked == host || (!asked.contains('.') && host.starts_with(&short))
+}
+
+/// Istio tells the protocol of a port by `appProtocol`, or by the beginning of its name.
+fn speaks_http2(port: &At<'_>) -> bool {
+    let protocol = port.get("appProtocol").text().or_else(|| port.get("name").text()).unwrap_or_default();
+    let first = protocol.split('-').next().unwrap_or_default();
+    matches!(first, "grpc" | "http2" | "kubernetes.io/h2c")
+}
