@@ -6,17 +6,20 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
+use super::kubernetes;
 use super::needs::Needs;
 use super::tree::{At, Source};
 use super::view::{Envoy, Given};
 use crate::diagnostic::{Diagnostic, Place, Severity};
 
 mod page;
+mod manifests;
 mod rule;
 mod rules;
 mod text;
 
 pub use page::{page, pages};
+pub use manifests::{CHECKS, Manifests};
 pub use rule::Rule;
 pub use rules::{RULES, by_id};
 
@@ -51,8 +54,10 @@ const SHOWN: usize = 100;
 pub struct Report<'n> {
     pub needs: &'n Needs,
     findings: Vec<Finding>,
-    seen: HashSet<(&'static str, String, String)>,
+    seen: HashSet<(&'static str, String, String, Option<u32>)>,
     counts: BTreeMap<&'static str, usize>,
+    /// While a configuration is examined that was drawn up from manifests.
+    lens: Option<manifests::Lens<'n>>,
 }
 
 /// What was examined, and what is wrong with it.
@@ -71,24 +76,56 @@ pub struct Examined {
 /// # Errors
 /// A source that is no proxy's configuration.
 pub fn examine(sources: &[Source], needs: &Needs, given: &Given) -> Result<Examined, Diagnostic> {
+    let (manifests, sources): (Vec<_>, Vec<_>) = sources.iter().cloned().partition(kubernetes::is_manifest);
+    let inner = kubernetes::embedded(&manifests)?;
+    let found = Manifests::of(&manifests.iter().chain(&inner).collect::<Vec<_>>());
+    let drawn = found.draw();
+    let mut examined = Examined { findings: Vec::new(), proxies: 0, listeners: 0, routes: 0, filters: 0 };
+    let mut report = Report {
+        needs,
+        findings: Vec::new(),
+        seen: HashSet::new(),
+        counts: BTreeMap::new(),
+        lens: None,
+    };
+    examine_envoys(&sources, given, &mut report, &mut examined)?;
+    found.check(&mut report);
+    for drawn in &drawn {
+        drawn.report_unread(&mut report);
+        report.lens = Some(drawn.lens());
+        examine_envoys(std::slice::from_ref(&drawn.source), given, &mut report, &mut examined)?;
+        report.lens = None;
+    }
+    if let (0, Some(first)) = (examined.proxies, manifests.first()) {
+        let message = format!("`{}`: no manifest among these makes a proxy ask Portcullis", first.name);
+        return Err(Diagnostic::error("not-a-proxy", message)
+            .help("give the AuthorizationPolicies with their mesh configuration, the SecurityPolicies or EnvoyExtensionPolicies"));
+    }
+    examined.findings = report.finish();
+    Ok(examined)
+}
+
+fn examine_envoys(
+    sources: &[Source],
+    given: &Given,
+    report: &mut Report<'_>,
+    examined: &mut Examined,
+) -> Result<(), Diagnostic> {
     let envoys = Envoy::read(sources, given).map_err(|source| {
         let message = format!("`{}` is no configuration of Envoy", source.name);
         Diagnostic::error("not-a-proxy", message)
             .help("give a bootstrap, a `config_dump`, or the files that a bootstrap refers to")
     })?;
-    let mut examined =
-        Examined { findings: Vec::new(), proxies: envoys.len(), listeners: 0, routes: 0, filters: 0 };
-    let mut report = Report { needs, findings: Vec::new(), seen: HashSet::new(), counts: BTreeMap::new() };
+    examined.proxies += envoys.len();
     for mut envoy in envoys {
-        envoy.probe(&needs.bodies);
-        RULES.iter().filter_map(|rule| rule.envoy).for_each(|check| check(&envoy, &mut report));
+        envoy.probe(&report.needs.bodies);
+        RULES.iter().filter_map(|rule| rule.envoy).for_each(|check| check(&envoy, report));
         examined.listeners += envoy.listeners;
         examined.filters += envoy.asking().count();
         let hosts = envoy.tables.iter().flat_map(|table| &table.hosts);
         examined.routes += hosts.map(|host| host.routes.len()).sum::<usize>();
     }
-    examined.findings = report.finish();
-    Ok(examined)
+    Ok(())
 }
 
 impl Report<'_> {
@@ -115,9 +152,17 @@ impl Report<'_> {
         self.add(rule, Severity::Warning, at, message.into(), fix.into());
     }
 
-    fn add(&mut self, rule: &'static Rule, severity: Severity, at: &At<'_>, message: String, fix: String) {
+    fn add(&mut self, rule: &'static Rule, severity: Severity, at: &At<'_>, message: String, mut fix: String) {
+        let origin = self.lens.and_then(|lens| lens.origin(at));
+        let at = origin.as_ref().unwrap_or(at);
+        if let Some(lens) = self.lens {
+            lens.add_field(rule.id, at.path(), &mut fix);
+        }
         let file = at.source().name.to_string();
-        if !self.seen.insert((rule.id, file.clone(), at.path().to_owned())) {
+        let place = at.place();
+        // Documents of one file have the same paths.
+        let line = place.as_ref().map(|place| place.line);
+        if !self.seen.insert((rule.id, file.clone(), at.path().to_owned(), line)) {
             return;
         }
         let count = self.counts.entry(rule.id).or_default();
@@ -125,14 +170,13 @@ impl Report<'_> {
         if *count > SHOWN {
             return;
         }
-        let place = at.place();
         self.findings.push(Finding {
             rule,
             severity,
             message,
             fix,
             file,
-            line: place.as_ref().map(|place| place.line),
+            line,
             column: place.as_ref().map(|place| place.column),
             path: at.path().to_owned(),
             place,

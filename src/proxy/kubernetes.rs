@@ -77,7 +77,7 @@ pub fn is_manifest(source: &Source) -> bool {
 ///
 /// # Errors
 /// A text that is no YAML.
-pub fn embedded(sources: &[Source]) -> Result<Vec<Source>, Diagnostic> {
+pub fn embedded<'a>(sources: impl IntoIterator<Item = &'a Source>) -> Result<Vec<Source>, Diagnostic> {
     let texts = objects(sources).into_iter().filter(|object| object.is("", "ConfigMap"));
     let texts = texts.filter_map(|object| {
         Some((object.at.source().name.clone(), object.at.at(&["data", "mesh"]).text()?))

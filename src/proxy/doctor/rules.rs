@@ -9,6 +9,7 @@ mod circuit_breakers;
 mod clear_route_cache;
 mod compressed_responses;
 mod dead_route_setting;
+pub(super) mod dry_run;
 mod envoy_version;
 mod escaped_slashes;
 mod fail_open;
@@ -30,11 +31,17 @@ mod missing_attributes;
 mod mode_override_off;
 mod mutation_rules;
 mod no_request_body;
-mod not_checked;
+pub(super) mod not_checked;
 mod observability_mode;
 mod partial_body;
+pub(super) mod patch_misplaced;
 mod path_not_normalized;
 mod peer_certificate;
+pub(super) mod policy_leaves_out;
+pub(super) mod policy_overridden;
+pub(super) mod policy_without_rules;
+pub(super) mod reference_grant;
+pub(super) mod selects_nothing;
 mod server_disagrees;
 mod short_message_timeout;
 mod short_timeout;
@@ -45,6 +52,7 @@ mod stream_duration;
 mod stream_idle_timeout;
 mod trailers_unseen;
 mod underscore_headers;
+pub(super) mod unknown_provider;
 mod unshown_headers;
 mod upgrade_filters;
 mod upgrades;
@@ -58,6 +66,7 @@ pub static RULES: &[&Rule] = &[
     &clear_route_cache::RULE,
     &compressed_responses::RULE,
     &dead_route_setting::RULE,
+    &dry_run::RULE,
     &envoy_version::RULE,
     &escaped_slashes::RULE,
     &fail_open::RULE,
@@ -82,8 +91,14 @@ pub static RULES: &[&Rule] = &[
     &not_checked::RULE,
     &observability_mode::RULE,
     &partial_body::RULE,
+    &patch_misplaced::RULE,
     &path_not_normalized::RULE,
     &peer_certificate::RULE,
+    &policy_leaves_out::RULE,
+    &policy_overridden::RULE,
+    &policy_without_rules::RULE,
+    &reference_grant::RULE,
+    &selects_nothing::RULE,
     &server_disagrees::RULE,
     &short_message_timeout::RULE,
     &short_timeout::RULE,
@@ -94,6 +109,7 @@ pub static RULES: &[&Rule] = &[
     &stream_idle_timeout::RULE,
     &trailers_unseen::RULE,
     &underscore_headers::RULE,
+    &unknown_provider::RULE,
     &unshown_headers::RULE,
     &upgrade_filters::RULE,
     &upgrades::RULE,

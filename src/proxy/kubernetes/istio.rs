@@ -69,6 +69,10 @@ impl<'a> Mesh<'a> {
     pub fn of(documents: &[At<'a>], objects: &[Object<'a>]) -> Self {
         let mut mesh = Self { configs: documents.iter().flat_map(mesh_configs).collect(), ..Self::default() };
         mesh.providers = mesh.configs.iter().flat_map(providers).collect();
+        // A mesh may have other authorizers: where one is named so, it is meant.
+        if mesh.providers.iter().any(Provider::is_ours) {
+            mesh.providers.retain(Provider::is_ours);
+        }
         for object in objects {
             mesh.add(object);
         }
@@ -99,6 +103,19 @@ impl<'a> Mesh<'a> {
         self.configs.iter().find_map(|config| config.get("root_namespace").text()).unwrap_or(ROOT_NAMESPACE)
     }
 
+    /// The policies that may ask Portcullis: those whose provider is asked by gRPC, or is not shown.
+    pub fn asking(&self) -> impl Iterator<Item = &Policy<'a>> {
+        self.policies
+            .iter()
+            .filter(|policy| self.provider(policy.provider).is_some() || !self.has_provider(policy.provider))
+    }
+
+    /// Whether the mesh has a provider of this name, of any kind.
+    pub fn has_provider(&self, name: &str) -> bool {
+        let entries = self.configs.iter().flat_map(|config| config.get("extension_providers").items());
+        entries.into_iter().any(|entry| entry.get("name").text() == Some(name))
+    }
+
     pub fn provider(&self, name: &str) -> Option<&Provider<'a>> {
         self.providers.iter().find(|provider| provider.name == name)
     }
@@ -123,6 +140,15 @@ impl<'a> Mesh<'a> {
                 namespace && selects(&target.labels, &workload.labels)
             }),
         }
+    }
+}
+
+impl Provider<'_> {
+    fn is_ours(&self) -> bool {
+        [Some(self.name), self.at.get("service").text()]
+            .into_iter()
+            .flatten()
+            .any(|name| name.contains("portcullis"))
     }
 }
 

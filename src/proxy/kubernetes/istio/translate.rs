@@ -18,8 +18,8 @@ const PROVIDER_TIMEOUT: &str = "600s";
 #[derive(Debug)]
 pub struct Proxy<'a> {
     pub target: Target<'a>,
-    /// A policy whose provider nothing shows.
-    pub unknown: Vec<&'a str>,
+    /// Policies whose provider nothing shows.
+    pub unknown: Vec<At<'a>>,
     pub draft: Draft<'a>,
     /// A whole bootstrap.
     pub root: Node,
@@ -34,7 +34,7 @@ impl<'a> Mesh<'a> {
             patch.context != Context::SidecarOutbound
                 && (kind.ends_with(".ExtAuthz") || kind.ends_with(".ExternalProcessor"))
         });
-        let named = self.policies.iter().map(|policy| &policy.target);
+        let named = self.asking().map(|policy| &policy.target);
         for target in named.chain(adding.map(|patch| &patch.target)) {
             if !targets.contains(target) {
                 targets.push(target.clone());
@@ -44,7 +44,7 @@ impl<'a> Mesh<'a> {
     }
 
     fn proxy(&self, target: Target<'a>) -> Option<Proxy<'a>> {
-        let policies = self.policies.iter().filter(|policy| self.covers(&policy.target, &target));
+        let policies = self.asking().filter(|policy| self.covers(&policy.target, &target));
         let (known, unknown): (Vec<_>, Vec<_>) = policies
             .map(|policy| (policy, self.provider(policy.provider)))
             .partition(|(_, provider)| provider.is_some());
@@ -73,7 +73,10 @@ impl<'a> Mesh<'a> {
         let clusters = self.clusters(&mut draft, &at, services);
         let listener = draft.write(&at, json!({}));
         let root = envoy::bootstrap(&mut draft, &at, listener, manager, clusters);
-        let unknown = unknown.iter().map(|(policy, _): &(&Policy<'a>, _)| policy.provider).collect();
+        let unknown = unknown
+            .iter()
+            .map(|(policy, _): &(&Policy<'a>, _)| policy.object.spec().at(&["provider", "name"]))
+            .collect();
         Some(Proxy { target, unknown, draft, root })
     }
 
@@ -136,7 +139,8 @@ impl<'a> Mesh<'a> {
     /// The cluster of a service: HTTP/2 where its port says so, without limits but those of a DestinationRule.
     fn cluster(&self, draft: &mut Draft<'a>, at: &At<'a>, host: &str, port: &str) -> Node {
         let rule = self.destination_rules.iter().find(|rule| is_host(rule, host));
-        let rule = rule.map_or_else(|| at.get("no DestinationRule"), Object::spec);
+        // Without a rule there is no pool: no policy has that field.
+        let rule = rule.map_or_else(|| at.clone(), Object::spec);
         let pool = rule.at(&["traffic_policy", "connection_pool"]);
         let upgraded = pool.at(&["http", "h2_upgrade_policy"]).text() == Some("UPGRADE");
         let service = self.service_port(host, port);

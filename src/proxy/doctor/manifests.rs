@@ -1,0 +1,118 @@
+//! Istio's and Envoy Gateway's manifests: what is wrong with the objects themselves, and with the Envoy configuration that
+//! they become.
+
+use super::rules::{
+    dry_run, not_checked, patch_misplaced, policy_leaves_out, policy_overridden, policy_without_rules, reference_grant,
+    selects_nothing, unknown_provider,
+};
+use super::{Report, Rule};
+use crate::proxy::kubernetes::draft::Draft;
+use crate::proxy::kubernetes::gateway::Gateways;
+use crate::proxy::kubernetes::istio::Mesh;
+use crate::proxy::kubernetes::{Object, objects};
+use crate::proxy::tree::{At, Source};
+
+mod fix;
+
+use fix::Form;
+
+/// All manifests together.
+#[derive(Debug)]
+pub struct Manifests<'a> {
+    pub mesh: Mesh<'a>,
+    pub gateways: Gateways<'a>,
+}
+
+/// From what manifests become back to where it is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lens<'a> {
+    draft: &'a Draft<'a>,
+    form: Form,
+}
+
+type Check = fn(&Manifests<'_>, &mut Report<'_>);
+
+/// What is found in the objects themselves. The other rules find their mistakes in what the objects become.
+pub static CHECKS: &[(&Rule, Check)] = &[
+    (&dry_run::RULE, dry_run::manifests),
+    (&patch_misplaced::RULE, patch_misplaced::manifests),
+    (&policy_leaves_out::RULE, policy_leaves_out::manifests),
+    (&policy_overridden::RULE, policy_overridden::manifests),
+    (&policy_without_rules::RULE, policy_without_rules::manifests),
+    (&reference_grant::RULE, reference_grant::manifests),
+    (&selects_nothing::RULE, selects_nothing::manifests),
+    (&unknown_provider::RULE, unknown_provider::manifests),
+];
+
+impl<'a> Manifests<'a> {
+    pub fn of(sources: &[&'a Source]) -> Self {
+        let documents: Vec<At<'a>> = sources.iter().flat_map(|source| source.documents()).collect();
+        let objects: Vec<Object<'a>> = objects(sources.iter().copied());
+        Self { mesh: Mesh::of(&documents, &objects), gateways: Gateways::of(&objects) }
+    }
+
+    /// The Envoy configurations that they become: one for each thing that a policy is attached to.
+    pub(super) fn draw(&self) -> Vec<Drawn<'a>> {
+        let istio = self.mesh.proxies().into_iter().map(|proxy| Drawn {
+            source: proxy.draft.finish("the mesh", proxy.root),
+            draft: proxy.draft,
+            form: Form::Istio,
+            unread: proxy
+                .unknown
+                .into_iter()
+                .map(|at| (at, "the mesh configuration with this provider"))
+                .collect(),
+        });
+        let gateway = self.gateways.proxies().into_iter().map(|proxy| Drawn {
+            source: proxy.draft.finish("the gateway", proxy.root),
+            draft: proxy.draft,
+            form: Form::EnvoyGateway,
+            unread: proxy
+                .unread
+                .into_iter()
+                .map(|at| (at, "the configuration whose place this patch tells by a number"))
+                .collect(),
+        });
+        istio.chain(gateway).collect()
+    }
+
+    /// What is wrong with the objects themselves.
+    pub(super) fn check(&self, report: &mut Report<'_>) {
+        CHECKS.iter().for_each(|(_, check)| check(self, report));
+    }
+}
+
+/// One Envoy configuration that the manifests become.
+#[derive(Debug)]
+pub(super) struct Drawn<'a> {
+    draft: Draft<'a>,
+    form: Form,
+    pub source: Source,
+    /// What the manifests speak of and don't show: where, and what.
+    unread: Vec<(At<'a>, &'static str)>,
+}
+
+impl<'a> Drawn<'a> {
+    /// Says what could not be examined.
+    pub fn report_unread(&self, report: &mut Report<'_>) {
+        for (at, what) in &self.unread {
+            let message = format!("{what} is not shown: what it brings was not examined");
+            report.find(&not_checked::RULE, at, message, "give what is missing, or a `config_dump` of the proxy");
+        }
+    }
+
+    pub fn lens(&'a self) -> Lens<'a> {
+        Lens { draft: &self.draft, form: self.form }
+    }
+}
+
+impl<'a> Lens<'a> {
+    /// The place in the manifests that a value was drawn up from.
+    pub fn origin(&self, at: &At<'_>) -> Option<At<'a>> {
+        self.draft.origin(at.place()?.line).cloned()
+    }
+
+    pub fn add_field(&self, rule: &str, path: &str, fix: &mut String) {
+        self.form.add(rule, path, fix);
+    }
+}
