@@ -10,6 +10,7 @@ use crate::proxy::{Needs, Server};
 
 mod config;
 mod doctor;
+mod kubernetes;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::needs::Needs;
 
 mod address;
+pub mod kubernetes;
 mod piece;
 mod route;
 mod text;
@@ -46,6 +47,8 @@ pub enum Refused {
     NoReplica,
     #[error("`{socket}` and `{name}` can't be in one cluster: Envoy resolves no names beside Unix sockets")]
     MixedAddresses { socket: Address, name: Address },
+    #[error("`{0}` names no Service of Kubernetes: `--portcullis` has to be `SERVICE.NAMESPACE:PORT`")]
+    NoService(Address),
     #[error("{0}")]
     Template(#[from] askama::Error),
 }

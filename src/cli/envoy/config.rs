@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use super::kubernetes::Mistake;
 use crate::cli::policy::{FINDINGS, print, print_error, usage_error};
-use crate::proxy::config::{self, Address, Options};
+use crate::proxy::config::{self, Address, Options, Refused};
 use crate::proxy::{BodySource, Needs};
 
 /// Write the configuration that a proxy needs for these policies
@@ -48,11 +49,15 @@ pub struct Args {
     /// Where to write it [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    target: super::kubernetes::Target,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Proxy {
     Envoy,
+    Istio,
+    EnvoyGateway,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -75,17 +80,17 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(needs) => needs,
         Err(code) => return code,
     };
-    let Proxy::Envoy = args.proxy;
-    let options = args.options(&needs);
-    let written = match args.output {
-        Output::Bootstrap => config::bootstrap(&needs, &options),
-        Output::Snippet => config::snippet(&needs, &options),
+    let service = args.service(&needs);
+    let written = match args.proxy {
+        Proxy::Envoy => args.envoy(&needs).map_err(Mistake::from),
+        Proxy::Istio => args.target.istio(&needs, service, &args.portcullis),
+        Proxy::EnvoyGateway => args.target.envoy_gateway(&needs, service, &args.portcullis),
     };
     let text = match written {
         Ok(text) => text,
-        Err(refused) => return usage_error(&refused),
+        Err(mistake) => return usage_error(&mistake),
     };
-    print_error(&warnings(&needs, options.service));
+    print_error(&warnings(&needs, service, args.proxy));
     match &args.out {
         None => print(&text),
         Some(path) => {
@@ -99,13 +104,25 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 impl Args {
+    fn service(&self, needs: &Needs) -> config::Service {
+        match self.service {
+            Service::Auto => config::Service::for_needs(needs),
+            Service::ExtAuthz => config::Service::ExtAuthz,
+            Service::ExtProc => config::Service::ExtProc,
+        }
+    }
+
+    fn envoy(&self, needs: &Needs) -> Result<String, Refused> {
+        let options = self.options(needs);
+        match self.output {
+            Output::Bootstrap => config::bootstrap(needs, &options),
+            Output::Snippet => config::snippet(needs, &options),
+        }
+    }
+
     fn options(&self, needs: &Needs) -> Options {
         Options {
-            service: match self.service {
-                Service::Auto => config::Service::for_needs(needs),
-                Service::ExtAuthz => config::Service::ExtAuthz,
-                Service::ExtProc => config::Service::ExtProc,
-            },
+            service: self.service(needs),
             listen: self.listen.clone(),
             admin: self.admin.clone(),
             portcullis: self.portcullis.clone(),
@@ -116,17 +133,24 @@ impl Args {
 }
 
 /// What the written configuration can't make good: calls that will be denied.
-fn warnings(needs: &Needs, service: config::Service) -> String {
+fn warnings(needs: &Needs, service: config::Service, proxy: Proxy) -> String {
     let mut text = String::new();
     if needs.masks && service == config::Service::ExtAuthz {
         text.push_str(
             "warning: a rule masks responses, which ext_authz can't: its calls are denied as `mask_unavailable`; use `--service ext_proc`\n",
         );
     }
-    if service == config::Service::ExtAuthz && needs.server.body != BodySource::ByRoute {
-        let written = needs.server.body.as_str();
+    let wanted = match proxy {
+        Proxy::Envoy => "by_route",
+        // Its manifests do as the server's configuration says.
+        Proxy::Istio => needs.server.body.as_str(),
+        Proxy::EnvoyGateway if needs.bodies.is_empty() => needs.server.body.as_str(),
+        Proxy::EnvoyGateway => BodySource::Buffered.as_str(),
+    };
+    let written = needs.server.body.as_str();
+    if service == config::Service::ExtAuthz && wanted != written {
         text.push_str(&format!(
-            "warning: the server's configuration says `listen.request_body: {written}`; this needs `by_route`, which is the default\n"
+            "warning: the server's configuration says `listen.request_body: {written}`; this needs `{wanted}`\n"
         ));
     }
     text

@@ -70,13 +70,15 @@ struct ExtAuthz {
 
 #[derive(Template)]
 #[template(path = "envoy/ext_authz_route.yaml", escape = "none")]
-struct ExtAuthzRoute {
-    body: usize,
+pub(super) struct ExtAuthzRoute {
+    pub body: usize,
 }
 
 #[derive(Template)]
 #[template(path = "envoy/ext_proc.yaml", escape = "none")]
-struct ExtProc {
+pub(super) struct ExtProc {
+    /// As YAML writes it.
+    cluster: String,
     answer: String,
     longest_message: String,
     mode: Mode,
@@ -87,15 +89,15 @@ struct ExtProc {
 
 #[derive(Template)]
 #[template(path = "envoy/ext_proc_route.yaml", escape = "none")]
-struct ExtProcRoute {
-    mode: Mode,
+pub(super) struct ExtProcRoute {
+    pub mode: Mode,
 }
 
 /// Which parts of a call Envoy shows. The server itself asks for the body of a response that it masks.
 #[derive(Template)]
 #[template(path = "envoy/mode.yaml", escape = "none")]
-struct Mode {
-    whole_request: bool,
+pub(super) struct Mode {
+    pub whole_request: bool,
 }
 
 #[derive(Template)]
@@ -137,7 +139,7 @@ impl Pieces {
                 (ExtAuthz::of(needs, &figures).render()?, ExtAuthzRoute { body: figures.body }.render()?)
             }
             Service::ExtProc => (
-                ExtProc::of(needs, &figures).render()?,
+                ExtProc::of(needs, &figures, "portcullis").render()?,
                 ExtProcRoute { mode: Mode { whole_request: true } }.render()?,
             ),
         };
@@ -172,9 +174,10 @@ impl ExtAuthz {
 }
 
 impl ExtProc {
-    fn of(needs: &Needs, figures: &Figures) -> Self {
+    pub fn of(needs: &Needs, figures: &Figures, cluster: &str) -> Self {
         let (namespaces, any_metadata) = metadata(needs);
         Self {
+            cluster: cluster.to_owned(),
             answer: seconds(figures.answer),
             longest_message: seconds(figures.longest_message),
             mode: Mode { whole_request: false },
@@ -214,7 +217,7 @@ fn discovery(addresses: &[Address]) -> Result<&'static str, Refused> {
 
 /// The namespaces of filter metadata that rules read, as a YAML list without its brackets, and whether some rule reads by a
 /// name that isn't known before the call.
-fn metadata(needs: &Needs) -> (String, bool) {
+pub(super) fn metadata(needs: &Needs) -> (String, bool) {
     let entries = needs.reads.entries.iter();
     let named =
         entries.filter(|(attribute, _)| *attribute == Attribute::Metadata).map(|(_, name)| json(name));
@@ -222,13 +225,13 @@ fn metadata(needs: &Needs) -> (String, bool) {
 }
 
 /// Envoy keeps changes of its own headers to itself unless it is told otherwise.
-fn changes_envoys_headers(needs: &Needs) -> bool {
+pub(super) fn changes_envoys_headers(needs: &Needs) -> bool {
     let mut changed = needs.changes_request.iter().chain(&needs.changes_response);
     changed.any(|name| name.starts_with("x-envoy-"))
 }
 
 /// What templates may do to a value.
-mod filters {
+pub(super) mod filters {
     use std::fmt::Display;
 
     /// Lets all lines but the first begin at this column. (askama's own `indent` goes to 16.)
