@@ -81,13 +81,8 @@ pub fn examine(sources: &[Source], needs: &Needs, given: &Given) -> Result<Exami
     let found = Manifests::of(&manifests.iter().chain(&inner).collect::<Vec<_>>());
     let drawn = found.draw();
     let mut examined = Examined { findings: Vec::new(), proxies: 0, listeners: 0, routes: 0, filters: 0 };
-    let mut report = Report {
-        needs,
-        findings: Vec::new(),
-        seen: HashSet::new(),
-        counts: BTreeMap::new(),
-        lens: None,
-    };
+    let mut report =
+        Report { needs, findings: Vec::new(), seen: HashSet::new(), counts: BTreeMap::new(), lens: None };
     examine_envoys(&sources, given, &mut report, &mut examined)?;
     found.check(&mut report);
     for drawn in &drawn {
@@ -152,7 +147,14 @@ impl Report<'_> {
         self.add(rule, Severity::Warning, at, message.into(), fix.into());
     }
 
-    fn add(&mut self, rule: &'static Rule, severity: Severity, at: &At<'_>, message: String, mut fix: String) {
+    fn add(
+        &mut self,
+        rule: &'static Rule,
+        severity: Severity,
+        at: &At<'_>,
+        message: String,
+        mut fix: String,
+    ) {
         let origin = self.lens.and_then(|lens| lens.origin(at));
         let at = origin.as_ref().unwrap_or(at);
         if let Some(lens) = self.lens {

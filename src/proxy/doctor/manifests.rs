@@ -2,8 +2,8 @@
 //! they become.
 
 use super::rules::{
-    dry_run, not_checked, patch_misplaced, policy_leaves_out, policy_overridden, policy_without_rules, reference_grant,
-    selects_nothing, unknown_provider,
+    dry_run, not_checked, patch_misplaced, policy_leaves_out, policy_overridden, policy_without_rules,
+    reference_grant, selects_nothing, unknown_provider,
 };
 use super::{Report, Rule};
 use crate::proxy::kubernetes::draft::Draft;
@@ -97,7 +97,12 @@ impl<'a> Drawn<'a> {
     pub fn report_unread(&self, report: &mut Report<'_>) {
         for (at, what) in &self.unread {
             let message = format!("{what} is not shown: what it brings was not examined");
-            report.find(&not_checked::RULE, at, message, "give what is missing, or a `config_dump` of the proxy");
+            report.find(
+                &not_checked::RULE,
+                at,
+                message,
+                "give what is missing, or a `config_dump` of the proxy",
+            );
         }
     }
 
