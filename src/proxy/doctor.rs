@@ -79,7 +79,7 @@ pub fn examine(sources: &[Source], needs: &Needs, given: &Given) -> Result<Exami
     let (manifests, sources): (Vec<_>, Vec<_>) = sources.iter().cloned().partition(kubernetes::is_manifest);
     let inner = kubernetes::embedded(&manifests)?;
     let found = Manifests::of(&manifests.iter().chain(&inner).collect::<Vec<_>>());
-    let drawn = found.draw();
+    let drawn = found.draw(needs);
     let mut examined = Examined { findings: Vec::new(), proxies: 0, listeners: 0, routes: 0, filters: 0 };
     let mut report =
         Report { needs, findings: Vec::new(), seen: HashSet::new(), counts: BTreeMap::new(), lens: None };

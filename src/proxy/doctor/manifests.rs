@@ -6,6 +6,8 @@ use super::rules::{
     reference_grant, selects_nothing, unknown_provider,
 };
 use super::{Report, Rule};
+use crate::policy::cel::attribute::Attribute;
+use crate::proxy::Needs;
 use crate::proxy::kubernetes::draft::Draft;
 use crate::proxy::kubernetes::gateway::Gateways;
 use crate::proxy::kubernetes::istio::Mesh;
@@ -52,8 +54,8 @@ impl<'a> Manifests<'a> {
     }
 
     /// The Envoy configurations that they become: one for each thing that a policy is attached to.
-    pub(super) fn draw(&self) -> Vec<Drawn<'a>> {
-        let istio = self.mesh.proxies().into_iter().map(|proxy| Drawn {
+    pub(super) fn draw(&self, needs: &Needs) -> Vec<Drawn<'a>> {
+        let istio = self.mesh.proxies(needs.reads(Attribute::SourceAddress)).into_iter().map(|proxy| Drawn {
             source: proxy.draft.finish("the mesh", proxy.root),
             draft: proxy.draft,
             form: Form::Istio,

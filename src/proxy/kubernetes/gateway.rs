@@ -1,6 +1,6 @@
 //! Envoy Gateway, as its manifests show it.
 //!
-//! Read from envoyproxy/gateway's API types and xDS translator, 1.4 to 1.6.
+//! What is known of Envoy Gateway was read from its API types and its xDS translator, as they were in 2025 (1.4 to 1.6).
 
 use super::{Object, labels, selects};
 use crate::proxy::tree::At;

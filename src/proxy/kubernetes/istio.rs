@@ -1,7 +1,7 @@
 //! An Istio mesh, as its manifests show it.
 //!
-//! Read from istio/istio's sources (pilot's authz builder, listener builder and EnvoyFilter patches) and istio/api, 1.24 to
-//! 1.27.
+//! What is known of Istio was read from the sources of istio/istio (pilot's authz builder, its listener builder, its EnvoyFilter
+//! patches) and of istio/api, as they were in 2025.
 
 use super::{Object, labels, selects};
 use crate::proxy::tree::At;

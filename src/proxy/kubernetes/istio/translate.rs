@@ -27,7 +27,10 @@ pub struct Proxy<'a> {
 
 impl<'a> Mesh<'a> {
     /// Every group of proxies that a CUSTOM policy or an EnvoyFilter makes ask Portcullis.
-    pub fn proxies(&self) -> Vec<Proxy<'a>> {
+    ///
+    /// A sidecar takes the caller's address from `x-forwarded-for`. That only proxies of the mesh connect to it makes it bearable,
+    /// unless rules read the address: `reads_address`.
+    pub fn proxies(&self, reads_address: bool) -> Vec<Proxy<'a>> {
         let mut targets: Vec<Target<'a>> = Vec::new();
         let adding = self.patches.iter().filter(|patch| {
             let kind = patch.adds_filter().unwrap_or_default();
@@ -40,10 +43,10 @@ impl<'a> Mesh<'a> {
                 targets.push(target.clone());
             }
         }
-        targets.into_iter().filter_map(|target| self.proxy(target)).collect()
+        targets.into_iter().filter_map(|target| self.proxy(target, reads_address)).collect()
     }
 
-    fn proxy(&self, target: Target<'a>) -> Option<Proxy<'a>> {
+    fn proxy(&self, target: Target<'a>, reads_address: bool) -> Option<Proxy<'a>> {
         let policies = self.asking().filter(|policy| self.covers(&policy.target, &target));
         let (known, unknown): (Vec<_>, Vec<_>) = policies
             .map(|policy| (policy, self.provider(policy.provider)))
@@ -61,7 +64,7 @@ impl<'a> Mesh<'a> {
         let asked = known.first().and_then(|(_, provider)| provider.as_ref().copied());
         let gateway =
             target.gateway.is_some() || patches.iter().any(|patch| patch.context == Context::Gateway);
-        let mut manager = self.manager(&mut draft, &at, asked, gateway);
+        let mut manager = self.manager(&mut draft, &at, asked, gateway || !reads_address);
         for patch in &patches {
             patch.apply(&mut draft, &mut manager);
         }
@@ -86,7 +89,7 @@ impl<'a> Mesh<'a> {
         draft: &mut Draft<'a>,
         at: &At<'a>,
         asked: Option<&Provider<'a>>,
-        gateway: bool,
+        peer_address: bool,
     ) -> Node {
         let base = self.configs.first().unwrap_or(at).clone();
         let mut manager = draft.write(
@@ -95,7 +98,7 @@ impl<'a> Mesh<'a> {
                 "@type": MANAGER,
                 "stat_prefix": "http",
                 "stream_idle_timeout": "0s",
-                "use_remote_address": gateway,
+                "use_remote_address": peer_address,
                 "route_config": routes(),
             }),
         );
