@@ -12,14 +12,14 @@ use super::tree::{At, Source};
 use super::view::{Envoy, Given};
 use crate::diagnostic::{Diagnostic, Place, Severity};
 
-mod page;
 mod manifests;
+mod page;
 mod rule;
 mod rules;
 mod text;
 
-pub use page::{page, pages};
 pub use manifests::{CHECKS, Manifests};
+pub use page::{page, pages};
 pub use rule::Rule;
 pub use rules::{RULES, by_id};
 

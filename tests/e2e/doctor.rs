@@ -75,7 +75,7 @@ async fn start(text: String, policies: &[&str]) -> World {
     let folder = repository().join("envoy/mistakes/policies");
     let paths: Vec<_> = policies.iter().map(|file| format!("\"{}\"", folder.join(file).display())).collect();
     let source = Some(format!("[{}]", paths.join(", ")));
-    World::start(Options { template: Template::Text(text), source, ..Options::default() }).await
+    World::start(Options { envoy: Some(text), source, ..Options::default() }).await
 }
 
 /// The address of a listener that is not the first.

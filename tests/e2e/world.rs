@@ -47,6 +47,8 @@ pub struct Options {
     pub service: Service,
     /// Policies in place of the sample's.
     pub policies: Option<String>,
+    /// A whole Envoy configuration in place of a generated one; `${LISTENER_PORT}` and the like in it are filled in.
+    pub envoy: Option<String>,
     /// Policies that the Envoy configuration is generated for, where they are not the same.
     pub configured_for: Option<String>,
     /// What Envoy takes for the server, in place of it.
@@ -71,6 +73,7 @@ impl Default for Options {
         Self {
             service: Service::ExtProc,
             policies: None,
+            envoy: None,
             configured_for: None,
             portcullis: None,
             upstream: None,
@@ -332,12 +335,14 @@ fn write_config(folder: &Path, idp: &IdentityProvider, options: &Options) {
         )
     };
     let mut text = format!(
-        "listen: {{grpc: 127.0.0.1:0, admin: 127.0.0.1:0, metrics: 127.0.0.1:0, gateway: true, request_body: by_route}}\n\
+        "listen: {{grpc: 127.0.0.1:0, admin: 127.0.0.1:0, metrics: 127.0.0.1:0, gateway: true, request_body: {}}}\n\
          policies: {}\n\
          identity: {{jwt: [{}]}}\n\
          admin: {{jwt: [{}]}}\n\
          store: {{path: portcullis.db}}\n\
          audit: {{path: audit.jsonl, mode: {}}}\n{}\n",
+        // Configurations that are not generated are of filters that buffer everything.
+        if options.envoy.is_some() { "buffered" } else { "by_route" },
         options.source.clone().unwrap_or_else(|| format!("[\"{}\"]", policies.display())),
         issuer("portcullis"),
         issuer("portcullis-admin"),
@@ -367,7 +372,8 @@ fn settings(options: &Options, folder: &Path, addresses: &Addresses, upstream: &
         upstream_http2: options.upstream_http2,
         ..between(options.service, portcullis, options.upstream.unwrap_or(upstream.address()))
     };
-    let mut text = generated(&proxy, &policies, &folder.join("portcullis.yaml"));
+    let given = options.envoy.clone();
+    let mut text = given.unwrap_or_else(|| generated(&proxy, &policies, &folder.join("portcullis.yaml")));
     for (from, to) in &options.edits {
         assert!(text.contains(from), "`{from}` is not in\n{text}");
         text = text.replace(from, to);

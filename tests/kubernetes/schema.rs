@@ -93,7 +93,7 @@ fn is(value: &Value, kind: &str) -> bool {
         // What protobuf and Kubernetes both take.
         "duration" => value.as_str().is_some_and(|text| {
             let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
-            let unit = &text[digits.len()..];
+            let unit = text.strip_prefix(digits).unwrap_or_default();
             ["s", "ms", "m", "h"].contains(&unit) && !digits.is_empty() && digits.parse::<f64>().is_ok()
         }),
         "quantity" => {

@@ -114,11 +114,13 @@ fn a_kept_decision_is_the_one_that_deciding_makes() {
     }
 }
 
-/// All that a key is made of, but for which policies match: the random ones hardly ever share all else. An attribute
-/// that is new is here by itself.
+/// All that a key is made of. An attribute that is new is here by itself.
 fn parts() -> Vec<Part> {
-    use Part::{Authentication, Header, HeaderCost, IncompleteBody, Made, ReadCost, Set, Templates};
-    let mut parts = vec![Set, Authentication, ReadCost, HeaderCost, Made, IncompleteBody, Templates, Header];
+    use Part::{
+        Authentication, Candidates, Header, HeaderCost, IncompleteBody, Made, ReadCost, Set, Templates,
+    };
+    let mut parts =
+        vec![Set, Candidates, Authentication, ReadCost, HeaderCost, Made, IncompleteBody, Templates, Header];
     parts.extend([Attribute::Claims, Attribute::Metadata, Attribute::Context].map(Part::Entry));
     // The way of authentication is in every key. What a response is, is not known yet.
     let attributes = Attribute::all()

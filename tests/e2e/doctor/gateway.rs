@@ -111,7 +111,7 @@ impl Gateway {
                 ("port_value: 8081", "port_value: ${UPSTREAM_PORT}"),
             ],
         );
-        let options = Options { template: Template::Text(text), ..Options::default() };
+        let options = Options { envoy: Some(text), ..Options::default() };
         let world = World::start(options.policies(POLICIES)).await;
         let address = SocketAddr::from(([127, 0, 0, 1], world.envoy.address().port()));
         let client = tls.client(&[API, WWW], address).build().unwrap();

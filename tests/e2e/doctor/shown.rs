@@ -216,8 +216,7 @@ async fn missing_attributes() {
     // As if this machine were inside.
     let policies = replaced(policies.unwrap(), &[("startsWith(\"10.\")", "startsWith(\"127.\")")]);
     for (name, arrived) in [("missing-attributes", 0), (CLEAN_EXT_PROC, 1)] {
-        let template = Template::Text(sample(name));
-        let options = Options { template, ..Options::default() }.policies(&policies);
+        let options = Options { envoy: Some(sample(name)), ..Options::default() }.policies(&policies);
         let world = World::start(options).await;
         let got = world.get("/internal/keys", None).await;
         assert_eq!(world.upstream.calls(), arrived, "{name}: {}", got.text());
@@ -266,7 +265,7 @@ async fn peer_certificate() {
     ] {
         let tls = Tls::for_hosts(&["shop"]);
         let policies = "envoy/mistakes/policies/workloads.yaml";
-        let options = Options { template: Template::Text(tls.in_place(&sample(name))), ..Options::default() }
+        let options = Options { envoy: Some(tls.in_place(&sample(name))), ..Options::default() }
             .policies(&std::fs::read_to_string(repository().join(policies)).unwrap())
             .edit_config("identity: {", "identity: {mtls: true, ");
         let world = World::start(options).await;
