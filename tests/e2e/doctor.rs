@@ -15,7 +15,6 @@ mod tls;
 
 use std::net::SocketAddr;
 
-use portcullis_sample::envoy::Template;
 use portcullis_sample::repository;
 use portcullis_sample::upstream::CARD_NUMBERS;
 use reqwest::Method;

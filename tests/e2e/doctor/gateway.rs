@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use portcullis_sample::envoy::{Template, validate};
+use portcullis_sample::envoy::validate;
 use portcullis_sample::repository;
 use reqwest::{Client, Method};
 

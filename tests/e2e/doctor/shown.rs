@@ -1,6 +1,5 @@
 //! What Portcullis is shown of a call: its body, headers, path, caller and metadata.
 
-use portcullis_sample::envoy::Template;
 use portcullis_sample::repository;
 use reqwest::Method;
 
