@@ -14,11 +14,12 @@ use portcullis::metrics::Metrics;
 use portcullis::policy::{self, SourceFile};
 use portcullis::reason::Reason;
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/bundles.md",
     "docs/cel.md",
+    "docs/envoy.md",
     "docs/reference.md",
     "policies/README.md",
     "proto/README.md",

@@ -68,8 +68,9 @@ pub(super) fn check(request: CheckRequest, bodies: BodySource) -> Parts {
     }
 }
 
-/// A body is complete when all that the headers promise is here. Where they promise nothing certain (HTTP/2
-/// without a length, chunked), an empty body counts as complete only behind a filter that buffers.
+/// A body is complete when all that the headers promise is here. Without a length they promise nothing, whatever the
+/// protocol: Envoy keeps `transfer-encoding` to itself. Then an empty body counts as complete only behind a filter that
+/// buffers.
 fn check_body(http: &mut HttpRequest, headers: &Headers, buffered: bool) -> Body {
     // Without `pack_as_bytes` Envoy shows each byte that is not UTF-8 as `!`: such a body may be another one.
     if http.body.contains('!') {
@@ -88,8 +89,7 @@ fn check_body(http: &mut HttpRequest, headers: &Headers, buffered: bool) -> Body
         Some(_) if bytes.is_empty() => Body::Absent,
         Some(_) => Body::Partial,
         None if !bytes.is_empty() => Body::Complete(bytes),
-        None if headers.contains("transfer-encoding") && !buffered => Body::Absent,
-        None if buffered || http.protocol.starts_with("HTTP/1") => Body::Complete(bytes),
+        None if buffered => Body::Complete(bytes),
         None => Body::Absent,
     }
 }
@@ -275,7 +275,8 @@ mod tests {
             (length("2"), "", "HTTP/1.1", false, Body::Absent),
             (length("x"), "", "HTTP/1.1", true, Body::Absent),
             (length("0"), "", "HTTP/1.1", false, complete("")),
-            (vec![], "", "HTTP/1.1", false, complete("")),
+            (vec![], "", "HTTP/1.1", false, Body::Absent),
+            (vec![], "", "HTTP/1.1", true, complete("")),
             (vec![("transfer-encoding", "chunked")], "", "HTTP/1.1", false, Body::Absent),
             (vec![("transfer-encoding", "chunked")], "{}", "HTTP/1.1", true, complete("{}")),
             (vec![], "", "HTTP/2", false, Body::Absent),
@@ -296,11 +297,7 @@ mod tests {
     #[test]
     fn only_a_marked_route_shows_whole_bodies_and_policies_do_not_see_the_mark() {
         let check = |mark: Option<&str>, bodies: BodySource| {
-            let http = HttpRequest {
-                protocol: "HTTP/1.1".into(),
-                headers: [("transfer-encoding".to_owned(), "chunked".to_owned())].into(),
-                ..HttpRequest::default()
-            };
+            let http = HttpRequest { protocol: "HTTP/1.1".into(), ..HttpRequest::default() };
             let mark = mark.map(|mark| (BodySource::MARK.0.to_owned(), mark.to_owned()));
             let other = ("team".to_owned(), "shop".to_owned());
             let attributes = AttributeContext {

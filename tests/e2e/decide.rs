@@ -102,8 +102,8 @@ async fn ext_authz_decides_by_the_whole_body() {
 async fn a_body_that_is_not_shown_satisfies_no_rule_that_reads_it() {
     // The policies changed, and nobody wrote the proxy's configuration again: a mistake that must not open anything.
     let options = Options::ext_authz().policies(HEADERS).configured_for(BODILESS);
-    let underscores = "headers_with_underscores_action: ";
-    let world = World::start(options.edit(underscores, "headers_with_underscores_action: ALLOW # ")).await;
+    let (refuse, allow) = ("underscores_action: REJECT_REQUEST", "underscores_action: ALLOW");
+    let world = World::start(options.edit(refuse, allow)).await;
     let put = world.call(Method::PUT, "/echo/a", Some("ana")).body("{\"amount\": 7}");
     assert_eq!(world.send(put).await.unwrap().error(), "body_unavailable");
     // A body of unknown length, with all that could make it look shown.

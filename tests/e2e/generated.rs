@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use portcullis::proxy::config::{Options, Service, bootstrap};
-use portcullis::proxy::{Needs, Server};
+use portcullis::proxy::tree::Source;
+use portcullis::proxy::{Needs, Server, doctor};
 use portcullis_sample::envoy::{Envoy, Settings, Template, validate};
 use portcullis_sample::upstream::Upstream;
 use portcullis_sample::{address, repository};
@@ -142,5 +143,20 @@ fn the_command_writes_to_a_file_and_says_what_is_wrong() {
     ] {
         let (code, text, error) = run(arguments);
         assert!(code == 2 && text.is_empty() && error.contains(said), "{arguments:?}: {error}");
+    }
+}
+
+/// What the doctor reports, the generator must not write.
+#[test]
+fn the_doctor_finds_nothing_in_what_is_written() {
+    for needs in [shipped(), defaults(ALL_KINDS), defaults(EVERYTHING)] {
+        for service in SERVICES {
+            let replicas = &["10.0.0.1:9191", "10.0.0.2:9191"];
+            let text = bootstrap(&needs, &options(service, replicas, "10.0.0.3:80")).unwrap();
+            let source = Source::parse("envoy.yaml", &text).unwrap();
+            let findings = doctor::examine(&[source], &needs).unwrap();
+            let shown: Vec<_> = findings.iter().map(|finding| (finding.rule.id, &finding.message)).collect();
+            assert!(shown.is_empty(), "{shown:#?}\n{text}");
+        }
     }
 }
