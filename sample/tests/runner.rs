@@ -21,6 +21,13 @@ class Ready(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-length", "0")
         self.end_headers()
+if sys.argv[1:3] == ["envoy", "config"]:
+    text = open("../envoy/ext-proc.yaml").read()
+    given = dict(zip(sys.argv[3::2], sys.argv[4::2]))
+    for name, shipped in ("listen", "0.0.0.0:10000"), ("admin", "127.0.0.1:9901"), ("portcullis", "127.0.0.1:9191"), ("upstream", "127.0.0.1:9081"):
+        (host, port), (new_host, new_port) = shipped.split(":"), given["--" + name].split(":")
+        text = text.replace(f"address: {host}, port_value: {port}", f"address: {new_host}, port_value: {new_port}")
+    sys.exit(print(text))
 if sys.argv[1] != "serve":
     sys.exit("stand-in: no such command")
 address = re.search(r"metrics: (\S+):(\d+)", open(sys.argv[3]).read())
@@ -83,7 +90,7 @@ async fn a_tour_that_goes_wrong_says_where_and_fails() {
     assert_eq!(done.status.code(), Some(1), "{said}");
     for expected in [
         "nobody: GET /public/hello",
-        "status: expected 200, got 500",
+        "status: expected 200, got 503",
         "step 3: status: expected 403, got 500",
     ] {
         assert!(said.contains(expected), "no `{expected}` in {said}");
