@@ -91,7 +91,7 @@ async fn a_tour_that_goes_wrong_says_where_and_fails() {
     for expected in [
         "nobody: GET /public/hello",
         "status: expected 200, got 503",
-        "step 3: status: expected 403, got 500",
+        "step 3: status: expected 403, got 503",
     ] {
         assert!(said.contains(expected), "no `{expected}` in {said}");
     }
