@@ -58,6 +58,10 @@ envoy: ## Write the Envoy configurations of the shipped policies again: envoy/ex
 	    --listen 0.0.0.0:10000 --out envoy/ext-$$service.yaml; \
 	done
 
+.PHONY: docs
+docs: ## Write docs/doctor/ anew from the code
+	@WRITE_DOCS=1 $(CARGO) test --locked -q -p portcullis --lib the_pages_are_those_that_the_code_makes
+
 .PHONY: fmt
 fmt: ## Format the code
 	@$(CARGO) fmt --all

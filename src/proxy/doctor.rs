@@ -76,7 +76,10 @@ pub struct Examined {
 /// # Errors
 /// A source that is no proxy's configuration.
 pub fn examine(sources: &[Source], needs: &Needs, given: &Given) -> Result<Examined, Diagnostic> {
-    let (manifests, sources): (Vec<_>, Vec<_>) = sources.iter().cloned().partition(kubernetes::is_manifest);
+    // What is no manifest may be a dump of many megabytes: it is not copied.
+    let (manifests, sources): (Vec<_>, Vec<_>) =
+        sources.iter().partition::<Vec<&Source>, _>(|source| kubernetes::is_manifest(source));
+    let manifests: Vec<Source> = manifests.into_iter().cloned().collect();
     let inner = kubernetes::embedded(&manifests)?;
     let found = Manifests::of(&manifests.iter().chain(&inner).collect::<Vec<_>>());
     let drawn = found.draw(needs);
@@ -88,7 +91,7 @@ pub fn examine(sources: &[Source], needs: &Needs, given: &Given) -> Result<Exami
     for drawn in &drawn {
         drawn.report_unread(&mut report);
         report.lens = Some(drawn.lens());
-        examine_envoys(std::slice::from_ref(&drawn.source), given, &mut report, &mut examined)?;
+        examine_envoys(&[&drawn.source], given, &mut report, &mut examined)?;
         report.lens = None;
     }
     if let (0, Some(first)) = (examined.proxies, manifests.first()) {
@@ -101,7 +104,7 @@ pub fn examine(sources: &[Source], needs: &Needs, given: &Given) -> Result<Exami
 }
 
 fn examine_envoys(
-    sources: &[Source],
+    sources: &[&Source],
     given: &Given,
     report: &mut Report<'_>,
     examined: &mut Examined,
@@ -212,3 +215,6 @@ impl Finding {
 fn id<S: serde::Serializer>(rule: &&'static Rule, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(rule.id)
 }
+
+#[cfg(test)]
+mod tests;

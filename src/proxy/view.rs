@@ -54,7 +54,7 @@ pub struct Envoy<'a> {
 impl<'a> Envoy<'a> {
     /// The proxies that the sources tell of: each bootstrap and each dump is one; what else there is belongs to the one
     /// before it. The error is the first source that tells of none.
-    pub fn read(sources: &'a [Source], given: &Given) -> Result<Vec<Self>, &'a Source> {
+    pub fn read(sources: &[&'a Source], given: &Given) -> Result<Vec<Self>, &'a Source> {
         Ok(gather::proxies(sources)?.into_iter().map(|parts| parts.envoy(given)).collect())
     }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::policy::{FINDINGS, print, usage_error};
-use crate::proxy::doctor::{self, Examined, Finding, Rule};
+use crate::proxy::doctor::{self, Examined, Rule};
 use crate::proxy::view::{Given, Version};
 
 mod read;
@@ -61,15 +61,13 @@ impl std::str::FromStr for Ignored {
 }
 
 impl Ignored {
-    fn covers(&self, finding: &Finding) -> bool {
+    fn covers(&self, rule: &str, path: &str) -> bool {
         // What follows has to be another part of the path: `listeners[1]` is no beginning of `listeners[10]`.
-        let below = |path: &String| {
-            finding
-                .path
-                .strip_prefix(path.as_str())
-                .is_some_and(|rest| rest.is_empty() || path.is_empty() || rest.starts_with(['.', '[']))
+        let below = |start: &String| {
+            path.strip_prefix(start.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        self.rule.id == finding.rule.id && self.path.as_ref().is_none_or(below)
+        self.rule.id == rule && self.path.as_ref().is_none_or(below)
     }
 }
 
@@ -105,7 +103,9 @@ pub fn run(args: &Args) -> ExitCode {
     let given = Given { cluster: args.cluster.clone(), version: args.envoy_version };
     match doctor::examine(&sources, &needs, &given) {
         Ok(mut examined) => {
-            examined.findings.retain(|finding| !args.ignore.iter().any(|ignored| ignored.covers(finding)));
+            examined.findings.retain(|finding| {
+                !args.ignore.iter().any(|ignored| ignored.covers(finding.rule.id, &finding.path))
+            });
             report(&examined, args.format, &texts)
         }
         Err(finding) => usage_error(&finding),

@@ -25,9 +25,9 @@ pub(super) struct Parts<'a> {
 }
 
 /// See [`Envoy::read`].
-pub(super) fn proxies(sources: &[Source]) -> Result<Vec<Parts<'_>>, &Source> {
+pub(super) fn proxies<'a>(sources: &[&'a Source]) -> Result<Vec<Parts<'a>>, &'a Source> {
     let mut proxies: Vec<Parts<'_>> = Vec::new();
-    for source in sources {
+    for source in sources.iter().copied() {
         let mut known = false;
         for root in source.documents() {
             let mut parts = Parts::new(root.clone());

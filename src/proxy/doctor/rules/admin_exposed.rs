@@ -13,8 +13,9 @@ pub static RULE: Rule = Rule {
     why: "Who reaches it can read the configuration, change runtime values and stop Envoy; it asks \
           nobody who they are. CVE-2026-73546 ran scripts in the browser of who looks at its \
           statistics.",
-    demonstrated: "Envoy's documentation: the admin interface must be reachable from a secure network only.",
-    test: None,
+    demonstrated: "Envoy 1.40.0 told its whole configuration on an address that it was not meant for. Bound to \
+          127.0.0.1, it refused the connection.",
+    test: Some("admin_exposed"),
     fix: "Bind it to 127.0.0.1.",
     example: "admin:\n  address: {socket_address: {address: 127.0.0.1, port_value: 9901}}\n",
     envoy: Some(envoy),

@@ -12,8 +12,9 @@ pub static RULE: Rule = Rule {
           twice.",
     why: "Each asks by itself. The call is evaluated and recorded twice, and an approval that is good \
           for one call is used up by the first: the second holds the call again.",
-    demonstrated: "Portcullis keeps nothing between a Check and a Process stream; see `README.md`.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a held refund was approved, and then held again by the second filter. With \
+          ext_proc alone one approval was enough.",
+    test: Some("both_filters"),
     fix: "Use ext_proc alone where responses are masked, else ext_authz alone. Where both are in one \
           list, switch one off per route.",
     example: "typed_per_filter_config:\n  envoy.filters.http.ext_authz:\n    \"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute\n    disabled: true               # here ext_proc decides\n",

@@ -12,8 +12,9 @@ pub static RULE: Rule = Rule {
           policies hold calls, against `holds.total`.",
     why: "Each held call is an open request to Portcullis. When the breaker is full, every further \
           call is refused, held or not.",
-    demonstrated: "Envoy 1.40.0 with the defaults: of 2,000 calls that were held, 976 were refused with 403.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: with as many calls held as the breaker allows, every other call was refused \
+          with 503, also those that no rule holds.",
+    test: Some("circuit_breakers"),
     fix: "Set the limits of this cluster above `holds.total`.",
     example: "circuit_breakers:\n  thresholds:\n    - {max_connections: 100000, max_pending_requests: 100000, max_requests: 100000}\n",
     envoy: Some(envoy),

@@ -12,8 +12,9 @@ pub static RULE: Rule = Rule {
     why: "Policies may set headers. If routes match on them, the call goes on by another route than \
           the one whose settings were in force: its body was not shown, or Portcullis would not have \
           been asked there.",
-    demonstrated: "Envoy's documentation: filters keep the settings of the route that was chosen first.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a header that a policy set chose another route, and a call that was decided as \
+          one for orders was served by the route of exports, whose context would have had it refused.",
+    test: Some("clear_route_cache"),
     fix: "Leave it off, or make all routes that a changed header can lead to have the same settings.",
     example: "clear_route_cache: false\n",
     envoy: Some(envoy),

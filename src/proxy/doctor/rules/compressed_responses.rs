@@ -1,4 +1,4 @@
-//! A compressor that masking can not see through.
+//! A compressor between Portcullis and the router.
 
 use crate::diagnostic::Severity;
 use crate::proxy::doctor::{Report, Rule};
@@ -6,14 +6,16 @@ use crate::proxy::view::Envoy;
 
 pub static RULE: Rule = Rule {
     id: "compressed-responses",
-    severity: Severity::Error,
-    title: "responses that must be masked are compressed first",
+    severity: Severity::Warning,
+    title: "masked responses are never compressed",
     what: "The compressor filter between Portcullis and the router, where policies mask responses.",
-    why: "Responses pass the filters from the router up: Portcullis gets compressed bodies, can't mask \
-          them and blocks them. Whoever sends `accept-encoding` gets 502.",
-    demonstrated: "Envoy 1.40.0: compressed answers reach an external processor as they are; Portcullis answers \
-          `unmaskable` with the reason `encoded`.",
-    test: None,
+    why: "Responses pass the filters from the router up, and a compressed body can't be masked. So \
+          Portcullis asks for an answer that isn't compressed, and the compressor does nothing; what \
+          it compresses all the same is blocked.",
+    demonstrated: "Envoy 1.40.0: a compressor after Portcullis compressed no masked response, although the \
+          caller took gzip. Before it, the masked response left compressed. Neither let a card number \
+          through.",
+    test: Some("compressed_responses"),
     fix: "Put the compressor before Portcullis in the list: responses then come to it after they were \
           masked.",
     example: "http_filters:\n  - name: envoy.filters.http.compressor\n  - name: envoy.filters.http.ext_proc      # Portcullis\n  - name: envoy.filters.http.router\n",
@@ -29,7 +31,7 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
             let common = filter.config.at(&["response_direction_config", "common_config"]);
             if common.at(&["enabled", "default_value"]).flag() != Some(false) {
                 let message =
-                    "responses are compressed before they come to Portcullis, which then blocks them";
+                    "responses come to Portcullis after it, and those that are masked can't be compressed";
                 report.find(&RULE, &filter.entry, message, "put it before Portcullis");
             }
         }

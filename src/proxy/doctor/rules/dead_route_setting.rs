@@ -13,8 +13,10 @@ pub static RULE: Rule = Rule {
           has in the HTTP connection managers that use the table.",
     why: "Envoy looks settings up by the filter's own name, not by its type. This one is never read: \
           bodies that it asks for are not shown, and what it switches off is on.",
-    demonstrated: "Envoy's documentation: the key has to match the filter's name in `http_filters`.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a route set the context that a denial depends on, under the filter's former \
+          name. Envoy took the configuration without a word, and the call arrived. Under the filter's \
+          own name it was refused.",
+    test: Some("dead_route_setting"),
     fix: "Write the name that the filter has in `http_filters`.",
     example: "http_filters:\n  - name: portcullis            # this name\n# in the route\ntyped_per_filter_config:\n  portcullis: {}               # is the key here\n",
     envoy: Some(envoy),

@@ -12,8 +12,10 @@ pub static RULE: Rule = Rule {
           with `KEEP_UNCHANGED`.",
     why: "To Envoy's routes `/a%2fb` is one segment, to many backends two. Portcullis refuses such \
           paths as ambiguous.",
-    demonstrated: "Envoy's documentation: the default keeps them. CVE-2021-29492.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: `/public/..%2Finternal/keys` was refused either way, by Portcullis with \
+          `path_ambiguous` or by Envoy itself. Portcullis alone keeps it out where Envoy leaves it. \
+          CVE-2021-29492.",
+    test: Some("escaped_slashes"),
     fix: "Set `REJECT_REQUEST`, or `UNESCAPE_AND_REDIRECT` where callers send them in good faith.",
     example: "path_with_escaped_slashes_action: REJECT_REQUEST\n",
     envoy: Some(envoy),

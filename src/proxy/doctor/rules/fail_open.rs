@@ -12,9 +12,10 @@ pub static RULE: Rule = Rule {
     what: "`failure_mode_allow` of ext_authz and ext_proc, in the filter and in the settings of routes.",
     why: "Whoever can make Portcullis slow or unreachable, or make a call that can't be sent to it, is \
           let through unasked, and masked responses leave in clear.",
-    demonstrated: "Envoy 1.40.0 with `failure_mode_allow: true`: a gRPC error in answer to the Check became a \
-          200 from the upstream. With `false` the call was refused.",
-    test: None,
+    demonstrated: "Envoy 1.40.0, with Portcullis stopped: an anonymous call that policies deny came back with \
+          200 and the upstream's answer. With `false` it was refused, with 503 by ext_authz and 500 by \
+          ext_proc. On a route the setting weighs as much.",
+    test: Some("fail_open"),
     fix: "Set `failure_mode_allow: false`, which is the default, and run two replicas of Portcullis.",
     example: "failure_mode_allow: false\nstatus_on_error: {code: ServiceUnavailable}\n",
     envoy: Some(envoy),

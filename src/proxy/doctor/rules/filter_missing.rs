@@ -10,8 +10,9 @@ pub static RULE: Rule = Rule {
     title: "calls reach an upstream without asking Portcullis",
     what: "HTTP connection managers with routes to a cluster and without a filter that asks Portcullis.",
     why: "Who finds that listener, or that filter chain, is not asked who they are.",
-    demonstrated: "Envoy's documentation: each HTTP connection manager has a list of filters of its own.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: an anonymous call was refused on the listener with the filter, and answered \
+          with 200 and card numbers on the one without.",
+    test: Some("filter_missing"),
     fix: "Put the filter into this list too, before the router. If these calls are to pass unasked, \
           say so with `--ignore filter-missing@PATH`.",
     example: "http_filters:\n  - name: envoy.filters.http.ext_authz\n    typed_config: {}   # as in the other listeners\n  - name: envoy.filters.http.router\n",

@@ -12,9 +12,9 @@ pub static RULE: Rule = Rule {
           body, or its route: lua, wasm, header_mutation, transcoders and others.",
     why: "Portcullis decides on one request and the upstream gets another. A caller who can steer the \
           change gets past the policies.",
-    demonstrated: "Envoy's documentation: filters see requests in the order of the list, each as the one before \
-          left them.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a Lua filter after Portcullis replaced the path by that of a header, and a \
+          call that was allowed as `/public/hello` was served as `/internal/keys`.",
+    test: Some("filter_order"),
     fix: "Put these filters before Portcullis, or make sure that what they change is of no weight.",
     example: "http_filters:\n  - name: envoy.filters.http.lua\n  - name: envoy.filters.http.ext_authz     # Portcullis: last before the router\n  - name: envoy.filters.http.router\n",
     envoy: Some(envoy),

@@ -11,9 +11,9 @@ pub static RULE: Rule = Rule {
     what: "`forward_client_cert_details` of `FORWARD_ONLY`, `APPEND_FORWARD` or `ALWAYS_FORWARD_ONLY`.",
     why: "The header says who the caller is. What a caller sent in it is passed on as it is, to \
           upstreams and to rules that read it.",
-    demonstrated: "Envoy's documentation of the field: only `SANITIZE`, the default, and `SANITIZE_SET` remove \
-          what the caller sent.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a header that an anonymous caller had made up arrived at the upstream. By \
+          default Envoy removes it.",
+    test: Some("forwarded_client_cert"),
     fix: "Use `SANITIZE_SET`; let only a listener that nobody but a trusted proxy can reach forward \
           the header. Rules read `source.principal`, which is of the connection.",
     example: "forward_client_cert_details: SANITIZE_SET\nset_current_client_cert_details: {uri: true}\n",

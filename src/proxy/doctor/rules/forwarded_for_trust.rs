@@ -11,11 +11,13 @@ pub static RULE: Rule = Rule {
     title: "the caller's address is what the caller says",
     what: "HTTP connection managers without `use_remote_address: true` and without \
           `original_ip_detection_extensions`.",
-    why: "Envoy then takes the caller's address from `x-forwarded-for`, which anyone can send: \
-          `source.address` in rules and records is a claim, and calls that claim an internal address \
-          may set Envoy's own headers.",
-    demonstrated: "Envoy 1.40.0: a caller's `x-forwarded-for` reaches the service on a default listener.",
-    test: None,
+    why: "Envoy then takes the caller's address from `x-forwarded-for`, which anyone can send: with \
+          ext_proc `source.address` in rules and records is a claim, and calls that claim an internal \
+          address may set Envoy's own headers.",
+    demonstrated: "Envoy 1.40.0 with ext_proc: a path for callers inside 10.0.0.0/8 was served to one at \
+          127.0.0.1 who sent `x-forwarded-for: 10.0.0.1`, without `use_remote_address` and with one \
+          trusted hop too many. ext_authz always told the address of the connection.",
+    test: Some("forwarded_for_trust"),
     fix: "Set `use_remote_address: true`, with `xff_num_trusted_hops` for the proxies before this one. \
           Inside a mesh, where only proxies can connect, ignore it.",
     example: "use_remote_address: true\n",

@@ -12,8 +12,9 @@ pub static RULE: Rule = Rule {
     why: "A call without a `host` gets `default_host_for_http_10`: policies that match by host take it \
           for a call to that one. HTTP/1.0 has no chunked bodies, and old parsers disagree on where \
           its messages end.",
-    demonstrated: "Envoy's documentation of `accept_http_10`.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a masked response was blocked in its middle, and to a caller of HTTP/1.0 half \
+          an answer looked whole. A call that named no host was served as one for the default host.",
+    test: Some("http10"),
     fix: "Remove it.",
     example: "http_protocol_options: {accept_http_10: false}\n",
     envoy: Some(envoy),

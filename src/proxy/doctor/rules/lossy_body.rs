@@ -11,8 +11,9 @@ pub static RULE: Rule = Rule {
     what: "`with_request_body` of ext_authz without `pack_as_bytes`, where policies need bodies.",
     why: "Envoy replaces each byte that is not UTF-8 by `!`: another body than the upstream gets. \
           Portcullis denies a body with `!` in it, because it may be another one.",
-    demonstrated: "Envoy 1.40.0 without `pack_as_bytes`: bytes from 80 to FF arrived as `!`.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a small refund with an exclamation mark in its note was denied with \
+          `body_unavailable`. With `pack_as_bytes` it passed.",
+    test: Some("lossy_body"),
     fix: "Set `pack_as_bytes: true`.",
     example: "with_request_body: {max_request_bytes: 1048576, pack_as_bytes: true}\n",
     envoy: Some(envoy),

@@ -12,9 +12,9 @@ pub static RULE: Rule = Rule {
     why: "Two `authorization` headers arrive as one, `Bearer a,Bearer b`, and bytes that are not UTF-8 \
           as `!`: what is decided on differs from what the upstream reads. Portcullis refuses a comma \
           in headers that come once, so calls fail that should pass.",
-    demonstrated: "Envoy 1.40.0: two `Authorization` headers arrived as `Bearer a,Bearer b`, two hosts as \
-          `a,b`.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a header with a byte that is not UTF-8 at its end was shown as `acme!`, which \
+          is not the value that a rule denies, and the call arrived. With raw headers it was denied.",
+    test: Some("lossy_headers"),
     fix: "Set `encode_raw_headers: true`.",
     example: "encode_raw_headers: true\n",
     envoy: Some(envoy),

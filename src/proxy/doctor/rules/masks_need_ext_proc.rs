@@ -11,8 +11,9 @@ pub static RULE: Rule = Rule {
     what: "Routes on which only ext_authz asks Portcullis, where policies mask responses.",
     why: "ext_authz can't touch bodies. Portcullis denies calls whose response would have to be \
           masked, with `mask_unavailable`.",
-    demonstrated: "Portcullis behind Envoy 1.40.0 and ext_authz: such a call is denied with `mask_unavailable`.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: by ext_authz every call whose response rules mask was refused with 403 and \
+          `mask_unavailable`. By ext_proc it came back masked.",
+    test: Some("masks_need_ext_proc"),
     fix: "Use ext_proc in its place. If the routes are never those whose responses are masked, ignore \
           it.",
     example: "- name: envoy.filters.http.ext_proc\n  typed_config:\n    \"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor\n",

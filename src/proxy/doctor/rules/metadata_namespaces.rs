@@ -13,8 +13,9 @@ pub static RULE: Rule = Rule {
     what: "`metadata_context_namespaces` of ext_authz and \
           `metadata_options.forwarding_namespaces.untyped` of ext_proc, where rules read `metadata`.",
     why: "What is not passed on counts as absent.",
-    demonstrated: "Envoy 1.40.0: ext_proc sees dynamic metadata of the forwarded namespaces only.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a rule denies what metadata calls a kiosk. In a namespace that was not sent, \
+          the denied call arrived, by ext_authz and by ext_proc.",
+    test: Some("metadata_namespaces"),
     fix: "Name the namespaces that rules read.",
     example: "metadata_context_namespaces: [envoy.filters.http.jwt_authn]\n",
     envoy: Some(envoy),

@@ -14,8 +14,9 @@ pub static RULE: Rule = Rule {
     what: "`request_attributes` of ext_proc, in the filter and in the settings of routes, against what \
           rules and `identity.mtls` read.",
     why: "An attribute that is not sent counts as absent: an empty address, no certificate.",
-    demonstrated: "Envoy's documentation: only listed attributes are sent.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a rule lets callers in by their address, which was not sent: who should have \
+          been let in was denied.",
+    test: Some("missing_attributes"),
     fix: "List every attribute that rules read.",
     example: "request_attributes: [source.address, source.port, connection.mtls, connection.uri_san_peer_certificate]\n",
     envoy: Some(envoy),

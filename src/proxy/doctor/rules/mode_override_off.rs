@@ -15,9 +15,9 @@ pub static RULE: Rule = Rule {
           and the processing mode does not show their bodies.",
     why: "Portcullis asks for a response's body when a mask may apply. Envoy ignores it, and the \
           response passes in clear.",
-    demonstrated: "Envoy 1.40.0: a `mode_override` that is not allowed is ignored without a word, and the \
-          response passed unmasked.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: orders came back with card numbers in clear, whether overrides were off or the \
+          mode was not on the list. With `allow_mode_override` they were masked.",
+    test: Some("mode_override_off"),
     fix: "Set `allow_mode_override: true`, and leave `allowed_override_modes` out.",
     example: "allow_mode_override: true\n",
     envoy: Some(envoy),

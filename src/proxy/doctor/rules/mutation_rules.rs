@@ -13,8 +13,9 @@ pub static RULE: Rule = Rule {
     why: "A change that is not allowed is dropped without a word: a header that should be gone gets \
           through, or one that the upstream relies on is missing. With `allow_all_routing` a policy \
           can change where a call goes after it was decided.",
-    demonstrated: "Envoy's documentation: without `disallow_is_error` a refused change is ignored.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a rule sets `x-user`, and the mutation rules refused it in silence: the \
+          upstream got `x-user: admin`, which the caller had sent.",
+    test: Some("mutation_rules"),
     fix: "Set `disallow_is_error: true`, and allow what policies change.",
     example: "mutation_rules: {allow_all_routing: false, allow_envoy: false, disallow_is_error: true}\n",
     envoy: Some(envoy),

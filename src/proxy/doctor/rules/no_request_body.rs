@@ -14,9 +14,9 @@ pub static RULE: Rule = Rule {
           `with_request_body` of ext_authz, `request_body_mode` of ext_proc, as in force there.",
     why: "Portcullis denies such calls with `body_unavailable`: a body that was not shown satisfies no \
           rule.",
-    demonstrated: "Portcullis behind Envoy 1.40.0: without `with_request_body` a call whose rule reads the body \
-          is denied.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: the body of refunds was not shown, and each was denied with \
+          `body_unavailable`. With `BUFFERED` a small one passed.",
+    test: Some("no_request_body"),
     fix: "Have the body buffered on this route. For ext_proc restate the whole mode.",
     example: "typed_per_filter_config:\n  envoy.filters.http.ext_proc:\n    \"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute\n    overrides:\n      processing_mode: {request_header_mode: SEND, request_body_mode: BUFFERED, request_trailer_mode: SEND}\n",
     envoy: Some(envoy),

@@ -13,9 +13,9 @@ pub static RULE: Rule = Rule {
           bodies.",
     why: "A part of a body satisfies no rule that reads it: large calls are denied. To a server that \
           trusts the part, the rest would slip by.",
-    demonstrated: "Envoy 1.40.0 marks a body that it cut with `x-envoy-auth-partial-body: true`; Portcullis \
-          denies with `body_unavailable`.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a body above the limit was shown in part, and its refund denied with \
+          `body_unavailable`. Without partial messages Envoy refused it with 413.",
+    test: Some("partial_body"),
     fix: "Set `allow_partial_message: false`: Envoy refuses larger bodies with 413.",
     example: "with_request_body: {max_request_bytes: 1048576, allow_partial_message: false, pack_as_bytes: true}\n",
     envoy: Some(envoy),

@@ -12,9 +12,9 @@ pub static RULE: Rule = Rule {
     why: "`/public/../admin` is one path to a policy and another to an upstream that resolves it. \
           Portcullis refuses paths that backends read in different ways, so calls fail that should \
           pass.",
-    demonstrated: "Envoy 1.40.0 without it: `/a/../b` arrived at the service, and at the upstream, as it was \
-          sent. CVE-2019-9901.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: `/public/./hello` was refused by Portcullis with `path_ambiguous`; normalised, \
+          it was served. In neither case did `/public/../internal/keys` pass as a public path.",
+    test: Some("path_not_normalized"),
     fix: "Set `normalize_path: true`.",
     example: "normalize_path: true\n",
     envoy: Some(envoy),

@@ -12,13 +12,25 @@ pub static RULE: Rule = Rule {
     what: "The TLS settings of filter chains before Portcullis, with `identity.mtls: true`.",
     why: "Portcullis takes the name in the peer's certificate for the caller. A listener that asks for \
           certificates and verifies none lets anyone present any name; one without TLS never has any.",
-    demonstrated: "Envoy's documentation: without a validation context, certificates are not verified.",
-    test: None,
+    demonstrated: "Envoy 1.40.0 with `ACCEPT_UNTRUSTED`: a certificate by an authority that its bearer had made \
+          up, with the name of another workload, was taken for that workload. Verified, the forged one \
+          got no connection. Without a CA Envoy asked for no certificate.",
+    test: Some("peer_certificate"),
     fix: "Give `common_tls_context` a `validation_context` with the CA, and set \
           `require_client_certificate: true`.",
     example: "require_client_certificate: true\ncommon_tls_context:\n  validation_context: {trusted_ca: {filename: /etc/envoy/ca.pem}}\n",
     envoy: Some(envoy),
 };
+
+/// What certificates of callers can be verified by.
+const SOURCES: [&str; 6] = [
+    "trusted_ca",
+    "ca_certificate_provider_instance",
+    "system_root_certs",
+    "verify_certificate_hash",
+    "verify_certificate_spki",
+    "custom_validator_config",
+];
 
 fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
     if !report.needs.server.mtls {
@@ -37,16 +49,15 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
             continue;
         };
         let common = tls.get("common_tls_context");
-        let combined = common.at(&["combined_validation_context", "default_validation_context"]);
-        let kinds =
-            ["validation_context", "validation_context_sds_secret_config", "combined_validation_context"];
-        let context = kinds.into_iter().map(|name| common.get(name)).find(At::exists);
-        let Some(context) = context else {
+        let inline = common.get("validation_context");
+        let fetched = common.get("validation_context_sds_secret_config");
+        let combined = common.get("combined_validation_context");
+        if !(fetched.exists() || combined.exists() || SOURCES.iter().any(|name| inline.get(name).exists())) {
             let message = "certificates of callers are not verified, and `identity.mtls` trusts them";
-            report.find(&RULE, &common.get("validation_context"), message, "set `validation_context`");
+            report.find(&RULE, &inline, message, "set `validation_context` with `trusted_ca`");
             continue;
-        };
-        for at in [context, combined] {
+        }
+        for at in [inline, combined.get("default_validation_context")] {
             let chain = at.get("trust_chain_verification");
             if chain.word(&["VERIFY_TRUST_CHAIN", "ACCEPT_UNTRUSTED"]) == Some("ACCEPT_UNTRUSTED") {
                 let message = "certificates of any issuer are accepted, and `identity.mtls` trusts them";

@@ -11,9 +11,9 @@ pub static RULE: Rule = Rule {
     what: "HTTP connection managers that ask Portcullis, without `merge_slashes: true`.",
     why: "Many backends take `//admin` for `/admin`, Envoy's routes and most policies do not. \
           Portcullis refuses such paths as ambiguous.",
-    demonstrated: "Envoy 1.40.0 without it: `//` arrived as it was sent. CVE-2026-26205 was such a bypass in \
-          another authorizer.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: `/public//hello` was refused by Portcullis with `path_ambiguous`; with slashes \
+          merged, it was served.",
+    test: Some("slashes_not_merged"),
     fix: "Set `merge_slashes: true`.",
     example: "merge_slashes: true\n",
     envoy: Some(envoy),

@@ -11,9 +11,9 @@ pub static RULE: Rule = Rule {
     what: "`status_on_error` of ext_authz and ext_proc with a status below 400.",
     why: "The upstream is not reached, but the caller, caches and monitors take the answer for the \
           upstream's: what was not done looks done.",
-    demonstrated: "Envoy's documentation: `status_on_error` is the status that is sent to the caller when the \
-          service can't be asked.",
-    test: None,
+    demonstrated: "Envoy 1.40.0, with Portcullis stopped: the caller of a refund was told 200, and the upstream \
+          never saw it. With `ServiceUnavailable` the caller was told 503.",
+    test: Some("status_on_error"),
     fix: "Use a 5xx status, such as `ServiceUnavailable`.",
     example: "status_on_error: {code: ServiceUnavailable}\n",
     envoy: Some(envoy),

@@ -10,14 +10,14 @@ pub static RULE: Rule = Rule {
     id: "stream-duration",
     severity: Severity::Error,
     title: "held calls are cut off by a timeout of whole calls",
-    what: "`max_stream_duration` of HTTP connection managers, of routes that calls which are held can take, \
-          and of the cluster of Portcullis, against the longest hold.",
-    why: "The timer runs while a call is held, and ends it. `request_timeout` doesn't: the request has arrived.",
-    demonstrated: "Envoy 1.40.0: a held refund ended with 504 when `max_stream_duration` was over. Without it, it \
-          waited, was approved, and passed. A `request_timeout` that was as short ended nothing.",
-    test: None,
+    what: "`max_stream_duration` of HTTP connection managers, and of routes that calls which are held \
+          can take, and of the cluster of Portcullis, against the longest hold.",
+    why: "These timers run while a call is held, and end it.",
+    demonstrated: "Envoy 1.40.0 ended a held refund with 504 when `max_stream_duration` was over. A \
+          `request_timeout` ended nothing.",
+    test: Some("stream_duration"),
     fix: "Set them above the longest hold plus the time that the upstream may take, or leave them out. \
-          The `timeout` of a route does not run during a hold.",
+          `request_timeout`, and the `timeout` of a route, do not run during a hold.",
     example: "common_http_protocol_options: {max_stream_duration: 0s}\n",
     envoy: Some(envoy),
 };

@@ -14,9 +14,9 @@ pub static RULE: Rule = Rule {
     what: "`stream_idle_timeout` of HTTP connection managers (5 minutes unless set) and `idle_timeout` \
           of routes that calls which are held can take, against the longest hold.",
     why: "The timer runs while a call is held: the caller gets 504, and the approval comes too late.",
-    demonstrated: "Envoy 1.40.0: `stream_idle_timeout` ended a held call with 504; above the hold's length, the \
-          call was released.",
-    test: None,
+    demonstrated: "Envoy 1.40.0 ended a held refund with 504 when the idle timeout of the connection manager, \
+          or of the route, was over. With 1000 s it waited, was approved, and passed.",
+    test: Some("stream_idle_timeout"),
     fix: "Set `stream_idle_timeout` above the longest hold.",
     example: "stream_idle_timeout: 1000s\n",
     envoy: Some(envoy),

@@ -7,15 +7,17 @@ use crate::proxy::view::{Envoy, Kind};
 
 pub static RULE: Rule = Rule {
     id: "trailers-unseen",
-    severity: Severity::Error,
+    severity: Severity::Warning,
     title: "trailers pass Portcullis by",
     what: "`request_trailer_mode` of ext_proc where request bodies are buffered, and \
           `response_trailer_mode` where the configuration, not Portcullis, asks for response bodies \
           that policies mask.",
     why: "Trailers that are not asked for go on unseen: secrets in the response's, and in the \
           request's place of the body's end.",
-    demonstrated: "Envoy 1.40.0: response trailers bypassed the processor unless `response_trailer_mode: SEND`.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: response trailers bypassed the processor unless asked for. A request with \
+          trailers in the body's place was denied with the mistake and without: Portcullis asks for \
+          them itself where the mode may be overridden.",
+    test: Some("trailers_unseen"),
     fix: "Set the trailer mode to `SEND` beside each body mode.",
     example: "processing_mode: {request_body_mode: BUFFERED, request_trailer_mode: SEND}\n",
     envoy: Some(envoy),

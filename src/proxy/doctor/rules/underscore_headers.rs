@@ -13,8 +13,9 @@ pub static RULE: Rule = Rule {
     why: "CGI, WSGI, PHP and others give an application `x_user` and `x-user` under one name. A caller \
           who sends one beside the other that a proxy sets is taken for somebody else. Portcullis \
           takes away such copies of headers that policies set; not of those that other filters set.",
-    demonstrated: "Envoy 1.40.0 lets `x_role` pass unless told otherwise. CVE-2025-64484.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a rule denies a value of `x-partner`. The same in `x_partner` arrived at the \
+          upstream. With `REJECT_REQUEST` it was refused with 400. CVE-2025-64484.",
+    test: Some("underscore_headers"),
     fix: "Set `REJECT_REQUEST`, or `DROP_HEADER`.",
     example: "common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}\n",
     envoy: Some(envoy),

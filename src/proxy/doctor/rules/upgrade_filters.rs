@@ -12,9 +12,9 @@ pub static RULE: Rule = Rule {
     what: "`upgrade_configs` with `filters` among which none asks Portcullis.",
     why: "A call with `upgrade: websocket` takes those filters in place of the usual ones, and reaches \
           the upstream unasked. Whether a request is an upgrade is up to the caller.",
-    demonstrated: "Envoy's documentation: if `filters` is set, those are used for the upgrade instead of the \
-          connection manager's.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: an anonymous request for a WebSocket reached the upstream past the list of \
+          filters that upgrades had for themselves. With the usual filters it was refused with 401.",
+    test: Some("upgrade_filters"),
     fix: "Leave `filters` out, so that the usual ones run; or put the filter of Portcullis among them.",
     example: "upgrade_configs:\n  - upgrade_type: websocket\n",
     envoy: Some(envoy),

@@ -14,9 +14,10 @@ pub static RULE: Rule = Rule {
     why: "Only the opening request is decided on. What follows in a WebSocket or a tunnel is neither \
           decided on nor masked; Portcullis refuses the response to an upgrade where it would have to \
           mask it, and whole requests in a CONNECT tunnel pass unseen.",
-    demonstrated: "Envoy 1.40.0: after a 101 the bytes of both sides reach an external processor as chunks of a \
-          body, not as requests.",
-    test: None,
+    demonstrated: "Envoy 1.40.0: a WebSocket on a path whose responses are masked was opened by the upstream, \
+          and its caller got 502: the upstream had taken the call. Without upgrades Envoy refused it \
+          before that.",
+    test: Some("upgrades"),
     fix: "Allow upgrades only on the routes that need them (`enabled: false` in the connection \
           manager, `true` in the route), and no CONNECT.",
     example: "upgrade_configs:\n  - {upgrade_type: websocket, enabled: false}\n",

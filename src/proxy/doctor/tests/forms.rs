@@ -1,0 +1,204 @@
+//! The same mistake in other forms: camel case, a dump with its routes apart, several files.
+
+use serde_json::{Map, Value, json};
+
+use super::cases::all;
+use super::*;
+
+/// As protobuf's JSON writes field names. Keys of maps have dots, or no underscore.
+fn camel(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(camel).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(key, value)| (renamed(&key), camel(value))).collect::<Map<_, _>>().into()
+        }
+        other => other,
+    }
+}
+
+fn renamed(key: &str) -> String {
+    if key.contains('.') || key.starts_with('@') {
+        return key.to_owned();
+    }
+    let mut parts = key.split('_');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |name, part| {
+        let mut letters = part.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        name + &first.into_iter().chain(letters).collect::<String>()
+    })
+}
+
+/// A bootstrap as the admin port shows it when its resources came from elsewhere.
+pub(super) fn dump(mut bootstrap: Value) -> Value {
+    let kind = |name: &str| format!("type.googleapis.com/envoy.admin.v3.{name}");
+    let resources = bootstrap["static_resources"].take();
+    let (mut listeners, clusters) = (resources["listeners"].clone(), resources["clusters"].clone());
+    let mut tables = Vec::new();
+    for listener in listeners.as_array_mut().unwrap() {
+        let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+        let mut table = manager["route_config"].take();
+        manager["rds"] = json!({"route_config_name": table["name"]});
+        table["@type"] = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration".into();
+        tables.push(json!({"route_config": table}));
+        listener["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
+    }
+    let of_listener = |listener: &Value| json!({"name": "x", "active_state": {"listener": listener}});
+    let listeners: Vec<_> = listeners.as_array().unwrap().iter().map(of_listener).collect();
+    let of_cluster = |cluster: &Value| {
+        let mut cluster = cluster.clone();
+        cluster["@type"] = "type.googleapis.com/envoy.config.cluster.v3.Cluster".into();
+        json!({"cluster": cluster})
+    };
+    let clusters: Vec<_> = clusters.as_array().unwrap().iter().map(of_cluster).collect();
+    json!({"configs": [
+        {"@type": kind("BootstrapConfigDump"), "bootstrap": bootstrap},
+        {"@type": kind("ClustersConfigDump"), "dynamic_active_clusters": clusters},
+        {"@type": kind("ListenersConfigDump"), "dynamic_listeners": listeners},
+        {"@type": kind("RoutesConfigDump"), "dynamic_route_configs": tables},
+        {"@type": kind("SecretsConfigDump")},
+    ]})
+}
+
+#[test]
+fn mistakes_are_the_same_in_camel_case_and_in_dumps() {
+    let mut wrong = Vec::new();
+    for (_, base, from, to, _) in all() {
+        let text = edited(base.text(), from, &to);
+        let wanted = rules(&text, &base.needs());
+        let json = parsed(&text);
+        for (form, text) in [("camel case", camel(json.clone())), ("a dump", dump(json))] {
+            let found = rules(&text.to_string(), &base.needs());
+            if found != wanted {
+                wrong.push(format!("{found:?} instead of {wanted:?} in {form}: `{from}` replaced by `{to}`"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(rules(&dump(parsed(AUTHZ)).to_string(), &needs(false)), [""; 0]);
+}
+
+fn sources(texts: &[&str]) -> Vec<Source> {
+    texts.iter().enumerate().map(|(n, text)| Source::parse(&format!("{n}.yaml"), text).unwrap()).collect()
+}
+
+fn found(sources: &[Source], given: &Given) -> Vec<String> {
+    let examined = examine(sources, &needs(false), given).unwrap();
+    examined.findings.iter().map(|finding| format!("{} {}", finding.file, finding.rule.id)).collect()
+}
+
+#[test]
+fn files_that_a_bootstrap_refers_to_belong_to_it() {
+    let mut bootstrap = parsed(AUTHZ);
+    let manager = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
+    let mut table = manager["typed_config"]["route_config"].take();
+    manager["typed_config"]["rds"] = json!({"route_config_name": "shop"});
+    table["@type"] = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration".into();
+    table["typed_per_filter_config"] = json!({"guard": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute", "disabled": true}});
+    let (bootstrap, routes) = (bootstrap.to_string(), json!({"resources": [table]}).to_string());
+    for order in [[&bootstrap, &routes], [&routes, &bootstrap]] {
+        let found = found(&sources(&order.map(String::as_str)), &Given::default());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].ends_with("filter-disabled"), "{found:?}");
+    }
+    assert_eq!(found(&sources(&[&bootstrap]), &Given::default()), ["0.yaml not-checked"]);
+    let dynamic =
+        edited(AUTHZ, "node:", "dynamic_resources: {cds_config: {ads: {}}, lds_config: {ads: {}}}\nnode:");
+    assert_eq!(rules(&dynamic, &needs(false)), [""; 0], "there are listeners and clusters");
+    assert_eq!(rules("dynamic_resources: {lds_config: {ads: {}}}\n", &needs(false)), ["not-checked"]);
+}
+
+#[test]
+fn two_bootstraps_are_two_proxies() {
+    let other = edited(AUTHZ, "http2_protocol_options: {}", "http_protocol_options: {}");
+    assert_eq!(found(&sources(&[AUTHZ, &other]), &Given::default()), ["1.yaml http1-to-portcullis"]);
+}
+
+#[test]
+fn portcullis_is_the_cluster_of_its_name_unless_another_is_named() {
+    let other = "- {name: legacy, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz, \
+                 failure_mode_allow: true, grpc_service: {envoy_grpc: {cluster_name: legacy}}}}";
+    let text = edited(AUTHZ, "# before", other);
+    assert_eq!(rules(&text, &needs(false)), [""; 0], "another service may fail open");
+    let named = |name: &str| Given { cluster: Some(name.to_owned()), version: None };
+    let found = |name: &str| found(&sources(&[&text]), &named(name));
+    assert!(found("legacy").iter().any(|found| found.ends_with(" fail-open")));
+    assert_eq!(found("portcullis"), [""; 0]);
+    assert_eq!(found("nobody"), ["0.yaml filter-missing"]);
+}
+
+#[test]
+fn filters_by_typed_struct_and_by_discovery_are_read() {
+    let mut json = parsed(&edited(AUTHZ, "# filter", "failure_mode_allow: true"));
+    let filters = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0";
+    let entry = json.pointer_mut(filters).unwrap();
+    let config = entry["typed_config"].take();
+    let kind = config["@type"].clone();
+    let structure =
+        json!({"@type": "type.googleapis.com/xds.type.v3.TypedStruct", "type_url": kind, "value": config});
+    entry["typed_config"] = structure.clone();
+    assert_eq!(rules(&json.to_string(), &needs(false)), ["fail-open"]);
+
+    let entry = json.pointer_mut(filters).unwrap().as_object_mut().unwrap();
+    entry.remove("typed_config");
+    entry.insert("config_discovery".into(), json!({"config_source": {"ads": {}}}));
+    assert_eq!(rules(&json.to_string(), &needs(false)), ["filter-missing", "not-checked"]);
+    let mut dumped = dump(json);
+    let extension = json!({"@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+        "name": "guard", "typed_config": structure});
+    dumped["configs"].as_array_mut().unwrap().push(json!({
+        "@type": "type.googleapis.com/envoy.admin.v3.EcdsConfigDump", "ecds_filters": [{"ecds_filter": extension}]}));
+    assert_eq!(rules(&dumped.to_string(), &needs(false)), ["fail-open"]);
+}
+
+#[test]
+fn filters_within_matchers_are_read_and_said_to_be_conditional() {
+    let filters = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0";
+    let mut json = parsed(&edited(AUTHZ, "# filter", "failure_mode_allow: true"));
+    let entry = json.pointer_mut(filters).unwrap();
+    let inner = entry["typed_config"].take();
+    let matching = "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher";
+    entry["typed_config"] = json!({"@type": matching, "xds_matcher": {},
+        "extension_config": {"name": "x", "typed_config": inner}});
+    assert_eq!(rules(&json.to_string(), &needs(false)), ["fail-open", "filter-conditional"]);
+    let composite = "type.googleapis.com/envoy.extensions.filters.http.composite.v3";
+    json.pointer_mut(filters).unwrap()["typed_config"] = json!({"@type": matching,
+        "extension_config": {"name": "x", "typed_config": {"@type": format!("{composite}.Composite")}},
+        "xds_matcher": {"on_no_match": {"action": {"name": "x", "typed_config": {
+            "@type": format!("{composite}.ExecuteFilterAction"),
+            "typed_config": {"name": "guard", "typed_config": inner}}}}}});
+    assert_eq!(rules(&json.to_string(), &needs(false)), ["fail-open", "filter-conditional"]);
+}
+
+#[test]
+fn versions_are_told_by_the_server_or_the_user() {
+    let info =
+        json!({"version": "b5ca/1.37.5/Clean/RELEASE/BoringSSL", "command_line_options": {}}).to_string();
+    assert_eq!(found(&sources(&[AUTHZ, &info]), &Given::default()), ["0.yaml envoy-version"]);
+    let told = |version: &str| {
+        let given = Given { cluster: None, version: Some(version.parse().unwrap()) };
+        found(&sources(&[AUTHZ]), &given).len()
+    };
+    for (version, findings) in [
+        ("1.38.4", 0),
+        ("1.38.3", 1),
+        ("1.40.0", 0),
+        ("v1.41.2-dev", 0),
+        ("1.39.0", 1),
+        ("1.12.9", 1),
+        ("2.0.0", 0),
+    ] {
+        assert_eq!(told(version), findings, "{version}");
+    }
+}
+
+#[test]
+fn what_is_no_configuration_of_envoy_is_refused() {
+    for text in ["a: 1\n", "[]", "{}", "apiVersion: v1\nkind: Service\n", "resources: [1]\n", ""] {
+        let source = Source::parse("x.yaml", text).unwrap();
+        let error = examine(&[source], &needs(false), &Given::default()).unwrap_err();
+        assert_eq!(error.code, "not-a-proxy");
+        assert!(error.message.contains("`x.yaml`"), "{error}");
+    }
+}
