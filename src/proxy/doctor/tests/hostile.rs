@@ -12,7 +12,7 @@ fn a_dump_of_twenty_thousand_routes_is_examined() {
         .pointer_mut("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config")
         .unwrap();
     let mut host = table["virtual_hosts"][0].clone();
-    let padding = "x".repeat(2000);
+    let padding = "x".repeat(100);
     let routes: Vec<Value> = (0..20_000)
         .map(|place| {
             json!({"match": {"prefix": format!("/v1/refunds/{place}/")}, "route": {"cluster": "upstream"},
@@ -25,7 +25,7 @@ fn a_dump_of_twenty_thousand_routes_is_examined() {
     host["routes"] = routes.into();
     table["virtual_hosts"] = vec![host].into();
     let text = dump(json).to_string();
-    assert!(text.len() > 40_000_000);
+    assert!(text.len() > 5_000_000);
     let examined = examined(&text, &needs(false));
     assert_eq!(examined.routes, 20_000);
     let found = |id: &str| examined.findings.iter().filter(|finding| finding.rule.id == id).count();
