@@ -9,6 +9,7 @@ mod circuit_breakers;
 mod clear_route_cache;
 mod compressed_responses;
 mod dead_route_setting;
+mod denial_rewritten;
 pub(super) mod dry_run;
 mod envoy_version;
 mod escaped_slashes;
@@ -19,6 +20,7 @@ mod filter_missing;
 mod filter_order;
 mod forwarded_client_cert;
 mod forwarded_for_trust;
+mod header_rewritten;
 mod headers_skipped;
 mod http10;
 mod http1_to_portcullis;
@@ -66,6 +68,7 @@ pub static RULES: &[&Rule] = &[
     &clear_route_cache::RULE,
     &compressed_responses::RULE,
     &dead_route_setting::RULE,
+    &denial_rewritten::RULE,
     &dry_run::RULE,
     &envoy_version::RULE,
     &escaped_slashes::RULE,
@@ -76,6 +79,7 @@ pub static RULES: &[&Rule] = &[
     &filter_order::RULE,
     &forwarded_client_cert::RULE,
     &forwarded_for_trust::RULE,
+    &header_rewritten::RULE,
     &headers_skipped::RULE,
     &http1_to_portcullis::RULE,
     &http10::RULE,

@@ -8,7 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::recorder::Recorder;
-use super::{CLEAN_EXT_PROC, behind, behind_edited, get_with, raw, replaced, reveals, sample, start};
+use super::{
+    CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC, behind, behind_edited, get_with, raw, replaced, reveals, sample, start,
+};
 
 /// Orders came back with their card numbers in clear, whether overrides of the mode were off or the one that the server asks
 /// for was not on the list: Envoy ignores it without a word. With `allow_mode_override` they were masked.
@@ -84,6 +86,36 @@ async fn mutation_rules() {
         get_with(&world, "/v1/orders", Some("ana"), ("x-user", "admin")).await;
         let heads = recorder.heads();
         assert!(heads[0].contains(&format!("x-user: {user}\r\n")), "{name}: {heads:?}");
+    }
+}
+
+/// A route overwrote `x-user` with a header that the caller sent: the upstream got `admin`, where the rule had set the caller's own
+/// name. Without that it got the caller's own name.
+#[tokio::test(flavor = "multi_thread")]
+async fn header_rewritten() {
+    for (name, user) in [("header-rewritten", "admin"), (CLEAN_EXT_AUTHZ, "ana")] {
+        let recorder = Recorder::ok().await;
+        let world = behind_edited(name, &[("port_value: ${UPSTREAM_PORT}", &recorder.port())]).await;
+        get_with(&world, "/v1/orders", Some("ana"), ("x-impersonate", "admin")).await;
+        let heads = recorder.heads();
+        assert!(heads[0].contains(&format!("x-user: {user}\r\n")), "{name}: {heads:?}");
+    }
+}
+
+/// An anonymous call for orders was denied, and its caller was told 200 where a mapper of local replies said so, and 500 without a
+/// word with `disable_immediate_response`. Without either it got 401, and the reason. The upstream never saw the call.
+#[tokio::test(flavor = "multi_thread")]
+async fn denial_rewritten() {
+    for (name, status, reason) in [
+        ("denial-rewritten", 200, true),
+        ("denial-rewritten.immediate", 500, false),
+        (CLEAN_EXT_AUTHZ, 401, true),
+        (CLEAN_EXT_PROC, 401, true),
+    ] {
+        let world = behind(name).await;
+        let got = world.get("/v1/orders", None).await;
+        assert_eq!((got.status, world.upstream.calls()), (status, 0), "{name}");
+        assert_eq!(got.text().contains("unauthenticated"), reason, "{name}: {}", got.text());
     }
 }
 

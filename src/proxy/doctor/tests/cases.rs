@@ -125,6 +125,13 @@ fn of_levels(level: &'static str) -> Vec<Case> {
             authz_route("disabled: true").replace("guard", "envoy.filters.http.ext_authz"),
             &[],
         ),
+        (
+            "header-rewritten",
+            Authz,
+            level,
+            "request_headers_to_add: [{header: {key: X-User, value: x}}]".into(),
+            &[],
+        ),
     ]
 }
 
@@ -149,6 +156,7 @@ fn of_filters() -> Vec<Case> {
         ("filter-conditional", Authz, "# filter", "filter_enabled_metadata: {filter: x}".into(), &[]),
         ("observability-mode", Proc, "# filter", "observability_mode: true".into(), &[]),
         ("observability-mode", Authz, "# filter", "shadow_mode: true".into(), &[]),
+        ("denial-rewritten", Proc, "# filter", "disable_immediate_response: true".into(), &[]),
         ("filter-order", Authz, "# after", filter("lua", "lua.v3.Lua"), &[]),
         ("compressed-responses", Proc, "# after", filter("c", "compressor.v3.Compressor"), &[]),
         ("cache-before-portcullis", Authz, "# before", filter("c", "cache.v3.CacheConfig"), &[]),
@@ -249,6 +257,13 @@ fn of_managers() -> Vec<Case> {
             &[],
         ),
         ("forwarded-for-trust", Authz, "use_remote_address: true", "use_remote_address: false".into(), &[]),
+        (
+            "denial-rewritten",
+            Authz,
+            "# manager",
+            "local_reply_config: {mappers: [{status_code: 200}]}".into(),
+            &[],
+        ),
         ("http10", Authz, "# manager", "http_protocol_options: {accept_http_10: true}".into(), &[]),
     ]
 }
@@ -324,6 +339,18 @@ fn every_rule_has_a_case() {
     for rule in RULES.iter().filter(|rule| rule.envoy.is_some() && !others.contains(&rule.id)) {
         assert!(cases.iter().any(|case| case.0 == rule.id), "{}", rule.id);
     }
+}
+
+#[test]
+fn a_route_may_add_what_policies_leave_alone_or_out() {
+    for harmless in
+        ["{header: {key: x-other, value: x}}", "{header: {key: x-user, value: x}, append_action: 1}"]
+    {
+        let text = edited(AUTHZ, "# host", &format!("request_headers_to_add: [{harmless}]"));
+        assert_eq!(rules(&text, &needs(false)), [""; 0], "{harmless}");
+    }
+    let mapper = "local_reply_config: {mappers: [{status_code: 503}]}";
+    assert_eq!(rules(&edited(AUTHZ, "# manager", mapper), &needs(false)), [""; 0]);
 }
 
 #[test]
