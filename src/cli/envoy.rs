@@ -21,7 +21,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Writes the configuration that a proxy needs for these policies
-    Config(config::Args),
+    Config(Box<config::Args>),
     /// Reports what a proxy's configuration gets wrong
     Doctor(doctor::Args),
 }

@@ -94,7 +94,7 @@ pub fn examine(sources: &[Source], needs: &Needs, given: &Given) -> Result<Exami
         examine_envoys(&[&drawn.source], given, &mut report, &mut examined)?;
         report.lens = None;
     }
-    if let (0, Some(first)) = (examined.proxies, manifests.first()) {
+    if let (false, Some(first)) = (found.ask(), manifests.first()) {
         let message = format!("`{}`: no manifest among these makes a proxy ask Portcullis", first.name);
         return Err(Diagnostic::error("not-a-proxy", message)
             .help("give the AuthorizationPolicies with their mesh configuration, the SecurityPolicies or EnvoyExtensionPolicies"));

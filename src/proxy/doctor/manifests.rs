@@ -59,11 +59,7 @@ impl<'a> Manifests<'a> {
             source: proxy.draft.finish("the mesh", proxy.root),
             draft: proxy.draft,
             form: Form::Istio,
-            unread: proxy
-                .unknown
-                .into_iter()
-                .map(|at| (at, "the mesh configuration with this provider"))
-                .collect(),
+            unread: Vec::new(),
         });
         let gateway = self.gateways.proxies().into_iter().map(|proxy| Drawn {
             source: proxy.draft.finish("the gateway", proxy.root),
@@ -81,6 +77,16 @@ impl<'a> Manifests<'a> {
     /// What is wrong with the objects themselves.
     pub(super) fn check(&self, report: &mut Report<'_>) {
         CHECKS.iter().for_each(|(_, check)| check(self, report));
+        let mesh = &self.mesh;
+        for policy in mesh.asking().filter(|_| mesh.configs.is_empty()) {
+            let at = policy.object.spec().at(&["provider", "name"]);
+            not_shown(&at, "the mesh configuration with this provider", report);
+        }
+    }
+
+    /// Whether anything makes a proxy ask Portcullis.
+    pub(super) fn ask(&self) -> bool {
+        self.mesh.asks() || self.gateways.asks()
     }
 }
 
@@ -97,20 +103,17 @@ pub(super) struct Drawn<'a> {
 impl<'a> Drawn<'a> {
     /// Says what could not be examined.
     pub fn report_unread(&self, report: &mut Report<'_>) {
-        for (at, what) in &self.unread {
-            let message = format!("{what} is not shown: what it brings was not examined");
-            report.find(
-                &not_checked::RULE,
-                at,
-                message,
-                "give what is missing, or a `config_dump` of the proxy",
-            );
-        }
+        self.unread.iter().for_each(|(at, what)| not_shown(at, what, report));
     }
 
     pub fn lens(&'a self) -> Lens<'a> {
         Lens { draft: &self.draft, form: self.form }
     }
+}
+
+fn not_shown(at: &At<'_>, what: &str, report: &mut Report<'_>) {
+    let message = format!("{what} is not shown: what it brings was not examined");
+    report.find(&not_checked::RULE, at, message, "give what is missing, or a `config_dump` of the proxy");
 }
 
 impl<'a> Lens<'a> {

@@ -86,9 +86,9 @@ impl<'a> Gateways<'a> {
         gateways
     }
 
-    /// Whether there is anything of Envoy Gateway that concerns Portcullis.
-    pub fn is_empty(&self) -> bool {
-        self.policies.is_empty() && self.client_policies.is_empty() && self.patches.is_empty()
+    /// Whether anything makes a proxy ask.
+    pub fn asks(&self) -> bool {
+        self.policies.iter().any(|policy| !policy.asks.is_empty())
     }
 
     /// What a policy is attached to: by name, or by labels of what is shown.

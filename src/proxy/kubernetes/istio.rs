@@ -94,9 +94,9 @@ impl<'a> Mesh<'a> {
         }
     }
 
-    /// Whether there is anything of Istio that concerns Portcullis.
-    pub fn is_empty(&self) -> bool {
-        self.policies.is_empty() && self.patches.is_empty() && self.providers.is_empty()
+    /// Whether anything makes a proxy ask.
+    pub fn asks(&self) -> bool {
+        self.asking().next().is_some() || self.patches.iter().any(Patch::adds_service)
     }
 
     pub fn root_namespace(&self) -> &'a str {

@@ -26,11 +26,7 @@ pub static RULE: Rule = Rule {
 const ROUTER: &str = "envoy.filters.http.router";
 
 pub(in crate::proxy::doctor) fn manifests(manifests: &Manifests<'_>, report: &mut Report<'_>) {
-    for patch in &manifests.mesh.patches {
-        let kind = patch.adds_filter().unwrap_or_default();
-        if !kind.ends_with(".ExternalProcessor") && !kind.ends_with(".ExtAuthz") {
-            continue;
-        }
+    for patch in manifests.mesh.patches.iter().filter(|patch| patch.adds_service()) {
         let context = patch.at.at(&["match", "context"]);
         let wrong = match patch.context {
             Context::Any => Some("in every direction, also in the proxies of callers"),

@@ -50,9 +50,15 @@ pub(super) fn patches<'a>(object: &Object<'a>) -> Vec<Patch<'a>> {
 
 impl<'a> Patch<'a> {
     /// The type of the HTTP filter that it puts into the chain; `None` when it adds none.
-    pub fn adds_filter(&self) -> Option<String> {
+    fn adds_filter(&self) -> Option<String> {
         let adds = self.operation.starts_with("INSERT") || self.operation == "ADD";
         (self.apply_to == "HTTP_FILTER" && adds).then(|| self.value.get("typed_config").typed().0)
+    }
+
+    /// Whether it puts an ext_authz or ext_proc filter into the chain.
+    pub fn adds_service(&self) -> bool {
+        let kind = self.adds_filter().unwrap_or_default();
+        kind.ends_with(".ExtAuthz") || kind.ends_with(".ExternalProcessor")
     }
 
     /// The HTTP filter beside which it is put, or that it changes.

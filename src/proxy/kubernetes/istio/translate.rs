@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Context, Mesh, Policy, Provider, Target};
+use super::{Context, Mesh, Provider, Target};
 use crate::document::Node;
 use crate::proxy::kubernetes::Object;
 use crate::proxy::kubernetes::draft::{Draft, merge, set};
@@ -18,8 +18,6 @@ const PROVIDER_TIMEOUT: &str = "600s";
 #[derive(Debug)]
 pub struct Proxy<'a> {
     pub target: Target<'a>,
-    /// Policies whose provider nothing shows.
-    pub unknown: Vec<At<'a>>,
     pub draft: Draft<'a>,
     /// A whole bootstrap.
     pub root: Node,
@@ -32,11 +30,10 @@ impl<'a> Mesh<'a> {
     /// unless rules read the address: `reads_address`.
     pub fn proxies(&self, reads_address: bool) -> Vec<Proxy<'a>> {
         let mut targets: Vec<Target<'a>> = Vec::new();
-        let adding = self.patches.iter().filter(|patch| {
-            let kind = patch.adds_filter().unwrap_or_default();
-            patch.context != Context::SidecarOutbound
-                && (kind.ends_with(".ExtAuthz") || kind.ends_with(".ExternalProcessor"))
-        });
+        let adding = self
+            .patches
+            .iter()
+            .filter(|patch| patch.context != Context::SidecarOutbound && patch.adds_service());
         let named = self.asking().map(|policy| &policy.target);
         for target in named.chain(adding.map(|patch| &patch.target)) {
             if !targets.contains(target) {
@@ -47,21 +44,23 @@ impl<'a> Mesh<'a> {
     }
 
     fn proxy(&self, target: Target<'a>, reads_address: bool) -> Option<Proxy<'a>> {
-        let policies = self.asking().filter(|policy| self.covers(&policy.target, &target));
-        let (known, unknown): (Vec<_>, Vec<_>) = policies
-            .map(|policy| (policy, self.provider(policy.provider)))
-            .partition(|(_, provider)| provider.is_some());
+        let policies: Vec<_> = self.asking().filter(|policy| self.covers(&policy.target, &target)).collect();
         let patches: Vec<_> = self
             .patches
             .iter()
             .filter(|patch| patch.context != Context::SidecarOutbound && self.covers(&patch.target, &target))
             .collect();
-        let at = known
-            .first()
-            .map(|(policy, _)| policy.object.at.clone())
-            .or_else(|| patches.first().map(|patch| patch.object.at.clone()))?;
+        let asked = policies.iter().find_map(|policy| Some((policy, self.provider(policy.provider)?)));
+        // Nothing tells what the filter of a provider that is not shown would be.
+        if asked.is_none() && !patches.iter().any(|patch| patch.adds_service()) {
+            return None;
+        }
+        let at = match asked {
+            Some((policy, _)) => policy.object.at.clone(),
+            None => patches.first()?.object.at.clone(),
+        };
+        let asked = asked.map(|(_, provider)| provider);
         let mut draft = Draft::default();
-        let asked = known.first().and_then(|(_, provider)| provider.as_ref().copied());
         let gateway =
             target.gateway.is_some() || patches.iter().any(|patch| patch.context == Context::Gateway);
         let mut manager = self.manager(&mut draft, &at, asked, gateway || !reads_address);
@@ -76,11 +75,7 @@ impl<'a> Mesh<'a> {
         let clusters = self.clusters(&mut draft, &at, services);
         let listener = draft.write(&at, json!({}));
         let root = envoy::bootstrap(&mut draft, &at, listener, manager, clusters);
-        let unknown = unknown
-            .iter()
-            .map(|(policy, _): &(&Policy<'a>, _)| policy.object.spec().at(&["provider", "name"]))
-            .collect();
-        Some(Proxy { target, unknown, draft, root })
+        Some(Proxy { target, draft, root })
     }
 
     /// The connection manager of a listener, before any EnvoyFilter.
