@@ -11,12 +11,14 @@ mod show;
 
 /// Report what a proxy's configuration gets wrong
 ///
-/// Reads an Envoy bootstrap, the files that it refers to, or a `config_dump`, with the policies that Portcullis serves.
+/// Reads an Envoy bootstrap, the files that it refers to, or a `config_dump`; or manifests of Istio and Envoy Gateway, which
+/// together are one mesh or cluster; with the policies that Portcullis serves.
 /// Exits with 0 when nothing was found, 1 when something was, 2 when nothing could be examined.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     portcullis envoy doctor --config portcullis.yaml envoy.yaml\n  \
     portcullis envoy doctor --config portcullis.yaml http://127.0.0.1:9901\n  \
+    portcullis envoy doctor --config portcullis.yaml mesh.yaml manifests.yaml\n  \
     portcullis envoy doctor --explain fail-open")]
 pub struct Args {
     /// Bootstraps, resource files and dumps, or the URL of Envoy's admin port; several are one proxy's unless each is

@@ -3,7 +3,7 @@ use crate::document::{Document, Node};
 use crate::policy;
 use crate::proxy::{BodySource, Server};
 
-fn needs(specs: &[&str]) -> Needs {
+pub(super) fn needs(specs: &[&str]) -> Needs {
     let file = |(nth, spec): (usize, &&str)| policy::SourceFile {
         file: format!("p{nth}.yaml").into(),
         text: format!(

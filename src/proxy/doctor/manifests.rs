@@ -17,6 +17,7 @@ use crate::proxy::tree::{At, Source};
 mod fix;
 
 use fix::Form;
+pub(super) use fix::fields;
 
 /// All manifests together.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! The pages of documentation: one for each rule, and the table of all.
 
+use super::manifests::fields;
 use super::rule::Rule;
 use super::rules::RULES;
 use crate::diagnostic::Severity;
@@ -9,8 +10,9 @@ const MADE: &str = "<!-- made by `make docs` -->\n";
 /// A rule's page, in Markdown.
 pub fn page(rule: &Rule) -> String {
     let test = rule.test.map(|test| format!(" Test: `{test}` in `tests/e2e/doctor/`.")).unwrap_or_default();
+    let fields = fields(rule.id).map(|fields| format!("{fields}\n\n")).unwrap_or_default();
     format!(
-        "# {}: {}\n\n**{}.** {}\n\n## Why it matters\n\n{}\n\n## What shows it\n\n{}{test}\n\n## What to do\n\n{}\n\n\
+        "# {}: {}\n\n**{}.** {}\n\n## Why it matters\n\n{}\n\n## What shows it\n\n{}{test}\n\n## What to do\n\n{}\n\n{fields}\
          ```yaml\n{}```\n",
         rule.id,
         rule.title,

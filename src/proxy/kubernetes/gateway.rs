@@ -180,3 +180,6 @@ fn backends<'a>(at: &At<'a>) -> Vec<At<'a>> {
     backends.extend(Some(at.get("backend_ref")).filter(At::exists));
     backends
 }
+
+#[cfg(test)]
+mod tests;

@@ -207,3 +207,6 @@ fn target<'a>(object: &Object<'a>, selector: &At<'a>) -> Target<'a> {
 fn workload<'a>(object: &Object<'a>, pod: &At<'a>) -> Workload<'a> {
     Workload { namespace: object.namespace, labels: labels(&pod.at(&["metadata", "labels"])) }
 }
+
+#[cfg(test)]
+mod tests;

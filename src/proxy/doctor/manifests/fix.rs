@@ -47,6 +47,12 @@ static FIELDS: &[(&str, &str, &str)] = &[
     ("unshown-headers", ENVOY_FILTER, "`extAuth.headersToExtAuth`"),
 ];
 
+/// Where the setting of a rule is made in manifests, for its page.
+pub fn fields(rule: &str) -> Option<String> {
+    let (_, istio, gateway) = FIELDS.iter().find(|(id, _, _)| *id == rule)?;
+    Some(format!("In Istio: {istio}. In Envoy Gateway: {gateway}."))
+}
+
 impl Form {
     /// Adds to the words of a fix, which speak of Envoy, where that is written in manifests. `path` is where the mistake
     /// stands: a typed configuration is Envoy's own.
