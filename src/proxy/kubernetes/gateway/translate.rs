@@ -65,7 +65,7 @@ impl<'a> Gateways<'a> {
             .filter_map(|kind| self.policy_for(kind, &target))
             .filter(|policy| !policy.asks.is_empty())
             .collect();
-        let at = policies.first()?.object.at.clone();
+        let at = policies.first()?.object.spec();
         let gateways = self.gateways_of(&target);
         let clients = self.client_policies.iter().filter(|client| {
             let targets = self.targets(client);

@@ -70,16 +70,12 @@ fn each_target_is_a_group_of_proxies() {
 
 #[test]
 fn mesh_configurations_are_found_in_every_form() {
-    let inner = PROVIDER.replace("\n  ", " ");
+    let inner = "{extensionProviders: [{name: portcullis, envoyExtAuthzGrpc: {service: a, port: 9191}}]}";
     for text in [
         PROVIDER.to_owned(),
-        format!("meshConfig:\n  {inner}"),
-        format!(
-            "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:\n    {inner}"
-        ),
-        format!(
-            "apiVersion: sailoperator.io/v1\nkind: Istio\nspec:\n  values:\n    meshConfig:\n      {inner}"
-        ),
+        format!("meshConfig: {inner}"),
+        format!("apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec: {{meshConfig: {inner}}}"),
+        format!("apiVersion: sailoperator.io/v1\nkind: Istio\nspec: {{values: {{meshConfig: {inner}}}}}"),
     ] {
         with(&text, |mesh| assert_eq!(mesh.providers.len(), 1, "{text}"));
     }

@@ -56,8 +56,8 @@ impl<'a> Mesh<'a> {
             return None;
         }
         let at = match asked {
-            Some((policy, _)) => policy.object.at.clone(),
-            None => patches.first()?.object.at.clone(),
+            Some((policy, _)) => policy.object.spec(),
+            None => patches.first()?.object.spec(),
         };
         let asked = asked.map(|(_, provider)| provider);
         let mut draft = Draft::default();
