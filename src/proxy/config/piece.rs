@@ -79,6 +79,8 @@ pub(super) struct ExtAuthzRoute {
 pub(super) struct ExtProc {
     /// As YAML writes it.
     cluster: String,
+    /// What Portcullis is called, where the cluster's name can be no host.
+    authority: Option<String>,
     answer: String,
     longest_message: String,
     mode: Mode,
@@ -139,7 +141,7 @@ impl Pieces {
                 (ExtAuthz::of(needs, &figures).render()?, ExtAuthzRoute { body: figures.body }.render()?)
             }
             Service::ExtProc => (
-                ExtProc::of(needs, &figures, "portcullis").render()?,
+                ExtProc::of(needs, &figures, "portcullis", None).render()?,
                 ExtProcRoute { mode: Mode { whole_request: true } }.render()?,
             ),
         };
@@ -174,10 +176,11 @@ impl ExtAuthz {
 }
 
 impl ExtProc {
-    pub fn of(needs: &Needs, figures: &Figures, cluster: &str) -> Self {
+    pub fn of(needs: &Needs, figures: &Figures, cluster: &str, authority: Option<String>) -> Self {
         let (namespaces, any_metadata) = metadata(needs);
         Self {
             cluster: cluster.to_owned(),
+            authority,
             answer: seconds(figures.answer),
             longest_message: seconds(figures.longest_message),
             mode: Mode { whole_request: false },

@@ -47,7 +47,17 @@ pub(super) fn routes() -> Json {
     }]})
 }
 
+/// The cluster that is protected.
+pub(super) fn upstream() -> Json {
+    cluster_at("upstream", false, 8080)
+}
+
+/// A cluster that is asked.
 pub(super) fn cluster(name: &str, http2: bool) -> Json {
+    cluster_at(name, http2, 9191)
+}
+
+fn cluster_at(name: &str, http2: bool, port: u16) -> Json {
     let protocol = if http2 { "http2_protocol_options" } else { "http_protocol_options" };
     json!({
         "name": name,
@@ -61,7 +71,7 @@ pub(super) fn cluster(name: &str, http2: bool) -> Json {
             {"max_connections": UNLIMITED, "max_pending_requests": UNLIMITED, "max_requests": UNLIMITED},
         ]},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
-            {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 9191}}}},
+            {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}},
         ]}]},
     })
 }

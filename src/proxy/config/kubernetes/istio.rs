@@ -105,7 +105,8 @@ impl Manifests {
             route_body: reads_bodies && !provider_body,
             per_route,
             peer_address: context == SIDECAR && needs.reads(Attribute::SourceAddress),
-            filter: entry(&ExtProc::of(needs, &figures, &cluster).render()?),
+            // `|` of the cluster's name may not stand in an authority: a server refuses such calls.
+            filter: entry(&ExtProc::of(needs, &figures, &cluster, Some(host.clone())).render()?),
             allow_envoy: changes_envoys_headers(needs),
             namespaces: metadata(needs).0,
             host,

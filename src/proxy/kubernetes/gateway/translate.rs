@@ -75,7 +75,7 @@ impl<'a> Gateways<'a> {
         let clients: Vec<At<'a>> = clients.map(super::Object::spec).collect();
         let mut manager = manager(&mut draft, &at, &clients);
         let mut filters = list(&mut draft, &at, []);
-        let upstream = draft.write(&at, envoy::cluster("upstream", false));
+        let upstream = draft.write(&at, envoy::upstream());
         let mut clusters = list(&mut draft, &at, [upstream]);
         for (policy, ask) in
             policies.iter().flat_map(|policy| policy.asks.iter().map(move |ask| (policy, ask)))
@@ -220,7 +220,7 @@ fn ext_authz<'a>(draft: &mut Draft<'a>, at: &At<'a>, cluster: &str) -> Node {
         }),
     );
     let mut service =
-        draft.write(at, json!({"envoy_grpc": {"cluster_name": cluster}, "timeout": SERVICE_TIMEOUT}));
+        draft.write(at, json!({"envoy_grpc": {"cluster_name": cluster, "authority": "portcullis"}, "timeout": SERVICE_TIMEOUT}));
     set(&mut service, "timeout", seconds(draft, &at.get("timeout")));
     set(&mut config, "grpc_service", service);
     set(&mut config, "failure_mode_allow", draft.copy(&at.get("fail_open")));
@@ -246,7 +246,7 @@ fn ext_proc<'a>(draft: &mut Draft<'a>, at: &At<'a>, cluster: &str) -> Node {
         at,
         json!({
             "@type": EXT_PROC,
-            "grpc_service": {"envoy_grpc": {"cluster_name": cluster}, "timeout": SERVICE_TIMEOUT},
+            "grpc_service": {"envoy_grpc": {"cluster_name": cluster, "authority": "portcullis"}, "timeout": SERVICE_TIMEOUT},
         }),
     );
     set(&mut config, "failure_mode_allow", draft.copy(&at.get("fail_open")));

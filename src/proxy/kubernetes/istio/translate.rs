@@ -122,7 +122,7 @@ impl<'a> Mesh<'a> {
 
     /// The clusters that are asked, each once, and the one that is protected.
     fn clusters(&self, draft: &mut Draft<'a>, at: &At<'a>, services: Vec<(String, String)>) -> Node {
-        let upstream = draft.write(at, envoy::cluster("upstream", false));
+        let upstream = draft.write(at, envoy::upstream());
         let mut clusters = list(draft, at, [upstream]);
         let mut made: Vec<(String, String)> = Vec::new();
         for (host, port) in services {
