@@ -4,6 +4,7 @@ use std::path::Path;
 
 use portcullis::proxy::config::{Options, Service, bootstrap};
 use portcullis::proxy::tree::Source;
+use portcullis::proxy::view::Given;
 use portcullis::proxy::{Needs, Server, doctor};
 use portcullis_sample::envoy::{Envoy, Settings, Template, validate};
 use portcullis_sample::upstream::Upstream;
@@ -154,8 +155,9 @@ fn the_doctor_finds_nothing_in_what_is_written() {
             let replicas = &["10.0.0.1:9191", "10.0.0.2:9191"];
             let text = bootstrap(&needs, &options(service, replicas, "10.0.0.3:80")).unwrap();
             let source = Source::parse("envoy.yaml", &text).unwrap();
-            let findings = doctor::examine(&[source], &needs).unwrap();
-            let shown: Vec<_> = findings.iter().map(|finding| (finding.rule.id, &finding.message)).collect();
+            let examined = doctor::examine(&[source], &needs, &Given::default()).unwrap();
+            let shown: Vec<_> =
+                examined.findings.iter().map(|finding| (finding.rule.id, &finding.message)).collect();
             assert!(shown.is_empty(), "{shown:#?}\n{text}");
         }
     }
