@@ -1,6 +1,8 @@
 //! A gateway of thirty routes as companies have them, protected by following the README and nothing else.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use portcullis_sample::envoy::validate;
 use portcullis_sample::repository;
@@ -13,7 +15,7 @@ use crate::world::{Got, Options, World};
 const API: &str = "api.shop.example.com";
 const WWW: &str = "www.shop.example.com";
 
-pub const POLICIES: &str = r#"
+const POLICIES: &str = r#"
 apiVersion: portcullis.dev/v1alpha1
 kind: Policy
 metadata: {name: orders}
@@ -47,48 +49,69 @@ pub fn bootstrap() -> String {
     std::fs::read_to_string(repository().join("tests/e2e/doctor/gateway.yaml")).unwrap()
 }
 
-/// The YAML of the README that begins with this line, each line indented by so much.
-fn readme(begins: &str, indent: usize) -> String {
-    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
-    let fence = format!("```yaml\n{begins}");
-    let rest = readme.split_once(&fence).unwrap_or_else(|| panic!("the README has no `{begins}`")).1;
-    let block = format!("{begins}{}", rest.split_once("```").unwrap().0);
-    block.lines().map(|line| format!("{:indent$}{line}\n", "")).collect()
+/// The server's configuration and its policies, for the commands.
+pub fn write_server(folder: &Path) -> PathBuf {
+    std::fs::create_dir(folder.join("policies")).unwrap();
+    std::fs::write(folder.join("policies/shop.yaml"), POLICIES).unwrap();
+    let text = std::fs::read_to_string(repository().join("envoy/mistakes/portcullis.yaml")).unwrap();
+    let names = "policies: [policies/shop.yaml, policies/masks.yaml]";
+    let path = folder.join("portcullis.yaml");
+    std::fs::write(&path, replaced(text, &[(names, "policies: [policies]")])).unwrap();
+    path
+}
+
+/// The pieces that the README's command writes, in their order: of the manager, the filter, the listener, the cluster, the route.
+fn pieces() -> [String; 5] {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["envoy", "config", "--portcullis", "127.0.0.1:9191", "--output", "snippet", "--config"])
+        .arg(write_server(folder.path()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let pieces: Vec<_> = text.split("---\n").skip(1).map(str::to_owned).collect();
+    pieces.try_into().unwrap()
+}
+
+fn indented(text: &str, indent: usize) -> String {
+    text.lines().map(|line| format!("{:indent$}{line}\n", "")).collect()
 }
 
 /// The bootstrap after the README's steps.
 pub fn protected(text: &str) -> String {
-    let around = readme("# HttpConnectionManager", 0);
-    let (manager, cluster) = around.split_once("---\n").unwrap();
-    let filter = readme("# http_filters, ext_proc", 18);
-    let manager: String = manager.lines().map(|line| format!("{:16}{line}\n", "")).collect();
-    let cluster: String = cluster.lines().map(|line| format!("      {line}\n")).collect();
-    let body = readme("typed_per_filter_config:\n  envoy.filters.http.ext_proc:", 26);
+    let [manager, filter, listener, cluster, route] = pieces();
+    let (manager, filter) = (indented(&manager, 16), indented(&filter, 18));
+    let plain = "      address: {socket_address: {address: 0.0.0.0, port_value: 8080}}\n";
     let router = "                  - name: envoy.filters.http.router\n";
-    let refunds = "                        - {match: {path_separated_prefix: /v1/refunds}, route: {cluster: payments, timeout: 10s}}\n";
-    let inventory = "    - name: inventory\n";
-    let portcullis = "    - name: portcullis\n      type: STATIC\n      connect_timeout: 1s\n      typed_extension_protocol_options: *http2\n      load_assignment:\n        cluster_name: portcullis\n        endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ${PORTCULLIS_PORT}}}}}]}]\n";
-    let text = replaced(
+    let collector = "    - name: otel-collector\n";
+    let refunds =
+        "- {match: {path_separated_prefix: /v1/refunds}, route: {cluster: payments, timeout: 10s}}\n";
+    let body = format!(
+        "- match: {{path_separated_prefix: /v1/refunds}}\n                          route: {{cluster: payments, timeout: 10s}}\n{}",
+        indented(&route, 26)
+    );
+    let cluster = indented(&cluster, 4).replace("port_value: 9191", "port_value: ${PORTCULLIS_PORT}");
+    replaced(
         text.to_owned(),
         &[
-            // 1. The filter, in front of the router, on both listeners.
-            (router, &format!("{filter}{router}")),
-            // 2. What stands around it. The file says nothing else yet, but for the idle timeout.
+            // 1. Both managers. What the piece sets goes from where it was, and what it says to leave out.
+            ("                use_remote_address: true\n", ""),
+            ("                forward_client_cert_details: APPEND_FORWARD\n", ""),
+            ("                http_protocol_options: {accept_http_10: true}\n", ""),
+            ("                upgrade_configs: [{upgrade_type: websocket}]\n", ""),
             ("                stream_idle_timeout: 60s\n", &manager),
             ("                stat_prefix: http\n", &format!("                stat_prefix: http\n{manager}")),
-            // 3. Refunds read the body, and hold.
-            (
-                refunds,
-                &format!(
-                    "                        - match: {{path_separated_prefix: /v1/refunds}}\n                          route: {{cluster: payments, timeout: 10s}}\n{body}"
-                ),
-            ),
+            // 2. The filter, after compression, with nothing between it and the router.
+            (router, &format!("{filter}{router}")),
+            // 3. The other listener has its limit.
+            (plain, &format!("{plain}{}", indented(&listener, 6))),
+            // 4. The cluster.
+            (collector, &format!("{cluster}{collector}")),
+            // 5. Refunds read the body, and hold.
+            (refunds, &body),
         ],
-    );
-    // 4. The cluster. It comes after the first that speaks HTTP/2.
-    let at = text.find("    - name: otel-collector").unwrap();
-    assert!(text.find(inventory).unwrap() < at);
-    format!("{}{portcullis}{cluster}{}", &text[..at], &text[at..])
+    )
 }
 
 /// The gateway in front of the sample upstream, and a client that knows its hosts.
