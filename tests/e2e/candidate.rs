@@ -204,7 +204,7 @@ async fn masks_are_compared_where_both_sides_mask() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_ext_authz_a_candidate_that_masks_would_deny() {
-    let world = World::start(Options::ext_authz().policies(ACTIVE)).await;
+    let world = World::start(Options::ext_authz().policies(ACTIVE).configured_for(CONTRARY)).await;
     world.try_out(CONTRARY, 0);
     assert_eq!(world.get("/echo/a", None).await.status, 200);
     world.counts(&disagreements("newly_denied"), 1).await;
