@@ -90,6 +90,11 @@ fn becomes(manifests: &str) -> String {
 }
 
 async fn world(form: Form, service: Service) -> World {
+    edited(form, service, |text| text).await
+}
+
+/// The same with a changed configuration of Envoy.
+async fn edited(form: Form, service: Service, edit: impl Fn(String) -> String) -> World {
     let policies =
         if service == Service::ExtProc { format!("{POLICIES}{MASKS}") } else { POLICIES.to_owned() };
     let folder = tempfile::tempdir().unwrap();
@@ -102,7 +107,7 @@ async fn world(form: Form, service: Service) -> World {
     let body = if form == Form::Istio { "by_route" } else { "buffered" };
     let config = write("portcullis.yaml", &format!("listen: {{request_body: {body}}}\npolicies: [p.yaml]\n"));
     let needs = world::needs(&write("p.yaml", &policies), &config);
-    let envoy = Some(becomes(&manifests(form, service, &needs)));
+    let envoy = Some(edit(becomes(&manifests(form, service, &needs))));
     let options = Options { envoy, ..Options::default() }.policies(&policies);
     World::start(match form {
         Form::Istio => options.edit_config("request_body: buffered", "request_body: by_route"),
@@ -151,4 +156,16 @@ async fn what_envoy_gateway_makes_of_a_security_policy_decides() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_envoy_gateway_makes_of_an_extension_policy_decides_and_masks() {
     decides(Form::EnvoyGateway, Service::ExtProc).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn istios_name_of_a_cluster_is_no_authority() {
+    let authority = ",\"authority\":\"portcullis.security.svc.cluster.local\"";
+    let without = |text: String| {
+        assert!(text.contains(authority), "{text}");
+        text.replace(authority, "")
+    };
+    let world = edited(Form::Istio, Service::ExtProc, without).await;
+    assert_eq!(world.get("/v1/orders", Some("ana")).await.status, 503);
+    assert_eq!(world.upstream.calls(), 0);
 }

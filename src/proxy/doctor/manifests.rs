@@ -2,8 +2,8 @@
 //! they become.
 
 use super::rules::{
-    dry_run, not_checked, patch_misplaced, policy_leaves_out, policy_overridden, policy_without_rules,
-    reference_grant, selects_nothing, unknown_provider,
+    cluster_as_authority, dry_run, not_checked, patch_misplaced, policy_leaves_out, policy_overridden,
+    policy_without_rules, reference_grant, selects_nothing, unknown_provider,
 };
 use super::{Report, Rule};
 use crate::policy::cel::attribute::Attribute;
@@ -37,6 +37,7 @@ type Check = fn(&Manifests<'_>, &mut Report<'_>);
 
 /// What is found in the objects themselves. The other rules find their mistakes in what the objects become.
 pub static CHECKS: &[(&Rule, Check)] = &[
+    (&cluster_as_authority::RULE, cluster_as_authority::manifests),
     (&dry_run::RULE, dry_run::manifests),
     (&patch_misplaced::RULE, patch_misplaced::manifests),
     (&policy_leaves_out::RULE, policy_leaves_out::manifests),

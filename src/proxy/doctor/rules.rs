@@ -7,6 +7,7 @@ mod both_filters;
 mod cache_before_portcullis;
 mod circuit_breakers;
 mod clear_route_cache;
+pub(super) mod cluster_as_authority;
 mod compressed_responses;
 mod dead_route_setting;
 mod denial_rewritten;
@@ -66,6 +67,7 @@ pub static RULES: &[&Rule] = &[
     &cache_before_portcullis::RULE,
     &circuit_breakers::RULE,
     &clear_route_cache::RULE,
+    &cluster_as_authority::RULE,
     &compressed_responses::RULE,
     &dead_route_setting::RULE,
     &denial_rewritten::RULE,
