@@ -69,6 +69,8 @@ pub struct Examined {
     pub routes: usize,
     /// Filters that ask Portcullis.
     pub filters: usize,
+    /// Whether the server's own configuration was known.
+    pub server_known: bool,
 }
 
 /// Reports what is wrong with the proxies that the sources tell of: errors first, each kind in the order of its places.
@@ -83,7 +85,14 @@ pub fn examine(sources: &[Source], needs: &Needs, given: &Given) -> Result<Exami
     let inner = kubernetes::embedded(&manifests)?;
     let found = Manifests::of(&manifests.iter().chain(&inner).collect::<Vec<_>>());
     let drawn = found.draw(needs);
-    let mut examined = Examined { findings: Vec::new(), proxies: 0, listeners: 0, routes: 0, filters: 0 };
+    let mut examined = Examined {
+        findings: Vec::new(),
+        proxies: 0,
+        listeners: 0,
+        routes: 0,
+        filters: 0,
+        server_known: needs.server.known,
+    };
     let mut report =
         Report { needs, findings: Vec::new(), seen: HashSet::new(), counts: BTreeMap::new(), lens: None };
     examine_envoys(&sources, given, &mut report, &mut examined)?;
@@ -202,10 +211,11 @@ impl Report<'_> {
 impl Finding {
     /// The finding as other commands show theirs.
     pub fn diagnostic(&self) -> Diagnostic {
+        let path = if self.path.is_empty() { String::new() } else { format!(" ({})", self.path) };
         Diagnostic {
             severity: self.severity,
             code: self.rule.id,
-            message: format!("{} ({})", self.message, self.path),
+            message: format!("{}{path}", self.message),
             place: self.place.clone(),
             help: Some(self.fix.clone()),
         }

@@ -32,8 +32,10 @@ pub(super) fn shown(examined: &Examined, format: Format, texts: &Sources) -> Str
 fn human(examined: &Examined, diagnostics: &[Diagnostic], texts: &Sources) -> String {
     let errors = diagnostics.iter().filter(|finding| finding.is_error()).count();
     let warnings = diagnostics.len() - errors;
+    let assumed =
+        if examined.server_known { "" } else { " (without `--config`, documented defaults are assumed)" };
     format!(
-        "{}examined {}, {}, {} of Portcullis: {}, {}\n",
+        "{}examined {}, {}, {} of Portcullis{assumed}: {}, {}\n",
         render::human(diagnostics, texts, true),
         count(examined.listeners, "listener"),
         count(examined.routes, "route"),
