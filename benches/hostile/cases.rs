@@ -83,12 +83,13 @@ fn syntax() -> Vec<Case> {
         case("1,000 maps in each other", nested("{1:", "1", "}", 1_000)),
         case("90 lists in each other", nested("[", "1", "]", 90)),
         case("2,000 additions", "1".to_owned() + &"+1".repeat(2_000)),
-        case("1,500 conditions", vec!["true"; 1_300].join("&&")),
+        case("1,300 conditions", vec!["true"; 1_300].join("&&")),
+        case("700 conditions", vec!["true"; 700].join("&&")),
         case("unclosed brackets", "([{".repeat(2_000)),
         case("many errors", "= ) ".repeat(2_000)),
         case("60 bound names in each other", growing("1", "_", 60, "_ > 0")),
         case("90 maps in a row", "{1: 1}".to_owned() + &"[1]".repeat(95)),
-        case("700 unknown names", vec!["zyx"; 1_300].join("||")),
+        case("700 unknown names", vec!["zyx"; 710].join("||")),
         case("400 macros in each other", nested("[1].map(x,", "x", ")", 400)),
     ]
 }
@@ -99,6 +100,7 @@ fn literals() -> Vec<Case> {
         case("a text of 1 MB", format!("'{}'", "x".repeat(1 << 20))),
         case("a list of 100,000 elements", numbers(100_000)),
         case("a list of 4,000 elements", numbers(4_000) + ".all(x, x > 0)"),
+        case("a list of 2,400 elements", numbers(2_400) + ".all(x, x > 0)"),
         case("a map of 1,000 entries", {
             let entries: Vec<_> = (0..1_000).map(|n| format!("{n}:1")).collect();
             format!("{{{}}}.size() > 0", entries.join(","))

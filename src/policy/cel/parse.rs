@@ -12,6 +12,8 @@ use super::{At, Mistake};
 mod bound;
 mod hint;
 
+use bound::Excess;
+
 /// Longer conditions belong into several rules; the bound also keeps every later recursion shallow.
 const MAX_LEN: usize = 8 << 10;
 
@@ -31,8 +33,15 @@ pub fn parse(text: &str) -> Result<Parsed, Vec<Mistake>> {
         let message = format!("the expression is longer than {MAX_LEN} bytes");
         return Err(vec![Mistake::new(At::default(), "expression-too-long", message)]);
     }
-    if let Some(at) = bound::too_deep(text) {
-        return Err(vec![Mistake::new(at, "expression-too-deep", "the expression nests too deeply")]);
+    match bound::excess(text) {
+        None => {}
+        Some(Excess::Deep(at)) => {
+            return Err(vec![Mistake::new(at, "expression-too-deep", "the expression nests too deeply")]);
+        }
+        Some(Excess::Large(at)) => {
+            let mistake = Mistake::new(at, "expression-too-long", "the expression has too many parts");
+            return Err(vec![mistake.help("what follows belongs into another rule, or into the data")]);
+        }
     }
     match parser().parse(text) {
         Ok(root) => Ok(Parsed { root, text: text.to_owned(), places: OnceCell::new() }),

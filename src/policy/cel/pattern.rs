@@ -23,6 +23,7 @@ use super::budget::{Budget, STEPS};
 mod bound;
 
 pub use bound::COMPILING;
+use bound::FIXED;
 use bound::Size;
 
 /// How long a pattern may be, in bytes.
@@ -96,7 +97,7 @@ impl Hash for Pattern {
 }
 
 fn too_large() -> String {
-    "the pattern is too large: `\\w` and `\\d` stand for all scripts, `[0-9A-Za-z_]` is small".to_owned()
+    "the pattern is too large, with those before it: `\\w` and `\\d` stand for all scripts, `[0-9A-Za-z_]` is small".to_owned()
 }
 
 /// Parses a pattern, and says how large it is. `allowance` is what compiling may cost, and what it will cost is taken
@@ -110,12 +111,17 @@ fn parse(text: &str, allowance: &mut usize) -> Result<(Hir, Size), String> {
             *allowance = left;
             Ok(())
         }
-        None => Err(too_large()),
+        None => {
+            // Others behind it are not even parsed.
+            *allowance = 0;
+            Err(too_large())
+        }
     };
     let invalid = |problem: String| format!("the pattern is not a regular expression: {problem}");
+    spend(FIXED.saturating_add(text.len().saturating_mul(5)))?;
     let parsed = ParserBuilder::new().nest_limit(MAX_DEPTH).build().parse(text);
     let ast = parsed.map_err(|error| invalid(error.kind().to_string()))?;
-    spend(text.len().saturating_mul(5).saturating_add(bound::classes(&ast)))?;
+    spend(bound::classes(&ast))?;
     let hir = Translator::new().translate(text, &ast).map_err(|error| invalid(error.kind().to_string()))?;
     let size = Size::of(&hir);
     spend(size.cost)?;

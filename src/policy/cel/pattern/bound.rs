@@ -9,6 +9,9 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 /// What compiling the patterns of one expression may cost in all, in units of about 10 ns.
 pub const COMPILING: usize = 40_000;
 
+/// What any pattern costs, however small.
+pub const FIXED: usize = 600;
+
 /// What a class like `\w` or `\p{L}` costs to read.
 const UNICODE_CLASS: usize = 120;
 /// What it costs when case is ignored.
