@@ -85,9 +85,7 @@ fn normalise(path: &str) -> Result<String, Reason> {
                 let (high, low) = (hex(rest.next())?, hex(rest.next())?);
                 let decoded = high << 4 | low;
                 match decoded {
-                    b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                        out.push(decoded.into())
-                    }
+                    _ if is_plain(decoded) => out.push(decoded.into()),
                     // A control byte, or one that some backend takes for structure after decoding it.
                     0..=0x1F | 0x7F | b'/' | b'\\' | b'%' | b';' | b'?' | b'#' => {
                         return Err(Reason::PathAmbiguous);
@@ -96,7 +94,10 @@ fn normalise(path: &str) -> Result<String, Reason> {
                 }
             }
             b'\\' | b';' | b'#' => return Err(Reason::PathAmbiguous),
-            0x21..=0x7E => out.push(byte.into()),
+            b'/' => out.push('/'),
+            _ if is_plain(byte) => out.push(byte.into()),
+            // No URI has these bytes plain (RFC 3986 section 3.3). Senders encode them, and so do proxies on the way.
+            0x21..=0x7E => out.push_str(&format!("%{byte:02X}")),
             _ => return Err(Reason::PathInvalid),
         }
     }
@@ -109,6 +110,12 @@ fn normalise(path: &str) -> Result<String, Reason> {
         }
     }
     Ok(out)
+}
+
+/// Whether a byte has one spelling, the plain one. That is so for unreserved characters (RFC 3986 section 2.3), and for those
+/// that a segment may have plain and that backends decode all the same: `%3A` is `:` to them.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&byte)
 }
 
 fn hex(digit: Option<u8>) -> Result<u8, Reason> {
@@ -129,6 +136,14 @@ mod tests {
             ("/a/", "/a/", vec!["a", ""]),
             ("/%61%7e%C3%bc", "/a~%C3%BC", vec!["a~%C3%BC"]),
             ("/a.b/..c/d..", "/a.b/..c/d..", vec!["a.b", "..c", "d.."]),
+            ("/orders%3acancel", "/orders:cancel", vec!["orders:cancel"]),
+            ("/%21%24%26%27%28%29%2A%2b%2C%3D%40", "/!$&'()*+,=@", vec!["!$&'()*+,=@"]),
+            (
+                "/q\"u<o>t|e^[`{}]",
+                "/q%22u%3Co%3Et%7Ce%5E%5B%60%7B%7D%5D",
+                vec!["q%22u%3Co%3Et%7Ce%5E%5B%60%7B%7D%5D"],
+            ),
+            ("/q%22%3c%5b", "/q%22%3C%5B", vec!["q%22%3C%5B"]),
         ] {
             let (path, defect) = Path::parse(raw.into());
             assert_eq!(defect, None, "{raw}");

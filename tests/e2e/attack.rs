@@ -394,3 +394,44 @@ mod direct {
         }
     }
 }
+
+const CANCELLING: &str = r#"
+apiVersion: portcullis.dev/v1alpha1
+kind: Policy
+metadata: {name: orders}
+spec:
+  match: [{paths: ["/v1/{**}"]}]
+  rules: [{name: all, allow: {}}]
+---
+apiVersion: portcullis.dev/v1alpha1
+kind: Policy
+metadata: {name: cancelling}
+spec:
+  match: [{paths: ["/v1/orders:cancel", '/v1/q"u<o>t|e^']}]
+  rules: [{name: nobody, deny: {}}]
+"#;
+
+/// Backends decode what a segment may as well have plain: each spelling is the same path to the policies.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_spelling_of_a_denied_path_gets_past() {
+    for options in [Options::ext_authz(), Options::default()] {
+        let world = World::start(options.policies(CANCELLING)).await;
+        let paths = [
+            "orders:cancel",
+            "orders%3Acancel",
+            "orders%3acancel",
+            "%6Frders%3Acancel",
+            "q\"u<o>t|e^",
+            "q%22u<o%3Et|e^",
+        ];
+        for path in paths {
+            let call = format!(
+                "POST /v1/{path} HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            );
+            let answer = String::from_utf8_lossy(&exchange(&world, call.as_bytes()).await).into_owned();
+            assert!(answer.contains("denied_by_rule"), "{path}: {answer}");
+        }
+        assert_eq!(world.upstream.calls(), 0);
+        assert_eq!(world.post("/v1/orders:keep", None, "").await.status, 404, "the upstream's own answer");
+    }
+}

@@ -34,6 +34,12 @@ impl Modes {
         }
     }
 
+    /// Whether a masked response is shown as a whole, also where Envoy ignores the override. What is beyond the buffer of
+    /// BUFFERED_PARTIAL, and all that is no gRPC in GRPC mode, would pass in clear.
+    pub fn can_mask(self) -> bool {
+        !matches!(self.response, BodySendMode::BufferedPartial | BodySendMode::Grpc)
+    }
+
     /// The mode in which a response is masked: buffered where the filter says so, else streamed.
     pub fn masking(self) -> BodySendMode {
         if self.response == BodySendMode::Buffered { BodySendMode::Buffered } else { BodySendMode::Streamed }

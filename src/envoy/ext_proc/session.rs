@@ -137,7 +137,11 @@ impl Session {
     // === the request ===
 
     async fn request_headers(&mut self, request: Request) -> Result<(), Status> {
-        let listener = Listener { service: Service::ExtProc, gateway: self.service.gateway, masks: true };
+        let listener = Listener {
+            service: Service::ExtProc,
+            gateway: self.service.gateway,
+            masks: self.modes.can_mask(),
+        };
         let has_body = request.body.complete().is_none();
         let call = self.service.engine.receive(request, listener);
         let needs = call.needs();

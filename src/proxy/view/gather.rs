@@ -87,7 +87,8 @@ impl<'a> Parts<'a> {
         if at.get("configs").exists() {
             self.dump(&at);
         } else if at.get("resources").exists() {
-            return at.get("resources").items().iter().any(|item| self.resource(item));
+            // Each of them, whatever the first is.
+            return at.get("resources").items().iter().filter(|item| self.resource(item)).count() > 0;
         } else if at.get("command_line_options").exists() && at.get("version").exists() {
             self.version = Version::of_server_info(&at);
         } else if ["static_resources", "dynamic_resources"].iter().any(|name| at.get(name).exists()) {

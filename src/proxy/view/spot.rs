@@ -72,6 +72,13 @@ impl<'e, 'a> Spot<'e, 'a> {
 
     /// The other service that the filter asks here.
     pub fn elsewhere(&self, filter: &Filter<'a>) -> Option<At<'a>> {
+        if filter.is(&Kind::ExtAuthz) {
+            let check = self.settings(filter).next().map(|setting| setting.config.get("check_settings"));
+            let http = check.map(|check| check.get("http_service")).filter(At::exists);
+            if http.is_some() {
+                return http;
+            }
+        }
         let service = self.service(filter);
         (cluster_of(&service) != cluster_of(&filter.service())).then_some(service)
     }

@@ -132,3 +132,18 @@ async fn failures(world: &World, reason: &str) -> u64 {
     let name = format!("portcullis_mask_failures_total{{reason=\"{reason}\"}} ");
     metrics.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
 }
+
+/// What is beyond Envoy's buffer would pass in clear, and it might ignore the wish for another mode.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_responses_are_shown_in_part_masked_calls_are_denied() {
+    for mode in ["response_body_mode: BUFFERED_PARTIAL", "response_body_mode: GRPC"] {
+        let options = streamed()
+            .edit("response_body_mode: NONE", mode)
+            .edit("response_header_mode: SKIP", "response_header_mode: SEND")
+            .edit("response_trailer_mode: SKIP", "response_trailer_mode: SEND")
+            .edit("allow_mode_override: true", "allow_mode_override: false");
+        let world = World::start(options).await;
+        let got = world.get("/masked/a", None).await;
+        assert_eq!((got.error().as_str(), world.upstream.calls()), ("mask_unavailable", 0), "{mode}");
+    }
+}

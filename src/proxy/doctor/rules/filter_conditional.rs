@@ -30,7 +30,9 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
         let denies = filter.config.at(&["deny_at_disable", "default_value"]).is_true();
         for name in ["filter_enabled", "filter_enabled_metadata"] {
             let enabled = filter.config.get(name);
-            if enabled.exists() && !denies && !is_whole(&enabled.get("default_value")) {
+            // What a runtime says of a key may differ from one moment to the next.
+            let switched = enabled.get("runtime_key").exists();
+            if enabled.exists() && (switched || !denies && !is_whole(&enabled.get("default_value"))) {
                 let message = format!("`{name}` decides which calls Portcullis is asked about");
                 report.find(&RULE, &enabled, message, format!("remove `{name}`"));
             }

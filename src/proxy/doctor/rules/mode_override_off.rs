@@ -47,10 +47,12 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// Whether a mode shows responses without being overridden.
+/// Whether a mode shows whole responses without being overridden. What is beyond the buffer of `BUFFERED_PARTIAL` passes
+/// unseen, and in `GRPC` mode all that is no gRPC does.
 fn shows(mode: &At<'_>) -> bool {
     let body = mode.get("response_body_mode").word(&BODY_MODES).unwrap_or("NONE");
-    body != "NONE" && header(mode, "response_header_mode") != "SKIP"
+    ["BUFFERED", "STREAMED", "FULL_DUPLEX_STREAMED"].contains(&body)
+        && header(mode, "response_header_mode") != "SKIP"
 }
 
 /// Whether this is the mode that Portcullis asks for where the other is in force. Envoy compares all fields but

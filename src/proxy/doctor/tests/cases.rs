@@ -57,6 +57,8 @@ pub(super) fn all() -> Vec<Case> {
 /// Settings of routes; the same at each level.
 fn of_levels(level: &'static str) -> Vec<Case> {
     let off = "\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true";
+    let http =
+        "check_settings: {http_service: {server_uri: {uri: 'http://x', cluster: upstream, timeout: 1s}}}";
     let other = "check_settings: {grpc_service: {envoy_grpc: {cluster_name: upstream}, timeout: 330s}}";
     let mode = |mode: &str| proc_route(&format!("overrides: {{processing_mode: {{{mode}}}}}"));
     vec![
@@ -64,6 +66,7 @@ fn of_levels(level: &'static str) -> Vec<Case> {
         ("filter-disabled", Plain, level, proc_route("disabled: true"), &[]),
         ("filter-disabled", Authz, level, format!("typed_per_filter_config: {{guard: {{{off}}}}}"), &[]),
         ("filter-disabled", Authz, level, authz_route(other), &[]),
+        ("filter-disabled", Authz, level, authz_route(http), &[]),
         ("fail-open", Proc, level, proc_route("overrides: {failure_mode_allow: true}"), &[]),
         ("headers-skipped", Plain, level, mode("request_header_mode: SKIP"), &["no-request-body"]),
         (
@@ -151,6 +154,13 @@ fn of_filters() -> Vec<Case> {
             Authz,
             "# filter",
             "filter_enabled: {default_value: {numerator: 50}}".into(),
+            &[],
+        ),
+        (
+            "filter-conditional",
+            Authz,
+            "# filter",
+            "filter_enabled: {runtime_key: on, default_value: {numerator: 100}}".into(),
             &[],
         ),
         ("filter-conditional", Authz, "# filter", "filter_enabled_metadata: {filter: x}".into(), &[]),

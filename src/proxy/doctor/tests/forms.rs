@@ -202,3 +202,17 @@ fn what_is_no_configuration_of_envoy_is_refused() {
         assert!(error.message.contains("`x.yaml`"), "{error}");
     }
 }
+
+#[test]
+fn every_resource_of_a_file_is_examined() {
+    let listener = |text: &str| parsed(text)["static_resources"]["listeners"][0].clone();
+    let (good, bad) =
+        (listener(AUTHZ), listener(&edited(AUTHZ, "ext_authz.v3.ExtAuthz", "fault.v3.HTTPFault")));
+    let any = |mut listener: Value| {
+        listener["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
+        listener
+    };
+    let text = json!({"resources": [any(good), any(bad)]}).to_string();
+    assert_eq!(examined(&text, &needs(false)).listeners, 2);
+    assert!(rules(&text, &needs(false)).contains(&"filter-missing"));
+}
