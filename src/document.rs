@@ -65,7 +65,11 @@ impl PartialEq for Node {
 impl Document {
     /// Parses `text`; a syntax error, a duplicate key or a breached limit is the one `Diagnostic` returned.
     pub fn parse(file: &Arc<str>, text: &Arc<str>) -> Result<Self, Diagnostic> {
-        let roots = serde_saphyr::from_multiple::<Node>(text).map_err(|error| {
+        // One anchor may be meant in many places. How much all aliases come to has a limit of its own.
+        let options = serde_saphyr::options! {
+            budget: serde_saphyr::budget! { enforce_alias_anchor_ratio: false },
+        };
+        let roots = serde_saphyr::from_multiple_with_options::<Node>(text, options).map_err(|error| {
             let error = error.without_snippet();
             let message = error.to_string();
             let mut finding = Diagnostic::error("invalid-yaml", in_our_words(&message));
@@ -379,6 +383,15 @@ mod tests {
         for bad in ["", "5", "m", "5 m", "-5m", "5y", "99999999999999999999s", "9999999999999999999d"] {
             assert_eq!(parse_duration(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_anchor_may_stand_for_much_and_a_bomb_of_them_is_refused() {
+        let aliases = "- *a\n".repeat(500);
+        assert_eq!(parse(&format!("- &a {{x: 1}}\n{aliases}")).unwrap().roots.len(), 1);
+        let level = |n: u32| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", "));
+        let bomb: String = (1..9).map(level).collect();
+        assert_eq!(parse(&format!("a0: &a0 x\n{bomb}")).unwrap_err().code, "invalid-yaml");
     }
 
     #[test]

@@ -8,6 +8,10 @@ use std::fmt;
 use super::text::json;
 use crate::policy::{Entry, HostPattern, PathPattern, Segment};
 
+/// The longest regular expression that is written. Envoy refuses one whose program has more than 100 instructions, which a text
+/// of this length has not.
+const LONGEST_REGEX: usize = 90;
+
 /// Envoy's `RouteMatch`, made of one path of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteMatch {
@@ -35,11 +39,20 @@ enum TextMatch {
 
 /// The matches that together take in every call that the entry may be about.
 pub(super) fn matches(entry: &Entry) -> Vec<RouteMatch> {
-    let one = |path| RouteMatch { path, method: method(&entry.methods), host: host(&entry.hosts) };
-    match entry.paths.as_slice() {
-        [] => vec![one(PathMatch::Any)],
-        paths => paths.iter().map(|pattern| one(path(pattern))).collect(),
-    }
+    let paths = match entry.paths.as_slice() {
+        [] => vec![PathMatch::Any],
+        paths => paths.iter().map(path).collect(),
+    };
+    let hosts = hosts(&entry.hosts);
+    let on = |path: PathMatch| {
+        let one = |host: &Option<TextMatch>| RouteMatch {
+            path: path.clone(),
+            method: method(&entry.methods),
+            host: host.clone(),
+        };
+        hosts.iter().map(one).collect::<Vec<_>>()
+    };
+    paths.into_iter().flat_map(on).collect()
 }
 
 impl RouteMatch {
@@ -73,13 +86,19 @@ fn path(pattern: &PathPattern) -> PathMatch {
         Segment::One(_) | Segment::Rest(_) => None,
     };
     let all = |segments: &[Segment]| segments.iter().map(literal).collect::<Option<String>>();
+    // Too long for Envoy: all that begins alike.
+    let regex = || match regex(pattern) {
+        text if text.len() <= LONGEST_REGEX => PathMatch::Regex(text),
+        _ => match pattern.segments.iter().map_while(literal).collect::<String>() {
+            top if top.is_empty() => PathMatch::Any,
+            top => PathMatch::Below(top),
+        },
+    };
     match pattern.segments.as_slice() {
         [] => PathMatch::Exact("/".into()),
         [Segment::Rest(_)] => PathMatch::Any,
-        [before @ .., Segment::Rest(_)] => {
-            all(before).map_or_else(|| PathMatch::Regex(regex(pattern)), PathMatch::Below)
-        }
-        segments => all(segments).map_or_else(|| PathMatch::Regex(regex(pattern)), PathMatch::Exact),
+        [before @ .., Segment::Rest(_)] => all(before).map_or_else(regex, PathMatch::Below),
+        segments => all(segments).map_or_else(regex, PathMatch::Exact),
     }
 }
 
@@ -96,20 +115,33 @@ fn method(methods: &[String]) -> Option<TextMatch> {
     match methods {
         [] => None,
         [one] => Some(TextMatch::Exact(one.clone())),
-        several => Some(TextMatch::Regex(several.join("|"))),
+        several => Some(several.join("|")).filter(|text| text.len() <= LONGEST_REGEX).map(TextMatch::Regex),
     }
 }
 
-/// Hosts are matched without case, port and trailing dot.
-fn host(hosts: &[HostPattern]) -> Option<TextMatch> {
+/// Hosts are matched without case, port and trailing dot; as many together as fit into one expression. `None`: any host.
+fn hosts(hosts: &[HostPattern]) -> Vec<Option<TextMatch>> {
     let pattern = |host: &HostPattern| match host {
         HostPattern::Any => None,
         HostPattern::Exact(name) if name.contains(':') => Some(format!("\\[{}\\]", regex::escape(name))),
         HostPattern::Exact(name) => Some(regex::escape(name)),
         HostPattern::Suffix(suffix) => Some(format!(".+{}", regex::escape(suffix))),
     };
-    let patterns = hosts.iter().map(pattern).collect::<Option<Vec<_>>>()?;
-    (!patterns.is_empty()).then(|| TextMatch::Regex(format!("(?i)({})\\.?(:[0-9]+)?", patterns.join("|"))))
+    let whole = |patterns: &str| format!("(?i)({patterns})\\.?(:[0-9]+)?");
+    let fits = |patterns: &str| whole(patterns).len() <= LONGEST_REGEX;
+    let patterns = hosts.iter().map(|host| pattern(host).filter(|text| fits(text)));
+    let Some(patterns) = patterns.collect::<Option<Vec<_>>>() else { return vec![None] };
+    let mut groups: Vec<String> = Vec::new();
+    for next in patterns {
+        match groups.last_mut().filter(|group| fits(&format!("{group}|{next}"))) {
+            Some(group) => group.extend(["|", &next]),
+            None => groups.push(next),
+        }
+    }
+    match groups.as_slice() {
+        [] => vec![None],
+        groups => groups.iter().map(|group| Some(TextMatch::Regex(whole(group)))).collect(),
+    }
 }
 
 /// In YAML's flow style.
@@ -224,5 +256,25 @@ mod tests {
         {
             assert_eq!(of(wider), ["{prefix: \"/\"}"], "{wider}");
         }
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_regular_expression_of_envoy_is_split_or_widened() {
+        let long = "segment".repeat(12);
+        assert_eq!(of(&format!("{{paths: [\"/v1/{{id}}/{long}\"]}}")), ["{path_separated_prefix: \"/v1\"}"]);
+        assert_eq!(of(&format!("{{paths: [\"/{{id}}/{long}\"]}}")), ["{prefix: \"/\"}"]);
+        assert_eq!(
+            of(&format!("{{paths: [\"/{long}\"]}}")),
+            [format!("{{path: \"/{long}\"}}")],
+            "none is needed"
+        );
+        let hosts: Vec<_> = (0..3).map(|n| format!("a{n}.{}.example.com", "x".repeat(40))).collect();
+        let several = of(&format!("{{hosts: [{}]}}", hosts.join(", ")));
+        assert_eq!(several.len(), 3, "{several:?}");
+        assert_eq!(of(&format!("{{hosts: [a.example, {}.example]}}", "y".repeat(55))).len(), 2);
+        let longest = ["z"; 30].join(".");
+        assert_eq!(of(&format!("{{hosts: [{longest}.{longest}]}}")), ["{prefix: \"/\"}"]);
+        let methods: Vec<_> = (0..20).map(|n| format!("METHOD{n}")).collect();
+        assert_eq!(of(&format!("{{methods: [{}]}}", methods.join(", "))), ["{prefix: \"/\"}"]);
     }
 }
