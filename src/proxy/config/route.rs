@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(of(&format!("{{hosts: [a.example, {}.example]}}", "y".repeat(55))).len(), 2);
         let longest = ["z"; 30].join(".");
         assert_eq!(of(&format!("{{hosts: [{longest}.{longest}]}}")), ["{prefix: \"/\"}"]);
-        let methods: Vec<_> = (0..20).map(|n| format!("METHOD{n}")).collect();
+        let methods: Vec<_> = ('A'..='T').map(|letter| format!("METHOD{letter}")).collect();
         assert_eq!(of(&format!("{{methods: [{}]}}", methods.join(", "))), ["{prefix: \"/\"}"]);
     }
 }
