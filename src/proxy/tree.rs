@@ -140,11 +140,16 @@ impl<'a> At<'a> {
         }
     }
 
-    /// A boolean; `None` when it is absent.
+    /// A boolean; `None` when it is absent. Envoy also takes the words of YAML 1.1 and, quoted, those of its parser of
+    /// text, in any case: `"yes"` is true.
     pub fn flag(&self) -> Option<bool> {
         match self.node.map(|node| &node.value) {
             Some(Value::Bool(flag)) => Some(*flag),
-            Some(Value::Str(text)) => text.parse().ok(),
+            Some(Value::Str(text)) => match text.to_ascii_lowercase().as_str() {
+                "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
+                "false" | "f" | "no" | "n" | "off" | "0" => Some(false),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -176,12 +181,12 @@ impl<'a> At<'a> {
         }
     }
 
-    /// An enum's value: its name, or `names` by its number, where the first is 0.
+    /// An enum's value among these, where the first is 0: Envoy takes names in any case, and numbers, also as text. A
+    /// name that is not among them is given as it is.
     pub fn word(&self, names: &[&'a str]) -> Option<&'a str> {
-        match self.text() {
-            Some(name) => Some(name),
-            None => names.get(usize::try_from(self.number()?).ok()?).copied(),
-        }
+        let by_number = || names.get(usize::try_from(self.number()?).ok()?).copied();
+        let Some(text) = self.text() else { return by_number() };
+        names.iter().copied().find(|name| name.eq_ignore_ascii_case(text)).or_else(by_number).or(Some(text))
     }
 
     /// Its path in the file, or that of what would hold it.
@@ -286,6 +291,28 @@ mod tests {
         assert_eq!(inner.get("mode").word(&["NONE", "SEND"]), Some("SEND"));
         assert_eq!(inner.get("mode").path(), "c.value.mode");
         assert_eq!(inner.place(), None);
+    }
+
+    #[test]
+    fn enums_are_read_in_any_case_and_by_number_as_envoy_reads_them() {
+        let text = "a: [skip, Skip, SKIP, 2, '2', other, 9, sk-ip]";
+        let source = Source::parse("f.yaml", text).unwrap();
+        let items = source.documents().next().unwrap().get("a").items();
+        let words: Vec<_> = items.iter().map(|at| at.word(&["DEFAULT", "SEND", "SKIP"])).collect();
+        let skip = Some("SKIP");
+        assert_eq!(words, [skip, skip, skip, skip, skip, Some("other"), None, Some("sk-ip")]);
+    }
+
+    #[test]
+    fn booleans_are_read_in_every_spelling_that_envoy_takes() {
+        let text = "{yes: [true, 'true', TRUE, yes, 'Yes', y, on, '1', 't'], no: [false, 'False', NO, 'n', off, '0'], x: [maybe, 1]}";
+        let source = Source::parse("f.yaml", text).unwrap();
+        let root = source.documents().next().unwrap();
+        for (name, wanted) in [("yes", Some(true)), ("no", Some(false)), ("x", None)] {
+            for item in root.get(name).items() {
+                assert_eq!(item.flag(), wanted, "{item} of {name}");
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod cases;
 mod forms;
 mod hostile;
 mod routes;
+mod spellings;
 
 pub(super) const AUTHZ: &str = include_str!("tests/ext-authz.yaml");
 pub(super) const PROC: &str = include_str!("tests/ext-proc.yaml");

@@ -44,7 +44,9 @@ const SUCCESSES: [&str; 18] = [
 fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
     for (_, filter) in envoy.asking() {
         let code = filter.config.at(&["status_on_error", "code"]);
-        let named = code.text().is_some_and(|name| SUCCESSES.contains(&name));
+        let named = code
+            .text()
+            .is_some_and(|name| SUCCESSES.iter().any(|success| success.eq_ignore_ascii_case(name)));
         // 0 is unset, and Envoy's default.
         if named || code.number().is_some_and(|number| (1..400).contains(&number)) {
             let message = "a call that could not be authorized is answered as a success";
