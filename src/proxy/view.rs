@@ -18,7 +18,7 @@ mod spot;
 mod version;
 
 pub use cluster::Cluster;
-pub use filter::{Filter, Kind, Manager, cluster_of};
+pub use filter::{Filter, Kind, Manager, Pipe, cluster_of};
 pub use route::{Host, Route, Setting, Table};
 pub use spot::Spot;
 pub use version::Version;
@@ -42,9 +42,13 @@ pub struct Envoy<'a> {
     pub admin: Vec<At<'a>>,
     pub listeners: usize,
     pub managers: Vec<Manager<'a>>,
+    /// What is passed on as bytes.
+    pub pipes: Vec<Pipe<'a>>,
     /// Every table of routes, those that no manager uses included.
     pub tables: Vec<Table<'a>>,
     pub clusters: BTreeMap<&'a str, Cluster<'a>>,
+    /// Whether those are all: none are fetched from elsewhere.
+    pub clusters_known: bool,
     /// Parts that are spoken of and not there, or of no known form: where, and what.
     pub unread: Vec<(At<'a>, String)>,
     /// Whether policies need the body of any call.

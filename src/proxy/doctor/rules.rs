@@ -8,6 +8,7 @@ mod cache_before_portcullis;
 mod circuit_breakers;
 mod clear_route_cache;
 pub(super) mod cluster_as_authority;
+mod cluster_missing;
 mod compressed_responses;
 mod dead_route_setting;
 mod denial_rewritten;
@@ -44,6 +45,7 @@ pub(super) mod policy_leaves_out;
 pub(super) mod policy_overridden;
 pub(super) mod policy_without_rules;
 pub(super) mod reference_grant;
+mod routed_by_caller;
 pub(super) mod selects_nothing;
 mod server_disagrees;
 mod short_message_timeout;
@@ -68,6 +70,7 @@ pub static RULES: &[&Rule] = &[
     &circuit_breakers::RULE,
     &clear_route_cache::RULE,
     &cluster_as_authority::RULE,
+    &cluster_missing::RULE,
     &compressed_responses::RULE,
     &dead_route_setting::RULE,
     &denial_rewritten::RULE,
@@ -104,6 +107,7 @@ pub static RULES: &[&Rule] = &[
     &policy_overridden::RULE,
     &policy_without_rules::RULE,
     &reference_grant::RULE,
+    &routed_by_caller::RULE,
     &selects_nothing::RULE,
     &server_disagrees::RULE,
     &short_message_timeout::RULE,

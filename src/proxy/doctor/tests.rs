@@ -7,11 +7,13 @@ use crate::document::Node;
 use crate::policy::{self, SourceFile};
 use crate::proxy::{BodySource, Server};
 
+mod asked;
 mod cases;
 mod forms;
 mod hostile;
 mod routes;
 mod spellings;
+mod steered;
 
 pub(super) const AUTHZ: &str = include_str!("tests/ext-authz.yaml");
 pub(super) const PROC: &str = include_str!("tests/ext-proc.yaml");

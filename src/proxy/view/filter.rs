@@ -18,6 +18,15 @@ pub struct Manager<'a> {
     pub complete: bool,
 }
 
+/// A `tcp_proxy`: what its connections carry meets no HTTP filter.
+#[derive(Debug)]
+pub struct Pipe<'a> {
+    pub at: At<'a>,
+    pub listener: At<'a>,
+    /// The filter chain that it is in.
+    pub chain: At<'a>,
+}
+
 /// One HTTP filter, in the order of requests.
 #[derive(Clone, Debug)]
 pub struct Filter<'a> {
@@ -87,6 +96,23 @@ impl<'a> Manager<'a> {
     }
 }
 
+impl<'a> Pipe<'a> {
+    /// The clusters that connections can go to.
+    pub fn clusters(&self) -> Vec<At<'a>> {
+        let weighted = self.at.at(&["weighted_clusters", "clusters"]).items();
+        let named = weighted.iter().map(|cluster| cluster.get("name"));
+        [self.at.get("cluster")].into_iter().chain(named).filter(At::exists).collect()
+    }
+
+    /// Whether another filter of its chain asks a service about connections.
+    pub fn asks(&self) -> bool {
+        self.chain.get("filters").items().iter().any(|filter| {
+            let (kind, _) = filter.get("typed_config").typed();
+            [".network.ext_authz.", ".network.ext_proc."].iter().any(|name| kind.contains(name))
+        })
+    }
+}
+
 impl<'a> Filter<'a> {
     /// Reads an entry of a list of filters whose configuration is `any`: its own, or what discovery answered.
     pub(super) fn of(entry: At<'a>, any: &At<'a>) -> Self {
@@ -110,6 +136,13 @@ impl<'a> Filter<'a> {
     /// Whether it asks a service by gRPC, as Portcullis is asked.
     pub fn is_service(&self) -> bool {
         matches!(self.kind, Kind::ExtAuthz | Kind::ExtProc) && self.service().exists()
+    }
+
+    /// Whether it is ext_authz or ext_proc, or would be with a type: by its name, and a service that it has.
+    pub fn is_meant_to_ask(&self) -> bool {
+        let named = || ["ext_authz", "ext_proc", "portcullis"].iter().any(|name| self.name.contains(name));
+        let untyped = || self.kind == Kind::Other(String::new()) && (self.service().exists() || named());
+        matches!(self.kind, Kind::ExtAuthz | Kind::ExtProc) || untyped()
     }
 
     /// Its `grpc_service`.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::filter::{Filter, Manager, cluster_of};
+use super::filter::{Filter, Manager, Pipe, cluster_of};
 use super::route::Table;
 use super::{Cluster, Envoy, Given, Version};
 use crate::proxy::tree::{At, Source};
@@ -22,6 +22,8 @@ pub(super) struct Parts<'a> {
     extensions: Vec<At<'a>>,
     /// A bootstrap or a dump, not resources alone.
     whole: bool,
+    /// Whether it is a dump that lists the clusters.
+    lists_clusters: bool,
 }
 
 /// See [`Envoy::read`].
@@ -61,6 +63,7 @@ impl<'a> Parts<'a> {
             scopes: Vec::new(),
             extensions: Vec::new(),
             whole: false,
+            lists_clusters: false,
         }
     }
 
@@ -69,6 +72,7 @@ impl<'a> Parts<'a> {
             self.root = other.root;
             self.whole = true;
         }
+        self.lists_clusters |= other.lists_clusters;
         self.version = self.version.or(other.version);
         self.admin.extend(other.admin);
         self.dynamic.extend(other.dynamic);
@@ -108,6 +112,7 @@ impl<'a> Parts<'a> {
         let configs = at.get("configs").items();
         let of_listeners = |item: &At<'_>| item.typed().0.ends_with(".ListenersConfigDump");
         let listed = configs.iter().any(of_listeners);
+        self.lists_clusters = configs.iter().any(|item| item.typed().0.ends_with(".ClustersConfigDump"));
         for item in &configs {
             if item.typed().0.ends_with(".BootstrapConfigDump") {
                 // What it has of resources stands in their own lists, as it is now.
@@ -182,6 +187,7 @@ impl<'a> Parts<'a> {
             admin: self.admin.clone(),
             listeners: self.listeners.len(),
             managers: Vec::new(),
+            pipes: Vec::new(),
             tables,
             clusters: self
                 .clusters
@@ -189,6 +195,7 @@ impl<'a> Parts<'a> {
                 .filter_map(|at| Cluster::of(at.clone()))
                 .map(|cluster| (cluster.name, cluster))
                 .collect(),
+            clusters_known: self.knows_clusters(),
             unread,
             bodies: false,
         };
@@ -199,6 +206,15 @@ impl<'a> Parts<'a> {
         mark(&mut envoy.managers, given.cluster.as_deref());
         self.missing(&mut envoy);
         envoy
+    }
+
+    /// Whether no cluster can be in what was not given: a dump lists them, and a bootstrap says where others come from.
+    fn knows_clusters(&self) -> bool {
+        let is_source = |at: &At<'_>| {
+            let name = at.path().rsplit('.').next().unwrap_or_default();
+            !matches!(name, "lds_config" | "ldsConfig")
+        };
+        self.lists_clusters || (self.whole && !self.dynamic.iter().any(is_source))
     }
 
     /// What a bootstrap has fetched from elsewhere, and is in none of the sources.
@@ -240,6 +256,8 @@ impl<'a> Parts<'a> {
             if name.ends_with(".HttpConnectionManager") {
                 let manager = names.manager(listener, chain, at, envoy);
                 envoy.managers.push(manager);
+            } else if name.ends_with(".tcp_proxy.v3.TcpProxy") {
+                envoy.pipes.push(Pipe { at, listener: listener.clone(), chain });
             }
         }
     }

@@ -99,6 +99,13 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// The clusters that it names.
+    pub fn clusters(&self) -> impl Iterator<Item = &'a str> {
+        let weighted = self.action.at(&["weighted_clusters", "clusters"]).items();
+        let named = weighted.into_iter().map(|cluster| cluster.get("name"));
+        named.chain([self.action.get("cluster")]).filter_map(|name| name.text())
+    }
+
     fn splits(&self) -> impl Iterator<Item = &Setting<'a>> {
         self.splits.iter().flatten()
     }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::recorder::Recorder;
 use super::{CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC, LARGE, SMALL};
 use super::{behind, behind_edited, get_with, listener, reveals, sample, start};
 use crate::world::World;
@@ -244,5 +245,37 @@ async fn admin_exposed() {
 async fn http1_to_portcullis() {
     for (name, status) in [("http1-to-portcullis", 503), (CLEAN_EXT_AUTHZ, 200)] {
         assert_eq!(behind(name).await.get("/public/hello", None).await.status, status, "{name}");
+    }
+}
+
+/// An anonymous call of a public path, with the path of the orders in the header that `path_rewrite` reads, came back with 200
+/// and card numbers in clear. With `host_rewrite` the upstream got the host of the header. Without either the caller's own path and
+/// host arrived, and the orders were refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn routed_by_caller() {
+    let world = behind("routed-by-caller").await;
+    let got = get_with(&world, "/public/hello", None, ("x-path", "/v1/orders")).await;
+    assert_eq!(got.status, 200, "{}", got.text());
+    assert!(reveals(&got.text()), "{}", got.text());
+    for (name, chosen) in [("routed-by-caller.host", true), (CLEAN_EXT_AUTHZ, false)] {
+        let recorder = Recorder::ok().await;
+        let world = behind_edited(name, &[("port_value: ${UPSTREAM_PORT}", &recorder.port())]).await;
+        get_with(&world, "/public/hello", None, ("x-host", "admin.example")).await;
+        let heads = recorder.heads();
+        assert!(heads[0].starts_with("get /public/hello "), "{name}: {heads:?}");
+        assert_eq!(heads[0].contains("\r\nhost: admin.example\r\n"), chosen, "{name}: {heads:?}");
+    }
+    assert!(!slips_by(&behind(CLEAN_EXT_AUTHZ).await, 1).await);
+}
+
+/// With the cluster's name misspelt in the filter, every call was answered with 503, also a public one. With the right name the public
+/// one passed.
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_missing() {
+    for (name, status) in [("cluster-missing", 503), (CLEAN_EXT_AUTHZ, 200)] {
+        let recorder = Recorder::ok().await;
+        let world = behind_edited(name, &[("port_value: ${UPSTREAM_PORT}", &recorder.port())]).await;
+        assert_eq!(world.get("/public/hello", None).await.status, status, "{name}");
+        assert_eq!(recorder.heads().len(), usize::from(status == 200), "{name}");
     }
 }

@@ -9,8 +9,8 @@ pub static RULE: Rule = Rule {
     id: "header-rewritten",
     severity: Severity::Error,
     title: "a route changes a header that policies set",
-    what: "`request_headers_to_add` of route tables, virtual hosts, routes and weighted clusters, for headers that \
-          policies change.",
+    what: "`request_headers_to_add` and `request_headers_to_remove` of route tables, virtual hosts, routes and weighted \
+          clusters, for headers that policies change.",
     why: "The router works after all filters. What a policy says of a caller is replaced by what the route says, \
           which may be what the caller said.",
     demonstrated: "Envoy 1.40.0: a route overwrote `x-user` with a header that the caller sent, and the \
@@ -30,6 +30,9 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
         for level in levels(table) {
             for added in level.get("request_headers_to_add").items() {
                 check(&added, report);
+            }
+            for removed in level.get("request_headers_to_remove").items() {
+                check_removed(&removed, report);
             }
         }
     }
@@ -54,5 +57,20 @@ fn check(added: &At<'_>, report: &mut Report<'_>) {
     if report.needs.changes_request.contains(&name) && !absent {
         let message = format!("policies change `{name}`, and this changes it again after them");
         report.find(&RULE, added, message, "remove it, or set `append_action: ADD_IF_ABSENT`");
+    }
+}
+
+/// What is only kept from the upstream lets nothing through: a warning.
+fn check_removed(removed: &At<'_>, report: &mut Report<'_>) {
+    let name = removed.text().unwrap_or_default().to_ascii_lowercase();
+    if report.needs.changes_request.contains(&name) {
+        let message =
+            format!("policies change `{name}`, and this removes it after them: the upstream never sees it");
+        report.warn(
+            &RULE,
+            removed,
+            message,
+            "remove it: what a caller sends under this name is taken away where policies set it",
+        );
     }
 }

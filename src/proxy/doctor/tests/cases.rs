@@ -322,8 +322,9 @@ fn of_the_rest() -> Vec<Case> {
         ("http1-to-portcullis", Authz, "http2_protocol_options: {}", "http_protocol_options: {}".into(), &[]),
         ("admin-exposed", Authz, "address: 127.0.0.1", "address: 0.0.0.0".into(), &[]),
         ("envoy-version", Authz, "node: {id: gateway}", version.into(), &[]),
+        ("routed-by-caller", Authz, "# action", "cluster_header: x-cluster".into(), &[]),
         ("not-checked", Authz, "# after", filter("odd", "odd.v3.Odd"), &[]),
-        ("not-checked", Authz, "cluster_name: portcullis", "cluster_name: portcullis2".into(), &[]),
+        ("cluster-missing", Authz, "cluster_name: portcullis", "cluster_name: portcullis2".into(), &[]),
     ]
 }
 

@@ -125,7 +125,7 @@ fn portcullis_is_the_cluster_of_its_name_unless_another_is_named() {
     let found = |name: &str| found(&sources(&[&text]), &named(name));
     assert!(found("legacy").iter().any(|found| found.ends_with(" fail-open")));
     assert_eq!(found("portcullis"), [""; 0]);
-    assert_eq!(found("nobody"), ["0.yaml filter-missing"]);
+    assert_eq!(found("nobody"), ["0.yaml cluster-missing", "0.yaml filter-missing"]);
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! Filters that ask somebody else, or nobody.
+
+use super::*;
+
+fn said(text: &str) -> Vec<(&'static str, String)> {
+    let findings = examined(text, &needs(false)).findings;
+    findings
+        .into_iter()
+        .map(|finding| (finding.rule.id, format!("{} {}", finding.message, finding.fix)))
+        .collect()
+}
+
+fn parts(text: &str) -> (String, String) {
+    let start = text.find("    - name: gateway").unwrap();
+    let end = text.find("\n  clusters:\n").unwrap() + 1;
+    (
+        text[..end].to_owned() + &text[start..end].replace("name: gateway", "name: second"),
+        text[end..].to_owned(),
+    )
+}
+
+/// Two listeners; the filter of the second one is changed.
+fn second(from: &str, to: &str) -> String {
+    let (listeners, clusters) = parts(AUTHZ);
+    let place = listeners.rfind(from).unwrap_or_else(|| panic!("`{from}` is not there"));
+    let (before, after) = listeners.split_at(place);
+    format!("{before}{to}{}{clusters}", &after[from.len()..])
+}
+
+#[test]
+fn a_cluster_that_is_nowhere_is_an_error_where_no_other_can_come() {
+    let (listeners, _) = parts(AUTHZ);
+    let found = said(&listeners);
+    assert!(found.iter().all(|(rule, _)| *rule == "cluster-missing"), "{found:?}");
+    assert!(found[0].1.contains("add the cluster `portcullis`"), "{found:?}");
+    for more in ["cds_config: {ads: {}}", "ads_config: {}"] {
+        let fetched = edited(&listeners, "node:", &format!("dynamic_resources: {{{more}}}\nnode:"));
+        assert!(rules(&fetched, &needs(false)).contains(&"not-checked"), "{more}");
+        assert!(!rules(&fetched, &needs(false)).contains(&"cluster-missing"), "{more}");
+    }
+    let fetched = edited(AUTHZ, "node:", "dynamic_resources: {lds_config: {path: x}}\nnode:");
+    let fetched = edited(&fetched, "cluster_name: portcullis", "cluster_name: portculis");
+    assert_eq!(rules(&fetched, &needs(false)), ["cluster-missing"], "clusters don't come with listeners");
+}
+
+#[test]
+fn a_misspelt_cluster_is_named_with_the_one_that_is_meant() {
+    for text in [
+        edited(AUTHZ, "cluster_name: portcullis", "cluster_name: portculis"),
+        second("cluster_name: portcullis", "cluster_name: portculis"),
+    ] {
+        let found = said(&text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, "cluster-missing");
+        assert!(found[0].1.contains("`portculis`, which doesn't exist"), "{found:?}");
+        assert!(found[0].1.contains("write `cluster_name: portcullis`"), "{found:?}");
+    }
+    let open = second(
+        "cluster_name: portcullis}, timeout: 330s}",
+        "cluster_name: portculis}}\n                      failure_mode_allow: true",
+    );
+    assert_eq!(rules(&open, &needs(false)), ["cluster-missing", "filter-missing"], "its calls pass");
+}
+
+#[test]
+fn a_filter_that_asks_somebody_else_is_said_to_do_so() {
+    let service = "grpc_service: {envoy_grpc: {cluster_name: portcullis}, timeout: 330s}";
+    let http = "http_service: {server_uri: {uri: 'http://a', cluster: portcullis, timeout: 1s}}";
+    let google = "grpc_service: {google_grpc: {target_uri: '10.0.0.1:9191', stat_prefix: x}, timeout: 330s}";
+    let kind = "\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz";
+    for (from, to, words) in [
+        (service, http, "asks by HTTP"),
+        (service, google, "asks `10.0.0.1:9191`, which isn't Portcullis"),
+        (service, &service.replace("portcullis", "upstream"), "asks `upstream`, which isn't Portcullis"),
+        (service, "stat_prefix: x", "names no service"),
+        (kind, "transport_api_version: V3", "has no `@type`"),
+    ] {
+        let found = said(&second(from, to));
+        let missing: Vec<_> = found.iter().filter(|(rule, _)| *rule == "filter-missing").collect();
+        assert_eq!(missing.len(), 1, "{found:?}");
+        assert!(missing[0].1.contains(words) && missing[0].1.contains("listener `second`"), "{found:?}");
+    }
+}
+
+#[test]
+fn googles_client_needs_no_cluster() {
+    let google = "google_grpc: {target_uri: '10.0.0.1:9191', stat_prefix: x}";
+    let text = edited(AUTHZ, "envoy_grpc: {cluster_name: portcullis}", google);
+    assert_eq!(rules(&text, &needs(false)), [""; 0]);
+}
