@@ -44,6 +44,8 @@ pub struct Needs {
     pub longest_wait: Option<Duration>,
     /// Whether any rule masks responses: only ext_proc can.
     pub masks: bool,
+    /// The calls whose responses a rule may mask; an entry without fields is every call.
+    pub masked: Vec<Entry>,
     /// What all rules together read.
     pub reads: Reads,
     /// Request headers that rules change.
@@ -59,6 +61,7 @@ impl Needs {
             bodies: Vec::new(),
             longest_wait: None,
             masks: false,
+            masked: Vec::new(),
             reads: Reads::default(),
             changes_request: BTreeSet::new(),
             changes_response: BTreeSet::new(),
@@ -69,10 +72,11 @@ impl Needs {
             needs.reads.extend(&demand.reads);
             needs.changes_request.extend(demand.changes_request.iter().map(|name| (*name).to_owned()));
             needs.changes_response.extend(demand.changes_response.iter().map(|name| (*name).to_owned()));
-            if demand.needs.body {
+            let wanted = [(demand.needs.body, &mut needs.bodies), (demand.needs.may_mask, &mut needs.masked)];
+            for (_, calls) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
                 match demand.entries {
-                    [] => needs.bodies.push(Entry::default()),
-                    entries => needs.bodies.extend(entries.iter().cloned()),
+                    [] => calls.push(Entry::default()),
+                    entries => calls.extend(entries.iter().cloned()),
                 }
             }
         }

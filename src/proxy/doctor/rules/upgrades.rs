@@ -9,8 +9,8 @@ pub static RULE: Rule = Rule {
     id: "upgrades",
     severity: Severity::Warning,
     title: "what goes through an upgraded connection is not seen",
-    what: "`upgrade_configs` of HTTP connection managers and routes: CONNECT always, others where \
-          policies mask responses.",
+    what: "`upgrade_configs` of HTTP connection managers and routes: CONNECT always, others on \
+          routes that calls can take whose responses policies mask.",
     why: "Only the opening request is decided on. What follows in a WebSocket or a tunnel is neither \
           decided on nor masked; Portcullis refuses the response to an upgrade where it would have to \
           mask it, and whole requests in a CONNECT tunnel pass unseen.",
@@ -18,32 +18,52 @@ pub static RULE: Rule = Rule {
           and its caller got 502: the upstream had taken the call. Without upgrades Envoy refused it \
           before that.",
     test: Some("upgrades"),
-    fix: "Allow upgrades only on the routes that need them (`enabled: false` in the connection \
-          manager, `true` in the route), and no CONNECT.",
-    example: "upgrade_configs:\n  - {upgrade_type: websocket, enabled: false}\n",
+    fix: "Allow upgrades only on the routes that need them and whose responses no rule masks (`enabled: false` in \
+          the connection manager, `true` in the route), and no CONNECT. A route may need to be split for that.",
+    example: "upgrade_configs:\n  - {upgrade_type: websocket, enabled: false}   # connection manager\n",
     envoy: Some(envoy),
 };
 
 fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
     for manager in envoy.managers.iter().filter(|manager| manager.asking().next().is_some()) {
-        manager.at.get("upgrade_configs").items().iter().for_each(|upgrade| check(upgrade, report));
-        for route in envoy.spots(manager).filter_map(|spot| spot.route) {
-            route.action.get("upgrade_configs").items().iter().for_each(|upgrade| check(upgrade, report));
+        let of_all = manager.at.get("upgrade_configs").items();
+        for spot in envoy.spots(manager) {
+            let own = spot.route.map(|route| route.action.get("upgrade_configs").items()).unwrap_or_default();
+            // What a route says of a type is in force there, else what the manager says of it.
+            let general = of_all.iter().filter(|upgrade| !own.iter().any(|own| kind(own) == kind(upgrade)));
+            let masked =
+                manager.asking().any(|filter| spot.asks(filter)).then(|| report.masked(&spot)).flatten();
+            for upgrade in own.iter() {
+                let fix = "set `enabled: false` here, or have no rule mask what this route answers";
+                check(upgrade, masked.as_deref(), fix, report);
+            }
+            for upgrade in general {
+                let fix = "set `enabled: false` here, and `true` in the routes that need it and whose responses no \
+                           rule masks";
+                check(upgrade, masked.as_deref(), fix, report);
+            }
         }
     }
 }
 
-fn check(upgrade: &At<'_>, report: &mut Report<'_>) {
-    let kind = upgrade.get("upgrade_type").text().unwrap_or_default();
-    let tunnel = kind.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("connect"));
-    if upgrade.get("enabled").flag() == Some(false) || !(tunnel || report.needs.masks) {
+/// The type, which Envoy compares in any case.
+fn kind(upgrade: &At<'_>) -> String {
+    upgrade.get("upgrade_type").text().unwrap_or_default().to_ascii_lowercase()
+}
+
+/// An upgrade that is in force on a route; `masked` is a call that takes the route and whose response is masked.
+fn check(upgrade: &At<'_>, masked: Option<&str>, fix: &str, report: &mut Report<'_>) {
+    let name = upgrade.get("upgrade_type").text().unwrap_or_default();
+    if upgrade.get("enabled").flag() == Some(false) {
         return;
     }
-    let message = match tunnel {
-        true => format!("requests within a `{kind}` tunnel pass unseen"),
-        false => {
-            format!("policies mask responses, and what comes through `{kind}` can't be masked: it is refused")
-        }
-    };
-    report.find(&RULE, upgrade, message, "set `enabled: false` here, and `true` in the routes that need it");
+    if kind(upgrade).starts_with("connect") {
+        let message = format!("requests within a `{name}` tunnel pass unseen");
+        report.find(&RULE, upgrade, message, "set `enabled: false` here");
+    } else if let Some(example) = masked {
+        let message = format!(
+            "what comes through `{name}` can't be masked, so it is refused where rules mask ({example})"
+        );
+        report.find(&RULE, upgrade, message, fix);
+    }
 }

@@ -165,3 +165,38 @@ fn many_findings_of_one_rule_are_counted() {
     assert_eq!(examined.findings.len(), 100);
     assert!(examined.findings[99].message.ends_with("so it is in 50 more places"));
 }
+
+#[test]
+fn upgrades_are_warned_of_on_routes_with_masked_responses_only() {
+    let hosts = |refunds: &str, live: &str| {
+        let route = |prefix: &str, more: &str| {
+            format!("    - {{match: {{prefix: {prefix}}}, route: {{cluster: upstream{more}}}}}\n")
+        };
+        let routes = route("/v1/refunds", refunds) + &route("/live", live);
+        format!("- name: h\n  domains: [\"*\"]\n  routes:\n{routes}")
+    };
+    let found = |manager: &str, refunds: &str, live: &str| {
+        let text = edited(PROC, "# manager", manager);
+        let (before, rest) = text.split_once("                  virtual_hosts:\n").unwrap();
+        let (_, clusters) = rest.split_once("  clusters:\n    - name: portcullis").unwrap();
+        let hosts: String =
+            hosts(refunds, live).lines().map(|line| format!("                  {line}\n")).collect();
+        let text = format!(
+            "{before}                  virtual_hosts:\n{hosts}  clusters:\n    - name: portcullis{clusters}"
+        );
+        let examined = examined(&text, &needs(true));
+        let upgrades = examined.findings.into_iter().filter(|finding| finding.rule.id == "upgrades");
+        upgrades
+            .map(|finding| finding.path.rsplit("typed_config.").next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let on = ", upgrade_configs: [{upgrade_type: WebSocket}]";
+    let off = ", upgrade_configs: [{upgrade_type: websocket, enabled: false}]";
+    let (all, none) = (on.trim_start_matches(", "), off.trim_start_matches(", "));
+    let of_route = "route_config.virtual_hosts[0].routes[0].route.upgrade_configs[0]";
+    assert_eq!(found("", "", on), [""; 0], "no rule masks there");
+    assert_eq!(found(none, "", on), [""; 0], "off, but for a route that no rule masks");
+    assert_eq!(found(all, off, ""), [""; 0], "on, but for the route that rules mask");
+    assert_eq!(found(all, "", off), ["upgrade_configs[0]"]);
+    assert_eq!(found(none, on, ""), [of_route], "a route's own word is in force");
+}
