@@ -13,6 +13,7 @@ use super::view::{Envoy, Given, Spot};
 use crate::diagnostic::{Diagnostic, Place, Severity};
 
 mod manifests;
+mod names;
 mod page;
 mod rule;
 mod rules;
@@ -42,6 +43,9 @@ pub struct Finding {
     pub column: Option<u32>,
     /// `static_resources.listeners[0].name`: where it is, or where it is missing.
     pub path: String,
+    /// In a dump, the names of the listener, virtual host and route on that path: its numbers say little.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub names: String,
     #[serde(skip)]
     place: Option<Place>,
 }
@@ -135,10 +139,19 @@ fn examine_envoys(
         RULES.iter().filter_map(|rule| rule.envoy).for_each(|check| check(&envoy, report));
         examined.listeners += envoy.listeners;
         examined.filters += envoy.asking().count();
-        let hosts = envoy.tables.iter().flat_map(|table| &table.hosts);
-        examined.routes += hosts.map(|host| host.routes.len()).sum::<usize>();
+        examined.routes += routes(&envoy);
     }
     Ok(())
+}
+
+/// How many routes there are. A dump has a table that stands in a listener a second time, in its list of tables.
+fn routes(envoy: &Envoy<'_>) -> usize {
+    let used: HashSet<_> = envoy.managers.iter().flat_map(|manager| &manager.tables).copied().collect();
+    let names: HashSet<_> =
+        used.iter().filter_map(|place| envoy.tables.get(*place)).map(|table| table.name).collect();
+    let tables = envoy.tables.iter().enumerate();
+    let counted = tables.filter(|(place, table)| used.contains(place) || !names.contains(table.name));
+    counted.flat_map(|(_, table)| &table.hosts).map(|host| host.routes.len()).sum()
 }
 
 /// The routes that were probed with the calls whose responses are masked, and that such a call can take.
@@ -161,6 +174,11 @@ impl<'n> Report<'n> {
             masked: HashMap::new(),
             lens: None,
         }
+    }
+
+    /// Whether what is under examination was drawn up from manifests.
+    pub fn is_of_manifests(&self) -> bool {
+        self.lens.is_some()
     }
 
     /// A call that comes here and whose response policies mask, in words for a sentence's end; `None` when none can.
@@ -228,6 +246,7 @@ impl<'n> Report<'n> {
             line,
             column: place.as_ref().map(|place| place.column),
             path: at.path().to_owned(),
+            names: names::of(at),
             place,
         });
     }
@@ -246,7 +265,9 @@ impl<'n> Report<'n> {
 impl Finding {
     /// The finding as other commands show theirs.
     pub fn diagnostic(&self) -> Diagnostic {
-        let path = if self.path.is_empty() { String::new() } else { format!(" ({})", self.path) };
+        let parts = [self.names.as_str(), self.path.as_str()].into_iter().filter(|part| !part.is_empty());
+        let path = parts.collect::<Vec<_>>().join(": ");
+        let path = if path.is_empty() { path } else { format!(" ({path})") };
         Diagnostic {
             severity: self.severity,
             code: self.rule.id,

@@ -1,5 +1,6 @@
 //! `portcullis envoy config`
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,21 +29,21 @@ pub struct Args {
     /// How it asks; `auto` is ext_proc where a rule masks responses, else ext_authz
     #[arg(long, value_enum, default_value_t = Service::Auto)]
     service: Service,
-    /// A whole bootstrap, or the pieces to paste into an existing configuration
-    #[arg(long, value_enum, default_value_t = Output::Bootstrap)]
-    output: Output,
-    /// Where Envoy listens for callers
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:10000")]
-    listen: Address,
-    /// Where Envoy's admin interface listens: whoever reaches it controls Envoy
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
-    admin: Address,
+    /// A whole bootstrap, or the pieces to paste into an existing configuration [default: bootstrap]
+    #[arg(long, value_enum)]
+    output: Option<Output>,
+    /// Where Envoy listens for callers [default: 127.0.0.1:10000]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<Address>,
+    /// Where Envoy's admin interface listens: whoever reaches it controls Envoy [default: 127.0.0.1:9901]
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<Address>,
     /// A replica of Portcullis, `HOST:PORT` or `unix:PATH`; with holds, the first is preferred while it is healthy
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9191")]
     portcullis: Vec<Address>,
-    /// What Envoy protects
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9081")]
-    upstream: Address,
+    /// What Envoy protects [default: 127.0.0.1:9081]
+    #[arg(long, value_name = "ADDRESS")]
+    upstream: Option<Address>,
     /// The upstream speaks HTTP/2: needed for gRPC, and for trailers
     #[arg(long)]
     upstream_http2: bool,
@@ -75,7 +76,16 @@ enum Output {
     Snippet,
 }
 
+fn local(port: u16) -> Address {
+    Address::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+}
+
 pub fn run(args: &Args) -> ExitCode {
+    if let Some(option) = args.misplaced() {
+        let proxy = args.proxy.to_possible_value();
+        let proxy = proxy.as_ref().map_or("", |value| value.get_name());
+        return usage_error(&format!("`{option}` has no meaning for `--for {proxy}`: leave it out"));
+    }
     let needs = match super::needs(&args.given) {
         Ok(needs) => needs,
         Err(code) => return code,
@@ -91,6 +101,16 @@ pub fn run(args: &Args) -> ExitCode {
         Err(mistake) => return usage_error(&mistake),
     };
     print_error(&warnings(&needs, service, args.proxy));
+    if matches!(args.proxy, Proxy::Istio)
+        && needs.server.known
+        && needs.server.gateway
+        && args.target.is_sidecar()
+    {
+        print_error(
+            "warning: the server's configuration says `listen.gateway: true`, and this is for sidecars, where the host is \
+             the caller's claim: set it to `false`, and match `destinations` or `ports`\n",
+        );
+    }
     match &args.out {
         None => print(&text),
         Some(path) => {
@@ -104,6 +124,27 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 impl Args {
+    /// An option that was given, and is for another proxy.
+    fn misplaced(&self) -> Option<&'static str> {
+        let plain = [
+            (self.output.is_some(), "--output"),
+            (self.listen.is_some(), "--listen"),
+            (self.admin.is_some(), "--admin"),
+            (self.upstream.is_some(), "--upstream"),
+            (self.upstream_http2, "--upstream-http2"),
+        ];
+        let given = |options: &[(bool, &'static str)]| {
+            options.iter().find(|(given, _)| *given).map(|(_, option)| *option)
+        };
+        match self.proxy {
+            Proxy::Envoy => given(&self.target.of_both())
+                .or(given(&self.target.of_istio()))
+                .or(given(&self.target.of_gateway())),
+            Proxy::Istio => given(&plain).or(given(&self.target.of_gateway())),
+            Proxy::EnvoyGateway => given(&plain).or(given(&self.target.of_istio())),
+        }
+    }
+
     fn service(&self, needs: &Needs) -> config::Service {
         match self.service {
             Service::Auto => config::Service::for_needs(needs),
@@ -114,7 +155,7 @@ impl Args {
 
     fn envoy(&self, needs: &Needs) -> Result<String, Refused> {
         let options = self.options(needs);
-        match self.output {
+        match self.output.unwrap_or(Output::Bootstrap) {
             Output::Bootstrap => config::bootstrap(needs, &options),
             Output::Snippet => config::snippet(needs, &options),
         }
@@ -123,10 +164,10 @@ impl Args {
     fn options(&self, needs: &Needs) -> Options {
         Options {
             service: self.service(needs),
-            listen: self.listen.clone(),
-            admin: self.admin.clone(),
+            listen: self.listen.clone().unwrap_or_else(|| local(10_000)),
+            admin: self.admin.clone().unwrap_or_else(|| local(9901)),
             portcullis: self.portcullis.clone(),
-            upstream: self.upstream.clone(),
+            upstream: self.upstream.clone().unwrap_or_else(|| local(9081)),
             upstream_http2: self.upstream_http2,
         }
     }

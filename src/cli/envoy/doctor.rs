@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::cli::policy::{FINDINGS, print, usage_error};
+use crate::cli::policy::{FINDINGS, USAGE, print, print_error, usage_error};
 use crate::proxy::doctor::{self, Examined, Rule};
 use crate::proxy::view::{Given, Version};
 
@@ -48,6 +48,14 @@ pub struct Args {
 struct Ignored {
     rule: &'static Rule,
     path: Option<String>,
+}
+
+/// As it is written on the command line.
+impl std::fmt::Display for Ignored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.rule.id)?;
+        self.path.as_ref().map_or(Ok(()), |path| write!(f, "@{path}"))
+    }
 }
 
 impl std::str::FromStr for Ignored {
@@ -105,12 +113,28 @@ pub fn run(args: &Args) -> ExitCode {
     let given = Given { cluster: args.cluster.clone(), version: args.envoy_version };
     match doctor::examine(&sources, &needs, &given) {
         Ok(mut examined) => {
+            print_error(&args.unused(&examined));
             examined.findings.retain(|finding| {
                 !args.ignore.iter().any(|ignored| ignored.covers(finding.rule.id, &finding.path))
             });
             report(&examined, args.format, &texts)
         }
-        Err(finding) => usage_error(&finding),
+        // It says by itself that it is an error.
+        Err(finding) => {
+            print_error(&format!("{finding}\n"));
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+impl Args {
+    /// A warning for each `--ignore` that nothing was found for.
+    fn unused(&self, examined: &Examined) -> String {
+        let found = |ignored: &Ignored| {
+            examined.findings.iter().any(|finding| ignored.covers(finding.rule.id, &finding.path))
+        };
+        let unused = self.ignore.iter().filter(|ignored| !found(ignored));
+        unused.map(|ignored| format!("warning: `--ignore {ignored}` leaves nothing out\n")).collect()
     }
 }
 

@@ -67,8 +67,13 @@ impl FromStr for Address {
         if host.parse::<IpAddr>().is_ok() {
             return Err(format!("an IPv6 address stands in brackets: [{host}]:{port}"));
         }
+        if host.is_empty() {
+            return Err(format!(
+                "`{text}` names no host: write 0.0.0.0:{port} for every address of this machine"
+            ));
+        }
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
-        if host.is_empty() || !host.bytes().all(plain) {
+        if !host.bytes().all(plain) {
             return Err(format!("`{host}` is not a host name"));
         }
         Ok(Self::Name(host.to_owned(), port))
@@ -107,5 +112,7 @@ mod tests {
         ] {
             assert!(wrong.parse::<Address>().is_err(), "{wrong}");
         }
+        let error = ":8080".parse::<Address>().unwrap_err();
+        assert_eq!(error, "`:8080` names no host: write 0.0.0.0:8080 for every address of this machine");
     }
 }

@@ -45,6 +45,7 @@ pub(super) mod policy_leaves_out;
 pub(super) mod policy_overridden;
 pub(super) mod policy_without_rules;
 pub(super) mod reference_grant;
+mod replicas_unordered;
 mod routed_by_caller;
 pub(super) mod selects_nothing;
 mod server_disagrees;
@@ -107,6 +108,7 @@ pub static RULES: &[&Rule] = &[
     &policy_overridden::RULE,
     &policy_without_rules::RULE,
     &reference_grant::RULE,
+    &replicas_unordered::RULE,
     &routed_by_caller::RULE,
     &selects_nothing::RULE,
     &server_disagrees::RULE,

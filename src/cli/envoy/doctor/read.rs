@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::diagnostic::Sources;
+use crate::diagnostic::{Diagnostic, Sources};
 use crate::document::{Node, Value};
 use crate::proxy::tree::Source;
 
@@ -72,7 +72,7 @@ impl Reading {
 
     /// Keeps what a text says. The paths of the files that it refers to.
     fn add(&mut self, name: &str, text: &str) -> Result<Vec<String>, String> {
-        let source = Source::parse(name, text).map_err(|finding| finding.to_string())?;
+        let source = Source::parse(name, text).map_err(|finding| told(name, &finding))?;
         if source.has_lines {
             self.texts.add(&source.name, &source.text);
         }
@@ -81,6 +81,16 @@ impl Reading {
         self.sources.push(source);
         Ok(named)
     }
+}
+
+/// A syntax error as words for a message that says by itself that it is an error.
+fn told(name: &str, finding: &Diagnostic) -> String {
+    let place = match &finding.place {
+        Some(place) => format!("{}:{}:{}", place.file, place.line, place.column),
+        None => format!("`{name}`"),
+    };
+    let help = finding.help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
+    format!("{place}: {}{help}", finding.message)
 }
 
 /// The paths of the files that a configuration is to be read from.

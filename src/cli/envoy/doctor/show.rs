@@ -17,7 +17,11 @@ pub(super) enum Format {
 pub(super) fn shown(examined: &Examined, format: Format, texts: &Sources) -> String {
     let diagnostics: Vec<_> = examined.findings.iter().map(Finding::diagnostic).collect();
     match format {
-        Format::Human => human(examined, &diagnostics, texts),
+        Format::Human => {
+            let named =
+                examined.findings.iter().zip(&diagnostics).map(|(finding, shown)| with_file(finding, shown));
+            human(examined, &named.collect::<Vec<_>>(), texts)
+        }
         Format::Json => as_json(&examined.findings),
         Format::Sarif => as_json(&sarif_log(&examined.findings, &diagnostics)),
         Format::Github => examined
@@ -45,15 +49,17 @@ fn human(examined: &Examined, diagnostics: &[Diagnostic], texts: &Sources) -> St
     )
 }
 
-/// A workflow command; one without a line still names the file.
 fn github(finding: &Finding, shown: &Diagnostic) -> String {
-    match shown.place {
-        Some(_) => policy::github(shown),
-        None => {
-            let message = format!("{}: {}", finding.file, shown.message);
-            policy::github(&Diagnostic { message, ..shown.clone() })
-        }
-    }
+    policy::github(&with_file(finding, shown))
+}
+
+/// One without a line names the file in its message.
+fn with_file(finding: &Finding, shown: &Diagnostic) -> Diagnostic {
+    let message = match shown.place {
+        Some(_) => shown.message.clone(),
+        None => format!("{}: {}", finding.file, shown.message),
+    };
+    Diagnostic { message, ..shown.clone() }
 }
 
 /// What `policy check` writes, with the rules described, and the path of each finding.

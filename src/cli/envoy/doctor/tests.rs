@@ -152,6 +152,8 @@ fn each_format_tells_rule_place_path_and_fix() {
         "my envoy.yaml:",
         "failure_mode_allow: true",
         "examined 2 listeners, 4 routes, 2 filters",
+        "dump.json: a call passes",
+        "listener `gateway`",
     ] {
         assert!(human.contains(part), "{part}: {human}");
     }

@@ -15,8 +15,9 @@ pub static RULE: Rule = Rule {
     demonstrated: "Envoy 1.40.0: a Lua filter after Portcullis replaced the path by that of a header, and a \
           call that was allowed as `/public/hello` was served as `/internal/keys`.",
     test: Some("filter_order"),
-    fix: "Put these filters before Portcullis, or make sure that what they change is of no weight.",
-    example: "http_filters:\n  - name: envoy.filters.http.lua\n  - name: envoy.filters.http.ext_authz     # Portcullis: last before the router\n  - name: envoy.filters.http.router\n",
+    fix: "Put these filters before Portcullis, which stands last before the router, or make sure that what they change is of \
+          no weight. `health_check`, `cors`, rate limits and compression stand before it as well; only a cache comes after it.",
+    example: "http_filters:\n  - name: envoy.filters.http.cors\n  - name: envoy.filters.http.lua\n  - name: envoy.filters.http.ext_authz     # Portcullis: last before the router\n  - name: envoy.filters.http.router\n",
     envoy: Some(envoy),
 };
 

@@ -14,9 +14,9 @@ pub static RULE: Rule = Rule {
     demonstrated: "Envoy 1.40.0: a header that an anonymous caller had made up arrived at the upstream. By \
           default Envoy removes it.",
     test: Some("forwarded_client_cert"),
-    fix: "Use `SANITIZE_SET`; let only a listener that nobody but a trusted proxy can reach forward \
+    fix: "Use `SANITIZE`, or `SANITIZE_SET` where the upstream reads the header; let only a listener that nobody but a trusted proxy can reach forward \
           the header. Rules read `source.principal`, which is of the connection.",
-    example: "forward_client_cert_details: SANITIZE_SET\nset_current_client_cert_details: {uri: true}\n",
+    example: "forward_client_cert_details: SANITIZE\n",
     envoy: Some(envoy),
 };
 
@@ -28,7 +28,7 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
         let details = manager.at.get("forward_client_cert_details");
         if let Some(word) = details.word(&DETAILS).filter(|word| word.contains("FORWARD")) {
             let message = format!("{word}: a caller's own `x-forwarded-client-cert` is passed on");
-            report.find(&RULE, &details, message, "set `forward_client_cert_details: SANITIZE_SET`");
+            report.find(&RULE, &details, message, "set `forward_client_cert_details: SANITIZE`");
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use crate::diagnostic::Severity;
 use crate::proxy::doctor::{Report, Rule};
-use crate::proxy::view::Envoy;
+use crate::proxy::view::{Envoy, Kind};
 
 pub static RULE: Rule = Rule {
     id: "status-on-error",
     severity: Severity::Error,
     title: "an error of the authorization is answered as a success",
-    what: "`status_on_error` of ext_authz and ext_proc with a status below 400.",
+    what: "`status_on_error` of ext_authz with a status below 400. ext_proc answers 500 in place of such a status.",
     why: "The upstream is not reached, but the caller, caches and monitors take the answer for the \
           upstream's: what was not done looks done.",
     demonstrated: "Envoy 1.40.0, with Portcullis stopped: the caller of a refund was told 200, and the upstream \
@@ -42,7 +42,8 @@ const SUCCESSES: [&str; 18] = [
 ];
 
 fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
-    for (_, filter) in envoy.asking() {
+    // ext_proc takes statuses of 400 and more only, and answers 500 in place of others.
+    for (_, filter) in envoy.asking().filter(|(_, filter)| filter.is(&Kind::ExtAuthz)) {
         let code = filter.config.at(&["status_on_error", "code"]);
         let named = code
             .text()

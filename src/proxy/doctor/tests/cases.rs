@@ -146,7 +146,8 @@ fn of_filters() -> Vec<Case> {
         ("fail-open", Authz, "# filter", "failure_mode_allow: true".into(), &[]),
         ("fail-open", Proc, "# filter", "failure_mode_allow: true".into(), &[]),
         ("status-on-error", Authz, "# filter", "status_on_error: {code: OK}".into(), &[]),
-        ("status-on-error", Proc, "# filter", "status_on_error: {code: 204}".into(), &[]),
+        ("status-on-error", Authz, "# filter", "status_on_error: {code: 204}".into(), &[]),
+        ("status-on-error", Authz, "# filter", "status_on_error: {code: ok}".into(), &[]),
         ("filter-missing", Authz, "ext_authz.v3.ExtAuthz", "fault.v3.HTTPFault".into(), &[]),
         ("filter-disabled", Authz, "# entry", "disabled: true".into(), &[]),
         (
@@ -320,6 +321,7 @@ fn of_the_rest() -> Vec<Case> {
             &[],
         ),
         ("http1-to-portcullis", Authz, "http2_protocol_options: {}", "http_protocol_options: {}".into(), &[]),
+        ("replicas-unordered", Authz, "# options\n", "# options\n      load_assignment: {endpoints: [{lb_endpoints: [{endpoint: {}}]}, {lb_endpoints: [{endpoint: {}}]}]}\n".into(), &[]),
         ("admin-exposed", Authz, "address: 127.0.0.1", "address: 0.0.0.0".into(), &[]),
         ("envoy-version", Authz, "node: {id: gateway}", version.into(), &[]),
         ("routed-by-caller", Authz, "# action", "cluster_header: x-cluster".into(), &[]),
@@ -422,4 +424,27 @@ fn certificates_that_stand_for_callers_have_to_be_verified() {
     }
     needs.server.mtls = false;
     assert_eq!(rules(AUTHZ, &needs), [""; 0]);
+}
+
+#[test]
+fn ext_proc_answers_no_success_on_errors_whatever_it_is_told() {
+    let text = edited(PROC, "# filter", "status_on_error: {code: OK}");
+    assert_eq!(rules(&text, &needs(true)), [""; 0]);
+}
+
+#[test]
+fn replicas_in_order_or_without_holds_are_right() {
+    let with = |second: &str| {
+        let groups =
+            format!("{{lb_endpoints: [{{endpoint: {{}}}}]}}, {{lb_endpoints: [{{endpoint: {{}}}}]{second}}}");
+        edited(
+            AUTHZ,
+            "# options\n",
+            &format!("# options\n      load_assignment: {{endpoints: [{groups}]}}\n"),
+        )
+    };
+    assert_eq!(rules(&with(", priority: 1"), &needs(false)), [""; 0]);
+    let mut without = needs(false);
+    without.longest_wait = None;
+    assert_eq!(rules(&with(""), &without), [""; 0]);
 }

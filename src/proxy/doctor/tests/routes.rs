@@ -200,3 +200,44 @@ fn upgrades_are_warned_of_on_routes_with_masked_responses_only() {
     assert_eq!(found(all, "", off), ["upgrade_configs[0]"]);
     assert_eq!(found(none, on, ""), [of_route], "a route's own word is in force");
 }
+
+/// The path, message and fix of the one `no-request-body`.
+fn body_missing(text: &str, needs: &Needs) -> (String, String, String) {
+    let mut found = examined(text, needs).findings;
+    found.retain(|finding| finding.rule.id == "no-request-body");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let found = found.remove(0);
+    (found.path.rsplit("route_config.").next().unwrap().to_owned(), found.message, found.fix)
+}
+
+#[test]
+fn a_body_is_asked_for_on_the_route_that_needs_it() {
+    let mut needs = needs(false);
+    needs.server.known = false;
+    let bare = edited(PROC, "request_body_mode: BUFFERED, ", "");
+    let of_authz = "with_request_body: {max_request_bytes: 1048576, pack_as_bytes: true}";
+    for (text, kind) in
+        [(&bare, "ExtProcPerRoute"), (&edited(AUTHZ, of_authz, "stat_prefix: x"), "ExtAuthzPerRoute")]
+    {
+        let (path, _, fix) = body_missing(text, &needs);
+        assert_eq!(path, "virtual_hosts[0].routes[0]");
+        assert!(fix.contains("add `typed_per_filter_config` to this route") && fix.contains(kind), "{fix}");
+    }
+    let set = |name: &str, mode: &str| {
+        let kind = "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute";
+        let mode = format!(
+            "overrides: {{processing_mode: {{request_body_mode: {mode}, request_trailer_mode: SEND}}}}"
+        );
+        edited(
+            &bare,
+            "# route\n",
+            &format!("typed_per_filter_config: {{{name}: {{\"@type\": {kind}, {mode}}}}}\n"),
+        )
+    };
+    let (path, _, fix) = body_missing(&set("guard", "STREAMED"), &needs);
+    let own = "virtual_hosts[0].routes[0].typed_per_filter_config.guard.overrides.processing_mode.request_body_mode";
+    assert_eq!((path.as_str(), fix.as_str()), (own, "set `request_body_mode: BUFFERED`"));
+    let (path, message, _) = body_missing(&set("gard", "BUFFERED"), &needs);
+    assert_eq!(path, "virtual_hosts[0].routes[0]");
+    assert!(message.contains("what the route sets for `gard` is not for the filter `guard`"), "{message}");
+}
