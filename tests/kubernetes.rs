@@ -70,7 +70,16 @@ fn ways() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
 
 fn written(server: &str, arguments: &[&str]) -> String {
     let (code, text, error) = portcullis(&[&["envoy", "config", "--config", server], arguments].concat());
-    assert_eq!((code, error.as_str()), (0, ""), "{arguments:?}");
+    // The samples' servers stand behind a gateway, so manifests for sidecars come with a warning.
+    let sidecar = arguments.contains(&"istio") && !arguments.contains(&"--gateway");
+    let lines: Vec<_> = error.lines().collect();
+    match lines.as_slice() {
+        [] => assert!(code == 0 && !sidecar, "{arguments:?}"),
+        [one] => {
+            assert!(code == 0 && sidecar && one.contains("`listen.gateway: true`"), "{arguments:?}: {one}")
+        }
+        _ => panic!("{arguments:?}: {error}"),
+    }
     text
 }
 

@@ -141,6 +141,13 @@ fn the_command_writes_to_a_file_and_says_what_is_wrong() {
         (&["--portcullis", "unix:/run/a.sock", "--portcullis", "b:1"][..], "can't be in one cluster"),
         (&["--listen", "here"], "write HOST:PORT or unix:PATH"),
         (&["--for", "nginx"], "invalid value 'nginx'"),
+        (&["--namespace", "shop"], "`--namespace` has no meaning for `--for envoy`"),
+        (&["--for", "istio", "--output", "snippet"], "`--output` has no meaning for `--for istio`"),
+        (&["--for", "envoy-gateway", "--gateway", "edge", "--selector", "a=b"], "'--selector"),
+        (
+            &["--for", "envoy-gateway", "--part", "manifests"],
+            "`--part` has no meaning for `--for envoy-gateway`",
+        ),
     ] {
         let (code, text, error) = run(arguments);
         assert!(code == 2 && text.is_empty() && error.contains(said), "{arguments:?}: {error}");

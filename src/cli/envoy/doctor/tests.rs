@@ -175,3 +175,32 @@ fn each_format_tells_rule_place_path_and_fix() {
     assert!(github.starts_with("::error file=my envoy.yaml,line="), "{github}");
     assert!(github.lines().nth(1).unwrap().starts_with("::error::fail-open: dump.json: "), "{github}");
 }
+
+#[test]
+fn an_ignore_that_leaves_nothing_out_is_told() {
+    let open = BOOTSTRAP.replace("# filter", "failure_mode_allow: true");
+    let source = crate::proxy::tree::Source::parse("envoy.yaml", &open).unwrap();
+    let examined = doctor::examine(&[source], &needs(), &Given::default()).unwrap();
+    let args = parsed(&[
+        "envoy.yaml",
+        "--ignore",
+        "fail-open",
+        "--ignore",
+        "http10",
+        "--ignore",
+        "fail-open@listeners[7]",
+    ]);
+    let warnings = args.unwrap().unused(&examined);
+    assert_eq!(
+        warnings,
+        "warning: `--ignore http10` leaves nothing out\nwarning: `--ignore fail-open@listeners[7]` leaves nothing out\n"
+    );
+}
+
+#[test]
+fn what_stops_the_doctor_is_called_an_error_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = written(&folder, "broken.yaml", "a: [1\n");
+    let message = read::all(&[broken]).unwrap_err();
+    assert!(message.contains("broken.yaml:1:4: ") && !message.contains("error"), "{message}");
+}

@@ -7,7 +7,8 @@ pub static RULE: Rule = Rule {
     id: "selects-nothing",
     severity: Severity::Error,
     title: "a policy is about nothing that is shown",
-    what: "Istio: the namespace and the selector, or `targetRefs`, of a CUSTOM AuthorizationPolicy. \
+    what: "Istio: the namespace and the selector, or `targetRefs`, of a CUSTOM AuthorizationPolicy, and of an \
+          EnvoyFilter that inserts or changes ext_authz or ext_proc. \
           Envoy Gateway: `targetRefs` of a SecurityPolicy or an EnvoyExtensionPolicy. Only where \
           workloads, gateways or routes are among the manifests.",
     why: "A selector with a misspelt label, or a policy in another namespace than the workload, \
@@ -34,6 +35,17 @@ pub(in crate::proxy::doctor) fn manifests(manifests: &Manifests<'_>, report: &mu
             let message = format!("{} selects none of the workloads that are shown", policy.object.title());
             let fix = "give it the namespace and labels of the pods that it should protect";
             report.find(&RULE, at, message, fix);
+        }
+    }
+    for patch in mesh.patches.iter().filter(|patch| patch.is_about_service()) {
+        let shown = match patch.target.gateway {
+            Some(_) => !mesh.gateways.is_empty(),
+            None => !mesh.workloads.is_empty(),
+        };
+        if shown && !mesh.selects_any(&patch.target) {
+            let message = format!("{} selects none of the workloads that are shown", patch.object.title());
+            let fix = "give it the namespace and labels of the pods that it should protect";
+            report.find(&RULE, &patch.object.spec().get("workload_selector"), message, fix);
         }
     }
     let gateways = &manifests.gateways;

@@ -63,7 +63,11 @@ fn by_route<'a>(spot: &Spot<'_, 'a>, filter: &Filter<'a>, shown: bool, report: &
         report.find(&RULE, &mark, message, "set `with_request_body` in its `check_settings`, or remove this");
     } else if shown && !marked && spot.example().is_some() {
         let message = format!("bodies are shown, and no `context_extensions` says so by `{key}: {value}`");
-        let fix = "add it to `check_settings`, or set `listen.request_body: buffered` in Portcullis";
+        // Envoy Gateway has no field for the mark.
+        let fix = match report.is_of_manifests() {
+            true => "set `listen.request_body: buffered` in Portcullis",
+            false => "add it to `check_settings`, or set `listen.request_body: buffered` in Portcullis",
+        };
         report.warn(&RULE, &spot.buffer(filter), message, fix);
     }
 }

@@ -216,3 +216,38 @@ fn every_resource_of_a_file_is_examined() {
     assert_eq!(examined(&text, &needs(false)).listeners, 2);
     assert!(rules(&text, &needs(false)).contains(&"filter-missing"));
 }
+
+#[test]
+fn a_table_that_a_dump_has_twice_is_counted_once() {
+    let bootstrap = parsed(AUTHZ);
+    let listeners = bootstrap["static_resources"]["listeners"].clone();
+    let table = listeners[0]["filter_chains"][0]["filters"][0]["typed_config"]["route_config"].clone();
+    let kind = |name: &str| format!("type.googleapis.com/envoy.admin.v3.{name}");
+    let mut table = table;
+    let mut listener = listeners[0].clone();
+    table["@type"] = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration".into();
+    listener["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
+    let dump = json!({"configs": [
+        {"@type": kind("ListenersConfigDump"), "static_listeners": [{"listener": listener}]},
+        {"@type": kind("RoutesConfigDump"), "static_route_configs": [{"route_config": table}]},
+    ]});
+    assert_eq!(examined(&dump.to_string(), &needs(false)).routes, 2);
+}
+
+#[test]
+fn an_envoy_filter_that_selects_no_workload_is_found() {
+    let manifests = |label: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {{name: p, namespace: shop}}\nspec:\n  \
+             workloadSelector: {{labels: {{app: {label}}}}}\n  configPatches:\n    - applyTo: HTTP_FILTER\n      \
+             match: {{context: SIDECAR_INBOUND, listener: {{filterChain: {{filter: {{name: \
+             envoy.filters.network.http_connection_manager, subFilter: {{name: envoy.filters.http.router}}}}}}}}}}\n      \
+             patch: {{operation: INSERT_BEFORE, value: {{name: p, typed_config: {{\"@type\": \
+             type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor, grpc_service: {{envoy_grpc: \
+             {{cluster_name: portcullis}}}}}}}}}}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: orders, \
+             namespace: shop}}\nspec: {{template: {{metadata: {{labels: {{app: orders}}}}}}}}\n"
+        )
+    };
+    assert!(rules(&manifests("ordrs"), &needs(true)).contains(&"selects-nothing"));
+    assert!(!rules(&manifests("orders"), &needs(true)).contains(&"selects-nothing"));
+}

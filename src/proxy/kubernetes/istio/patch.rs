@@ -61,6 +61,13 @@ impl<'a> Patch<'a> {
         kind.ends_with(".ExtAuthz") || kind.ends_with(".ExternalProcessor")
     }
 
+    /// Whether what it inserts or changes is an ext_authz or ext_proc filter.
+    pub fn is_about_service(&self) -> bool {
+        let kind = self.value.get("typed_config").typed().0;
+        self.apply_to == "HTTP_FILTER"
+            && (kind.ends_with(".ExtAuthz") || kind.ends_with(".ExternalProcessor"))
+    }
+
     /// The HTTP filter beside which it is put, or that it changes.
     pub fn sub_filter(&self) -> Option<&'a str> {
         self.at.at(&["match", "listener", "filter_chain", "filter", "sub_filter", "name"]).text()
