@@ -89,7 +89,7 @@ fn chosen(format: &str) -> Option<&str> {
     commands.into_iter().find(|command| {
         let known = |harmless: &&str| harmless.eq_ignore_ascii_case(command);
         let fixed = ["ENVIRONMENT(", "START_TIME("].iter().any(|name| command.starts_with(name));
-        !fixed && !HARMLESS.iter().any(|harmless| known(&harmless))
+        !fixed && !HARMLESS.iter().any(|harmless| known(harmless))
     })
 }
 
