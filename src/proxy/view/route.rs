@@ -1,5 +1,6 @@
 //! Tables of routes, and what they set for filters.
 
+use super::filter::{Filter, Kind};
 use super::matcher::Matcher;
 use crate::proxy::tree::At;
 
@@ -137,5 +138,14 @@ impl<'a> Setting<'a> {
     /// Whether it is a message of ext_authz, or of ext_proc.
     pub fn is_ours(&self) -> bool {
         self.kind.ends_with(".ExtAuthzPerRoute") || self.kind.ends_with(".ExtProcPerRoute")
+    }
+
+    /// Whether the filter reads it: it is no message of the other service.
+    pub fn is_of(&self, filter: &Filter<'_>) -> bool {
+        match filter.kind {
+            Kind::ExtAuthz => !self.kind.ends_with(".ExtProcPerRoute"),
+            Kind::ExtProc => !self.kind.ends_with(".ExtAuthzPerRoute"),
+            _ => true,
+        }
     }
 }

@@ -37,11 +37,12 @@ impl<'e, 'a> Spot<'e, 'a> {
     }
 
     /// What the levels set for this filter, the most specific first.
-    pub fn settings(&self, filter: &Filter<'a>) -> impl Iterator<Item = &'e Setting<'a>> {
-        let name = filter.name;
-        self.levels
-            .into_iter()
-            .flat_map(move |level| level.iter().filter(move |setting| setting.name == name))
+    pub fn settings<'s>(
+        &self,
+        filter: &'s Filter<'a>,
+    ) -> impl Iterator<Item = &'e Setting<'a>> + use<'s, 'e, 'a> {
+        let read = move |setting: &&Setting<'a>| setting.name == filter.name && setting.is_of(filter);
+        self.levels.into_iter().flat_map(move |level| level.iter().filter(read))
     }
 
     /// Where the filter is switched off for calls here; `None` when it runs.

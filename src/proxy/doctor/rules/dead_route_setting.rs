@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Severity;
 use crate::proxy::doctor::{Report, Rule};
-use crate::proxy::view::{Envoy, Manager};
+use crate::proxy::view::{Envoy, Filter, Kind, Setting};
 use std::collections::BTreeSet;
 
 pub static RULE: Rule = Rule {
@@ -10,8 +10,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Warning,
     title: "a route's setting is for a filter that isn't there",
     what: "Settings of ext_authz and ext_proc in `typed_per_filter_config` under a name that no filter \
-          has in the HTTP connection managers that use the table.",
-    why: "Envoy looks settings up by the filter's own name, not by its type. This one is never read: \
+          has in the HTTP connection managers that use the table, or that a filter of another type has.",
+    why: "Envoy looks settings up by the filter's own name, and drops those of another filter's type. This one is never read: \
           bodies that it asks for are not shown, and what it switches off is on.",
     demonstrated: "Envoy 1.40.0: a route set the context that a denial depends on, under the filter's former \
           name. Envoy took the configuration without a word, and the call arrived. Under the filter's \
@@ -24,23 +24,49 @@ pub static RULE: Rule = Rule {
 
 fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
     for (place, table) in envoy.tables.iter().enumerate() {
-        let users = || envoy.managers.iter().filter(|manager| manager.tables.contains(&place));
-        if users().next().is_none() {
+        let users = envoy.managers.iter().filter(|manager| manager.tables.contains(&place));
+        let filters: Vec<_> = users.flat_map(|user| &user.filters).collect();
+        if filters.is_empty() {
             continue;
         }
-        let names: BTreeSet<_> = users().flat_map(|user| &user.filters).map(|filter| filter.name).collect();
         for setting in table.all_settings().filter(|setting| setting.is_ours()) {
-            if !names.contains(setting.name) {
-                let asking: BTreeSet<_> =
-                    users().flat_map(Manager::asking).map(|filter| filter.name).collect();
-                let known: Vec<_> = asking.into_iter().map(|name| format!("`{name}`")).collect();
-                let message = format!("no filter has the name `{}`: this is never read", setting.name);
-                let fix = match known.is_empty() {
-                    true => "remove it, or add the filter".to_owned(),
-                    false => format!("write {}", known.join(" or ")),
-                };
-                report.find(&RULE, &setting.at, message, fix);
-            }
+            let named: Vec<_> = filters.iter().filter(|filter| filter.name == setting.name).collect();
+            let why = match named.first() {
+                None => format!("no filter has the name `{}`", setting.name),
+                Some(_) if named.iter().any(|filter| setting.is_of(filter)) => continue,
+                Some(other) => {
+                    let (is, kind) = (other.kind.short(), own_kind(setting));
+                    format!("`{}` is a filter of {is}, and this a setting of {}", setting.name, kind.short())
+                }
+            };
+            report.find(&RULE, &setting.at, format!("{why}: this is never read"), instead(setting, &filters));
         }
+    }
+}
+
+/// The filter that the setting's type is for.
+fn own_kind(setting: &Setting<'_>) -> Kind {
+    if setting.kind.ends_with(".ExtAuthzPerRoute") { Kind::ExtAuthz } else { Kind::ExtProc }
+}
+
+/// What to write in the place of a setting that is never read.
+fn instead(setting: &Setting<'_>, filters: &[&Filter<'_>]) -> String {
+    let asking = || filters.iter().filter(|filter| filter.asks);
+    let fitting: BTreeSet<_> =
+        asking().filter(|filter| setting.is_of(filter)).map(|filter| filter.name).collect();
+    if !fitting.is_empty() {
+        let names: Vec<_> = fitting.into_iter().map(|name| format!("`{name}`")).collect();
+        return format!("write {}", names.join(" or "));
+    }
+    // Both services have settings of their own form: another name alone would not do.
+    match asking().find(|filter| matches!(filter.kind, Kind::ExtAuthz | Kind::ExtProc)) {
+        Some(filter) => {
+            let kind = if filter.is(&Kind::ExtAuthz) { "ExtAuthzPerRoute" } else { "ExtProcPerRoute" };
+            format!(
+                "write an `{kind}` for `{}` in its place: `portcullis envoy config` shows it",
+                filter.name
+            )
+        }
+        None => "remove it, or add the filter".to_owned(),
     }
 }

@@ -88,3 +88,51 @@ fn googles_client_needs_no_cluster() {
     let text = edited(AUTHZ, "envoy_grpc: {cluster_name: portcullis}", google);
     assert_eq!(rules(&text, &needs(false)), [""; 0]);
 }
+
+#[test]
+fn a_setting_of_the_other_service_is_never_read_under_any_name() {
+    let setting = |name: &str, service: &str, more: &str| {
+        let kind = format!("type.googleapis.com/envoy.extensions.filters.http.{service}");
+        format!("typed_per_filter_config: {{{name}: {{\"@type\": {kind}, {more}}}}}")
+    };
+    let off = "disabled: true";
+    for (text, name, service, wanted) in [
+        (
+            AUTHZ,
+            "guard",
+            "ext_proc.v3.ExtProcPerRoute",
+            "`guard` is a filter of ext_authz, and this a setting of ext_proc",
+        ),
+        (
+            PROC,
+            "guard",
+            "ext_authz.v3.ExtAuthzPerRoute",
+            "`guard` is a filter of ext_proc, and this a setting of ext_authz",
+        ),
+        (AUTHZ, "envoy.filters.http.ext_proc", "ext_proc.v3.ExtProcPerRoute", "no filter has the name"),
+    ] {
+        for level in super::cases::LEVELS {
+            let found = said(&edited(text, level, &setting(name, service, off)));
+            assert_eq!(found.len(), 1, "{found:?}: it switches nothing off");
+            assert_eq!(found[0].0, "dead-route-setting");
+            assert!(found[0].1.contains(wanted), "{found:?}");
+            let right = if text == AUTHZ {
+                "write an `ExtAuthzPerRoute` for `guard`"
+            } else {
+                "write an `ExtProcPerRoute` for `guard`"
+            };
+            assert!(found[0].1.contains(right), "{found:?}");
+        }
+    }
+    let found = said(&edited(AUTHZ, "# route", &setting("other", "ext_authz.v3.ExtAuthzPerRoute", off)));
+    assert!(found[0].1.ends_with("write `guard`"), "{found:?}");
+    // What it shows of bodies doesn't count either.
+    let buffers = "overrides: {processing_mode: {request_body_mode: NONE}}";
+    assert_eq!(
+        rules(
+            &edited(AUTHZ, "# route", &setting("guard", "ext_proc.v3.ExtProcPerRoute", buffers)),
+            &needs(false)
+        ),
+        ["dead-route-setting"]
+    );
+}
