@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Severity;
 use crate::proxy::doctor::{Manifests, Report, Rule};
+use crate::proxy::kubernetes::Object;
 
 pub static RULE: Rule = Rule {
     id: "selects-nothing",
@@ -9,7 +10,8 @@ pub static RULE: Rule = Rule {
     title: "a policy is about nothing that is shown",
     what: "Istio: the namespace and the selector, or `targetRefs`, of a CUSTOM AuthorizationPolicy, and of an \
           EnvoyFilter that inserts or changes ext_authz or ext_proc. \
-          Envoy Gateway: `targetRefs` of a SecurityPolicy or an EnvoyExtensionPolicy. Only where \
+          Envoy Gateway: `targetRefs` of a SecurityPolicy or an EnvoyExtensionPolicy, \
+          and the listeners that an EnvoyPatchPolicy names. Only where \
           workloads, gateways or routes are among the manifests.",
     why: "A selector with a misspelt label, or a policy in another namespace than the workload, \
           protects nothing, and nothing complains.",
@@ -60,6 +62,29 @@ pub(in crate::proxy::doctor) fn manifests(manifests: &Manifests<'_>, report: &mu
                 let fix = format!("name a {} of namespace `{}`", target.kind, target.namespace);
                 report.find(&RULE, &policy.object.spec().get("target_refs"), message, fix);
             }
+        }
+    }
+    gateways.patches.iter().for_each(|patch| listeners(patch, &gateways.gateways, report));
+}
+
+/// Finds the patches of listeners, `NAMESPACE/GATEWAY/LISTENER`, that a gateway that is shown doesn't have.
+fn listeners(policy: &Object<'_>, gateways: &[Object<'_>], report: &mut Report<'_>) {
+    for patch in policy.spec().get("json_patches").items() {
+        let name = patch.get("name");
+        let parts: Vec<_> = name.text().unwrap_or_default().split('/').collect();
+        let [namespace, gateway, listener] = parts.as_slice() else { continue };
+        let is_named = |object: &&Object<'_>| object.namespace == *namespace && object.name == *gateway;
+        let Some(shown) = gateways.iter().find(is_named) else { continue };
+        let listed = shown.spec().get("listeners").items();
+        let names: Vec<_> = listed.iter().filter_map(|listed| listed.get("name").text()).collect();
+        if !names.contains(listener) {
+            let message = format!(
+                "{} patches the listener `{listener}`, and {} has none of that name: the patch does nothing",
+                policy.title(),
+                shown.title()
+            );
+            let fix = format!("name one of its listeners: `{}`", names.join("`, `"));
+            report.find(&RULE, &name, message, fix);
         }
     }
 }

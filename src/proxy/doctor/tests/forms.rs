@@ -251,3 +251,19 @@ fn an_envoy_filter_that_selects_no_workload_is_found() {
     assert!(rules(&manifests("ordrs"), &needs(true)).contains(&"selects-nothing"));
     assert!(!rules(&manifests("orders"), &needs(true)).contains(&"selects-nothing"));
 }
+
+#[test]
+fn a_patch_of_a_listener_that_its_gateway_does_not_have_is_found() {
+    let manifests = |listener: &str| {
+        let policy = "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: SecurityPolicy\nmetadata: {name: p, namespace: shop}\n\
+                      spec: {targetRefs: [{kind: Gateway, name: edge}], extAuth: {grpc: {backendRefs: [{name: portcullis}]}}}\n";
+        let patch = "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyPatchPolicy\nmetadata: {name: p, namespace: shop}\n\
+                     spec: {jsonPatches: [{type: type.googleapis.com/envoy.config.listener.v3.Listener, name: shop/edge/http}]}\n";
+        format!(
+            "{policy}---\n{patch}---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: edge, \
+             namespace: shop}}\nspec: {{listeners: [{{name: {listener}}}]}}\n"
+        )
+    };
+    assert!(rules(&manifests("https"), &needs(false)).contains(&"selects-nothing"));
+    assert!(!rules(&manifests("http"), &needs(false)).contains(&"selects-nothing"));
+}
