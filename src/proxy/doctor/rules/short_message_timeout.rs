@@ -29,7 +29,9 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
     for (_, filter) in envoy.asking().filter(|(_, filter)| filter.is(&Kind::ExtProc)) {
         let timeout = filter.config.get("message_timeout");
         let set = timeout.duration();
-        if set.unwrap_or(DEFAULT) < wanted {
+        // One that can't be read is told by `not-checked`.
+        let unread = timeout.exists() && set.is_none();
+        if !unread && set.unwrap_or(DEFAULT) < wanted {
             let is = set.map_or_else(|| "not set, which is 200ms".to_owned(), span);
             let message = format!("`message_timeout` is {is}; a decision may take {}", span(wanted));
             report.find(

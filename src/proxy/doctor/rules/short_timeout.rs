@@ -38,6 +38,10 @@ fn check(timeout: &At<'_>, report: &mut Report<'_>) {
     let needs = report.needs;
     let wanted = if needs.holds() { needs.longest_answer() } else { needs.server.decision_timeout };
     let set = timeout.duration();
+    // One that can't be read is told by `not-checked`.
+    if timeout.exists() && set.is_none() {
+        return;
+    }
     // 0 is no timeout at all.
     if set.is_some_and(|set| set.is_zero()) || set.unwrap_or(DEFAULT) >= wanted {
         return;

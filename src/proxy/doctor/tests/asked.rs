@@ -136,3 +136,35 @@ fn a_setting_of_the_other_service_is_never_read_under_any_name() {
         ["dead-route-setting"]
     );
 }
+
+#[test]
+fn what_envoy_refuses_is_said_to_be_unexamined_and_not_taken_for_unset() {
+    for (base, from, to, words) in [
+        (
+            AUTHZ,
+            "stream_idle_timeout: 1000s",
+            "stream_idle_timeout: 1000s\n                request_timeout: 15m",
+            "`request_timeout: 15m`",
+        ),
+        (
+            AUTHZ,
+            "REJECT_REQUEST}",
+            "REJECT_REQUEST, max_stream_duration: 9000}",
+            "`max_stream_duration: 9000`",
+        ),
+        (AUTHZ, "# filter", "failure_mode_alow: false", "`failure_mode_alow`"),
+        (PROC, "# filter", "deferred_close_timeot: 1s", "`deferred_close_timeot`"),
+        (PROC, "message_timeout: 5s", "message_timeout: '5'", "`message_timeout: 5`"),
+    ] {
+        let found = said(&edited(base, from, to));
+        let unread: Vec<_> = found.iter().filter(|(rule, _)| *rule == "not-checked").collect();
+        assert_eq!(unread.len(), 1, "{to}: {found:?}");
+        assert!(unread[0].1.contains(words) && unread[0].1.contains("--mode validate"), "{found:?}");
+    }
+    let router = "- {name: router, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}";
+    let found = said(&edited(AUTHZ, "# before", router));
+    assert!(
+        found.iter().any(|(rule, text)| *rule == "not-checked" && text.contains("after the router")),
+        "{found:?}"
+    );
+}
