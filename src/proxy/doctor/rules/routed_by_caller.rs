@@ -85,11 +85,10 @@ fn say(at: &At<'_>, what: &str, source: &str, header: Option<&str>, report: &mut
 /// The first command of a formatter that the caller has a say in; `%%` is a percent sign.
 fn chosen(format: &str) -> Option<&str> {
     // Every second part is between percent signs.
-    let commands = format.split('%').skip(1).step_by(2).filter(|command| !command.is_empty());
-    commands.into_iter().find(|command| {
-        let known = |harmless: &&str| harmless.eq_ignore_ascii_case(command);
+    let mut commands = format.split('%').skip(1).step_by(2).filter(|command| !command.is_empty());
+    commands.find(|command| {
         let fixed = ["ENVIRONMENT(", "START_TIME("].iter().any(|name| command.starts_with(name));
-        !fixed && !HARMLESS.iter().any(|harmless| known(harmless))
+        !fixed && !HARMLESS.iter().any(|harmless| harmless.eq_ignore_ascii_case(command))
     })
 }
 
