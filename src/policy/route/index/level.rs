@@ -4,6 +4,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+
 use crate::policy::route::{Candidate, Candidates, Entry, HostPattern, PathPattern, TextPattern};
 use crate::request::Request;
 
@@ -26,6 +29,9 @@ pub struct Asked<'r> {
     /// Without the first `/`; `None` for `/`.
     pub path: Option<&'r str>,
 }
+
+/// What is found by a name. Most parts of the index hold one, which this compares without hashing what is sought.
+pub type Names<L> = IndexMap<Box<str>, L, FxBuildHasher>;
 
 /// One level of the index.
 pub trait Level: Default + fmt::Debug {

@@ -1,8 +1,6 @@
 //! The level of paths: a trie over their segments.
 
-use rustc_hash::FxHashMap;
-
-use super::level::{Asked, Keys, Level, Matching, Search};
+use super::level::{Asked, Keys, Level, Matching, Names, Search};
 use crate::policy::route::pattern::Segment;
 
 /// Entries by their path.
@@ -16,7 +14,7 @@ pub struct Paths<L> {
 /// Where some segments lead.
 #[derive(Debug)]
 struct Node<L> {
-    literal: FxHashMap<Box<str>, Node<L>>,
+    literal: Names<Node<L>>,
     one: Option<Box<Node<L>>>,
     /// Patterns that end here, and those whose `**` takes the rest.
     ends: Option<Box<L>>,
@@ -25,7 +23,7 @@ struct Node<L> {
 
 impl<L> Default for Node<L> {
     fn default() -> Self {
-        Self { literal: FxHashMap::default(), one: None, ends: None, rests: None }
+        Self { literal: Names::default(), one: None, ends: None, rests: None }
     }
 }
 

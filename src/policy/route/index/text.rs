@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use super::level::{Asked, Keys, Level, Matching, Search};
+use super::level::{Asked, Keys, Level, Matching, Names, Search};
 use crate::policy::route::{HostPattern, TextPattern};
 
 /// Entries by host.
 #[derive(Debug, Default)]
 pub struct Hosts<L> {
-    exact: FxHashMap<Box<str>, L>,
+    exact: Names<L>,
     /// With their leading dots.
-    suffixes: FxHashMap<Box<str>, L>,
+    suffixes: Names<L>,
     any: Option<L>,
 }
 
@@ -57,7 +57,7 @@ impl<L: Level> Level for Hosts<L> {
 /// Entries by method.
 #[derive(Debug, Default)]
 pub struct Methods<L> {
-    exact: FxHashMap<Box<str>, L>,
+    exact: Names<L>,
     any: Option<L>,
 }
 
@@ -87,7 +87,7 @@ impl<L: Level> Level for Methods<L> {
 /// Entries by the destination's principal.
 #[derive(Debug, Default)]
 pub struct Destinations<L> {
-    exact: FxHashMap<Box<str>, L>,
+    exact: Names<L>,
     prefixes: Affixes<L>,
     suffixes: Affixes<L>,
     /// Any that is there.
@@ -96,7 +96,7 @@ pub struct Destinations<L> {
 }
 
 /// Prefixes or suffixes by their length in bytes. A text has no more of them than it has bytes.
-type Affixes<L> = BTreeMap<usize, FxHashMap<Box<str>, L>>;
+type Affixes<L> = BTreeMap<usize, Names<L>>;
 
 impl<L: Level> Level for Destinations<L> {
     fn add(&mut self, keys: &Keys<'_>, matching: &Matching) {
@@ -181,7 +181,7 @@ impl<L: Level> Level for Ports<L> {
 /// Entries by one key of the context and its value.
 #[derive(Debug, Default)]
 pub struct Contexts<L> {
-    exact: FxHashMap<Box<str>, FxHashMap<Box<str>, L>>,
+    exact: Names<Names<L>>,
     any: Option<L>,
 }
 
