@@ -259,7 +259,7 @@ fn admin_state(
     admin::AdminState {
         store: ports.store.clone(),
         clock: ports.clock.clone(),
-        verifier: Arc::new(admin_events::Tokens(tokens)),
+        verifier: Arc::new(admin_events::Tokens(tokens, ports.metrics.clone())),
         events: Arc::new(events),
         viewers: config.viewers.into(),
         admins: config.admins.into(),

@@ -1,42 +1,56 @@
-//! Who is calling: from a bearer token or the verified peer certificate to an identity, or to a refusal.
+//! Who is calling: from what a request presents to an identity, or to a refusal.
 //!
-//! A credential that was presented and refused is final: it never falls through to another one or to anonymous.
-//! Knows requests and identities; nothing of policies, Envoy or what the identity may do.
+//! Each scheme says of a request that nothing of its kind is presented, whom it proves, or why it is refused. They are
+//! asked in the configured order, and the first that finds something decides: a credential that was presented and refused
+//! never falls through to another one or to anonymous. Knows requests and identities; nothing of policies, Envoy or what
+//! the identity may do.
 
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-
+use crate::challenge::Challenge;
 use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
-use crate::identity::{Identity, Method};
+use crate::identity::Identity;
+use crate::metrics::Metrics;
 use crate::reason::Reason;
 use crate::request::Request;
 
 mod algorithm;
+mod cache;
 mod claims;
 mod config;
 mod fetch;
+mod forward;
 mod jws;
+mod jwt;
 mod key_set;
 mod key_source;
+mod peer;
+mod place;
 #[cfg(test)]
 mod tests;
+mod xfcc;
 
 pub use algorithm::{Algorithm, KeyType};
-pub use config::{ClaimNames, Config, IssuerConfig, JwksSource, MAX_LEEWAY, is_loopback};
+pub use config::{ClaimNames, Config, IssuerConfig, JwksSource, MAX_LEEWAY, Scheme, is_loopback, issuers};
+pub use jwt::Proven;
+pub use place::Removal;
 
-use fetch::Fetcher;
+use config::PeerConfig;
+use forward::Forward;
 use jws::Unverified;
-use key_set::{Found, KeySet};
-use key_source::{KeySource, Pace};
+use jwt::Issuers;
 
 /// Finds out who is calling. Its background tasks end when it is dropped.
 pub struct Authenticator {
-    issuers: Vec<Issuer>,
-    mtls: bool,
-    clock: Clock,
+    order: Vec<Scheme>,
+    jwt: Issuers,
+    mtls: Option<PeerConfig>,
+    /// What upstreams are told of the caller.
+    pub forward: Forward,
+    /// What callers without an accepted credential are told.
+    pub challenge: Challenge,
 }
 
 /// The answer to "who is calling?".
@@ -44,15 +58,9 @@ pub struct Authenticator {
 pub enum Authentication {
     /// No credential was presented.
     Anonymous,
-    Authenticated(Arc<Identity>),
+    Authenticated(Proven),
     /// A credential was presented and is not accepted.
     Refused(Reason),
-}
-
-#[derive(Debug)]
-struct Issuer {
-    config: IssuerConfig,
-    keys: KeySource,
 }
 
 impl Authenticator {
@@ -62,175 +70,82 @@ impl Authenticator {
             let message = "the cryptography that this program was built with fails its self-test";
             return Err(vec![Diagnostic::error("broken-cryptography", message)]);
         }
-        let built = join_all(config.issuers.into_iter().map(|issuer| Issuer::build(issuer, &clock))).await;
-        let mut issuers = Vec::new();
-        let mut findings = Vec::new();
-        for issuer in built {
-            match issuer {
-                Ok(issuer) => issuers.push(issuer),
-                Err(mistakes) => findings.extend(mistakes),
-            }
-        }
-        if !findings.is_empty() {
-            return Err(findings);
-        }
-        Ok(Arc::new(Self { issuers, mtls: config.mtls, clock }))
+        let jwt = Issuers::build(config.issuers, config.cache_bytes, &clock).await?;
+        let forward = Forward::build(config.forward, &clock)?;
+        let (order, mtls, challenge) = (config.order, config.mtls, config.challenge);
+        Ok(Arc::new(Self { order, jwt, mtls, forward, challenge }))
     }
 
     /// Who makes this call.
-    pub async fn authenticate(&self, request: &Request) -> Authentication {
-        let peer = match self.peer(request) {
-            Ok(peer) => peer,
-            Err(reason) => return Authentication::Refused(reason),
-        };
-        let token = match bearer(request) {
-            Ok(token) => token,
-            Err(reason) => return Authentication::Refused(reason),
-        };
-        match (token, peer) {
-            (Some(token), peer) => match self.check(token).await {
-                Ok(identity) => {
-                    let spiffe = peer.map(spiffe).unwrap_or_default();
-                    Authentication::Authenticated(Arc::new(Identity { spiffe, ..identity }))
-                }
-                Err(reason) => Authentication::Refused(reason),
-            },
-            (None, Some(principal)) => Authentication::Authenticated(Arc::new(by_certificate(principal))),
-            (None, None) => Authentication::Anonymous,
+    pub async fn authenticate(&self, request: &Request, metrics: &Metrics) -> Authentication {
+        match self.prove(request, metrics).await {
+            Ok(None) => Authentication::Anonymous,
+            Ok(Some(proven)) => Authentication::Authenticated(proven),
+            Err(reason) => Authentication::Refused(reason),
         }
     }
 
+    async fn prove(&self, request: &Request, metrics: &Metrics) -> Result<Option<Proven>, Reason> {
+        // A bad certificate is refused whatever else is presented, and a good one is part of every identity.
+        let peer =
+            self.mtls.as_ref().map(|config| peer::authenticate(config, request)).transpose()?.flatten();
+        let spiffe = peer.as_deref().map_or("", peer::spiffe_of);
+        for scheme in &self.order {
+            let proven = match scheme {
+                Scheme::Jwt => self.token(spiffe, request, metrics).await?,
+                Scheme::Mtls => peer.clone().map(|peer| Proven::from(peer::identity(peer))),
+            };
+            if proven.is_some() {
+                return Ok(proven);
+            }
+        }
+        self.refuse_unknown(request)?;
+        Ok(None)
+    }
+
+    async fn token(
+        &self,
+        spiffe: &str,
+        request: &Request,
+        metrics: &Metrics,
+    ) -> Result<Option<Proven>, Reason> {
+        match self.jwt.presented(request)? {
+            Some(token) => self.jwt.authenticate(token, spiffe, request, metrics).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// An `authorization` header that no scheme knows is a credential that was presented and proves nothing.
+    fn refuse_unknown(&self, request: &Request) -> Result<(), Reason> {
+        let elsewhere = !self.jwt.is_empty() && !self.jwt.read_authorization();
+        if elsewhere || !request.headers.contains("authorization") {
+            return Ok(());
+        }
+        let token = place::authorization(request, "bearer")?.ok_or(Reason::TokenMalformed)?;
+        Unverified::parse(token).and(Err(Reason::TokenIssuer))
+    }
+
     /// Whom this token stands for.
-    pub async fn verify(&self, token: &str) -> Result<Arc<Identity>, Reason> {
-        self.check(token).await.map(Arc::new)
+    pub async fn verify(&self, token: &str, metrics: &Metrics) -> Result<Arc<Identity>, Reason> {
+        self.jwt.identify(token, metrics).await
     }
 
     /// Whether every issuer has keys.
     pub fn ready(&self) -> bool {
-        self.issuers.iter().all(|issuer| issuer.keys.keys().is_ok())
-    }
-
-    /// Whether this identity would still be accepted by this clock and configuration: asked again when a held
-    /// call is released.
-    pub fn still_valid(&self, identity: &Identity) -> bool {
-        match identity.method {
-            Method::Anonymous => true,
-            Method::Mtls => self.mtls,
-            Method::Jwt => self.issuer(&identity.issuer).is_some_and(|issuer| {
-                identity
-                    .expires
-                    .is_some_and(|end| claims::in_time(end, issuer.config.leeway, self.clock.now()))
-            }),
-        }
+        self.jwt.ready()
     }
 
     /// Seconds since the keys of each issuer were fetched; infinite before the first time. Files have no age.
     pub fn key_ages(&self) -> Vec<(String, f64)> {
-        let age = |issuer: &Issuer| Some((issuer.config.issuer.clone(), issuer.keys.age()?));
-        self.issuers.iter().filter_map(age).collect()
-    }
-
-    fn issuer(&self, name: &str) -> Option<&Issuer> {
-        self.issuers.iter().find(|issuer| issuer.config.issuer == name)
-    }
-
-    /// Until the signature holds, the token's own words choose nothing but the issuer and the key.
-    async fn check(&self, token: &str) -> Result<Identity, Reason> {
-        let token = Unverified::parse(token)?;
-        let issuer = match token.claims.get("iss") {
-            None => return Err(Reason::TokenIssuer),
-            Some(name) => name.as_str().ok_or(Reason::TokenClaim)?,
-        };
-        let issuer = self.issuer(issuer).ok_or(Reason::TokenIssuer)?;
-        issuer.check_signature(&token).await?;
-        claims::identify(token.claims, &issuer.config, self.clock.now())
-    }
-
-    /// The principal of the verified peer certificate, where it counts as an identity.
-    fn peer<'r>(&self, request: &'r Request) -> Result<Option<&'r str>, Reason> {
-        let principal = request.source.principal.as_str();
-        if !self.mtls || principal.is_empty() {
-            return Ok(None);
-        }
-        // A comma would be two names to whoever splits lists; the rest is what parsers disagree about.
-        let unsound = |c: char| c == ',' || c.is_whitespace() || c.is_control();
-        if principal.contains(unsound) { Err(Reason::PeerInvalid) } else { Ok(Some(principal)) }
-    }
-}
-
-impl Issuer {
-    async fn build(config: IssuerConfig, clock: &Clock) -> Result<Self, Vec<Diagnostic>> {
-        let keys = match &config.jwks {
-            JwksSource::File(path) => key_source::load(path).map_err(|mistakes| {
-                let path = path.display();
-                let finding = |mistake| {
-                    Diagnostic::error("invalid-key-set", format!("the key set `{path}`: {mistake}"))
-                };
-                mistakes.into_iter().map(finding).collect::<Vec<_>>()
-            })?,
-            JwksSource::Url(url) => {
-                let fetcher = Fetcher::new(url.clone()).map_err(|error| {
-                    vec![Diagnostic::error("http-client", format!("can't fetch `{url}`: {error}"))]
-                })?;
-                let pace = Pace { refresh: config.refresh, max_stale: config.max_stale };
-                KeySource::follow(fetcher, pace, clock.clone()).await
-            }
-        };
-        Ok(Self { config, keys })
-    }
-
-    async fn check_signature(&self, token: &Unverified<'_>) -> Result<(), Reason> {
-        if !self.config.algorithms.contains(&token.algorithm) {
-            return Err(Reason::TokenAlgorithm);
-        }
-        match check_with(&*self.keys.keys()?, token) {
-            Err(Reason::TokenKeyUnknown) => match self.keys.newer_keys().await {
-                Some(keys) => check_with(&keys, token),
-                None => Err(Reason::TokenKeyUnknown),
-            },
-            checked => checked,
-        }
-    }
-}
-
-fn check_with(keys: &KeySet, token: &Unverified<'_>) -> Result<(), Reason> {
-    match keys.find(token.kid.as_deref(), token.algorithm) {
-        Found::Key(key) if key.verifies(token.algorithm, token.signed, token.signature) => Ok(()),
-        Found::Key(_) => Err(Reason::TokenSignature),
-        Found::WrongAlgorithm => Err(Reason::TokenAlgorithm),
-        Found::Unknown => Err(Reason::TokenKeyUnknown),
-    }
-}
-
-/// The token of the one `authorization` header; other schemes are credentials that nobody here accepts.
-fn bearer(request: &Request) -> Result<Option<&str>, Reason> {
-    let mut values = request.headers.all("authorization");
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Reason::HeaderDuplicate);
-    }
-    let value = std::str::from_utf8(value).map_err(|_| Reason::TokenMalformed)?;
-    match value.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim_matches(' '))),
-        _ => Err(Reason::TokenMalformed),
-    }
-}
-
-fn spiffe(principal: &str) -> String {
-    if principal.starts_with("spiffe://") { principal.to_owned() } else { String::new() }
-}
-
-fn by_certificate(principal: &str) -> Identity {
-    Identity {
-        method: Method::Mtls,
-        subject: principal.to_owned(),
-        spiffe: spiffe(principal),
-        ..Identity::clone(&Identity::anonymous())
+        self.jwt.key_ages()
     }
 }
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authenticator").field("issuers", &self.issuers).field("mtls", &self.mtls).finish()
+        f.debug_struct("Authenticator")
+            .field("jwt", &self.jwt)
+            .field("mtls", &self.mtls)
+            .finish_non_exhaustive()
     }
 }

@@ -84,8 +84,15 @@ impl Config {
             held: self.holds.held.total,
             gateway: self.listen.gateway,
             body: self.listen.request_body,
-            mtls: self.identity.mtls,
-            credentials: vec!["authorization".to_owned()],
+            mtls: self.identity.mtls.is_some(),
+            credentials: self.identity.credential_headers(),
+            forwarded_certificates: self
+                .identity
+                .mtls
+                .as_ref()
+                .is_some_and(|peers| peers.forwarded.is_some()),
+            changes: self.identity.changed_headers(),
+            changes_query: self.identity.changes_query(),
             digest_headers: self.holds.digest_headers.clone(),
         }
     }
@@ -183,7 +190,7 @@ mod tests {
         assert!(
             !config.listen.gateway
                 && config.listen.request_body == BodySource::ByRoute
-                && !config.identity.mtls
+                && config.identity.mtls.is_none()
         );
         let source = bundle::Source::Paths(vec!["/etc/portcullis/policies".into()]);
         let policies =

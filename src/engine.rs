@@ -11,9 +11,8 @@ use futures_util::FutureExt;
 
 use crate::approval::Approval;
 use crate::audit::Audit;
-use crate::authn::Authentication;
+use crate::authn::{Authentication, Proven, Removal};
 use crate::clock::{self, Clock};
-use crate::effect::{self, HeaderChanges};
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::mask;
@@ -32,6 +31,7 @@ mod hold;
 mod record;
 mod response;
 mod snapshot;
+mod upstream;
 mod waiters;
 
 pub use cache::Decisions as DecisionCache;
@@ -133,6 +133,8 @@ struct Evaluated {
     side: Option<Side>,
     candidates: Candidates,
     identity: Arc<Identity>,
+    /// How the credential is kept from the upstream.
+    removal: Option<Removal>,
     decision: Decision,
 }
 
@@ -266,16 +268,16 @@ impl Engine {
         } else if let Err(reason) = self.ports.faults.pass(Point::Authenticate).await {
             Authentication::Refused(reason)
         } else {
-            snapshot.authenticator.authenticate(request).await
+            snapshot.authenticator.authenticate(request, &self.ports.metrics).await
         };
-        let identity = match authentication {
+        let Proven { identity, removal } = match authentication {
             Authentication::Refused(reason) => return Evaluated::refused(snapshot, reason),
-            Authentication::Anonymous => Identity::anonymous(),
-            Authentication::Authenticated(identity) => identity,
+            Authentication::Anonymous => Proven { identity: Identity::anonymous(), removal: None },
+            Authentication::Authenticated(proven) => proven,
         };
         let (side, candidates) = snapshot.side(routes, &identity, &request.source.address);
         let decision = self.decide(snapshot.policies_of(side), &candidates, request, &identity).await;
-        Evaluated { snapshot, side: Some(side), candidates, identity, decision }
+        Evaluated { snapshot, side: Some(side), candidates, identity, removal, decision }
     }
 
     async fn decide(
@@ -305,13 +307,10 @@ impl Engine {
     fn verdict(&self, call: &Call, settled: &Settled) -> Verdict {
         let reason = settled.reason;
         let id = &call.decision_id;
+        let challenge = &settled.evaluated.snapshot.authenticator.challenge;
         let answer = match reason {
             Reason::Allowed | Reason::Approved => {
-                let changes = settled.evaluated.decision.headers();
-                Answer::Allow(HeaderChanges {
-                    request: effect::without_aliases(&changes.request, &call.request.headers),
-                    response: changes.response.clone(),
-                })
+                Answer::Allow(upstream::permit(&call.request, &settled.evaluated))
             }
             Reason::ApprovalPending => {
                 let ticket = settled.approval.as_ref().map(|approval| Ticket {
@@ -319,14 +318,19 @@ impl Engine {
                     retry_after: hold::RETRY_AFTER.as_secs(),
                 });
                 let status = self.settings.ticket_status;
-                Answer::Deny(Denial::new(id, reason, status, &settled.because, ticket.as_ref()))
+                Answer::Deny(Denial::new(id, reason, status, &settled.because, ticket.as_ref(), challenge))
             }
             _ => {
                 let status = match &settled.evaluated.decision.outcome {
                     Outcome::Deny(terms) if reason == settled.evaluated.decision.reason => terms.status,
                     _ => reason.status(),
                 };
-                Answer::Deny(Denial::new(id, reason, status, &settled.because, None))
+                let denial = Denial::new(id, reason, status, &settled.because, None, challenge);
+                let login = (denial.status == 401).then(|| challenge.login(&call.request)).flatten();
+                Answer::Deny(match login {
+                    Some(login) => denial.redirected_to(login),
+                    None => denial,
+                })
             }
         };
         Verdict { decision_id: id.clone(), reason, answer }
@@ -358,7 +362,7 @@ impl Evaluated {
     /// A call that no policy was asked about.
     fn refused(snapshot: Arc<Snapshot>, reason: Reason) -> Self {
         let (identity, decision) = (Identity::anonymous(), Decision::refused(reason));
-        Self { snapshot, side: None, candidates: Candidates::default(), identity, decision }
+        Self { snapshot, side: None, candidates: Candidates::default(), identity, removal: None, decision }
     }
 
     /// The policies that decided.

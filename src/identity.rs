@@ -13,6 +13,10 @@ pub struct Identity {
     pub issuer: String,
     pub groups: Vec<String>,
     pub email: String,
+    /// What the credential is good for: the `scope` of RFC 8693 in single words.
+    pub scopes: Vec<String>,
+    /// The customer or department that the caller belongs to; empty without one.
+    pub tenant: String,
     /// The human being behind the login, compared when nobody may approve their own call; from the configured
     /// `person` claim. `None` when the credential does not name one.
     pub person: Option<String>,
@@ -20,10 +24,14 @@ pub struct Identity {
     pub claims: Map<String, Value>,
     /// The SPIFFE id of the verified mTLS peer; empty without one.
     pub spiffe: String,
+    /// When the credential was issued, where it says so.
+    pub issued: Option<Timestamp>,
     /// When the credential ends.
     pub expires: Option<Timestamp>,
-    /// The token's `jti`; empty without one.
+    /// The token's `jti`, or the id of the API key; empty without one.
     pub token_id: String,
+    /// The login session that the token belongs to (`sid`); empty without one.
+    pub session: String,
 }
 
 /// How the caller was authenticated.
@@ -31,16 +39,44 @@ pub struct Identity {
 pub enum Method {
     Anonymous,
     Jwt,
+    /// An opaque token, looked up where it was issued (RFC 7662).
+    Introspection,
+    /// A Kubernetes service account or user, by TokenReview.
+    Kubernetes,
+    ApiKey,
+    Basic,
     Mtls,
 }
 
 impl Method {
+    pub const ALL: [Self; 7] = [
+        Self::Anonymous,
+        Self::Jwt,
+        Self::Introspection,
+        Self::Kubernetes,
+        Self::ApiKey,
+        Self::Basic,
+        Self::Mtls,
+    ];
+
+    /// The name in policies, call files and records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",
             Self::Jwt => "jwt",
+            Self::Introspection => "introspection",
+            Self::Kubernetes => "kubernetes",
+            Self::ApiKey => "api_key",
+            Self::Basic => "basic",
             Self::Mtls => "mtls",
         }
+    }
+}
+
+impl Method {
+    /// The method of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == name)
     }
 }
 
@@ -53,11 +89,15 @@ impl Identity {
             issuer: String::new(),
             groups: Vec::new(),
             email: String::new(),
+            scopes: Vec::new(),
+            tenant: String::new(),
             person: None,
             claims: Map::new(),
             spiffe: String::new(),
+            issued: None,
             expires: None,
             token_id: String::new(),
+            session: String::new(),
         })
     }
 

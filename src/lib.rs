@@ -25,6 +25,7 @@ pub mod mask;
 pub mod policy;
 
 // floor 3: tools
+pub mod challenge;
 pub mod clock;
 pub mod lifecycle;
 pub mod metrics;

@@ -27,6 +27,7 @@ pub fn router(ops: Ops) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
+        .route("/.well-known/jwks.json", get(key_set))
         .with_state(ops)
 }
 
@@ -53,6 +54,18 @@ async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
         metrics.poll_age(age);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+}
+
+/// The keys that verify the tokens which upstreams get from us.
+async fn key_set(State(ops): State<Ops>) -> impl IntoResponse {
+    let snapshot = ops.engine.snapshot();
+    match snapshot.authenticator.forward.key_set() {
+        Some(keys) => {
+            let kind = (header::CONTENT_TYPE, "application/jwk-set+json");
+            ([kind, (header::CACHE_CONTROL, "public, max-age=300")], keys.to_owned()).into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "`identity.forward.jwt` is not configured\n").into_response(),
+    }
 }
 
 async fn readyz(State(ops): State<Ops>) -> impl IntoResponse {

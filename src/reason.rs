@@ -31,8 +31,11 @@ pub enum Reason {
     TokenExpired,
     TokenNotYetValid,
     TokenClaim,
+    TokenRepeated,
     KeysUnavailable,
     PeerInvalid,
+    PeerAmbiguous,
+    PeerUntrusted,
     // the call itself can't be judged
     PathInvalid,
     PathAmbiguous,
@@ -59,7 +62,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 46] = [
         Self::Allowed,
         Self::Approved,
         Self::NoRuleAllows,
@@ -82,8 +85,11 @@ impl Reason {
         Self::TokenExpired,
         Self::TokenNotYetValid,
         Self::TokenClaim,
+        Self::TokenRepeated,
         Self::KeysUnavailable,
         Self::PeerInvalid,
+        Self::PeerAmbiguous,
+        Self::PeerUntrusted,
         Self::PathInvalid,
         Self::PathAmbiguous,
         Self::PathTooLong,
@@ -129,8 +135,11 @@ impl Reason {
             Self::TokenExpired => "token_expired",
             Self::TokenNotYetValid => "token_not_yet_valid",
             Self::TokenClaim => "token_claim_invalid",
+            Self::TokenRepeated => "token_repeated",
             Self::KeysUnavailable => "keys_unavailable",
             Self::PeerInvalid => "peer_invalid",
+            Self::PeerAmbiguous => "peer_ambiguous",
+            Self::PeerUntrusted => "peer_untrusted",
             Self::PathInvalid => "path_invalid",
             Self::PathAmbiguous => "path_ambiguous",
             Self::PathTooLong => "path_too_long",
@@ -167,13 +176,16 @@ impl Reason {
             | Self::TokenExpired
             | Self::TokenNotYetValid
             | Self::TokenClaim
-            | Self::PeerInvalid => 401,
+            | Self::PeerInvalid
+            | Self::PeerAmbiguous
+            | Self::PeerUntrusted => 401,
             Self::PathInvalid
             | Self::PathAmbiguous
             | Self::MethodInvalid
             | Self::HostInvalid
             | Self::HeaderInvalid
-            | Self::HeaderDuplicate => 400,
+            | Self::HeaderDuplicate
+            | Self::TokenRepeated => 400,
             Self::ApprovalUsed => 409,
             Self::BodyTooLarge => 413,
             Self::PathTooLong => 414,

@@ -17,7 +17,7 @@ mod path;
 
 pub use body::{Body, BodySource};
 pub use headers::{Header, Headers, NotText};
-pub use path::{Part, Path};
+pub use path::{Part, Path, percent_decode};
 
 /// One call, checked. See [`Request::assemble`].
 #[derive(Clone, Debug)]

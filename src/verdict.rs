@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::challenge::Challenge;
 use crate::effect::HeaderChanges;
 use crate::reason::Reason;
 
@@ -16,14 +17,31 @@ pub struct Verdict {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    Allow(HeaderChanges),
+    Allow(Permit),
     Deny(Denial),
+}
+
+/// How a call goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permit {
+    pub changes: HeaderChanges,
+    /// The parameter of the query that the upstream is not to see.
+    pub without: Option<Parameter>,
+}
+
+/// One parameter of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// As sent, escapes and all.
+    pub name: String,
+    /// Path and query as sent, this parameter left out.
+    pub path: String,
 }
 
 /// An HTTP answer in the upstream's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// 400 to 599.
+    /// 400 to 599; 302 for a person who is sent to log in.
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     /// JSON: `error` (the reason code), `message`, `decision_id`, and for tickets `approval`.
@@ -42,7 +60,8 @@ impl Verdict {
     /// The verdict on a call about which nothing more is known than that judging it failed.
     pub fn internal_error() -> Self {
         let (decision_id, reason) = (String::new(), Reason::InternalError);
-        let denial = Denial::new(&decision_id, reason, reason.status(), "", None);
+        let challenge = Challenge::default();
+        let denial = Denial::new(&decision_id, reason, reason.status(), "", None, &challenge);
         Self { decision_id, reason, answer: Answer::Deny(denial) }
     }
 }
@@ -55,6 +74,7 @@ impl Denial {
         status: u16,
         because: &str,
         ticket: Option<&Ticket>,
+        challenge: &Challenge,
     ) -> Self {
         let message = if because.is_empty() { explanation(reason) } else { because };
         let mut body = json!({
@@ -70,13 +90,18 @@ impl Denial {
             fields.insert("approval".to_owned(), json!({"id": ticket.approval, "state": "pending"}));
             headers.push(("retry-after", ticket.retry_after.to_string()));
         }
-        if status == 401 {
-            // RFC 6750 section 3: no error code when no credential was presented.
-            let challenge =
-                if reason == Reason::Unauthenticated { "Bearer" } else { "Bearer error=\"invalid_token\"" };
-            headers.push(("www-authenticate", challenge.to_owned()));
+        if status == 401 || reason == Reason::TokenRepeated {
+            headers.extend(challenge.values(reason).into_iter().map(|value| ("www-authenticate", value)));
         }
         Self { status, headers, body: body.to_string() }
+    }
+
+    /// Sends a person who needs a credential to where they get one.
+    pub fn redirected_to(mut self, login: String) -> Self {
+        self.status = 302;
+        self.headers.retain(|(name, _)| *name != "www-authenticate");
+        self.headers.push(("location", login));
+        self
     }
 }
 
@@ -103,6 +128,7 @@ fn explanation(reason: Reason) -> &'static str {
         Reason::HostInvalid => "the host is not valid",
         Reason::HeaderInvalid => "a header is not valid",
         Reason::HeaderDuplicate => "a header that must come once came twice",
+        Reason::TokenRepeated => "a token came in more than one place",
         Reason::HeaderTooLarge | Reason::HeadersTooLarge => "the headers are too large",
         Reason::BodyTooLarge => "the body is too large to be judged",
         Reason::BodyUnavailable => "the body is needed to judge this call and was not available in full",
@@ -124,7 +150,8 @@ mod tests {
     #[test]
     fn a_ticket_says_what_to_come_back_with() {
         let ticket = Ticket { approval: "a-1".into(), retry_after: 5 };
-        let denial = Denial::new("d-1", Reason::ApprovalPending, 403, "", Some(&ticket));
+        let denial =
+            Denial::new("d-1", Reason::ApprovalPending, 403, "", Some(&ticket), &Challenge::default());
         let body: Value = serde_json::from_str(&denial.body).unwrap();
         assert_eq!(body["error"], "approval_pending");
         assert_eq!(body["approval"]["id"], "a-1");
@@ -132,19 +159,19 @@ mod tests {
     }
 
     #[test]
-    fn challenges_follow_rfc_6750() {
-        let challenge = |reason: Reason| {
-            let denial = Denial::new("d", reason, reason.status(), "", None);
-            denial.headers.into_iter().find(|(name, _)| *name == "www-authenticate").map(|(_, value)| value)
-        };
-        assert_eq!(challenge(Reason::Unauthenticated).as_deref(), Some("Bearer"));
-        assert_eq!(challenge(Reason::TokenExpired).as_deref(), Some("Bearer error=\"invalid_token\""));
-        assert_eq!(challenge(Reason::DeniedByRule), None);
+    fn who_is_sent_to_log_in_is_told_nothing_else() {
+        let plain = Denial::new("d", Reason::Unauthenticated, 401, "", None, &Challenge::default());
+        assert!(plain.headers.contains(&("www-authenticate", "Bearer".to_owned())));
+        let sent = plain.redirected_to("https://login.example.com/".into());
+        assert_eq!(sent.status, 302);
+        assert!(sent.headers.contains(&("location", "https://login.example.com/".to_owned())));
+        assert!(sent.headers.iter().all(|(name, _)| *name != "www-authenticate"));
     }
 
     #[test]
     fn hostile_text_stays_inside_the_json() {
-        let denial = Denial::new("d", Reason::DeniedByRule, 403, "\"}\r\n<script>", None);
+        let denial =
+            Denial::new("d", Reason::DeniedByRule, 403, "\"}\r\n<script>", None, &Challenge::default());
         assert_eq!(serde_json::from_str::<Value>(&denial.body).unwrap()["message"], "\"}\r\n<script>");
     }
 }

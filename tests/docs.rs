@@ -14,12 +14,13 @@ use portcullis::metrics::Metrics;
 use portcullis::policy::{self, SourceFile};
 use portcullis::reason::Reason;
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/bundles.md",
     "docs/cel.md",
     "docs/envoy.md",
+    "docs/identity.md",
     "docs/kubernetes.md",
     "docs/reference.md",
     "policies/README.md",

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 9] = [
     &[
         "approval",
+        "challenge",
         "diagnostic",
         "disagreement",
         "document",

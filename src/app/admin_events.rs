@@ -16,12 +16,12 @@ use crate::metrics::{ApprovalEvent, Metrics};
 use crate::reason::Reason;
 
 /// The admin API's authenticator: an audience of its own.
-pub(super) struct Tokens(pub Arc<Authenticator>);
+pub(super) struct Tokens(pub Arc<Authenticator>, pub Metrics);
 
 impl VerifyToken for Tokens {
     fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Arc<Identity>, Reason>> {
         async move {
-            let verified = self.0.verify(token).await;
+            let verified = self.0.verify(token, &self.1).await;
             if let Err(reason) = &verified {
                 tracing::info!(reason = reason.as_str(), "a token was refused by the admin API");
             }

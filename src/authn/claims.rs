@@ -18,11 +18,20 @@ pub fn identify(
     now: Timestamp,
 ) -> Result<Identity, Reason> {
     let expires = time(&claims, "exp")?.ok_or(Reason::TokenClaim)?;
+    let issued = time(&claims, "iat")?;
     check_times(&claims, expires, issuer.leeway, now)?;
     check_audience(&claims, &issuer.audiences)?;
-    let subject = text(claims.get("sub"))?.filter(|sub| is_name(sub)).ok_or(Reason::TokenClaim)?.to_owned();
-    let token_id = text(claims.get("jti"))?.unwrap_or_default().to_owned();
     let names = &issuer.claims;
+    let subject = text(lookup(&claims, &names.subject)?)?;
+    let subject = subject.filter(|subject| is_name(subject)).ok_or(Reason::TokenClaim)?.to_owned();
+    let [token_id, session] =
+        ["jti", "sid"].map(|name| text(claims.get(name)).map(Option::unwrap_or_default));
+    let (token_id, session) = (token_id?.to_owned(), session?.to_owned());
+    let scopes = scopes(lookup(&claims, &names.scopes)?)?;
+    let tenant = match &names.tenant {
+        Some(name) => text(lookup(&claims, name)?)?.unwrap_or_default().to_owned(),
+        None => String::new(),
+    };
     let groups = groups(lookup(&claims, &names.groups)?)?;
     let email = text(lookup(&claims, &names.email)?)?.unwrap_or_default().to_owned();
     if email.matches('@').count() > 1 || email.chars().any(char::is_control) {
@@ -38,11 +47,15 @@ pub fn identify(
         issuer: issuer.issuer.clone(),
         groups,
         email,
+        scopes,
+        tenant,
         person,
         claims,
         spiffe: String::new(),
+        issued,
         expires: Some(expires),
         token_id,
+        session,
     })
 }
 
@@ -90,6 +103,16 @@ fn check_audience(claims: &Map<String, Value>, accepted: &[String]) -> Result<()
 
 fn groups(value: Option<&Value>) -> Result<Vec<String>, Reason> {
     value.map_or(Ok(Vec::new()), strings)
+}
+
+/// RFC 8693 section 4.2: words in one string. Some issuers write a list.
+fn scopes(value: Option<&Value>) -> Result<Vec<String>, Reason> {
+    match value {
+        Some(Value::String(words)) => {
+            Ok(words.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect())
+        }
+        value => groups(value),
+    }
 }
 
 /// One string, or a list of nothing but strings.

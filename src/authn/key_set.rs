@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of where the set came from.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,7 +19,13 @@ const MAX_RSA_BITS: usize = 8_192;
 
 /// An issuer's public keys; never empty.
 #[derive(Debug)]
-pub struct KeySet(Vec<Key>);
+pub struct KeySet {
+    keys: Vec<Key>,
+    revision: Revision,
+}
+
+/// SHA-256 of a key set as published: the same keys have the same revision however often they are fetched.
+pub type Revision = [u8; 32];
 
 #[derive(Debug)]
 pub struct Key {
@@ -56,6 +63,8 @@ impl KeySet {
     /// The usable keys of `text`, and what is wrong with each of the others that are meant for signatures.
     pub fn parse(text: &[u8]) -> Result<(Self, Vec<String>), Unusable> {
         let object = strict_json::object(text)?;
+        let mut revision = Revision::default();
+        revision.copy_from_slice(digest(&SHA256, text).as_ref());
         let Some(Value::Array(items)) = object.get("keys") else { return Err(Unusable::NoKeys) };
         if items.len() > MAX_KEYS {
             return Err(Unusable::TooMany);
@@ -69,12 +78,16 @@ impl KeySet {
                 Err(problem) => problems.push(format!("key {}: {problem}", position + 1)),
             }
         }
-        if keys.is_empty() { Err(Unusable::Empty(problems)) } else { Ok((Self(keys), problems)) }
+        if keys.is_empty() { Err(Unusable::Empty(problems)) } else { Ok((Self { keys, revision }, problems)) }
+    }
+
+    pub fn revision(&self) -> Revision {
+        self.revision
     }
 
     /// The key of this id for this algorithm; without an id, the only key for it. Two that fit are none.
     pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Found<'_> {
-        let named = || self.0.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid);
+        let named = || self.keys.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid);
         let mut fitting = named().filter(|key| key.fits(algorithm));
         match (fitting.next(), fitting.next()) {
             (Some(key), None) => Found::Key(key),

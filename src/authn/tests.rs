@@ -1,5 +1,6 @@
 //! What the tests share: keys that sign, tokens, and an authenticator over a key file.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -14,13 +15,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::place::Place;
 use super::*;
 
+mod cache;
 mod claims;
 mod config;
 mod credentials;
+mod discovery;
+mod peers;
+mod places;
 mod remote;
 mod signatures;
+mod vectors;
 
 const ISSUER: &str = "https://idp.example.com";
 const NOW: i64 = 1_800_000_000;
@@ -112,11 +119,24 @@ fn issuer(jwks: JwksSource) -> IssuerConfig {
         audiences: vec!["api".into(), "web".into()],
         algorithms: Algorithm::ALL.to_vec(),
         jwks,
+        places: vec![Place::Authorization],
+        forward_token: true,
         claims: ClaimNames { person: Some("human".into()), ..ClaimNames::default() },
         leeway: Duration::from_secs(30),
         max_stale: Duration::from_secs(3_600),
         refresh: Duration::from_secs(300),
     }
+}
+
+fn metrics() -> &'static Metrics {
+    static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics::new().unwrap());
+    &METRICS
+}
+
+/// Certificates of any name count, after tokens.
+fn with_certificates(config: &mut Config) {
+    config.order = vec![Scheme::Jwt, Scheme::Mtls];
+    config.mtls = Some(PeerConfig::default());
 }
 
 fn clock() -> Clock {
@@ -131,9 +151,19 @@ async fn over_file(
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     std::fs::write(&path, text).unwrap();
-    let mut config = Config { issuers: vec![issuer(JwksSource::File(path))], mtls: false };
+    let mut config = Config::of_issuers(vec![issuer(JwksSource::File(path))]);
     edit(&mut config);
     Authenticator::build(config, clock()).await
+}
+
+/// The same as [`simple`], and the clock that it goes by.
+async fn simple_with_clock() -> (Signer, Arc<Authenticator>, Clock) {
+    let (signer, clock) = (Signer::new(KeyType::P256), clock());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    std::fs::write(&path, key_set(&[signer.jwk("k")])).unwrap();
+    let config = Config::of_issuers(vec![issuer(JwksSource::File(path))]);
+    (signer, Authenticator::build(config, clock.clone()).await.unwrap(), clock)
 }
 
 /// A P-256 key with id `k`, and an authenticator that trusts it.

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::diagnostic::{Diagnostic, Sources, render};
 use crate::document::{Document, Reader};
 use crate::identity::Identity;
+use crate::metrics::Metrics;
 use crate::reason::Reason;
 
 /// More than the longest token that is accepted, so that a longer one is refused for its size.
@@ -66,7 +67,8 @@ pub async fn run(args: Args) -> ExitCode {
 /// Judges the token that `input` holds, a newline around it forgiven.
 async fn verify(authenticator: &Authenticator, input: &[u8]) -> Result<Arc<Identity>, Reason> {
     let token = std::str::from_utf8(input.trim_ascii()).map_err(|_| Reason::TokenMalformed)?;
-    authenticator.verify(token).await
+    let metrics = Metrics::new().map_err(|_| Reason::InternalError)?;
+    authenticator.verify(token, &metrics).await
 }
 
 /// The authenticator that this file configures, or every mistake in it as text.
@@ -76,14 +78,14 @@ async fn load(path: &Path) -> Result<Arc<Authenticator>, String> {
     let (file, text): (Arc<str>, Arc<str>) = (path.to_string_lossy().into(), text.into());
     let mut sources = Sources::default();
     sources.add(&file, &text);
-    let built = match read(&file, &text) {
+    let built = match read(&file, &text, path.parent().unwrap_or(Path::new(""))) {
         Ok(config) => Authenticator::build(config, Clock::system()).await,
         Err(findings) => Err(findings),
     };
     built.map_err(|findings| render::human(&findings, &sources, false).trim_end().to_owned())
 }
 
-fn read(file: &Arc<str>, text: &Arc<str>) -> Result<Config, Vec<Diagnostic>> {
+fn read(file: &Arc<str>, text: &Arc<str>, folder: &Path) -> Result<Config, Vec<Diagnostic>> {
     let document = Document::parse(file, text).map_err(|finding| vec![finding])?;
     let Some(node) = document.roots.first().and_then(|root| root.get("identity")) else {
         return Err(vec![Diagnostic::error(
@@ -92,7 +94,7 @@ fn read(file: &Arc<str>, text: &Arc<str>) -> Result<Config, Vec<Diagnostic>> {
         )]);
     };
     let mut reader = Reader::new(file);
-    match Config::read(node, &mut reader) {
+    match Config::read(node, folder, &mut reader) {
         Some(config) if reader.findings.is_empty() => Ok(config),
         _ => Err(reader.findings),
     }
@@ -105,9 +107,13 @@ fn to_json(identity: &Identity) -> Value {
         "issuer": identity.issuer,
         "groups": identity.groups,
         "email": identity.email,
+        "scopes": identity.scopes,
+        "tenant": identity.tenant,
         "person": identity.person,
+        "issued": identity.issued.as_ref().map(Timestamp::to_string),
         "expires": identity.expires.as_ref().map(Timestamp::to_string),
         "token_id": identity.token_id,
+        "session": identity.session,
         "claims": identity.claims,
     })
 }

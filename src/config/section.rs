@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::value::{
-    address, duration, empty_map, flag, loopback, lower_case, number, path, path_in, rooted, wide,
-};
+use super::value::{address, duration, empty_map, flag, loopback, lower_case, number, path, path_in, wide};
 use super::{Admin, Config, GrpcAddress, Holds, Listen};
 use crate::audit;
 use crate::authn;
@@ -27,9 +25,9 @@ pub(super) fn config(
     *policies =
         fields.required("policies", reader).and_then(|node| super::policies::policies(node, folder, reader));
     let identity = fields.optional("identity").map_or(Some(authn::Config::default()), |node| {
-        let config = authn::Config::read(node, reader)?;
+        let config = authn::Config::read(node, folder, reader)?;
         warn_of_nameless_callers(node, &config, reader);
-        Some(rooted(config, folder))
+        Some(config)
     });
     let admin = admin(fields.optional("admin"), folder, reader);
     let store = path_in(&mut fields, "store", "portcullis.db", folder, reader);
@@ -117,16 +115,15 @@ fn admin(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Admi
     let viewers = groups(fields.optional("viewers"), "`viewers`", reader);
     let admins = groups(fields.optional("admins"), "`admins`", reader);
     fields.close(reader);
-    let items = reader.list(jwt?, "`jwt`")?;
-    let issuers: Vec<_> = items.iter().map(|item| authn::IssuerConfig::read(item, reader)).collect();
-    for (item, issuer) in items.iter().zip(&issuers) {
-        if issuer.as_ref().is_some_and(|issuer| issuer.claims.person.is_none()) {
+    let jwt = jwt?;
+    let issuers = authn::issuers(jwt, folder, reader)?;
+    for (item, issuer) in reader.list(jwt, "`jwt`").unwrap_or_default().iter().zip(&issuers) {
+        if issuer.claims.person.is_none() {
             let message = "approvers are counted as people, and these tokens name none";
             reader.error_with_help(item.span, "missing-person", message, "set `claims: {person: ...}`");
         }
     }
-    let issuers = issuers.into_iter().collect::<Option<Vec<_>>>()?;
-    let identity = rooted(authn::Config { issuers, mtls: false }, folder);
+    let identity = authn::Config::of_issuers(issuers);
     Some(Admin { identity, viewers: viewers?, admins: admins? })
 }
 

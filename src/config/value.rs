@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::authn;
 use crate::document::{Fields, Node, Reader, Span, Value};
 
 pub(super) fn empty_map() -> Node {
@@ -83,16 +82,6 @@ pub(super) fn path_in(
     let path = path(&mut fields, "path", default, folder, reader);
     fields.close(reader);
     path
-}
-
-/// Key files start from the configuration's folder.
-pub(super) fn rooted(mut config: authn::Config, folder: &Path) -> authn::Config {
-    for issuer in &mut config.issuers {
-        if let authn::JwksSource::File(path) = &mut issuer.jwks {
-            *path = folder.join(&*path);
-        }
-    }
-    config
 }
 
 pub(super) fn lower_case(names: &[String]) -> Vec<String> {

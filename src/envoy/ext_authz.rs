@@ -80,13 +80,15 @@ fn deadline(metadata: &tonic::metadata::MetadataMap, received: Instant) -> Optio
 
 fn encode(verdict: &Verdict) -> CheckResponse {
     let (code, response) = match &verdict.answer {
-        Answer::Allow(changes) => {
-            let request = mutation(&changes.request);
-            let response = mutation(&changes.response);
+        Answer::Allow(permit) => {
+            let request = mutation(&permit.changes.request);
+            let response = mutation(&permit.changes.response);
+            let without = permit.without.iter().map(|parameter| parameter.name.clone()).collect();
             let ok = OkHttpResponse {
                 headers: for_ext_authz(request.set),
                 headers_to_remove: request.remove,
                 response_headers_to_add: for_ext_authz(response.set),
+                query_parameters_to_remove: without,
                 ..OkHttpResponse::default()
             };
             (tonic::Code::Ok, HttpResponse::OkResponse(ok))

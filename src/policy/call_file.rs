@@ -145,11 +145,14 @@ fn identity(node: &Node, reader: &mut Reader) -> Option<Arc<Identity>> {
         found.unwrap_or_default().to_owned()
     };
     let (subject, issuer, email) = (text("subject", reader), text("issuer", reader), text("email", reader));
-    let spiffe = text("spiffe", reader);
+    let (spiffe, tenant) = (text("spiffe", reader), text("tenant", reader));
     let person = Some(text("person", reader)).filter(|person| !person.is_empty());
-    let groups = fields.optional("groups").map_or(Some(Vec::new()), |node| reader.strings(node, "`groups`"));
+    let mut texts = |name: &'static str, reader: &mut Reader| {
+        fields.optional(name).map_or(Some(Vec::new()), |node| reader.strings(node, &format!("`{name}`")))
+    };
+    let (groups, scopes) = (texts("groups", reader), texts("scopes", reader));
     let claims = fields.optional("claims").map(|node| object(node, "`claims`", reader)).unwrap_or_default();
-    let words = [("jwt", Method::Jwt), ("mtls", Method::Mtls), ("anonymous", Method::Anonymous)];
+    let words = Method::ALL.map(|method| (method.as_str(), method));
     let named = fields.optional("method").map(|node| reader.word(node, "method", &words));
     fields.close(reader);
     let method = named.unwrap_or(Some(if subject.is_empty() && spiffe.is_empty() {
@@ -159,18 +162,18 @@ fn identity(node: &Node, reader: &mut Reader) -> Option<Arc<Identity>> {
     } else {
         Method::Jwt
     }))?;
-    let (expires, token_id) = (None, String::new());
     Some(Arc::new(Identity {
         method,
         subject,
         issuer,
         groups: groups?,
         email,
+        scopes: scopes?,
+        tenant,
         person,
         claims,
         spiffe,
-        expires,
-        token_id,
+        ..Identity::clone(&Identity::anonymous())
     }))
 }
 

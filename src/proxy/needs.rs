@@ -30,6 +30,12 @@ pub struct Server {
     pub mtls: bool,
     /// Headers that credentials are read from, in lower case.
     pub credentials: Vec<String>,
+    /// `identity.mtls.forwarded_client_cert`: what trusted proxies say of their clients' certificates is read.
+    pub forwarded_certificates: bool,
+    /// Request headers that the server sets or removes whatever the policies say.
+    pub changes: Vec<String>,
+    /// Whether tokens are taken out of the query.
+    pub changes_query: bool,
     /// Headers that every approval covers, in lower case.
     pub digest_headers: Vec<String>,
 }
@@ -66,6 +72,7 @@ impl Needs {
             changes_request: BTreeSet::new(),
             changes_response: BTreeSet::new(),
         };
+        needs.changes_request.extend(needs.server.changes.iter().cloned());
         for demand in policies.demands() {
             needs.longest_wait = needs.longest_wait.max(demand.longest_wait);
             needs.masks |= demand.needs.may_mask;

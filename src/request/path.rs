@@ -73,6 +73,24 @@ impl Path {
     }
 }
 
+/// Decodes `%XX`, and `+` where it stands for a space; `None` when an escape is broken or does not make UTF-8.
+pub fn percent_decode(text: &str, plus_is_space: bool) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                let (high, low) = (digit()?, digit()?);
+                u8::try_from(high << 4 | low).ok()?
+            }
+            b'+' if plus_is_space => b' ',
+            byte => byte,
+        });
+    }
+    String::from_utf8(out).ok()
+}
+
 fn normalise(path: &str) -> Result<String, Reason> {
     if !path.starts_with('/') {
         return Err(Reason::PathInvalid);

@@ -46,8 +46,8 @@ impl Authority {
     }
 }
 
-async fn peers(options: Options) {
-    let authority = Authority::new();
+/// A listener that demands a client certificate by `authority`.
+fn mutual_tls(authority: &Authority) -> &'static str {
     let (certificate, key) = authority.issue(vec![SanType::IpAddress([127, 0, 0, 1].into())]);
     let inline = |pem: &str| format!("{{inline_string: {}}}", serde_json::to_string(pem).unwrap());
     let socket = format!(
@@ -65,9 +65,14 @@ async fn peers(options: Options) {
         inline(&key),
         inline(&authority.0.pem()),
     );
+    socket.leak()
+}
+
+async fn peers(options: Options) {
+    let authority = Authority::new();
     let options = options
         .policies(POLICIES)
-        .edit("filter_chains:\n        - filters:", socket.leak())
+        .edit("filter_chains:\n        - filters:", mutual_tls(&authority))
         .edit_config("identity: {", "identity: {mtls: true, ");
     let world = World::start(options).await;
     let url = world.envoy.url().replace("http://", "https://") + "/echo/a";
@@ -86,6 +91,62 @@ async fn peers(options: Options) {
     // Envoy shows the first name only.
     assert!(get(authority.client(&["spiffe://example.com/x", web])).await.0 >= 401);
     assert_eq!(world.upstream.calls(), 1);
+}
+
+/// A gateway with a certificate of its own passes on what it knows of its client's.
+async fn forwarded(options: Options) {
+    const GATEWAY: &str = "spiffe://example.com/ns/edge/sa/gateway";
+    let authority = Authority::new();
+    let trusted = "identity: {mtls: {trust_domains: [example.com], forwarded_client_cert: {trusted_proxies: ['spiffe://example.com/ns/edge/sa/gateway']}}, ";
+    let options = options
+        .policies(POLICIES)
+        .edit("filter_chains:\n        - filters:", mutual_tls(&authority))
+        .edit_config("identity: {", trusted);
+    let world = World::start(options).await;
+    let url = world.envoy.url().replace("http://", "https://") + "/echo/a";
+    let get = async |client: &reqwest::Client, xfcc: &[&str]| {
+        let request = xfcc
+            .iter()
+            .fold(client.get(&url), |request, value| request.header("X-Forwarded-Client-Cert", *value));
+        let got = request.send().await.unwrap();
+        (got.status().as_u16(), got.text().await.unwrap())
+    };
+    let (gateway, job) =
+        (authority.client(&[GATEWAY]), authority.client(&["spiffe://example.com/ns/shop/sa/job"]));
+    let web = "By=spiffe://example.com/ns/edge/sa/gateway;Hash=46;Subject=\"CN=a,O=b;c\";URI=spiffe://example.com/ns/shop/sa/web";
+    let (status, seen) = get(&gateway, &[web]).await;
+    assert_eq!(status, 200, "{seen}");
+    assert!(seen.contains("mtls spiffe://example.com/ns/shop/sa/web"), "{seen}");
+    let behind = format!("URI=spiffe://example.com/ns/shop/sa/job,{web}");
+    assert_eq!(get(&gateway, &[&behind]).await.0, 200, "what the gateway saw stands last");
+    // Nobody else is believed, and the gateway's own name is not its clients'.
+    for (client, xfcc) in [
+        (&job, vec![web]),
+        (&gateway, vec![]),
+        (&gateway, vec!["Hash=46;URI=spiffe://example.com/ns/shop/sa/job"]),
+        (&gateway, vec!["URI=spiffe://example.com/ns/shop/sa/web;URI=spiffe://example.com/ns/shop/sa/job"]),
+        (&gateway, vec!["URI=spiffe://example.com/ns/shop/sa/web,"]),
+        (&gateway, vec!["URI=SPIFFE://EXAMPLE.COM/ns/shop/sa/web"]),
+        (&gateway, vec!["URI=spiffe://exampleXcom/ns/shop/sa/web"]),
+        (&gateway, vec!["Subject=\"URI=spiffe://example.com/ns/shop/sa/web\""]),
+        (&gateway, vec!["URI=\"spiffe://example.com/ns/shop/sa/web,URI=x\""]),
+        (&gateway, vec![web, web]),
+        (&gateway, vec![&*format!("{web},Hash=46")]),
+    ] {
+        let (status, seen) = get(client, &xfcc).await;
+        assert!((400..404).contains(&status), "{xfcc:?}: {status} {seen}");
+    }
+    assert_eq!(world.upstream.calls(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trusted_proxy_is_believed_about_its_clients_by_ext_authz() {
+    forwarded(Options::ext_authz()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trusted_proxy_is_believed_about_its_clients_by_ext_proc() {
+    forwarded(Options::default()).await;
 }
 
 /// Without `include_peer_certificate`, which is about the certificate itself: the name in it always comes.

@@ -248,7 +248,12 @@ impl World {
     }
 
     pub async fn metrics(&self) -> String {
-        let url = format!("http://{}/metrics", self.addresses.metrics);
+        self.fetch("/metrics").await
+    }
+
+    /// What the metrics port answers.
+    pub async fn fetch(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.addresses.metrics);
         self.client.get(url).send().await.unwrap().text().await.unwrap()
     }
 }

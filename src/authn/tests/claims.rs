@@ -1,4 +1,5 @@
 use super::*;
+use crate::identity::Method;
 
 /// What becomes of a token with one claim set, or removed.
 async fn with(name: &str, value: Option<Value>) -> Result<Arc<Identity>, Reason> {
@@ -8,24 +9,28 @@ async fn with(name: &str, value: Option<Value>) -> Result<Arc<Identity>, Reason>
         Some(value) => claims[name] = value,
         None => drop(claims.as_object_mut().unwrap().remove(name)),
     }
-    authenticator.verify(&signer.simple_token(&claims)).await
+    authenticator.verify(&signer.simple_token(&claims), metrics()).await
 }
 
 #[tokio::test]
 async fn a_good_token_becomes_an_identity() {
     let (signer, authenticator) = simple(|_| ()).await;
-    let identity = authenticator.verify(&signer.simple_token(&good_claims())).await.unwrap();
+    let identity = authenticator.verify(&signer.simple_token(&good_claims()), metrics()).await.unwrap();
     let expected = Identity {
         method: Method::Jwt,
         subject: "ana".into(),
         issuer: ISSUER.into(),
         groups: vec!["staff".into()],
         email: "ana@example.com".into(),
+        scopes: vec![],
+        tenant: String::new(),
         person: Some("p-17".into()),
         claims: good_claims().as_object().unwrap().clone(),
         spiffe: String::new(),
+        issued: Some(Timestamp::from_second(NOW).unwrap()),
         expires: Some(Timestamp::from_second(NOW + 300).unwrap()),
         token_id: "t1".into(),
+        session: String::new(),
     };
     assert_eq!(*identity, expected);
 }
@@ -92,7 +97,7 @@ async fn no_leeway_is_longer_than_a_minute() {
     let mut claims = good_claims();
     claims["exp"] = json!(NOW - 61);
     let token = signer.simple_token(&claims);
-    assert_eq!(authenticator.verify(&token).await, Err(Reason::TokenExpired));
+    assert_eq!(authenticator.verify(&token, metrics()).await, Err(Reason::TokenExpired));
 }
 
 #[tokio::test]
@@ -113,7 +118,7 @@ async fn audiences_and_issuers_match_exactly() {
         assert_eq!(with("iss", Some(other.into())).await, Err(Reason::TokenIssuer), "{other:?}");
     }
     let (signer, authenticator) = simple(|config| config.issuers[0].audiences.clear()).await;
-    let refused = authenticator.verify(&signer.simple_token(&good_claims())).await;
+    let refused = authenticator.verify(&signer.simple_token(&good_claims()), metrics()).await;
     assert_eq!(refused, Err(Reason::TokenAudience));
 }
 
@@ -130,8 +135,10 @@ async fn groups_come_from_names_or_paths() {
         let (signer, authenticator) = simple(|config| config.issuers[0].claims.groups = path.into()).await;
         let mut claims = good_claims();
         claims.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        let groups =
-            authenticator.verify(&signer.simple_token(&claims)).await.map(|identity| identity.groups.clone());
+        let groups = authenticator
+            .verify(&signer.simple_token(&claims), metrics())
+            .await
+            .map(|identity| identity.groups.clone());
         assert_eq!(groups, expected.map(|g| g.into_iter().map(str::to_owned).collect()), "{path}");
     }
 }
@@ -142,7 +149,7 @@ async fn duplicate_claims_are_refused() {
     let claims = good_claims().to_string();
     let twice = claims.replacen('{', r#"{"sub":"root","#, 1);
     let token = signer.token(Algorithm::Es256, HEADER, &twice);
-    assert_eq!(authenticator.verify(&token).await, Err(Reason::TokenMalformed));
+    assert_eq!(authenticator.verify(&token, metrics()).await, Err(Reason::TokenMalformed));
 }
 
 #[tokio::test]
@@ -151,21 +158,66 @@ async fn the_signature_is_judged_before_the_claims() {
     let mut claims = good_claims();
     claims["exp"] = json!(1);
     let token = Signer::new(KeyType::P256).simple_token(&claims);
-    assert_eq!(authenticator.verify(&token).await, Err(Reason::TokenSignature));
+    assert_eq!(authenticator.verify(&token, metrics()).await, Err(Reason::TokenSignature));
 }
 
 #[tokio::test]
 async fn identities_end_with_their_credential() {
-    let (signer, authenticator) = simple(|_| ()).await;
-    let identity = authenticator.verify(&signer.simple_token(&good_claims())).await.unwrap();
-    assert!(authenticator.still_valid(&identity));
-    authenticator.clock.advance(Duration::from_secs(329));
-    assert!(authenticator.still_valid(&identity));
-    authenticator.clock.advance(Duration::from_secs(1));
-    assert!(!authenticator.still_valid(&identity));
-    let stranger = Identity { issuer: "https://gone.example.com".into(), ..Identity::clone(&identity) };
-    assert!(!authenticator.still_valid(&stranger));
-    let peer = Identity { method: Method::Mtls, expires: None, ..Identity::clone(&identity) };
-    assert!(!authenticator.still_valid(&peer));
-    assert!(authenticator.still_valid(&Identity::anonymous()));
+    let (signer, authenticator, clock) = simple_with_clock().await;
+    let token = signer.simple_token(&good_claims());
+    for _ in 0..2 {
+        assert!(authenticator.verify(&token, metrics()).await.is_ok());
+        clock.advance(Duration::from_secs(164));
+    }
+    clock.advance(Duration::from_secs(1));
+    assert!(authenticator.verify(&token, metrics()).await.is_ok());
+    clock.advance(Duration::from_secs(1));
+    for _ in 0..2 {
+        assert_eq!(authenticator.verify(&token, metrics()).await, Err(Reason::TokenExpired));
+    }
+}
+
+#[tokio::test]
+async fn claims_have_the_names_that_are_configured() {
+    let named = ClaimNames {
+        subject: "oid".into(),
+        scopes: "scp".into(),
+        tenant: Some("org.id".into()),
+        ..ClaimNames::default()
+    };
+    let (signer, authenticator) = simple(|config| config.issuers[0].claims = named).await;
+    let mut claims = good_claims();
+    claims["oid"] = json!("o-1");
+    claims["scp"] = json!(["read", "write"]);
+    claims["scope"] = json!(7);
+    claims["org"] = json!({"id": "acme"});
+    claims["sid"] = json!("s-9");
+    let identity = authenticator.verify(&signer.simple_token(&claims), metrics()).await.unwrap();
+    assert_eq!((&*identity.subject, &*identity.tenant, &*identity.session), ("o-1", "acme", "s-9"));
+    assert_eq!(identity.scopes, ["read", "write"]);
+    assert_eq!(identity.issued, Some(Timestamp::from_second(NOW).unwrap()));
+    claims.as_object_mut().unwrap().remove("oid");
+    assert_eq!(
+        authenticator.verify(&signer.simple_token(&claims), metrics()).await,
+        Err(Reason::TokenClaim),
+        "another claim is no substitute"
+    );
+}
+
+#[tokio::test]
+async fn scopes_are_words_or_a_list() {
+    for (value, expected) in [
+        (json!("openid  profile "), &["openid", "profile"][..]),
+        (json!(""), &[]),
+        (json!(["a b", "c"]), &["a b", "c"]),
+        (json!([]), &[]),
+    ] {
+        assert_eq!(with("scope", Some(value)).await.unwrap().scopes, expected);
+    }
+    for wrong in [json!(1), json!(null), json!({}), json!(["a", 1])] {
+        assert_eq!(with("scope", Some(wrong)).await, Err(Reason::TokenClaim));
+    }
+    for (name, wrong) in [("sid", json!(1)), ("sid", json!(null)), ("jti", json!([]))] {
+        assert_eq!(with(name, Some(wrong)).await, Err(Reason::TokenClaim), "{name}");
+    }
 }

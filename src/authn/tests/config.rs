@@ -1,10 +1,12 @@
+use std::path::Path;
+
 use super::*;
 use crate::document::{Document, Reader};
 
 fn read(text: &str) -> (Option<Config>, Vec<String>) {
     let document = Document::parse(&"conf/portcullis.yaml".into(), &text.into()).unwrap();
     let mut reader = Reader::new(&document.file);
-    let config = Config::read(&document.roots[0], &mut reader);
+    let config = Config::read(&document.roots[0], Path::new("conf"), &mut reader);
     (config, reader.findings.iter().map(ToString::to_string).collect())
 }
 
@@ -25,10 +27,14 @@ fn a_whole_section() {
     let (config, findings) = read(FULL);
     assert_eq!(findings, [""; 0]);
     let config = config.unwrap();
-    assert!(config.mtls);
+    assert_eq!(config.mtls, Some(PeerConfig::default()));
+    assert_eq!(config.order, [Scheme::Jwt, Scheme::Mtls], "whatever their order in the file");
     let [first, second] = &config.issuers[..] else { panic!("two issuers") };
     assert_eq!(first.algorithms, [Algorithm::Rs256, Algorithm::EdDsa]);
-    assert_eq!(first.jwks, JwksSource::Url("https://idp.example.com/keys".into()));
+    let JwksSource::Remote(remote) = &first.jwks else { panic!("a URL") };
+    assert_eq!((&*remote.url, &remote.discovery_of), ("https://idp.example.com/keys", &None));
+    assert_eq!(first.places, [Place::Authorization]);
+    assert!(first.forward_token);
     assert_eq!((first.refresh, first.max_stale), (Duration::from_secs(60), Duration::from_secs(7_200)));
     assert_eq!(first.claims.person.as_deref(), Some("employee"));
     assert_eq!((&*first.claims.groups, &*first.claims.email), ("realm_access.roles", "email"));
@@ -54,6 +60,30 @@ fn every_mistake_is_named_with_its_place() {
         ("refresh: 1m", "refresh: 500ms", "6:58", "out-of-range"),
         ("mtls: true", "mtls: yes please", "1:7", "wrong-type"),
         ("    leeway", "    leway", "8:5", "unknown-field"),
+        ("mtls: true", "mtls: {trust_domains: [Example.com]}", "1:24", "invalid-trust-domain"),
+        ("mtls: true", "mtls: {trust_domains: ['spiffe://a']}", "1:24", "invalid-trust-domain"),
+        ("mtls: true", "mtls: {trust_domains: []}", "1:23", "empty-list"),
+        ("mtls: true", "mtls: {forwarded_client_cert: {hop: 2}}", "1:31", "missing-field"),
+        (
+            "mtls: true",
+            "mtls: {forwarded_client_cert: {trusted_proxies: [a], hop: 0}}",
+            "1:59",
+            "out-of-range",
+        ),
+        ("mtls: true", "order: [mtls]\nmtls: true", "1:8", "unused-scheme"),
+        ("mtls: true", "order: [jwt, mtls, mtls]\nmtls: true", "1:20", "duplicate-scheme"),
+        ("mtls: true", "order: [jwt, mtls]", "1:14", "unused-scheme"),
+        ("mtls: true", "order: [jwt, tls]\nmtls: true", "1:14", "unknown-value"),
+        ("mtls: true", "token_cache_bytes: -1", "1:20", "out-of-range"),
+        ("    leeway: 10s", "    from: []", "8:11", "empty-list"),
+        ("    leeway: 10s", "    from: [header]", "8:12", "unknown-value"),
+        ("    leeway: 10s", "    from: [{header: a, cookie: b}]", "8:12", "token-place"),
+        ("    leeway: 10s", "    from: [{header: 'a b'}]", "8:21", "invalid-header"),
+        ("    leeway: 10s", "    from: [{header: Cookie}]", "8:21", "invalid-header"),
+        ("    leeway: 10s", "    from: [{cookie: 'a;b'}]", "8:21", "invalid-cookie"),
+        ("    leeway: 10s", "    from: [{query: ''}]", "8:20", "empty-string"),
+        ("{file: keys.json}", "{file: keys.json, discovery: true}", "9:62", "jwks-source"),
+        ("{file: keys.json}", "{discovery: true}", "9:74", "invalid-url"),
     ] {
         assert!(FULL.contains(from), "{from}");
         let (config, findings) = read(&FULL.replacen(from, to, 1));

@@ -1,7 +1,8 @@
 use super::*;
+use crate::identity::Method;
 use crate::request::{Header, Headers, Limits, Parts, Peer};
 
-fn call(authorization: &[&str], principal: &str) -> Request {
+pub fn call(authorization: &[&str], principal: &str) -> Request {
     let headers: Vec<_> = authorization.iter().map(|value| Header::new("Authorization", *value)).collect();
     let source = Peer { principal: principal.into(), ..Peer::default() };
     let parts = Parts {
@@ -20,44 +21,59 @@ async fn bearer_tokens() {
     let (signer, authenticator) = simple(|_| ()).await;
     let token = signer.simple_token(&good_claims());
     for value in [format!("Bearer {token}"), format!("bEARER  {token}")] {
-        let answer = authenticator.authenticate(&call(&[&value], "")).await;
-        assert!(matches!(answer, Authentication::Authenticated(who) if who.subject == "ana"), "{value}");
+        let answer = authenticator.authenticate(&call(&[&value], ""), metrics()).await;
+        assert!(
+            matches!(answer, Authentication::Authenticated(who) if who.identity.subject == "ana"),
+            "{value}"
+        );
     }
     for value in
         ["", " ", "Bearer", "Bearer ", "Basic YTpi", "Bearer\tx.y.z", &token, &format!("Bearer{token}")]
     {
-        let answer = authenticator.authenticate(&call(&[value], "")).await;
+        let answer = authenticator.authenticate(&call(&[value], ""), metrics()).await;
         assert_eq!(answer, Authentication::Refused(Reason::TokenMalformed), "{value}");
     }
     let good = format!("Bearer {token}");
     for values in [[&*good, &*good], [&*good, ""], ["", &*good]] {
-        let answer = authenticator.authenticate(&call(&values, "")).await;
+        let answer = authenticator.authenticate(&call(&values, ""), metrics()).await;
         assert_eq!(answer, Authentication::Refused(Reason::HeaderDuplicate));
     }
-    assert_eq!(authenticator.authenticate(&call(&[], "")).await, Authentication::Anonymous);
+    assert_eq!(authenticator.authenticate(&call(&[], ""), metrics()).await, Authentication::Anonymous);
 }
 
 #[tokio::test]
 async fn peer_certificates_count_when_configured() {
     let (_, off) = simple(|_| ()).await;
-    let (signer, on) = simple(|config| config.mtls = true).await;
+    let (signer, on) = simple(with_certificates).await;
     let web = "spiffe://example.com/ns/shop/sa/web";
-    assert_eq!(off.authenticate(&call(&[], web)).await, Authentication::Anonymous);
-    for (principal, spiffe) in [(web, web), ("CN=web", ""), ("SPIFFE://example.com/web", "")] {
-        let Authentication::Authenticated(identity) = on.authenticate(&call(&[], principal)).await else {
+    assert_eq!(off.authenticate(&call(&[], web), metrics()).await, Authentication::Anonymous);
+    for (principal, spiffe) in [(web, web), ("CN=web", "")] {
+        let Authentication::Authenticated(identity) = on.authenticate(&call(&[], principal), metrics()).await
+        else {
             panic!("{principal} was not accepted")
         };
+        let identity = identity.identity;
         assert_eq!(identity.method, Method::Mtls);
         assert_eq!((&*identity.subject, &*identity.spiffe), (principal, spiffe));
     }
     let token = format!("Bearer {}", signer.simple_token(&good_claims()));
-    let Authentication::Authenticated(both) = on.authenticate(&call(&[&token], web)).await else {
+    let Authentication::Authenticated(both) = on.authenticate(&call(&[&token], web), metrics()).await else {
         panic!("the token was not accepted")
     };
+    let both = both.identity;
     assert_eq!((both.method, &*both.subject, &*both.spiffe), (Method::Jwt, "ana", web));
-    for unsound in ["spiffe://a\0b", "spiffe://a,spiffe://b", "CN=a b", "a\n", "a\u{85}", " "] {
+    for unsound in [
+        "SPIFFE://example.com/web",
+        "spiffe://a//b",
+        "spiffe://a\0b",
+        "spiffe://a,spiffe://b",
+        "CN=a b",
+        "a\n",
+        "a\u{85}",
+        " ",
+    ] {
         for tokens in [&[][..], &[&*token]] {
-            let answer = on.authenticate(&call(tokens, unsound)).await;
+            let answer = on.authenticate(&call(tokens, unsound), metrics()).await;
             assert_eq!(answer, Authentication::Refused(Reason::PeerInvalid), "{unsound:?}");
         }
     }
@@ -65,7 +81,8 @@ async fn peer_certificates_count_when_configured() {
 
 #[tokio::test]
 async fn a_refused_token_does_not_fall_through_to_the_certificate() {
-    let (_, authenticator) = simple(|config| config.mtls = true).await;
-    let answer = authenticator.authenticate(&call(&["Bearer x"], "spiffe://example.com/web")).await;
+    let (_, authenticator) = simple(with_certificates).await;
+    let answer =
+        authenticator.authenticate(&call(&["Bearer x"], "spiffe://example.com/web"), metrics()).await;
     assert_eq!(answer, Authentication::Refused(Reason::TokenMalformed));
 }

@@ -6,9 +6,11 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 
 use super::*;
+use crate::authn::config::Remote;
 
 /// What the server of a key set does next.
 #[derive(Clone)]
@@ -53,9 +55,11 @@ impl Server {
     }
 
     async fn authenticator(&self, edit: impl FnOnce(&mut IssuerConfig)) -> Arc<Authenticator> {
-        let mut config = issuer(JwksSource::Url(format!("http://{}/keys", self.address)));
+        let url = format!("http://{}/keys", self.address);
+        let remote = Remote { url, discovery_of: None, allow_insecure: false, ca_file: None };
+        let mut config = issuer(JwksSource::Remote(remote));
         edit(&mut config);
-        Authenticator::build(Config { issuers: vec![config], mtls: false }, clock()).await.unwrap()
+        Authenticator::build(Config::of_issuers(vec![config]), clock()).await.unwrap()
     }
 }
 
@@ -84,8 +88,8 @@ async fn keys_are_fetched_at_the_start_and_unusable_ones_skipped() {
     let server = Server::start(Behaviour::Keys(key_set(&keys))).await;
     let authenticator = server.authenticator(|_| ()).await;
     assert!(authenticator.ready());
-    assert!(authenticator.verify(&token(&signer, "k")).await.is_ok());
-    authenticator.clock.advance(Duration::from_secs(20));
+    assert!(authenticator.verify(&token(&signer, "k"), metrics()).await.is_ok());
+    authenticator.jwt.clock.advance(Duration::from_secs(20));
     assert_eq!(authenticator.key_ages(), [(ISSUER.to_owned(), 20.0)]);
     assert_eq!(server.fetches(), 1);
 }
@@ -109,7 +113,7 @@ async fn bad_answers_are_no_keys() {
         let authenticator = built.expect("an answer without end is cut off at its size, not by the timeout");
         assert_eq!(server.fetches(), 1);
         assert!(!authenticator.ready());
-        assert_eq!(authenticator.verify(&token(&signer, "k")).await, Err(Reason::KeysUnavailable));
+        assert_eq!(authenticator.verify(&token(&signer, "k"), metrics()).await, Err(Reason::KeysUnavailable));
         assert_eq!(authenticator.key_ages()[0].1, f64::INFINITY);
     }
 }
@@ -127,7 +131,7 @@ async fn an_issuer_that_was_down_at_the_start_is_tried_again() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(authenticator.verify(&token(&signer, "k")).await.is_ok());
+    assert!(authenticator.verify(&token(&signer, "k"), metrics()).await.is_ok());
 }
 
 #[tokio::test]
@@ -137,14 +141,14 @@ async fn a_rotation_is_followed_at_the_first_token_with_the_new_key() {
     let authenticator = server.authenticator(|_| ()).await;
     server.set(Behaviour::Keys(key_set(&[old.jwk("old"), new.jwk("new")])));
     let fresh = token(&new, "new");
-    let all = join_all((0..50).map(|_| authenticator.verify(&fresh))).await;
+    let all = join_all((0..50).map(|_| authenticator.verify(&fresh, metrics()))).await;
     assert!(all.iter().all(Result::is_ok), "a token of the new key was refused");
-    assert!(authenticator.verify(&token(&old, "old")).await.is_ok());
+    assert!(authenticator.verify(&token(&old, "old"), metrics()).await.is_ok());
     assert_eq!(server.fetches(), 2);
     server.set(Behaviour::Keys(key_set(&[new.jwk("new")])));
-    authenticator.clock.advance(Duration::from_secs(10));
-    assert_eq!(authenticator.verify(&token(&new, "unknown")).await, Err(Reason::TokenKeyUnknown));
-    assert_eq!(authenticator.verify(&token(&old, "old")).await, Err(Reason::TokenKeyUnknown));
+    authenticator.jwt.clock.advance(Duration::from_secs(10));
+    assert_eq!(authenticator.verify(&token(&new, "unknown"), metrics()).await, Err(Reason::TokenKeyUnknown));
+    assert_eq!(authenticator.verify(&token(&old, "old"), metrics()).await, Err(Reason::TokenKeyUnknown));
     assert_eq!(server.fetches(), 3);
 }
 
@@ -159,14 +163,14 @@ async fn ten_thousand_unknown_key_ids_cause_one_fetch() {
             format!("{}.{}.AAAA", base64(header), base64(good_claims().to_string()))
         })
         .collect();
-    let answers = join_all(tokens.iter().map(|token| authenticator.verify(token))).await;
+    let answers = join_all(tokens.iter().map(|token| authenticator.verify(token, metrics()))).await;
     assert!(answers.iter().all(|answer| *answer == Err(Reason::TokenKeyUnknown)));
     assert_eq!(server.fetches(), 2, "the first fetch and one more");
-    authenticator.clock.advance(Duration::from_secs(9));
-    assert!(authenticator.verify(&tokens[0]).await.is_err());
+    authenticator.jwt.clock.advance(Duration::from_secs(9));
+    assert!(authenticator.verify(&tokens[0], metrics()).await.is_err());
     assert_eq!(server.fetches(), 2);
-    authenticator.clock.advance(Duration::from_secs(1));
-    assert!(authenticator.verify(&tokens[0]).await.is_err());
+    authenticator.jwt.clock.advance(Duration::from_secs(1));
+    assert!(authenticator.verify(&tokens[0], metrics()).await.is_err());
     assert_eq!(server.fetches(), 3);
 }
 
@@ -179,10 +183,10 @@ async fn a_slow_issuer_delays_unknown_key_ids_by_two_seconds_and_nobody_else() {
     let started = crate::clock::instant();
     let waiting = tokio::spawn({
         let (authenticator, token) = (authenticator.clone(), token(&signer, "other"));
-        async move { authenticator.verify(&token).await }
+        async move { authenticator.verify(&token, metrics()).await }
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(authenticator.verify(&token(&signer, "k")).await.is_ok());
+    assert!(authenticator.verify(&token(&signer, "k"), metrics()).await.is_ok());
     assert!(started.elapsed() < Duration::from_millis(1_500), "a known key waited for a fetch");
     assert_eq!(waiting.await.unwrap(), Err(Reason::TokenKeyUnknown));
     assert!((2..5).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
@@ -194,11 +198,11 @@ async fn stale_keys_serve_for_a_while_and_no_longer() {
     let server = Server::start(Behaviour::Keys(key_set(&[signer.jwk("k")]))).await;
     let authenticator = server.authenticator(|config| config.max_stale = Duration::from_secs(200)).await;
     server.set(Behaviour::Status(500));
-    authenticator.clock.advance(Duration::from_secs(200));
-    assert_eq!(authenticator.verify(&token(&signer, "other")).await, Err(Reason::TokenKeyUnknown));
-    assert!(authenticator.verify(&token(&signer, "k")).await.is_ok());
-    authenticator.clock.advance(Duration::from_secs(1));
-    assert_eq!(authenticator.verify(&token(&signer, "k")).await, Err(Reason::KeysUnavailable));
+    authenticator.jwt.clock.advance(Duration::from_secs(200));
+    assert_eq!(authenticator.verify(&token(&signer, "other"), metrics()).await, Err(Reason::TokenKeyUnknown));
+    assert!(authenticator.verify(&token(&signer, "k"), metrics()).await.is_ok());
+    authenticator.jwt.clock.advance(Duration::from_secs(1));
+    assert_eq!(authenticator.verify(&token(&signer, "k"), metrics()).await, Err(Reason::KeysUnavailable));
     assert!(!authenticator.ready());
 }
 

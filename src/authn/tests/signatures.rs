@@ -11,7 +11,7 @@ async fn every_algorithm_works_with_its_key_type_only() {
         for (key_type, signer) in TYPES.iter().zip(&signers) {
             let header = json!({"alg": algorithm.as_str(), "kid": format!("{key_type:?}")}).to_string();
             let token = signer.token(algorithm, &header, &good_claims().to_string());
-            let verified = authenticator.verify(&token).await;
+            let verified = authenticator.verify(&token, metrics()).await;
             let label = format!("{} with {key_type:?}", algorithm.as_str());
             if algorithm.key_type() == *key_type {
                 assert_eq!(verified.unwrap().subject, "ana", "{label}");
@@ -19,7 +19,11 @@ async fn every_algorithm_works_with_its_key_type_only() {
                 let mut forged = URL_SAFE_NO_PAD.decode(signature).unwrap();
                 forged[7] ^= 1;
                 let forged = format!("{signed}.{}", base64(forged));
-                assert_eq!(authenticator.verify(&forged).await, Err(Reason::TokenSignature), "{label}");
+                assert_eq!(
+                    authenticator.verify(&forged, metrics()).await,
+                    Err(Reason::TokenSignature),
+                    "{label}"
+                );
             } else {
                 assert_eq!(verified, Err(Reason::TokenAlgorithm), "{label}");
             }
@@ -37,12 +41,12 @@ async fn an_algorithm_that_is_not_configured_or_not_the_keys_own_is_refused() {
         signer.token(algorithm, &header, &good_claims().to_string())
     };
     let bound = over_file(&key_set(&[jwk]), |_| ()).await.unwrap();
-    assert!(bound.verify(&token(Algorithm::Ps256)).await.is_ok());
-    assert_eq!(bound.verify(&token(Algorithm::Rs256)).await, Err(Reason::TokenAlgorithm));
+    assert!(bound.verify(&token(Algorithm::Ps256), metrics()).await.is_ok());
+    assert_eq!(bound.verify(&token(Algorithm::Rs256), metrics()).await, Err(Reason::TokenAlgorithm));
     let narrow = |config: &mut Config| config.issuers[0].algorithms = vec![Algorithm::Rs256];
     let narrow = over_file(&key_set(&[signer.jwk("k")]), narrow).await.unwrap();
-    assert!(narrow.verify(&token(Algorithm::Rs256)).await.is_ok());
-    assert_eq!(narrow.verify(&token(Algorithm::Ps256)).await, Err(Reason::TokenAlgorithm));
+    assert!(narrow.verify(&token(Algorithm::Rs256), metrics()).await.is_ok());
+    assert_eq!(narrow.verify(&token(Algorithm::Ps256), metrics()).await, Err(Reason::TokenAlgorithm));
 }
 
 #[tokio::test]
@@ -62,7 +66,7 @@ async fn public_keys_are_no_secrets() {
             let signed = format!("{}.{}", base64(header), base64(good_claims().to_string()));
             let token = format!("{signed}.{}", base64(aws_lc_rs::hmac::sign(&key, signed.as_bytes())));
             let expected = if alg == "RS256" { Reason::TokenSignature } else { Reason::TokenAlgorithm };
-            assert_eq!(authenticator.verify(&token).await, Err(expected), "{alg}");
+            assert_eq!(authenticator.verify(&token, metrics()).await, Err(expected), "{alg}");
         }
     }
 }
@@ -73,15 +77,21 @@ async fn keys_are_chosen_by_id_or_by_being_the_only_one() {
     let token = |header: Value| one.token(Algorithm::Es256, &header.to_string(), &good_claims().to_string());
     let without_kid = token(json!({"alg": "ES256"}));
     let only = over_file(&key_set(&[one.jwk("k"), rsa.jwk("r")]), |_| ()).await.unwrap();
-    assert!(only.verify(&without_kid).await.is_ok());
+    assert!(only.verify(&without_kid, metrics()).await.is_ok());
     let both = over_file(&key_set(&[one.jwk("k"), two.jwk("l")]), |_| ()).await.unwrap();
-    assert_eq!(both.verify(&without_kid).await, Err(Reason::TokenKeyUnknown));
-    assert!(both.verify(&token(json!({"alg": "ES256", "kid": "k"}))).await.is_ok());
-    assert_eq!(both.verify(&token(json!({"alg": "ES256", "kid": "l"}))).await, Err(Reason::TokenSignature));
+    assert_eq!(both.verify(&without_kid, metrics()).await, Err(Reason::TokenKeyUnknown));
+    assert!(both.verify(&token(json!({"alg": "ES256", "kid": "k"})), metrics()).await.is_ok());
+    assert_eq!(
+        both.verify(&token(json!({"alg": "ES256", "kid": "l"})), metrics()).await,
+        Err(Reason::TokenSignature)
+    );
     let same = over_file(&key_set(&[one.jwk("k"), two.jwk("k")]), |_| ()).await.unwrap();
-    assert_eq!(same.verify(&token(json!({"alg": "ES256", "kid": "k"}))).await, Err(Reason::TokenKeyUnknown));
+    assert_eq!(
+        same.verify(&token(json!({"alg": "ES256", "kid": "k"})), metrics()).await,
+        Err(Reason::TokenKeyUnknown)
+    );
     for kid in ["", "K", "k\0", "../../etc/passwd", "k' OR '1'='1", "k/../k"] {
-        let refused = only.verify(&token(json!({"alg": "ES256", "kid": kid}))).await;
+        let refused = only.verify(&token(json!({"alg": "ES256", "kid": kid})), metrics()).await;
         assert_eq!(refused, Err(Reason::TokenKeyUnknown), "{kid:?}");
     }
 }
@@ -97,7 +107,7 @@ async fn keys_that_a_token_brings_along_are_ignored() {
             json!({"alg": "ES256", "jku": url, "x5u": url, "jwk": attacker.jwk("k"), "x5c": ["AA=="]});
         header.as_object_mut().unwrap().extend(kid.as_object().unwrap().clone());
         let token = attacker.token(Algorithm::Es256, &header.to_string(), &good_claims().to_string());
-        assert_eq!(authenticator.verify(&token).await, Err(Reason::TokenSignature));
+        assert_eq!(authenticator.verify(&token, metrics()).await, Err(Reason::TokenSignature));
     }
     let connection = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
     assert!(connection.is_err(), "a token caused a connection");

@@ -13,6 +13,7 @@ use tonic::{Status, Streaming};
 use super::ExtProc;
 use super::encode::{self, Half, Modes};
 use super::order::{Event, Order};
+use crate::challenge::Challenge;
 use crate::clock;
 use crate::effect::{self, HeaderChange, HeaderChanges};
 use crate::engine::{
@@ -25,7 +26,7 @@ use crate::metrics::Service;
 use crate::policy::ResponseHead;
 use crate::reason::Reason;
 use crate::request::{Body, Request};
-use crate::verdict::{Answer, Denial};
+use crate::verdict::{Answer, Denial, Permit};
 
 /// Headers that ask for a response that can't be masked: parts, encodings.
 const UNMASKABLE_WISHES: [&str; 2] = ["range", "if-range"];
@@ -227,8 +228,11 @@ impl Session {
     async fn permit(&mut self, checked: Checked) -> Result<Option<Mutation>, Status> {
         let Checked { verdict, response } = checked;
         match verdict.answer {
-            Answer::Allow(HeaderChanges { request, response: changes }) => {
+            Answer::Allow(Permit { changes: HeaderChanges { request, response: changes }, without }) => {
                 let mut to_request = mutation(&request);
+                if let Some(parameter) = without {
+                    to_request.set(":path", &parameter.path);
+                }
                 if response.is_some() {
                     narrow(&mut to_request);
                 }
@@ -315,7 +319,8 @@ impl Session {
         let Some(phase) = self.phase.take() else { return Err(Status::internal("blocked without a call")) };
         self.service.engine.response_blocked(&phase, code);
         let reason = Reason::Unmaskable;
-        let denial = Denial::new(phase.decision_id(), reason, reason.status(), "", None);
+        let denial =
+            Denial::new(phase.decision_id(), reason, reason.status(), "", None, &Challenge::default());
         self.refuse(&denial, reason).await
     }
 

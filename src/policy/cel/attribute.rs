@@ -52,6 +52,8 @@ attributes! {
     Issuer "identity" "issuer" Type::Text;
     Groups "identity" "groups" Type::list(Type::Text);
     Email "identity" "email" Type::Text;
+    Scopes "identity" "scopes" Type::list(Type::Text);
+    Tenant "identity" "tenant" Type::Text;
     IdentityMethod "identity" "method" Type::Text;
     Claims "identity" "claims" Type::map(Type::Dyn);
     Spiffe "identity" "spiffe" Type::Text;

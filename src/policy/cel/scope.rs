@@ -10,7 +10,7 @@ use super::EvaluationError;
 use super::attribute::Attribute;
 use super::value::Value;
 use crate::policy::decision::Call;
-use crate::request::{Headers, Part};
+use crate::request::{Headers, Part, percent_decode};
 use crate::strict_json;
 
 /// One call under evaluation, seen through one policy's path pattern.
@@ -69,6 +69,7 @@ impl<'a> Scope<'a> {
                 request.body.complete().ok_or(EvaluationError::BodyUnavailable)?.as_ref(),
             )),
             Attribute::Groups => Value::Texts(&identity.groups),
+            Attribute::Scopes => Value::Texts(&identity.scopes),
             Attribute::Claims => Value::Object(&identity.claims),
             Attribute::SourcePort => Value::Int(request.source.port.into()),
             Attribute::DestinationPort => Value::Int(request.destination.port.into()),
@@ -121,6 +122,7 @@ impl<'a> Scope<'a> {
             Attribute::Subject => &identity.subject,
             Attribute::Issuer => &identity.issuer,
             Attribute::Email => &identity.email,
+            Attribute::Tenant => &identity.tenant,
             Attribute::IdentityMethod => identity.method.as_str(),
             Attribute::Spiffe => &identity.spiffe,
             Attribute::SourceAddress => &request.source.address,
@@ -221,22 +223,4 @@ fn parse_query(query: &str) -> Option<Params> {
         params.entry(percent_decode(name, true)?).or_default().push(percent_decode(value, true)?);
     }
     Some(params)
-}
-
-/// Decodes `%XX`, and `+` where it stands for a space.
-fn percent_decode(text: &str, plus_is_space: bool) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                let (high, low) = (digit()?, digit()?);
-                u8::try_from(high << 4 | low).ok()?
-            }
-            b'+' if plus_is_space => b' ',
-            byte => byte,
-        });
-    }
-    String::from_utf8(out).ok()
 }

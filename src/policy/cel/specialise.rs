@@ -125,9 +125,10 @@ fn binary(operator: Operator, both: (Expr, Expr)) -> Expr {
             equal => Expr::Not(Box::new(equal)),
         },
         Operator::In => match both {
-            (Expr::Literal(Literal::Text(text)), Expr::Attribute(Attribute::Groups)) => {
-                Expr::TextsHold(Attribute::Groups, text)
-            }
+            (
+                Expr::Literal(Literal::Text(text)),
+                Expr::Attribute(list @ (Attribute::Groups | Attribute::Scopes)),
+            ) => Expr::TextsHold(list, text),
             (Expr::Literal(Literal::Text(text)), Expr::Json(path)) => {
                 Expr::JsonHolds(Box::new((*path, text)))
             }

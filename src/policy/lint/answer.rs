@@ -102,7 +102,8 @@ fn always_there(node: &IdedExpr) -> bool {
         Expr::Call(call) => match (call.func_name.as_str(), call.args.as_slice()) {
             (operators::IN, [item, of]) => {
                 let literal = matches!(item.expr, Expr::Literal(LiteralValue::String(_)));
-                let plain = |of: Attribute| is_plain_map(of) || of == Attribute::Groups;
+                let plain =
+                    |of: Attribute| is_plain_map(of) || matches!(of, Attribute::Groups | Attribute::Scopes);
                 literal && attribute(of).is_some_and(plain)
             }
             (operators::EQUALS, [left, right]) => always_there(left) && always_there(right),

@@ -86,7 +86,7 @@ fn asked_entry(message: &str, before: &str, rest: &str) -> Option<String> {
 fn name(name: &str) -> Option<String> {
     if let Some(field) = name.strip_prefix("identity.") {
         return Some(match field {
-            "roles" | "role" | "group" | "scopes" => {
+            "roles" | "role" | "group" => {
                 format!(
                     "did you mean `identity.groups`? other claims of the token are `identity.claims.{field}`"
                 )

@@ -286,7 +286,7 @@ fn names_with_a_hyphen_and_what_others_call_things_are_told_in_our_words() {
             "\"a\" in identity.roles",
             "did you mean `identity.groups`? other claims of the token are `identity.claims.roles`",
         ),
-        ("identity.tenant == \"b\"", "did you mean `identity.claims.tenant`?"),
+        ("identity.plan == \"b\"", "did you mean `identity.claims.plan`?"),
         ("request.size", "and this is an int"),
     ] {
         let found = check(&GOOD.replacen(WHEN, &format!("'{when}'"), 1));

@@ -57,6 +57,7 @@ struct Heading {
 #[template(path = "envoy/manager.yaml", escape = "none")]
 struct Manager {
     idle: String,
+    forwards_certificates: bool,
 }
 
 #[derive(Template)]
@@ -85,6 +86,7 @@ pub(super) struct ExtProc {
     longest_message: String,
     mode: Mode,
     allow_envoy: bool,
+    changes_query: bool,
     namespaces: String,
     any_metadata: bool,
 }
@@ -152,7 +154,10 @@ impl Pieces {
                 ext_proc: options.service == Service::ExtProc,
                 longest_message: seconds(figures.longest_message),
             },
-            manager: Manager { idle: seconds(figures.idle) },
+            manager: Manager {
+                idle: seconds(figures.idle),
+                forwards_certificates: needs.server.forwarded_certificates,
+            },
             filter,
             buffer: figures.body.max(LEAST_BUFFER),
             cluster: Cluster::of(needs, &options.portcullis, &figures)?,
@@ -185,6 +190,7 @@ impl ExtProc {
             longest_message: seconds(figures.longest_message),
             mode: Mode { whole_request: false },
             allow_envoy: changes_envoys_headers(needs),
+            changes_query: needs.server.changes_query,
             namespaces,
             any_metadata,
         }

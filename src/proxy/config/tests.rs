@@ -28,6 +28,9 @@ fn server() -> Server {
         body: BodySource::ByRoute,
         mtls: false,
         credentials: vec!["authorization".into()],
+        forwarded_certificates: false,
+        changes: Vec::new(),
+        changes_query: false,
         digest_headers: Vec::new(),
     }
 }

@@ -54,6 +54,9 @@ pub(super) fn server() -> Server {
         body: BodySource::Buffered,
         mtls: false,
         credentials: vec!["authorization".to_owned()],
+        forwarded_certificates: false,
+        changes: Vec::new(),
+        changes_query: false,
         digest_headers: vec!["content-type".to_owned()],
     }
 }

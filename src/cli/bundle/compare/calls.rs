@@ -138,11 +138,7 @@ fn call(record: &Value, gateway: bool) -> CallFile {
         ..Parts::default()
     };
     let identity = Identity {
-        method: match text("/identity/method").as_str() {
-            "jwt" => Method::Jwt,
-            "mtls" => Method::Mtls,
-            _ => Method::Anonymous,
-        },
+        method: Method::from_name(&text("/identity/method")).unwrap_or(Method::Anonymous),
         subject: text("/identity/subject"),
         issuer: text("/identity/issuer"),
         person: Some(text("/identity/person")).filter(|person| !person.is_empty()),

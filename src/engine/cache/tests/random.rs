@@ -27,7 +27,7 @@ impl Random {
     }
 }
 
-const SHAREABLE: [&str; 42] = [
+const SHAREABLE: [&str; 44] = [
     "request.method == 'GET'",
     "request.host == 'a.example'",
     "request.url_path.startsWith('/a')",
@@ -47,6 +47,8 @@ const SHAREABLE: [&str; 42] = [
     "identity.issuer != ''",
     "identity.method == 'jwt'",
     "identity.email.endsWith('@example.com')",
+    "'staff' in identity.scopes",
+    "identity.tenant == 'acme'",
     "identity.spiffe.startsWith('spiffe://a')",
     "'staff' in identity.groups",
     "identity.groups.exists(g, g.startsWith('s'))",
@@ -184,7 +186,7 @@ pub fn dear_policy(random: &mut Random) -> Option<PolicySet> {
 #[derive(Clone, PartialEq)]
 pub struct Drawn([u8; PARTS.len()]);
 
-const PARTS: [&str; 31] = [
+const PARTS: [&str; 33] = [
     "method",
     "host",
     "path",
@@ -202,6 +204,8 @@ const PARTS: [&str; 31] = [
     "email",
     "spiffe",
     "groups",
+    "scopes",
+    "tenant",
     "tier",
     "level",
     "deep",
@@ -336,11 +340,12 @@ impl Drawn {
             issuer: self.of("issuer", &["", "https://i"]).into(),
             groups: self.of("groups", &groups).iter().map(|group| (*group).to_owned()).collect(),
             email: self.of("email", &["", "ana@example.com"]).into(),
+            scopes: self.of("scopes", &groups).iter().map(|scope| (*scope).to_owned()).collect(),
+            tenant: self.of("tenant", &["", "acme"]).into(),
             person: None,
             claims,
             spiffe: self.of("spiffe", &["", "spiffe://a/b", "spiffe://b"]).into(),
-            expires: None,
-            token_id: String::new(),
+            ..Identity::clone(&Identity::anonymous())
         }
     }
 }

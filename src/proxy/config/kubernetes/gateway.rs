@@ -109,8 +109,9 @@ impl Manifests {
 fn patches(needs: &Needs, figures: &Figures, service: Service, whole_request: bool) -> Vec<Patch> {
     let patch = |why, path, value: String| Patch { why, path, value };
     let yes = || "true".to_owned();
+    let query = if needs.server.changes_query { ", allow_expression: {regex: \":path\"}" } else { "" };
     let rules = format!(
-        "{{allow_all_routing: false, allow_envoy: {}, disallow_is_error: true}}",
+        "{{allow_all_routing: false, allow_envoy: {}, disallow_is_error: true{query}}}",
         changes_envoys_headers(needs)
     );
     let mutation = "A change that Envoy would not make fails the call: a header that should be gone must not get through.";

@@ -15,7 +15,8 @@ pub static RULE: Rule = Rule {
           default Envoy removes it.",
     test: Some("forwarded_client_cert"),
     fix: "Use `SANITIZE`, or `SANITIZE_SET` where the upstream reads the header; let only a listener that nobody but a trusted proxy can reach forward \
-          the header. Rules read `source.principal`, which is of the connection.",
+          the header. Rules read `source.principal`, which is of the connection. Where the server's `identity.mtls.forwarded_client_cert` names the trusted proxies, \
+          `FORWARD_ONLY` and `APPEND_FORWARD` are right.",
     example: "forward_client_cert_details: SANITIZE\n",
     envoy: Some(envoy),
 };
@@ -26,7 +27,11 @@ const DETAILS: [&str; 5] =
 fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
     for manager in envoy.managers.iter().filter(|manager| manager.asking().next().is_some()) {
         let details = manager.at.get("forward_client_cert_details");
-        if let Some(word) = details.word(&DETAILS).filter(|word| word.contains("FORWARD")) {
+        // These pass on what a verified client said, and the server asks who that is.
+        let configured =
+            |word: &str| report.needs.server.forwarded_certificates && word != "ALWAYS_FORWARD_ONLY";
+        let forwards = |word: &&str| word.contains("FORWARD") && !configured(word);
+        if let Some(word) = details.word(&DETAILS).filter(forwards) {
             let message = format!("{word}: a caller's own `x-forwarded-client-cert` is passed on");
             report.find(&RULE, &details, message, "set `forward_client_cert_details: SANITIZE`");
         }

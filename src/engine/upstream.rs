@@ -1,0 +1,38 @@
+//! What reaches the upstream of a call that goes on: who calls, the credential where that is kept from it not, and what
+//! the policies set.
+
+use super::Evaluated;
+use crate::authn::Removal;
+use crate::effect::{self, HeaderChange, HeaderChanges};
+use crate::request::Request;
+use crate::verdict::Permit;
+
+/// The changes to a call's request and response. What the policies set comes last, and so wins.
+pub(super) fn permit(request: &Request, evaluated: &Evaluated) -> Permit {
+    let decided = evaluated.decision.headers();
+    let mut changes = evaluated.snapshot.authenticator.forward.changes(&evaluated.identity);
+    let mut removed = None;
+    let mut without = None;
+    match &evaluated.removal {
+        None => {}
+        Some(Removal::Query(parameter)) => without = Some(parameter.clone()),
+        Some(Removal::Header(name)) => removed = Some(name.as_str()),
+        Some(Removal::Cookie(others)) if others.is_empty() => removed = Some("cookie"),
+        Some(Removal::Cookie(others)) => {
+            changes.push(HeaderChange::Set { name: "cookie".into(), value: others.clone() });
+        }
+    }
+    for change in &decided.request {
+        changes.push(match (change, removed) {
+            // Envoy removes after it has set, whatever the order here: what replaces the token is set in its place.
+            (HeaderChange::Append { name, value }, Some(token)) if name == token => {
+                HeaderChange::Set { name: name.clone(), value: value.clone() }
+            }
+            _ => change.clone(),
+        });
+        removed = removed.filter(|token| *token != change.name());
+    }
+    changes.extend(removed.map(|name| HeaderChange::Remove { name: name.to_owned() }));
+    let request = effect::without_aliases(&changes, &request.headers);
+    Permit { changes: HeaderChanges { request, response: decided.response.clone() }, without }
+}
