@@ -46,6 +46,11 @@ reloads: tools ## 1,000 reloads within ten minutes under load through Envoy, and
 	@$(CARGO) build --locked --release -p portcullis -p portcullis-loadtest
 	@$(TARGET)/release/portcullis-loadtest reloads --portcullis $(TARGET)/release/portcullis
 
+.PHONY: issuers
+issuers: ## Calls of one issuer's tokens while another one is down, slow, huge, rotating or lying: a table, and target/report/issuers.json
+	@$(CARGO) build --locked --release -p portcullis -p portcullis-loadtest
+	@$(TARGET)/release/portcullis-loadtest issuers --portcullis $(TARGET)/release/portcullis
+
 .PHONY: soak
 soak: ## Minutes: the decision cache against deciding on 3 million random calls; 10 million keys, no two alike
 	@PORTCULLIS_CACHE_PAIRS=$${PORTCULLIS_CACHE_PAIRS:-3000000} PORTCULLIS_CACHE_KEYS=$${PORTCULLIS_CACHE_KEYS:-10000000} \

@@ -28,6 +28,7 @@ mod key_set;
 mod key_source;
 mod peer;
 mod place;
+mod signing_key;
 #[cfg(test)]
 mod tests;
 mod xfcc;

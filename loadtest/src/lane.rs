@@ -79,7 +79,8 @@ pub async fn measure<const N: usize>(
 }
 
 impl Lane {
-    async fn sample(&self, window: Window, concurrency: Concurrency) -> Result<Sample> {
+    /// Measures this lane once.
+    pub async fn sample(&self, window: Window, concurrency: Concurrency) -> Result<Sample> {
         let Concurrency { connections, streams } = concurrency;
         let tally = Tally::new()?;
         match self.wire {

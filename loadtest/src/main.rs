@@ -3,6 +3,7 @@
 mod clock;
 mod cpu;
 mod envoy;
+mod issuers;
 mod lane;
 mod load;
 mod null;
@@ -34,6 +35,8 @@ enum Command {
     Run(Box<run::Options>),
     /// Reload policies again and again under load through Envoy, and replay every decision.
     Reloads(reloads::Options),
+    /// Measure calls of one issuer's tokens while another issuer is down, slow, huge, rotating or lying.
+    Issuers(issuers::Options),
     /// Serve the null server, which says yes to every call.
     Null {
         /// The address to serve gRPC on.
@@ -61,6 +64,14 @@ fn main() -> Result<()> {
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
                 tokio::select! {
                     ended = reloads::run(options) => ended,
+                    stopped = stopped() => stopped.and_then(|()| bail!("stopped before the end")),
+                }
+            })
+        }
+        Command::Issuers(options) => {
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+                tokio::select! {
+                    ended = issuers::run(options) => ended,
                     stopped = stopped() => stopped.and_then(|()| bail!("stopped before the end")),
                 }
             })

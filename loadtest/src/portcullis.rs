@@ -39,6 +39,22 @@ pub struct Portcullis {
     pub audit: PathBuf,
 }
 
+/// Starts `binary` with this configuration, whose addresses are `grpc` and `metrics`; its files go to `directory`.
+pub async fn start_with(
+    binary: &Path,
+    text: &str,
+    [grpc, metrics]: [SocketAddr; 2],
+    directory: &Path,
+) -> Result<Server> {
+    let config = directory.join("portcullis.yaml");
+    fs::write(&config, text).with_context(|| format!("cannot write `{}`", config.display()))?;
+    let mut command = Command::new(binary);
+    command.arg("serve").arg("--config").arg(&config).env(server::WORKERS, "1");
+    let mut process = Process::start("portcullis", command, directory)?;
+    process.until(async || http::status(metrics, "/readyz").await.is_ok_and(|status| status == 200)).await?;
+    Ok(Server { address: grpc, process })
+}
+
 /// Starts `binary` with the folder `policies` and the keys of `issuer`; its files go to `directory`.
 pub async fn start(
     binary: &Path,
@@ -51,16 +67,21 @@ pub async fn start(
     fs::create_dir_all(&directory)?;
     let (grpc, admin, metrics) =
         (process::free_address()?, process::free_address()?, process::free_address()?);
-    let config = directory.join("portcullis.yaml");
     fs::write(directory.join("jwks.json"), issuer.jwks())?;
-    fs::write(&config, render(grpc, admin, metrics, policies, audit))
-        .with_context(|| format!("cannot write `{}`", config.display()))?;
-    let mut command = Command::new(binary);
-    command.arg("serve").arg("--config").arg(&config).env(server::WORKERS, "1");
-    let mut process = Process::start("portcullis", command, &directory)?;
-    process.until(async || http::status(metrics, "/readyz").await.is_ok_and(|status| status == 200)).await?;
-    let server = Server { address: grpc, process };
+    let text = render(grpc, admin, metrics, policies, audit);
+    let server = start_with(binary, &text, [grpc, metrics], &directory).await?;
     Ok(Portcullis { server, metrics, audit: directory.join("audit.jsonl") })
+}
+
+/// How many of the tokens that were presented had been verified before, by the server's metrics.
+pub fn token_hit_ratio(metrics: &str) -> f64 {
+    let sum = |name: &str| -> f64 {
+        let begins = format!("portcullis_cache_{name}_total{{cache=\"token\"");
+        let lines = metrics.lines().filter(|line| line.starts_with(&begins));
+        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    };
+    let (hits, misses) = (sum("hits"), sum("misses"));
+    hits / (hits + misses)
 }
 
 /// The configuration file. Relative paths in it start from its own folder.

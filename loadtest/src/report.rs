@@ -15,6 +15,7 @@ use crate::load::Sample;
 pub struct Report {
     lanes: Table,
     ratios: Table,
+    shares: Vec<String>,
     numbers: Map<String, Value>,
     prefix: &'static str,
 }
@@ -42,7 +43,13 @@ impl Report {
             "CPU us", "busy %",
         ];
         let ratios = ["ratio", "request", "policies", "audit", "min", "median", "max"];
-        Self { lanes: table(&lanes, 5), ratios: table(&ratios, 4), numbers: Map::new(), prefix }
+        Self {
+            lanes: table(&lanes, 5),
+            ratios: table(&ratios, 4),
+            shares: Vec::new(),
+            numbers: Map::new(),
+            prefix,
+        }
     }
 
     /// Adds a number that is no measurement, such as the size of the policy set.
@@ -84,6 +91,12 @@ impl Report {
         self.add_ratio(name, CPU, lane, other);
     }
 
+    /// Adds a share of the calls, which the table shows in per cent.
+    pub fn add_share(&mut self, name: &str, share: f64) {
+        self.shares.push(format!("{}{name}: {:.2} %", self.prefix, share * 100.0));
+        self.number(name, share);
+    }
+
     fn add_ratio(&mut self, name: &str, figure: Figure, lane: &Measured, other: (&str, &Measured)) {
         let ((what, of), (other_name, other)) = (figure, other);
         let spread =
@@ -111,6 +124,7 @@ impl Report {
             self.lanes
         );
         println!("Ratios within each round, and their spread over the rounds.\n{}", self.ratios);
+        self.shares.iter().for_each(|share| println!("{share}"));
     }
 
     /// Writes the numbers to the file at `path`.
@@ -125,7 +139,8 @@ impl Report {
 }
 
 impl Spread {
-    fn of(numbers: impl Iterator<Item = f64>) -> Self {
+    /// The spread of `numbers`; of none, it is no number.
+    pub fn of(numbers: impl Iterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = numbers.collect();
         sorted.sort_by(f64::total_cmp);
         let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
@@ -142,7 +157,7 @@ fn conditions(label: &Label) -> [String; 2] {
 }
 
 /// A table with these columns, of which the first `words` hold text and the others numbers.
-fn table(columns: &[&str], words: usize) -> Table {
+pub fn table(columns: &[&str], words: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none())).set_header(columns);
     for column in table.column_iter_mut().skip(words) {

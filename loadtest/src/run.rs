@@ -1,5 +1,6 @@
 //! The load test from beginning to end: start the servers, drive them in turn, report.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use clap::{ArgGroup, Args};
 
 use crate::envoy::{self, Filter};
 use crate::lane::{self, Concurrency, Label, Lane, Measured, Wire};
-use crate::load::Window;
+use crate::load::{Window, http};
+
 use crate::null::Transport;
 use crate::portcullis::{self, AuditMode};
 use crate::report::Report;
@@ -32,7 +34,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     policies: u32,
     /// Users who call with a token of their own.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     users: u32,
     /// The audit mode of the server.
     #[arg(long, value_enum, default_value_t = AuditMode::BestEffort)]
@@ -66,6 +68,8 @@ struct Servers {
     /// The null server on the transport of the server under test.
     bare: Server,
     subject: Server,
+    /// Where the server under test tells its metrics; the null server tells none.
+    metrics: Option<SocketAddr>,
 }
 
 /// Runs the load test.
@@ -95,15 +99,16 @@ impl Options {
     async fn start(&self, issuer: &token::Issuer, directory: &Path) -> Result<Servers> {
         let null = server::start_null("null", Transport::Tonic, directory).await?;
         let bare = server::start_null("bare", Transport::Portcullis, directory).await?;
-        let subject = match &self.portcullis {
+        let (subject, metrics) = match &self.portcullis {
             Some(binary) => {
                 let policies = directory.join("policies");
                 policies::write(&policies, self.policies as usize)?;
-                portcullis::start(binary, &policies, self.audit, issuer, directory).await?.server
+                let started = portcullis::start(binary, &policies, self.audit, issuer, directory).await?;
+                (started.server, Some(started.metrics))
             }
-            None => server::start_null("second-null", Transport::Tonic, directory).await?,
+            None => (server::start_null("second-null", Transport::Tonic, directory).await?, None),
         };
-        Ok(Servers { null, bare, subject })
+        Ok(Servers { null, bare, subject, metrics })
     }
 
     /// gRPC straight at the servers: without tokens, and with a token for each user.
@@ -137,6 +142,10 @@ impl Options {
         report.add_cpu_ratio("check", &anonymous, ("bare", &bare));
         report.add_versus_null("check_jwt", &jwt, &null_jwt);
         report.add_cpu_ratio("check_jwt", &jwt, ("anonymous", &anonymous));
+        if let Some(metrics) = servers.metrics {
+            let ratio = portcullis::token_hit_ratio(&http::text(metrics, "/metrics").await?);
+            report.add_share("check_jwt_token_cache_hits", ratio);
+        }
         Ok(())
     }
 

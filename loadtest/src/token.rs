@@ -16,7 +16,7 @@ pub const ISSUER: &str = "http://127.0.0.1:1";
 /// Whom the tokens are for.
 pub const AUDIENCE: &str = "portcullis";
 
-const KEY_ID: &str = "load";
+pub const KEY_ID: &str = "load";
 const LIFETIME_SECONDS: u64 = 3_600;
 
 /// Issues tokens under a key of its own.
@@ -42,17 +42,18 @@ impl Issuer {
 
     /// A token for each of `count` users.
     pub fn tokens(&self, count: usize) -> Result<Vec<String>> {
-        (0..count).map(|user| self.token(&format!("user-{user}"))).collect()
+        (0..count).map(|user| self.token(ISSUER, KEY_ID, &format!("user-{user}"))).collect()
     }
 
-    fn token(&self, subject: &str) -> Result<String> {
+    /// A token that says it is of `issuer` and signed with its key `kid`.
+    pub fn token(&self, issuer: &str, kid: &str, subject: &str) -> Result<String> {
         let now = clock::unix_seconds();
         let claims = json!({
-            "iss": ISSUER, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + LIFETIME_SECONDS,
+            "iss": issuer, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + LIFETIME_SECONDS,
             "email": format!("{subject}@example.com"), "groups": ["staff", "support"], "scope": "read write",
         });
         let encode = |part: Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
-        let header = encode(json!({"alg": "RS256", "typ": "JWT", "kid": KEY_ID}));
+        let header = encode(json!({"alg": "RS256", "typ": "JWT", "kid": kid}));
         let signed = format!("{header}.{}", encode(claims));
         let mut signature = vec![0; self.0.public_modulus_len()];
         self.0
@@ -60,6 +61,13 @@ impl Issuer {
             .map_err(|_| anyhow!("cannot sign a token"))?;
         Ok(format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
     }
+}
+
+/// A token that nobody signed: with another one's signature.
+pub fn unsigned(issuer: &str, kid: &str, signature: &str) -> String {
+    let encode = |part: Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
+    let header = encode(json!({"alg": "RS256", "typ": "JWT", "kid": kid}));
+    format!("{header}.{}.{signature}", encode(json!({"iss": issuer, "aud": AUDIENCE, "sub": "mallory"})))
 }
 
 #[cfg(test)]

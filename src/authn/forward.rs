@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
-use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use moka::sync::Cache;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
@@ -18,6 +16,7 @@ use crate::effect::HeaderChange;
 use crate::identity::Identity;
 
 use super::config::{Field, ForwardConfig, ForwardToken};
+use super::signing_key::SigningKey;
 
 /// How many callers' tokens are kept for their next calls.
 const MOST_KEPT: u64 = 10_000;
@@ -32,9 +31,7 @@ pub struct Forward {
 /// Signs our own tokens.
 struct Signer {
     config: ForwardToken,
-    algorithm: Algorithm,
-    key: EncodingKey,
-    kid: String,
+    key: SigningKey,
     /// What verifies them, as it is published.
     published: String,
     clock: Clock,
@@ -76,29 +73,12 @@ impl Forward {
 impl Signer {
     fn build(config: ForwardToken, clock: &Clock) -> Result<Self, String> {
         let keys = signing_keys(&config.key_file)?;
+        let published: Vec<_> = keys.iter().map(SigningKey::published).collect();
+        let published = json!({"keys": published}).to_string();
         let shown = config.key_file.display();
-        let mut published = Vec::new();
-        for (key, algorithm) in &keys {
-            let mut jwk =
-                Jwk::from_encoding_key(key, *algorithm).map_err(|error| format!("`{shown}`: {error}"))?;
-            let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256);
-            jwk.common.key_id = Some(thumbprint.map_err(|error| format!("`{shown}`: {error}"))?);
-            jwk.common.public_key_use = Some(PublicKeyUse::Signature);
-            published.push(jwk);
-        }
-        let kid = published.first().and_then(|jwk| jwk.common.key_id.clone()).unwrap_or_default();
-        let (key, algorithm) =
-            keys.into_iter().next().ok_or_else(|| format!("`{shown}` holds no private key in PEM"))?;
-        let published = serde_json::to_string(&JwkSet { keys: published });
-        Ok(Self {
-            algorithm,
-            key,
-            kid,
-            published: published.map_err(|error| format!("`{shown}`: {error}"))?,
-            clock: clock.clone(),
-            kept: Cache::builder().max_capacity(MOST_KEPT).time_to_live(config.lifetime / 2).build(),
-            config,
-        })
+        let key = keys.into_iter().next().ok_or_else(|| format!("`{shown}` holds no private key in PEM"))?;
+        let kept = Cache::builder().max_capacity(MOST_KEPT).time_to_live(config.lifetime / 2).build();
+        Ok(Self { key, published, clock: clock.clone(), kept, config })
     }
 
     /// A token for this caller; empty when nobody is known, and when signing fails.
@@ -110,7 +90,7 @@ impl Signer {
         let claims = self.claims(identity);
         let mut key = [0; 32];
         let expires = identity.expires.map_or(0, Timestamp::as_second);
-        key.copy_from_slice(digest(&SHA256, format!("{expires} {claims}").as_bytes()).as_ref());
+        key.copy_from_slice(digest(&SHA256, format!("{expires} {claims:?}").as_bytes()).as_ref());
         if let Some(kept) = self.kept.get(&key).filter(|kept| now < kept.until) {
             return kept.token.clone();
         }
@@ -127,13 +107,7 @@ impl Signer {
         }
     }
 
-    fn claims(&self, identity: &Identity) -> Value {
-        let mut claims = json!({
-            "iss": self.config.issuer,
-            "aud": self.config.audience,
-            "sub": identity.subject,
-            "authentication_method": identity.method.as_str(),
-        });
+    fn claims(&self, identity: &Identity) -> Map<String, Value> {
         let optional = [
             ("original_issuer", json!(identity.issuer)),
             ("groups", json!(identity.groups)),
@@ -143,40 +117,42 @@ impl Signer {
             ("person", json!(identity.person.as_deref().unwrap_or_default())),
             ("spiffe_id", json!(identity.spiffe)),
         ];
-        for (name, value) in optional {
-            if value != json!("") && value != json!([]) {
-                claims[name] = value;
-            }
-        }
-        claims
+        let always = [
+            ("iss", json!(self.config.issuer)),
+            ("aud", json!(self.config.audience)),
+            ("sub", json!(identity.subject)),
+            ("authentication_method", json!(identity.method.as_str())),
+        ];
+        let known = optional.into_iter().filter(|(_, value)| *value != json!("") && *value != json!([]));
+        always.into_iter().chain(known).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// No token outlives the credential that it stands for.
-    fn sign(&self, mut claims: Value, ends: Option<Timestamp>, now: Timestamp) -> Result<Signed, String> {
+    fn sign(
+        &self,
+        mut claims: Map<String, Value>,
+        ends: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Signed, String> {
         let last = now.checked_add(self.config.lifetime).map_err(|error| error.to_string())?;
         let last = ends.map_or(last, |ends| last.min(ends));
-        claims["iat"] = json!(now.as_second());
-        claims["exp"] = json!(last.as_second());
-        let mut header = Header::new(self.algorithm);
-        header.kid = Some(self.kid.clone());
-        let token = jsonwebtoken::encode(&header, &claims, &self.key).map_err(|error| error.to_string())?;
+        claims.insert("iat".to_owned(), json!(now.as_second()));
+        claims.insert("exp".to_owned(), json!(last.as_second()));
+        let token = self.key.sign(&Value::Object(claims)).ok_or("the key signs nothing")?;
         let life = Duration::try_from(last.duration_since(now)).unwrap_or_default();
         let until = now.checked_add(life / 2).map_err(|error| error.to_string())?;
         Ok(Signed { token, until })
     }
 }
 
-/// Every private key of the file, with its algorithm: Ed25519 or P-256, in PKCS #8.
-fn signing_keys(path: &Path) -> Result<Vec<(EncodingKey, Algorithm)>, String> {
+/// Every private key of the file: Ed25519 or P-256, in PKCS #8.
+fn signing_keys(path: &Path) -> Result<Vec<SigningKey>, String> {
     let shown = path.display();
     let text = std::fs::read(path).map_err(|error| format!("can't read `{shown}`: {error}"))?;
     let blocks = pem::parse_many(&text).map_err(|error| format!("`{shown}` is not PEM: {error}"))?;
     let key = |(place, block): (usize, &pem::Pem)| {
-        let text = pem::encode(block);
-        let ed25519 = EncodingKey::from_ed_pem(text.as_bytes()).map(|key| (key, Algorithm::EdDSA));
-        let p256 = || EncodingKey::from_ec_pem(text.as_bytes()).map(|key| (key, Algorithm::ES256));
-        ed25519.or_else(|_| p256()).map_err(|_| {
-            format!("`{shown}`: the {}. key is neither an Ed25519 nor a P-256 key in PKCS #8", place + 1)
+        SigningKey::read(block.contents()).ok_or_else(|| {
+            format!("`{shown}`: key {} is neither an Ed25519 nor a P-256 key in PKCS #8", place + 1)
         })
     };
     blocks.iter().enumerate().map(key).collect()
@@ -222,6 +198,6 @@ fn written(text: &str) -> String {
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Signer").field("kid", &self.kid).finish_non_exhaustive()
+        f.debug_struct("Signer").field("config", &self.config).finish_non_exhaustive()
     }
 }

@@ -81,7 +81,12 @@ fn deadline(metadata: &tonic::metadata::MetadataMap, received: Instant) -> Optio
 fn encode(verdict: &Verdict) -> CheckResponse {
     let (code, response) = match &verdict.answer {
         Answer::Allow(permit) => {
-            let request = mutation(&permit.changes.request);
+            let mut request = mutation(&permit.changes.request);
+            // Removing the parameter makes Envoy write the whole query anew, in another order. With the path set it finds
+            // nothing to remove, unless its mutation rules forbid that.
+            if let Some(parameter) = &permit.without {
+                request.set(":path", &parameter.path);
+            }
             let response = mutation(&permit.changes.response);
             let without = permit.without.iter().map(|parameter| parameter.name.clone()).collect();
             let ok = OkHttpResponse {

@@ -130,7 +130,6 @@ async fn forwarded(options: Options) {
         (&gateway, vec!["URI=spiffe://exampleXcom/ns/shop/sa/web"]),
         (&gateway, vec!["Subject=\"URI=spiffe://example.com/ns/shop/sa/web\""]),
         (&gateway, vec!["URI=\"spiffe://example.com/ns/shop/sa/web,URI=x\""]),
-        (&gateway, vec![web, web]),
         (&gateway, vec![&*format!("{web},Hash=46")]),
     ] {
         let (status, seen) = get(client, &xfcc).await;

@@ -110,7 +110,7 @@ async fn segments_are_base64url_as_rfc_7515_has_it() {
         if segment.contains(['-', '_']) {
             ways.push(segment.replace('-', "+").replace('_', "/"));
         }
-        if segment.len() % 4 != 0 {
+        if !segment.len().is_multiple_of(4) {
             // The last character has bits that no byte takes.
             let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
             let next = alphabet.chars().nth(alphabet.find(last).unwrap() ^ 1).unwrap();

@@ -65,6 +65,7 @@ struct Manager {
 struct ExtAuthz {
     check: String,
     allow_envoy: bool,
+    changes_query: bool,
     namespaces: String,
     any_metadata: bool,
 }
@@ -174,6 +175,7 @@ impl ExtAuthz {
         Self {
             check: seconds(figures.check),
             allow_envoy: changes_envoys_headers(needs),
+            changes_query: needs.server.changes_query,
             namespaces,
             any_metadata,
         }

@@ -23,7 +23,8 @@ pub static RULE: Rule = Rule {
 
 fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
     let changed = &report.needs.changes_request;
-    if changed.is_empty() {
+    let query = report.needs.server.changes_query;
+    if changed.is_empty() && !query {
         return;
     }
     let of_envoy = changed.iter().any(|name| name.starts_with("x-envoy-"));
@@ -43,6 +44,12 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
         if flag("allow_all_routing").is_true() {
             let message = "policies may change where a call goes after it was decided";
             report.find(&RULE, &flag("allow_all_routing"), message, "set `allow_all_routing: false`");
+        }
+        let path = flag("allow_expression").exists() || flag("allow_all_routing").is_true();
+        if query && !path && (is_proc || rules.exists()) {
+            let message = "tokens are taken out of the query, and `:path` may not be changed";
+            let fix = "set `allow_expression: {regex: \":path\"}`";
+            report.find(&RULE, &flag("allow_expression"), message, fix);
         }
         if is_proc && of_envoy && !flag("allow_envoy").is_true() {
             let message = "policies change `x-envoy-` headers, which is not allowed";
