@@ -25,17 +25,8 @@ pub enum Answer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permit {
     pub changes: HeaderChanges,
-    /// The parameter of the query that the upstream is not to see.
-    pub without: Option<Parameter>,
-}
-
-/// One parameter of a query.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameter {
-    /// As sent, escapes and all.
-    pub name: String,
-    /// Path and query as sent, this parameter left out.
-    pub path: String,
+    /// Path and query for the upstream, where these are not what the caller sent.
+    pub path: Option<String>,
 }
 
 /// An HTTP answer in the upstream's place.

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use crate::reason::Reason;
 use crate::request::{Request, percent_decode};
-use crate::verdict::Parameter;
 
 /// A part of a request that holds a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +25,8 @@ pub enum Removal {
     Header(String),
     /// The header `cookie` becomes this; it goes when nothing is left.
     Cookie(String),
-    /// The parameter goes.
-    Query(Parameter),
+    /// Path and query become this.
+    Query(String),
 }
 
 impl Place {
@@ -65,14 +64,11 @@ impl Place {
             }
             Self::Query(name) => {
                 let is_token = |parameter: &str| percent_decode(parameter, true).as_deref() == Some(name);
-                let (found, others): (Vec<_>, Vec<_>) =
-                    request.path.query().split('&').partition(|pair| is_token(name_of(pair)));
+                let others: Vec<_> =
+                    request.path.query().split('&').filter(|pair| !is_token(name_of(pair))).collect();
                 let path = request.path.raw().split('?').next().unwrap_or_default();
                 let question = if others.is_empty() { "" } else { "?" };
-                Removal::Query(Parameter {
-                    name: found.first().map_or("", |pair| name_of(pair)).to_owned(),
-                    path: format!("{path}{question}{}", others.join("&")),
-                })
+                Removal::Query(format!("{path}{question}{}", others.join("&")))
             }
         }
     }

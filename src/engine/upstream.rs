@@ -12,10 +12,10 @@ pub(super) fn permit(request: &Request, evaluated: &Evaluated) -> Permit {
     let decided = evaluated.decision.headers();
     let mut changes = evaluated.snapshot.authenticator.forward.changes(&evaluated.identity);
     let mut removed = None;
-    let mut without = None;
+    let mut path = None;
     match &evaluated.removal {
         None => {}
-        Some(Removal::Query(parameter)) => without = Some(parameter.clone()),
+        Some(Removal::Query(rest)) => path = Some(rest.clone()),
         Some(Removal::Header(name)) => removed = Some(name.as_str()),
         Some(Removal::Cookie(others)) if others.is_empty() => removed = Some("cookie"),
         Some(Removal::Cookie(others)) => {
@@ -34,5 +34,5 @@ pub(super) fn permit(request: &Request, evaluated: &Evaluated) -> Permit {
     }
     changes.extend(removed.map(|name| HeaderChange::Remove { name: name.to_owned() }));
     let request = effect::without_aliases(&changes, &request.headers);
-    Permit { changes: HeaderChanges { request, response: decided.response.clone() }, without }
+    Permit { changes: HeaderChanges { request, response: decided.response.clone() }, path }
 }

@@ -82,18 +82,15 @@ fn encode(verdict: &Verdict) -> CheckResponse {
     let (code, response) = match &verdict.answer {
         Answer::Allow(permit) => {
             let mut request = mutation(&permit.changes.request);
-            // Removing the parameter makes Envoy write the whole query anew, in another order. With the path set it finds
-            // nothing to remove, unless its mutation rules forbid that.
-            if let Some(parameter) = &permit.without {
-                request.set(":path", &parameter.path);
+            // `query_parameters_to_remove` would write the whole query anew, in another order.
+            if let Some(path) = &permit.path {
+                request.set(":path", path);
             }
             let response = mutation(&permit.changes.response);
-            let without = permit.without.iter().map(|parameter| parameter.name.clone()).collect();
             let ok = OkHttpResponse {
                 headers: for_ext_authz(request.set),
                 headers_to_remove: request.remove,
                 response_headers_to_add: for_ext_authz(response.set),
-                query_parameters_to_remove: without,
                 ..OkHttpResponse::default()
             };
             (tonic::Code::Ok, HttpResponse::OkResponse(ok))

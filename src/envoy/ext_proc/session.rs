@@ -228,10 +228,10 @@ impl Session {
     async fn permit(&mut self, checked: Checked) -> Result<Option<Mutation>, Status> {
         let Checked { verdict, response } = checked;
         match verdict.answer {
-            Answer::Allow(Permit { changes: HeaderChanges { request, response: changes }, without }) => {
+            Answer::Allow(Permit { changes: HeaderChanges { request, response: changes }, path }) => {
                 let mut to_request = mutation(&request);
-                if let Some(parameter) = without {
-                    to_request.set(":path", &parameter.path);
+                if let Some(path) = path {
+                    to_request.set(":path", &path);
                 }
                 if response.is_some() {
                     narrow(&mut to_request);
