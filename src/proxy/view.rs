@@ -18,7 +18,7 @@ mod spot;
 mod version;
 
 pub use cluster::Cluster;
-pub use filter::{Filter, Kind, Manager, Pipe, cluster_of};
+pub use filter::{Filter, Kind, Manager, Pipe, cluster_of, upgrade_type};
 pub use route::{Host, Route, Setting, Table};
 pub use spot::Spot;
 pub use version::Version;
@@ -41,6 +41,7 @@ pub struct Envoy<'a> {
     /// Each `admin` block.
     pub admin: Vec<At<'a>>,
     pub listeners: usize,
+    /// Each list of filters, those of upgrades included.
     pub managers: Vec<Manager<'a>>,
     /// What is passed on as bytes.
     pub pipes: Vec<Pipe<'a>>,
@@ -78,12 +79,13 @@ impl<'a> Envoy<'a> {
         self.clusters.get(cluster_of(service)?)
     }
 
-    /// Where calls that a manager sends on can be: its routes, each split of their clusters apart. A manager whose
-    /// routes are not known has one spot without a route.
+    /// Where calls that a manager sends on can be: its routes, each split of their clusters apart; with the filters of an
+    /// upgrade those that allow it. A manager whose routes are not known has one spot without a route.
     pub fn spots<'e>(&'e self, manager: &'e Manager<'a>) -> impl Iterator<Item = Spot<'e, 'a>> {
         let tables = manager.tables.iter().filter_map(|table| self.tables.get(*table));
         let unknown = (!manager.complete).then(|| Spot::unknown(self.bodies));
-        tables.flat_map(spot::of).chain(unknown)
+        let met = |spot: &Spot<'e, 'a>| spot.route.is_none_or(|route| manager.serves(&route.action));
+        tables.flat_map(spot::of).filter(met).chain(unknown)
     }
 
     /// Every setting of every route, virtual host and table.

@@ -14,6 +14,7 @@ mod hostile;
 mod routes;
 mod spellings;
 mod steered;
+mod upgraded;
 
 pub(super) const AUTHZ: &str = include_str!("tests/ext-authz.yaml");
 pub(super) const PROC: &str = include_str!("tests/ext-proc.yaml");

@@ -4,7 +4,7 @@ use crate::document::{Node, Value};
 use crate::proxy::tree::At;
 
 /// One HTTP connection manager.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Manager<'a> {
     /// Its configuration.
     pub at: At<'a>,
@@ -16,6 +16,8 @@ pub struct Manager<'a> {
     pub tables: Vec<usize>,
     /// Whether all of its tables are known.
     pub complete: bool,
+    /// The entry of `upgrade_configs` whose filters these are; `None` where they are the manager's own.
+    pub upgrade: Option<At<'a>>,
 }
 
 /// A `tcp_proxy`: what its connections carry meets no HTTP filter.
@@ -94,6 +96,20 @@ impl<'a> Manager<'a> {
         let first = self.filters.iter().position(|filter| filter.asks);
         first.and_then(|first| self.filters.get(..first)).unwrap_or_default()
     }
+
+    /// Whether calls that take a route with this action can meet these filters. Those of an upgrade are met where it is
+    /// allowed: what a route says of its type is in force there, else what the manager says.
+    pub(super) fn serves(&self, action: &At<'a>) -> bool {
+        let Some(upgrade) = &self.upgrade else { return true };
+        let kind = upgrade_type(upgrade);
+        let own = action.get("upgrade_configs").items().into_iter().find(|own| upgrade_type(own) == kind);
+        own.as_ref().unwrap_or(upgrade).get("enabled").flag() != Some(false)
+    }
+}
+
+/// The type of an entry of `upgrade_configs` in lower case: Envoy compares it in any.
+pub fn upgrade_type(upgrade: &At<'_>) -> String {
+    upgrade.get("upgrade_type").text().unwrap_or_default().to_ascii_lowercase()
 }
 
 impl<'a> Pipe<'a> {

@@ -255,7 +255,9 @@ impl<'a> Parts<'a> {
         for (chain, (name, at)) in found {
             if name.ends_with(".HttpConnectionManager") {
                 let manager = names.manager(listener, chain, at, envoy);
+                let upgrades = names.upgrades(&manager, envoy);
                 envoy.managers.push(manager);
+                envoy.managers.extend(upgrades);
             } else if name.ends_with(".tcp_proxy.v3.TcpProxy") {
                 envoy.pipes.push(Pipe { at, listener: listener.clone(), chain });
             }
@@ -305,14 +307,31 @@ impl<'a> Names<'a> {
     }
 
     fn manager(&self, listener: &At<'a>, chain: At<'a>, at: At<'a>, envoy: &mut Envoy<'a>) -> Manager<'a> {
+        let filters = self.filters(&at.get("http_filters"), envoy);
+        let (tables, complete) = self.routes(&at, envoy);
+        Manager { listener: listener.clone(), chain, filters, tables, complete, at, upgrade: None }
+    }
+
+    /// The manager with each list of filters that upgrades have in place of its own.
+    fn upgrades(&self, manager: &Manager<'a>, envoy: &mut Envoy<'a>) -> Vec<Manager<'a>> {
+        let upgrades = manager.at.get("upgrade_configs").items().into_iter();
+        let own = upgrades.filter(|upgrade| !upgrade.get("filters").items().is_empty());
+        own.map(|upgrade| Manager {
+            filters: self.filters(&upgrade.get("filters"), envoy),
+            upgrade: Some(upgrade),
+            ..manager.clone()
+        })
+        .collect()
+    }
+
+    fn filters(&self, list: &At<'a>, envoy: &mut Envoy<'a>) -> Vec<Filter<'a>> {
         let mut filters = Vec::new();
-        for entry in at.get("http_filters").items() {
+        for entry in list.items() {
             let (any, unread) = self.configuration(&entry);
             envoy.unread.extend(unread);
             filters.push(Filter::of(entry, &any));
         }
-        let (tables, complete) = self.routes(&at, envoy);
-        Manager { listener: listener.clone(), chain, filters, tables, complete, at }
+        filters
     }
 
     /// The tables of a manager, and whether those are all.

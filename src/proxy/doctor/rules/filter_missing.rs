@@ -22,7 +22,9 @@ pub static RULE: Rule = Rule {
 };
 
 fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
-    let silent = envoy.managers.iter().filter(|manager| manager.asking().next().is_none());
+    // Lists of upgrades have a rule of their own.
+    let silent = envoy.managers.iter().filter(|manager| manager.upgrade.is_none());
+    let silent = silent.filter(|manager| manager.asking().next().is_none());
     for manager in silent.filter(|manager| envoy.spots(manager).next().is_some()) {
         let name = manager.listener.get("name").text().unwrap_or("without a name");
         let passes = format!("calls of the listener `{name}` reach an upstream without asking Portcullis");

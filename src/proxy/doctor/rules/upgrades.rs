@@ -3,7 +3,8 @@
 use crate::diagnostic::Severity;
 use crate::proxy::doctor::{Report, Rule};
 use crate::proxy::tree::At;
-use crate::proxy::view::Envoy;
+use crate::proxy::view::{Envoy, upgrade_type};
+use std::collections::BTreeSet;
 
 pub static RULE: Rule = Rule {
     id: "upgrades",
@@ -27,17 +28,27 @@ pub static RULE: Rule = Rule {
 fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
     for manager in envoy.managers.iter().filter(|manager| manager.asking().next().is_some()) {
         let of_all = manager.at.get("upgrade_configs").items();
+        let own_filters: BTreeSet<_> = of_all
+            .iter()
+            .filter(|upgrade| !upgrade.get("filters").items().is_empty())
+            .map(upgrade_type)
+            .collect();
+        // These filters see the upgrades that the list is of; the manager's own see those without a list.
+        let seen = |upgrade: &&At<'_>| match &manager.upgrade {
+            Some(own) => upgrade_type(own) == upgrade_type(upgrade),
+            None => !own_filters.contains(&upgrade_type(upgrade)),
+        };
         for spot in envoy.spots(manager) {
             let own = spot.route.map(|route| route.action.get("upgrade_configs").items()).unwrap_or_default();
             // What a route says of a type is in force there, else what the manager says of it.
-            let general = of_all.iter().filter(|upgrade| !own.iter().any(|own| kind(own) == kind(upgrade)));
+            let said = |upgrade: &&At<'_>| own.iter().any(|own| upgrade_type(own) == upgrade_type(upgrade));
             let masked =
                 manager.asking().any(|filter| spot.asks(filter)).then(|| report.masked(&spot)).flatten();
-            for upgrade in own.iter() {
+            for upgrade in own.iter().filter(seen) {
                 let fix = "set `enabled: false` here, or have no rule mask what this route answers";
                 check(upgrade, masked.as_deref(), fix, report);
             }
-            for upgrade in general {
+            for upgrade in of_all.iter().filter(seen).filter(|upgrade| !said(upgrade)) {
                 let fix = "set `enabled: false` here, and `true` in the routes that need it and whose responses no \
                            rule masks";
                 check(upgrade, masked.as_deref(), fix, report);
@@ -46,18 +57,13 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// The type, which Envoy compares in any case.
-fn kind(upgrade: &At<'_>) -> String {
-    upgrade.get("upgrade_type").text().unwrap_or_default().to_ascii_lowercase()
-}
-
 /// An upgrade that is in force on a route; `masked` is a call that takes the route and whose response is masked.
 fn check(upgrade: &At<'_>, masked: Option<&str>, fix: &str, report: &mut Report<'_>) {
     let name = upgrade.get("upgrade_type").text().unwrap_or_default();
     if upgrade.get("enabled").flag() == Some(false) {
         return;
     }
-    if kind(upgrade).starts_with("connect") {
+    if upgrade_type(upgrade).starts_with("connect") {
         let message = format!("requests within a `{name}` tunnel pass unseen");
         report.find(&RULE, upgrade, message, "set `enabled: false` here");
     } else if let Some(example) = masked {
