@@ -2,6 +2,7 @@
 //!
 //! Each file of `rules` is one kind of mistake: the words of its page of documentation, and how it is found.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use super::needs::Needs;
 use super::tree::{At, Source};
 use super::view::{Envoy, Given, Spot};
 use crate::diagnostic::{Diagnostic, Place, Severity};
+use crate::document::{Node, Value};
 
 mod manifests;
 mod names;
@@ -87,10 +89,7 @@ pub struct Examined {
 /// # Errors
 /// A source that is no proxy's configuration.
 pub fn examine(sources: &[Source], needs: &Needs, given: &Given) -> Result<Examined, Diagnostic> {
-    // What is no manifest may be a dump of many megabytes: it is not copied.
-    let (manifests, sources): (Vec<_>, Vec<_>) =
-        sources.iter().partition::<Vec<&Source>, _>(|source| kubernetes::is_manifest(source));
-    let manifests: Vec<Source> = manifests.into_iter().cloned().collect();
+    let (manifests, others) = by_kind(sources);
     let inner = kubernetes::embedded(&manifests)?;
     let found = Manifests::of(&manifests.iter().chain(&inner).collect::<Vec<_>>());
     let drawn = found.draw(needs);
@@ -103,7 +102,8 @@ pub fn examine(sources: &[Source], needs: &Needs, given: &Given) -> Result<Exami
         server_known: needs.server.known,
     };
     let mut report = Report::new(needs);
-    examine_envoys(&sources, given, &mut report, &mut examined)?;
+    let others: Vec<&Source> = others.iter().map(AsRef::as_ref).collect();
+    examine_envoys(&others, given, &mut report, &mut examined)?;
     found.check(&mut report);
     for drawn in &drawn {
         drawn.report_unread(&mut report);
@@ -120,17 +120,33 @@ pub fn examine(sources: &[Source], needs: &Needs, given: &Given) -> Result<Exami
     Ok(examined)
 }
 
+/// The manifests among the sources, and everything else, which may be a dump of many megabytes and is not copied. A file
+/// with documents of both kinds is taken apart.
+fn by_kind(sources: &[Source]) -> (Vec<Source>, Vec<Cow<'_, Source>>) {
+    let (mut manifests, mut others) = (Vec::new(), Vec::new());
+    for source in sources {
+        if !kubernetes::is_manifest(source) {
+            others.push(Cow::Borrowed(source));
+            continue;
+        }
+        let alone = |root: &Node| Source { roots: vec![root.clone()], ..source.clone() };
+        let roots = source.roots.iter().filter(|root| root.value != Value::Null);
+        let (own, rest) = roots.cloned().partition::<Vec<_>, _>(|root| kubernetes::is_manifest(&alone(root)));
+        manifests.push(Source { roots: own, ..source.clone() });
+        if !rest.is_empty() {
+            others.push(Cow::Owned(Source { roots: rest, ..source.clone() }));
+        }
+    }
+    (manifests, others)
+}
+
 fn examine_envoys(
     sources: &[&Source],
     given: &Given,
     report: &mut Report<'_>,
     examined: &mut Examined,
 ) -> Result<(), Diagnostic> {
-    let envoys = Envoy::read(sources, given).map_err(|source| {
-        let message = format!("`{}` is no configuration of Envoy", source.name);
-        Diagnostic::error("not-a-proxy", message)
-            .help("give a bootstrap, a `config_dump`, or the files that a bootstrap refers to")
-    })?;
+    let envoys = Envoy::read(sources, given)?;
     examined.proxies += envoys.len();
     for mut envoy in envoys {
         envoy.probe(&report.needs.masked);

@@ -82,7 +82,7 @@ fn node(value: serde_json::Value) -> Node {
 impl<'a> At<'a> {
     /// A field by its snake-case name; also found under its camel-case one. A field that is `null` is absent.
     pub fn get(&self, name: &str) -> At<'a> {
-        let found = self.entries().iter().find(|entry| entry.key == name || is_camel(name, &entry.key));
+        let found = self.entries().iter().find(|entry| is_field(name, &entry.key));
         match found.filter(|entry| entry.value.value != Value::Null) {
             Some(entry) => self.field(entry),
             None => self.absent(name),
@@ -239,6 +239,11 @@ impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.path.fmt(f)
     }
+}
+
+/// Whether a key stands for the field of this snake-case name.
+pub fn is_field(name: &str, key: &str) -> bool {
+    key == name || is_camel(name, key)
 }
 
 /// Whether `camel` is protobuf's JSON name of the snake-case `name`.

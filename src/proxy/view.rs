@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::tree::{At, Source};
+use crate::diagnostic::Diagnostic;
 use crate::policy::Entry;
 
 mod cluster;
@@ -37,6 +38,8 @@ pub struct Given {
 pub struct Envoy<'a> {
     /// The bootstrap, the dump, or the first of its resources.
     pub root: At<'a>,
+    /// Every document that was read, short of secrets.
+    pub documents: Vec<At<'a>>,
     pub version: Option<Version>,
     /// Each `admin` block.
     pub admin: Vec<At<'a>>,
@@ -58,8 +61,11 @@ pub struct Envoy<'a> {
 
 impl<'a> Envoy<'a> {
     /// The proxies that the sources tell of: each bootstrap and each dump is one; what else there is belongs to the one
-    /// before it. The error is the first source that tells of none.
-    pub fn read(sources: &[&'a Source], given: &Given) -> Result<Vec<Self>, &'a Source> {
+    /// before it.
+    ///
+    /// # Errors
+    /// The first document, or resource in one, that is nothing of Envoy's, with its place.
+    pub fn read(sources: &[&'a Source], given: &Given) -> Result<Vec<Self>, Diagnostic> {
         Ok(gather::proxies(sources)?.into_iter().map(|parts| parts.envoy(given)).collect())
     }
 

@@ -21,8 +21,8 @@ mod show;
     portcullis envoy doctor --config portcullis.yaml mesh.yaml manifests.yaml\n  \
     portcullis envoy doctor --explain fail-open")]
 pub struct Args {
-    /// Bootstraps, resource files and dumps, or the URL of Envoy's admin port; several are one proxy's unless each is
-    /// whole
+    /// Bootstraps, resource files and dumps, `-` for standard input, or the URL of Envoy's admin port; several are one
+    /// proxy's unless each is whole
     #[arg(required_unless_present = "explain", value_name = "FILE|URL")]
     sources: Vec<String>,
     #[command(flatten)]

@@ -13,6 +13,7 @@ mod compressed_responses;
 mod dead_route_setting;
 mod denial_rewritten;
 pub(super) mod dry_run;
+mod duplicate_field;
 mod envoy_version;
 mod escaped_slashes;
 mod fail_open;
@@ -76,6 +77,7 @@ pub static RULES: &[&Rule] = &[
     &dead_route_setting::RULE,
     &denial_rewritten::RULE,
     &dry_run::RULE,
+    &duplicate_field::RULE,
     &envoy_version::RULE,
     &escaped_slashes::RULE,
     &fail_open::RULE,

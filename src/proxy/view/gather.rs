@@ -1,16 +1,24 @@
 //! From what files and the admin port say to proxies.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::filter::{Filter, Manager, Pipe, cluster_of};
+use self::kind::DocumentKind;
+use self::names::Names;
+use super::filter::{Manager, Pipe, cluster_of};
 use super::route::Table;
 use super::{Cluster, Envoy, Given, Version};
+use crate::diagnostic::Diagnostic;
 use crate::proxy::tree::{At, Source};
+
+mod kind;
+mod names;
 
 /// The resources of one proxy.
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     root: At<'a>,
+    /// All that was read, short of secrets.
+    documents: Vec<At<'a>>,
     version: Option<Version>,
     admin: Vec<At<'a>>,
     /// Where a bootstrap has resources fetched.
@@ -20,6 +28,8 @@ pub(super) struct Parts<'a> {
     tables: Vec<At<'a>>,
     scopes: Vec<At<'a>>,
     extensions: Vec<At<'a>>,
+    /// Parts of a dump that are not known: where, and what.
+    unread: Vec<(At<'a>, String)>,
     /// A bootstrap or a dump, not resources alone.
     whole: bool,
     /// Whether it is a dump that lists the clusters.
@@ -27,24 +37,20 @@ pub(super) struct Parts<'a> {
 }
 
 /// See [`Envoy::read`].
-pub(super) fn proxies<'a>(sources: &[&'a Source]) -> Result<Vec<Parts<'a>>, &'a Source> {
+pub(super) fn proxies<'a>(sources: &[&'a Source]) -> Result<Vec<Parts<'a>>, Diagnostic> {
     let mut proxies: Vec<Parts<'_>> = Vec::new();
     for source in sources.iter().copied() {
-        let mut known = false;
+        if source.documents().next().is_none() {
+            return Err(kind::nothing(source));
+        }
         for root in source.documents() {
             let mut parts = Parts::new(root.clone());
-            if !parts.take(root) {
-                continue;
-            }
-            known = true;
+            parts.take(root)?;
             match proxies.last_mut() {
                 // What comes first may be the resources of the bootstrap after them.
                 Some(last) if !parts.whole || !last.whole => last.join(parts),
                 _ => proxies.push(parts),
             }
-        }
-        if !known {
-            return Err(source);
         }
     }
     Ok(proxies)
@@ -54,6 +60,7 @@ impl<'a> Parts<'a> {
     fn new(root: At<'a>) -> Self {
         Self {
             root,
+            documents: Vec::new(),
             version: None,
             admin: Vec::new(),
             dynamic: Vec::new(),
@@ -62,6 +69,7 @@ impl<'a> Parts<'a> {
             tables: Vec::new(),
             scopes: Vec::new(),
             extensions: Vec::new(),
+            unread: Vec::new(),
             whole: false,
             lists_clusters: false,
         }
@@ -73,6 +81,8 @@ impl<'a> Parts<'a> {
             self.whole = true;
         }
         self.lists_clusters |= other.lists_clusters;
+        self.documents.extend(other.documents);
+        self.unread.extend(other.unread);
         self.version = self.version.or(other.version);
         self.admin.extend(other.admin);
         self.dynamic.extend(other.dynamic);
@@ -83,28 +93,30 @@ impl<'a> Parts<'a> {
         self.extensions.extend(other.extensions);
     }
 
-    /// Takes what a document holds; false when it is nothing of Envoy's.
-    fn take(&mut self, at: At<'a>) -> bool {
-        if at.get("@type").exists() {
-            return self.resource(&at);
+    /// Takes what a document holds. The error is a document, or a resource in one, that is nothing of Envoy's.
+    fn take(&mut self, at: At<'a>) -> Result<(), Diagnostic> {
+        let kind = DocumentKind::of(&at).ok_or_else(|| kind::unknown(&at))?;
+        if kind != DocumentKind::Secret {
+            self.documents.push(at.clone());
         }
-        if at.get("configs").exists() {
-            self.dump(&at);
-        } else if at.get("resources").exists() {
-            // Each of them, whatever the first is.
-            return at.get("resources").items().iter().filter(|item| self.resource(item)).count() > 0;
-        } else if at.get("command_line_options").exists() && at.get("version").exists() {
-            self.version = Version::of_server_info(&at);
-        } else if ["static_resources", "dynamic_resources"].iter().any(|name| at.get(name).exists()) {
-            self.bootstrap(&at, true);
-        } else if at.get("virtual_hosts").exists() {
-            self.tables.push(at);
-        } else if at.get("filter_chains").exists() {
-            self.listeners.push(at);
-        } else {
-            return false;
+        match kind {
+            DocumentKind::Typed => self.resource(&at).then_some(()).ok_or_else(|| kind::unknown(&at))?,
+            DocumentKind::DiscoveryResponse => {
+                for item in at.get("resources").items() {
+                    self.resource(&item).then_some(()).ok_or_else(|| kind::unknown(&item))?;
+                }
+            }
+            DocumentKind::ConfigDump => self.dump(&at),
+            DocumentKind::ServerInfo => self.version = Version::of_server_info(&at),
+            DocumentKind::Bootstrap => self.bootstrap(&at, true),
+            DocumentKind::Listener => self.listeners.push(at),
+            DocumentKind::Cluster => self.clusters.push(at),
+            DocumentKind::RouteConfiguration => self.tables.push(at),
+            DocumentKind::ScopedRouteConfiguration => self.scopes.push(at),
+            // Nothing in them bears on what is asked.
+            DocumentKind::ClusterLoadAssignment | DocumentKind::Secret | DocumentKind::Runtime => {}
         }
-        true
+        Ok(())
     }
 
     fn dump(&mut self, at: &At<'a>) {
@@ -117,8 +129,9 @@ impl<'a> Parts<'a> {
             if item.typed().0.ends_with(".BootstrapConfigDump") {
                 // What it has of resources stands in their own lists, as it is now.
                 self.bootstrap(&item.get("bootstrap"), !listed);
-            } else {
-                self.resource(item);
+            } else if !self.resource(item) {
+                let what = format!("`{}`, a part of a dump that this program doesn't know", item.typed().0);
+                self.unread.push((item.clone(), what));
             }
         }
     }
@@ -157,7 +170,15 @@ impl<'a> Parts<'a> {
                 .for_each(|item| self.dumped(&item)),
             "StaticListener" | "DynamicListener" | "StaticCluster" | "DynamicCluster"
             | "StaticRouteConfig" | "DynamicRouteConfig" | "EcdsFilterConfig" => self.dumped(&message),
-            "SecretsConfigDump" | "EndpointsConfigDump" => {}
+            "DiscoveryResponse" => {
+                return message.get("resources").items().iter().all(|item| self.resource(item));
+            }
+            "Bootstrap" => self.bootstrap(&message, true),
+            "VirtualHost" => {
+                let what = "a virtual host that Envoy fetched on demand, apart from its table".to_owned();
+                self.unread.push((message, what));
+            }
+            "SecretsConfigDump" | "EndpointsConfigDump" | "ClusterLoadAssignment" | "Secret" | "Runtime" => {}
             _ => return false,
         }
         true
@@ -179,10 +200,11 @@ impl<'a> Parts<'a> {
     }
 
     pub fn envoy(self, given: &Given) -> Envoy<'a> {
-        let mut unread = Vec::new();
+        let mut unread = self.unread.clone();
         let tables: Vec<_> = self.tables.iter().map(|at| Table::of(at.clone(), &mut unread)).collect();
         let mut envoy = Envoy {
             root: self.root.clone(),
+            documents: self.documents.clone(),
             version: given.version.or(self.version),
             admin: self.admin.clone(),
             listeners: self.listeners.len(),
@@ -263,117 +285,6 @@ impl<'a> Parts<'a> {
             }
         }
     }
-}
-
-/// What listeners name and other resources say.
-struct Names<'a> {
-    tables: BTreeMap<&'a str, usize>,
-    extensions: BTreeMap<&'a str, At<'a>>,
-    scopes: BTreeSet<&'a str>,
-}
-
-impl<'a> Names<'a> {
-    fn of(parts: &Parts<'a>, tables: &[Table<'a>]) -> Self {
-        let extension = |at: &At<'a>| Some((at.get("name").text()?, at.get("typed_config")));
-        Self {
-            tables: tables.iter().enumerate().map(|(place, table)| (table.name, place)).collect(),
-            extensions: parts.extensions.iter().filter_map(extension).collect(),
-            scopes: parts
-                .scopes
-                .iter()
-                .filter_map(|scope| scope.get("route_configuration_name").text())
-                .collect(),
-        }
-    }
-
-    /// The `Any` of a filter: its own, or the one that discovery has for it. Says where neither is known.
-    fn configuration(&self, filter: &At<'a>) -> (At<'a>, Option<(At<'a>, String)>) {
-        let (own, discovery) = (filter.get("typed_config"), filter.get("config_discovery"));
-        if !discovery.exists() {
-            // An extension that Envoy does not know, or a form that Envoy no longer takes.
-            let unread = (!own.exists() && filter.get("config").exists())
-                .then(|| (filter.get("config"), "a filter's configuration without a type".to_owned()));
-            return (own, unread);
-        }
-        let found = filter.get("name").text().and_then(|name| self.extensions.get(name));
-        let fallback = discovery.get("default_config");
-        match found {
-            Some(found) => (found.clone(), None),
-            None => {
-                let what = "a filter's configuration that Envoy fetches, and that is in none of the files";
-                (fallback, Some((discovery, what.to_owned())))
-            }
-        }
-    }
-
-    fn manager(&self, listener: &At<'a>, chain: At<'a>, at: At<'a>, envoy: &mut Envoy<'a>) -> Manager<'a> {
-        let filters = self.filters(&at.get("http_filters"), envoy);
-        let (tables, complete) = self.routes(&at, envoy);
-        Manager { listener: listener.clone(), chain, filters, tables, complete, at, upgrade: None }
-    }
-
-    /// The manager with each list of filters that upgrades have in place of its own.
-    fn upgrades(&self, manager: &Manager<'a>, envoy: &mut Envoy<'a>) -> Vec<Manager<'a>> {
-        let upgrades = manager.at.get("upgrade_configs").items().into_iter();
-        let own = upgrades.filter(|upgrade| !upgrade.get("filters").items().is_empty());
-        own.map(|upgrade| Manager {
-            filters: self.filters(&upgrade.get("filters"), envoy),
-            upgrade: Some(upgrade),
-            ..manager.clone()
-        })
-        .collect()
-    }
-
-    fn filters(&self, list: &At<'a>, envoy: &mut Envoy<'a>) -> Vec<Filter<'a>> {
-        let mut filters = Vec::new();
-        for entry in list.items() {
-            let (any, unread) = self.configuration(&entry);
-            envoy.unread.extend(unread);
-            filters.push(Filter::of(entry, &any));
-        }
-        filters
-    }
-
-    /// The tables of a manager, and whether those are all.
-    fn routes(&self, at: &At<'a>, envoy: &mut Envoy<'a>) -> (Vec<usize>, bool) {
-        let (inline, scoped) = (at.get("route_config"), at.get("scoped_routes"));
-        if inline.exists() {
-            return (vec![add(inline, envoy)], true);
-        }
-        let mut names = Vec::new();
-        let mut tables = Vec::new();
-        if scoped.exists() {
-            let list = scoped.at(&["scoped_route_configurations_list", "scoped_route_configurations"]);
-            for item in list.items() {
-                let whole = item.get("route_configuration");
-                names.extend(item.get("route_configuration_name").text());
-                if whole.exists() {
-                    tables.push(add(whole, envoy));
-                }
-            }
-            if scoped.get("scoped_rds").exists() {
-                names.extend(&self.scopes);
-            }
-        } else {
-            names.extend(at.at(&["rds", "route_config_name"]).text());
-        }
-        let known: Vec<_> = names.iter().filter_map(|name| self.tables.get(name).copied()).collect();
-        let complete = known.len() == names.len() && known.len() + tables.len() > 0;
-        if !complete {
-            let rds = [at.get("rds"), scoped].into_iter().find(At::exists).unwrap_or_else(|| at.clone());
-            let missing = names.iter().find(|name| !self.tables.contains_key(*name));
-            let missing = missing.map_or_else(String::new, |name| format!(" (`{name}`)"));
-            envoy.unread.push((rds, format!("a table of routes{missing} that is in none of the files")));
-        }
-        tables.extend(known);
-        (tables, complete)
-    }
-}
-
-fn add<'a>(at: At<'a>, envoy: &mut Envoy<'a>) -> usize {
-    let table = Table::of(at, &mut envoy.unread);
-    envoy.tables.push(table);
-    envoy.tables.len() - 1
 }
 
 /// Marks the filters that ask Portcullis: those of the cluster that was named, else those of the one whose name says

@@ -47,6 +47,18 @@ async fn fail_open() {
     }
 }
 
+/// With the server stopped, an anonymous call passed where `failureModeAllow` stood below `failure_mode_allow`. Without it the
+/// call was refused with 503.
+#[tokio::test(flavor = "multi_thread")]
+async fn duplicate_field() {
+    for (name, status, calls) in [("duplicate-field", 200, 1), (CLEAN_EXT_AUTHZ, 503, 0)] {
+        let mut world = behind(name).await;
+        world.drain().await;
+        let got = world.get("/v1/orders", None).await;
+        assert_eq!((got.status, world.upstream.calls()), (status, calls), "{name}: {}", got.text());
+    }
+}
+
 /// With the server stopped, the caller of a refund was told 200, and the upstream never saw it. With
 /// `ServiceUnavailable` the caller was told 503.
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! What is examined: files, those that they refer to, and what an admin port answers.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,21 @@ use crate::proxy::tree::Source;
 /// The largest answer of an admin port, in bytes.
 const LARGEST: usize = 256 << 20;
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Fields whose `path` is a file of resources: a `PathConfigSource`, or a `ConfigSource` with its older form.
+const CONFIG_SOURCES: [&str; 12] = [
+    "path_config_source",
+    "pathConfigSource",
+    "cds_config",
+    "cdsConfig",
+    "config_source",
+    "configSource",
+    "eds_config",
+    "edsConfig",
+    "lds_config",
+    "ldsConfig",
+    "sds_config",
+    "sdsConfig",
+];
 
 /// Everything that the arguments name, in their order, with the texts to show excerpts of. The error says what to do.
 pub(super) fn all(given: &[String]) -> Result<(Vec<Source>, Sources), String> {
@@ -20,6 +36,7 @@ pub(super) fn all(given: &[String]) -> Result<(Vec<Source>, Sources), String> {
     for name in given {
         match Url::parse(name).ok().filter(|url| matches!(url.scheme(), "http" | "https")) {
             Some(url) => reading.admin(url)?,
+            None if name == "-" => reading.stdin()?,
             None => reading.file(Path::new(name))?,
         }
     }
@@ -41,17 +58,30 @@ impl Reading {
         if !self.files.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned())) {
             return Ok(());
         }
+        regular(path)?;
         let text = std::fs::read_to_string(path).map_err(|error| format!("can't read `{name}`: {error}"))?;
         let named = self.add(&name, &text)?;
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        for file in named {
+        self.named(named, path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Reads the files that were named by one in this folder, as far as they are there.
+    fn named(&mut self, files: Vec<String>, folder: &Path) -> Result<(), String> {
+        for file in files {
             // Envoy reads relative paths from where it was started; most often that is where the file lies.
-            let found = [PathBuf::from(&file), folder.join(&file)].into_iter().find(|path| path.is_file());
+            let found = [PathBuf::from(&file), folder.join(&file)].into_iter().find(|path| path.exists());
             if let Some(found) = found {
                 self.file(&found)?;
             }
         }
         Ok(())
+    }
+
+    fn stdin(&mut self) -> Result<(), String> {
+        let mut text = String::new();
+        let read = std::io::stdin().lock().read_to_string(&mut text);
+        read.map_err(|error| format!("can't read standard input: {error}"))?;
+        let named = self.add("-", &text)?;
+        self.named(named, Path::new(""))
     }
 
     /// Asks a URL; that of an admin port without a path is asked for its configuration and its version.
@@ -83,6 +113,22 @@ impl Reading {
     }
 }
 
+/// Refuses what would be waited for without an end, or is no file. What a shell hands over is open already: a pipe that
+/// it made for `<(…)` ends.
+fn regular(path: &Path) -> Result<(), String> {
+    let opened = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"];
+    if opened.iter().any(|start| path.to_string_lossy().starts_with(start)) {
+        return Ok(());
+    }
+    let name = path.display();
+    let kind = std::fs::metadata(path).map_err(|error| format!("can't read `{name}`: {error}"))?.file_type();
+    match kind.is_file() {
+        true => Ok(()),
+        false if kind.is_dir() => Err(format!("`{name}` is a folder: name the files in it")),
+        false => Err(format!("`{name}` is no regular file: write what it holds to one, or give it as `-`")),
+    }
+}
+
 /// A syntax error as words for a message that says by itself that it is an error.
 fn told(name: &str, finding: &Diagnostic) -> String {
     let place = match &finding.place {
@@ -98,7 +144,7 @@ fn referred(node: &Node, found: &mut Vec<String>) {
     match &node.value {
         Value::Map(entries) => {
             for entry in entries {
-                let source = matches!(entry.key.as_str(), "path_config_source" | "pathConfigSource");
+                let source = CONFIG_SOURCES.contains(&entry.key.as_str());
                 let path = entry.value.get("path").filter(|_| source);
                 if let Some(Value::Str(path)) = path.map(|path| &path.value) {
                     found.push(path.clone());

@@ -133,6 +133,46 @@ fn files_that_a_file_refers_to_are_read_once() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let refers =
+        written(&folder, "envoy.yaml", "static_resources: {x: {path_config_source: {path: fifo}}}\n");
+    let fifo = fifo.display().to_string();
+    for (given, words) in [
+        (fifo.clone(), "is no regular file"),
+        (refers, "is no regular file"),
+        (folder.path().display().to_string(), "is a folder"),
+    ] {
+        let message = read::all(&[given]).unwrap_err();
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn files_of_endpoints_secrets_and_runtime_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let kind = |name: &str| format!("\"@type\": type.googleapis.com/{name}");
+    let resource = |name: &str, more: &str| format!("resources: [{{{}, {more}}}]\n", kind(name));
+    for (name, text) in [
+        ("eds.yaml", resource("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name: upstream")),
+        ("sds.yaml", resource("envoy.extensions.transport_sockets.tls.v3.Secret", "name: key")),
+        ("rtds.yaml", resource("envoy.service.runtime.v3.Runtime", "name: r, layer: {}")),
+        ("bare.yaml", "cluster_name: upstream\nendpoints: []\n".to_owned()),
+    ] {
+        written(&folder, name, &text);
+        let refers =
+            format!("admin:\n  x: {{eds_config: {{path_config_source: {{path: {name}}}}}}}\n  address:");
+        let envoy = written(&folder, "envoy.yaml", &BOOTSTRAP.replace("admin:\n  address:", &refers));
+        assert_eq!(read::all(std::slice::from_ref(&envoy)).unwrap().0.len(), 2, "{name}");
+        assert_eq!(code(&[&envoy]), exit(0), "{name}");
+    }
+    let older = "static_resources: {x: {lds_config: {path: eds.yaml}}}\n";
+    assert_eq!(read::all(&[written(&folder, "older.yaml", older)]).unwrap().0.len(), 2);
+}
+
+#[test]
 fn each_format_tells_rule_place_path_and_fix() {
     let open = BOOTSTRAP.replace("# filter", "failure_mode_allow: true");
     let source = crate::proxy::tree::Source::parse("my envoy.yaml", &open).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Severity;
 use crate::proxy::doctor::{Report, Rule};
-use crate::proxy::tree::At;
+use crate::proxy::tree::{At, is_field};
 use crate::proxy::view::{Envoy, Filter, Kind, cluster_of};
 
 pub static RULE: Rule = Rule {
@@ -159,9 +159,9 @@ fn is_time(text: &str) -> bool {
 /// Fields that the filter's message has not, with their names.
 fn unknown<'a>(filter: &Filter<'a>) -> Vec<(&'a str, At<'a>)> {
     let known = if filter.is(&Kind::ExtAuthz) { EXT_AUTHZ.as_slice() } else { &EXT_PROC };
-    let is_known = |at: &At<'_>| known.iter().any(|field| filter.config.get(field).path() == at.path());
+    let is_known = |name: &str| known.iter().any(|field| is_field(field, name));
     let fields = filter.config.fields().into_iter();
-    fields.filter(|(name, at)| !name.starts_with('@') && at.exists() && !is_known(at)).collect()
+    fields.filter(|(name, at)| !name.starts_with('@') && at.exists() && !is_known(name)).collect()
 }
 
 /// The fields of ext_authz.

@@ -193,14 +193,81 @@ fn versions_are_told_by_the_server_or_the_user() {
     }
 }
 
+fn refusal(text: &str) -> Diagnostic {
+    let source = Source::parse("x.yaml", text).unwrap();
+    let error = examine(&[source], &needs(false), &Given::default()).unwrap_err();
+    assert_eq!(error.code, "not-a-proxy");
+    assert!(error.message.contains("`x.yaml`") && error.help.is_some(), "{error}");
+    error
+}
+
 #[test]
 fn what_is_no_configuration_of_envoy_is_refused() {
     for text in ["a: 1\n", "[]", "{}", "apiVersion: v1\nkind: Service\n", "resources: [1]\n", ""] {
-        let source = Source::parse("x.yaml", text).unwrap();
-        let error = examine(&[source], &needs(false), &Given::default()).unwrap_err();
-        assert_eq!(error.code, "not-a-proxy");
-        assert!(error.message.contains("`x.yaml`"), "{error}");
+        refusal(text);
     }
+}
+
+#[test]
+fn a_document_of_no_known_kind_is_refused_beside_others_with_its_line() {
+    let line = |text: &str| refusal(text).place.unwrap().line;
+    let after = u32::try_from(AUTHZ.lines().count()).unwrap() + 2;
+    assert_eq!(line(&format!("{AUTHZ}---\nreplicas: 3\n")), after);
+    let manifest = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n---\n";
+    assert_eq!(line(&format!("{manifest}replicas: 3\n")), 5);
+    let odd = "resources:\n  - {\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: a}\n  \
+               - {\"@type\": type.googleapis.com/x.v1.Odd}\n";
+    let error = refusal(odd);
+    assert!(error.message.contains("`resources[1]` is a `x.v1.Odd`"), "{error}");
+    assert_eq!(error.place.unwrap().line, 3);
+}
+
+#[test]
+fn a_bootstrap_is_examined_in_a_file_with_manifests() {
+    let open = edited(AUTHZ, "# filter", "failure_mode_allow: true");
+    let policy = "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: SecurityPolicy\nmetadata: {name: p, namespace: shop}\n\
+                  spec: {targetRefs: [{kind: Gateway, name: edge}], extAuth: {grpc: {backendRefs: [{name: portcullis}]}}}\n";
+    for text in [format!("{open}---\n{policy}"), format!("{policy}---\n{open}")] {
+        let found = examined(&text, &needs(false)).findings;
+        let open: Vec<_> = found.iter().filter(|finding| finding.rule.id == "fail-open").collect();
+        assert_eq!(open.len(), 1, "{found:?}");
+        let line = text.lines().position(|line| line.contains("failure_mode_allow")).unwrap() + 1;
+        assert_eq!(open[0].line, u32::try_from(line).ok());
+    }
+}
+
+#[test]
+fn every_kind_of_resource_is_known_with_its_type_and_without() {
+    for (name, bare) in [
+        ("config.bootstrap.v3.Bootstrap", "static_resources: {}"),
+        ("config.listener.v3.Listener", "name: a, filter_chains: []"),
+        ("config.cluster.v3.Cluster", "name: a, connect_timeout: 1s"),
+        ("config.route.v3.RouteConfiguration", "name: a, virtual_hosts: []"),
+        ("config.route.v3.ScopedRouteConfiguration", "name: a, route_configuration_name: b"),
+        ("config.endpoint.v3.ClusterLoadAssignment", "cluster_name: a"),
+        ("extensions.transport_sockets.tls.v3.Secret", "name: a, generic_secret: {}"),
+        ("service.runtime.v3.Runtime", "name: a, layer: {}"),
+        ("service.discovery.v3.DiscoveryResponse", "resources: []"),
+    ] {
+        let typed = format!("\"@type\": type.googleapis.com/envoy.{name}");
+        let within = format!("resources: [{{{typed}, {bare}}}]\n");
+        for text in [format!("{{{bare}}}\n"), format!("{{{typed}, {bare}}}\n"), within] {
+            let text = format!("{AUTHZ}---\n{text}");
+            // A second bootstrap is a proxy of its own, in which there is nothing.
+            let wanted: &[_] = if name.ends_with("Bootstrap") { &["not-checked"] } else { &[] };
+            assert_eq!(rules(&text, &needs(false)), wanted, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_part_of_a_dump_that_is_not_known_is_not_checked() {
+    let mut dump = dump(parsed(AUTHZ));
+    dump["configs"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"@type": "type.googleapis.com/envoy.admin.v4.NewConfigDump"}));
+    assert_eq!(rules(&dump.to_string(), &needs(false)), ["not-checked"]);
 }
 
 #[test]
