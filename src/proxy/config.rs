@@ -56,7 +56,7 @@ pub enum Refused {
 impl Service {
     /// ext_proc where a rule masks, which only it can; else ext_authz, which costs less.
     pub fn for_needs(needs: &Needs) -> Self {
-        if needs.masks { Self::ExtProc } else { Self::ExtAuthz }
+        if needs.masks() { Self::ExtProc } else { Self::ExtAuthz }
     }
 }
 

@@ -3,14 +3,14 @@
 //! Each file of `rules` is one kind of mistake: the words of its page of documentation, and how it is found.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
 use super::kubernetes;
 use super::needs::Needs;
 use super::tree::{At, Source};
-use super::view::{Envoy, Given, Spot};
+use super::view::{Envoy, Given};
 use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::document::{Node, Value};
 
@@ -55,9 +55,6 @@ pub struct Finding {
 /// So many findings of one rule are shown; the last says how many more there are.
 const SHOWN: usize = 100;
 
-/// The file of a route, its path there, and its line: documents of one file have the same paths.
-type RouteKey = (String, String, Option<u32>);
-
 /// Gathers findings: one for each rule and place.
 #[derive(Debug)]
 pub struct Report<'n> {
@@ -65,8 +62,6 @@ pub struct Report<'n> {
     findings: Vec<Finding>,
     seen: HashSet<(&'static str, String, String, Option<u32>)>,
     counts: BTreeMap<&'static str, usize>,
-    /// The routes of the configuration under examination that calls with masked responses can take, each with such a call.
-    masked: HashMap<RouteKey, String>,
     /// While a configuration is examined that was drawn up from manifests.
     lens: Option<manifests::Lens<'n>>,
 }
@@ -149,9 +144,7 @@ fn examine_envoys(
     let envoys = Envoy::read(sources, given)?;
     examined.proxies += envoys.len();
     for mut envoy in envoys {
-        envoy.probe(&report.needs.masked);
-        report.masked = masked(&envoy);
-        envoy.probe(&report.needs.bodies);
+        envoy.probe(report.needs);
         RULES.iter().filter_map(|rule| rule.envoy).for_each(|check| check(&envoy, report));
         examined.listeners += envoy.listeners;
         examined.filters += envoy.asking().count();
@@ -170,39 +163,14 @@ fn routes(envoy: &Envoy<'_>) -> usize {
     counted.flat_map(|(_, table)| &table.hosts).map(|host| host.routes.len()).sum()
 }
 
-/// The routes that were probed with the calls whose responses are masked, and that such a call can take.
-fn masked(envoy: &Envoy<'_>) -> HashMap<RouteKey, String> {
-    let routes = envoy.tables.iter().flat_map(|table| &table.hosts).flat_map(|host| &host.routes);
-    routes.filter_map(|route| Some((route_key(&route.at), route.body.clone()?))).collect()
-}
-
-fn route_key(at: &At<'_>) -> RouteKey {
-    (at.source().name.to_string(), at.path().to_owned(), at.place().map(|place| place.line))
-}
-
 impl<'n> Report<'n> {
     fn new(needs: &'n Needs) -> Self {
-        Self {
-            needs,
-            findings: Vec::new(),
-            seen: HashSet::new(),
-            counts: BTreeMap::new(),
-            masked: HashMap::new(),
-            lens: None,
-        }
+        Self { needs, findings: Vec::new(), seen: HashSet::new(), counts: BTreeMap::new(), lens: None }
     }
 
     /// Whether what is under examination was drawn up from manifests.
     pub fn is_of_manifests(&self) -> bool {
         self.lens.is_some()
-    }
-
-    /// A call that comes here and whose response policies mask, in words for a sentence's end; `None` when none can.
-    pub fn masked(&self, spot: &Spot<'_, '_>) -> Option<String> {
-        match spot.route {
-            Some(route) => self.masked.get(&route_key(&route.at)).cloned(),
-            None => self.needs.masks.then(|| "its routes are not in what was read".to_owned()),
-        }
     }
 
     /// A mistake at this value, or where it is missing: what is wrong, with the names and figures of this configuration, and

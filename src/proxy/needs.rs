@@ -48,8 +48,6 @@ pub struct Needs {
     pub bodies: Vec<Entry>,
     /// The longest hold; `None` when no rule holds.
     pub longest_wait: Option<Duration>,
-    /// Whether any rule masks responses: only ext_proc can.
-    pub masks: bool,
     /// The calls whose responses a rule may mask; an entry without fields is every call.
     pub masked: Vec<Entry>,
     /// What all rules together read.
@@ -66,7 +64,6 @@ impl Needs {
             server,
             bodies: Vec::new(),
             longest_wait: None,
-            masks: false,
             masked: Vec::new(),
             reads: Reads::default(),
             changes_request: BTreeSet::new(),
@@ -75,7 +72,6 @@ impl Needs {
         needs.changes_request.extend(needs.server.changes.iter().cloned());
         for demand in policies.demands() {
             needs.longest_wait = needs.longest_wait.max(demand.longest_wait);
-            needs.masks |= demand.needs.may_mask;
             needs.reads.extend(&demand.reads);
             needs.changes_request.extend(demand.changes_request.iter().map(|name| (*name).to_owned()));
             needs.changes_response.extend(demand.changes_response.iter().map(|name| (*name).to_owned()));
@@ -93,6 +89,11 @@ impl Needs {
     /// Whether any rule holds calls.
     pub fn holds(&self) -> bool {
         self.longest_wait.is_some()
+    }
+
+    /// Whether any rule masks responses: only ext_proc can.
+    pub fn masks(&self) -> bool {
+        !self.masked.is_empty()
     }
 
     pub fn reads(&self, attribute: Attribute) -> bool {

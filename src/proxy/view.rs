@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use super::needs::Needs;
 use super::tree::{At, Source};
 use crate::diagnostic::Diagnostic;
-use crate::policy::Entry;
 
 mod cluster;
 mod filter;
@@ -55,8 +55,16 @@ pub struct Envoy<'a> {
     pub clusters_known: bool,
     /// Parts that are spoken of and not there, or of no known form: where, and what.
     pub unread: Vec<(At<'a>, String)>,
-    /// Whether policies need the body of any call.
+    wanted: Wanted,
+}
+
+/// What policies want of any call.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    /// They need the body of some.
     bodies: bool,
+    /// They mask the response of some.
+    masked: bool,
 }
 
 impl<'a> Envoy<'a> {
@@ -69,10 +77,10 @@ impl<'a> Envoy<'a> {
         Ok(gather::proxies(sources)?.into_iter().map(|parts| parts.envoy(given)).collect())
     }
 
-    /// Finds for each route an example of a call of these entries that takes it.
-    pub fn probe(&mut self, entries: &[Entry]) {
-        self.bodies = !entries.is_empty();
-        probe::routes(&mut self.tables, entries);
+    /// Finds for each route an example of a call whose body policies need, and of one whose response they mask.
+    pub fn probe(&mut self, needs: &Needs) {
+        self.wanted = Wanted { bodies: !needs.bodies.is_empty(), masked: needs.masks() };
+        probe::routes(&mut self.tables, &needs.bodies, &needs.masked);
     }
 
     /// The managers with their filters that ask Portcullis.
@@ -89,7 +97,7 @@ impl<'a> Envoy<'a> {
     /// upgrade those that allow it. A manager whose routes are not known has one spot without a route.
     pub fn spots<'e>(&'e self, manager: &'e Manager<'a>) -> impl Iterator<Item = Spot<'e, 'a>> {
         let tables = manager.tables.iter().filter_map(|table| self.tables.get(*table));
-        let unknown = (!manager.complete).then(|| Spot::unknown(self.bodies));
+        let unknown = (!manager.complete).then(|| Spot::unknown(self.wanted));
         let met = |spot: &Spot<'e, 'a>| spot.route.is_none_or(|route| manager.serves(&route.action));
         tables.flat_map(spot::of).filter(met).chain(unknown)
     }

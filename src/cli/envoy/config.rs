@@ -176,7 +176,7 @@ impl Args {
 /// What the written configuration can't make good: calls that will be denied.
 fn warnings(needs: &Needs, service: config::Service, proxy: Proxy) -> String {
     let mut text = String::new();
-    if needs.masks && service == config::Service::ExtAuthz {
+    if needs.masks() && service == config::Service::ExtAuthz {
         text.push_str(
             "warning: a rule masks responses, which ext_authz can't: its calls are denied as `mask_unavailable`; use `--service ext_proc`\n",
         );

@@ -6,7 +6,7 @@ use self::kind::DocumentKind;
 use self::names::Names;
 use super::filter::{Manager, Pipe, cluster_of};
 use super::route::Table;
-use super::{Cluster, Envoy, Given, Version};
+use super::{Cluster, Envoy, Given, Version, Wanted};
 use crate::diagnostic::Diagnostic;
 use crate::proxy::tree::{At, Source};
 
@@ -219,7 +219,7 @@ impl<'a> Parts<'a> {
                 .collect(),
             clusters_known: self.knows_clusters(),
             unread,
-            bodies: false,
+            wanted: Wanted::default(),
         };
         let names = Names::of(&self, &envoy.tables);
         for listener in &self.listeners {

@@ -1,13 +1,18 @@
-//! Example calls: for each route one that policies need the body of and that takes it, if there is any.
+//! Example calls: for each route one that policies need the body of and that takes it, if there is any, and one whose
+//! response they mask.
 //!
 //! Calls are made of a policy's entry and of what the route and its virtual host match, and then routed as Envoy does:
 //! by the best domain, then by the first route. What depends on more than method, host and path may match or not.
 
-use std::collections::BTreeMap;
-
 use super::matcher::{Answer, Call, Matcher};
 use super::route::{Host, Table};
-use crate::policy::{Entry, HostPattern, PathPattern, Segment};
+use crate::policy::{Entry, PathPattern, Segment};
+
+mod domains;
+mod reach;
+
+use domains::Domains;
+use reach::{Entries, Reach};
 
 /// How many routes are asked in all. After that, calls are taken to come where they could: said too often, not too
 /// seldom.
@@ -15,40 +20,56 @@ const TRIES: u64 = 5_000_000;
 /// What stands for a segment that may be anything; the second suits expressions that want digits.
 const FILLINGS: [&str; 2] = ["x", "1"];
 
-pub(super) fn routes(tables: &mut [Table<'_>], entries: &[Entry]) {
-    let mut left = TRIES;
+/// Fills in each route's examples: a call of `bodies` and one of `masked`.
+pub(super) fn routes(tables: &mut [Table<'_>], bodies: &[Entry], masked: &[Entry]) {
+    let (mut bodies, mut masked) = (Prober::new(bodies), Prober::new(masked));
     for table in tables {
         let domains = Domains::of(table);
-        let hosts: Vec<_> = (0..table.hosts.len()).collect();
-        for place in hosts {
-            let found: Vec<_> = match table.hosts.get(place) {
-                Some(host) => {
-                    let reached: Vec<_> =
-                        entries.iter().map(|entry| (entry, domains.example(place, host, entry))).collect();
-                    (0..host.routes.len()).map(|route| example(host, route, &reached, &mut left)).collect()
-                }
-                None => continue,
-            };
-            let routes = table.hosts.get_mut(place).into_iter().flat_map(|host| &mut host.routes);
-            for (route, body) in routes.zip(found) {
-                route.body = body;
-            }
+        let found: (Vec<_>, Vec<_>) = (bodies.table(table, &domains), masked.table(table, &domains));
+        drop(domains);
+        let routes = table.hosts.iter_mut().flat_map(|host| &mut host.routes);
+        for (route, (body, masked)) in routes.zip(found.0.into_iter().zip(found.1)) {
+            (route.body, route.masked) = (body, masked);
         }
     }
 }
 
+/// Looks for calls of these entries.
+struct Prober<'e> {
+    entries: Entries<'e>,
+    /// How many routes may still be asked.
+    left: u64,
+}
+
+impl<'e> Prober<'e> {
+    fn new(entries: &'e [Entry]) -> Self {
+        Self { entries: Entries::of(entries), left: TRIES }
+    }
+
+    /// An example for each route of a table, in their order.
+    fn table(&mut self, table: &Table<'_>, domains: &Domains<'_>) -> Vec<Option<String>> {
+        let reach = Reach::of(&self.entries, domains);
+        let mut found = Vec::new();
+        for (place, host) in table.hosts.iter().enumerate() {
+            let reached = reach.of_host(place, host, domains);
+            let entries = || reached.iter();
+            found.extend((0..host.routes.len()).map(|route| example(host, route, entries(), &mut self.left)));
+        }
+        found
+    }
+}
+
 /// A call of these entries, each with a host by which it comes to this virtual host, that takes this route.
-fn example(
+fn example<'r>(
     host: &Host<'_>,
     place: usize,
-    entries: &[(&Entry, Option<String>)],
+    entries: impl Iterator<Item = (&'r Entry, &'r str)>,
     left: &mut u64,
 ) -> Option<String> {
     let route = host.routes.get(place).filter(|route| route.forwards())?;
     let before = host.routes.get(..place).unwrap_or_default();
     let mut possible = false;
     for (entry, name) in entries {
-        let Some(name) = name else { continue };
         if *left == 0 {
             return Some("perhaps: there are too many routes to try them all".to_owned());
         }
@@ -57,7 +78,7 @@ fn example(
         possible |= route.matcher.is_opaque() && !paths.is_empty();
         for path in paths {
             for method in methods(entry, &route.matcher) {
-                let call = Call { method: method.to_owned(), host: name.clone(), path: path.clone() };
+                let call = Call { method: method.to_owned(), host: name.to_owned(), path: path.clone() };
                 if route.matcher.takes(&call) == Answer::No {
                     continue;
                 }
@@ -136,61 +157,4 @@ fn overlay(pattern: &PathPattern, literal: &str, exact: bool, filling: &str) -> 
         path.push('/');
     }
     rest.is_empty().then_some(path)
-}
-
-/// Which virtual host a host leads to.
-struct Domains<'a> {
-    exact: BTreeMap<String, usize>,
-    /// `*.example.com` without the star, and its virtual host.
-    suffixes: BTreeMap<&'a str, usize>,
-    /// `example.*` without the star.
-    prefixes: BTreeMap<&'a str, usize>,
-    any: Option<usize>,
-}
-
-impl<'a> Domains<'a> {
-    fn of(table: &Table<'a>) -> Self {
-        let mut domains =
-            Self { exact: BTreeMap::new(), suffixes: BTreeMap::new(), prefixes: BTreeMap::new(), any: None };
-        for (place, host) in table.hosts.iter().enumerate() {
-            for domain in &host.domains {
-                match (*domain, domain.strip_prefix('*'), domain.strip_suffix('*')) {
-                    ("*", _, _) => domains.any = Some(place),
-                    (_, Some(suffix), _) => drop(domains.suffixes.insert(suffix, place)),
-                    (_, _, Some(prefix)) => drop(domains.prefixes.insert(prefix, place)),
-                    _ => {
-                        domains.exact.entry(domain.to_ascii_lowercase()).or_insert(place);
-                    }
-                }
-            }
-        }
-        domains
-    }
-
-    fn leads_to(&self, host: &str) -> Option<usize> {
-        // The longest part of the host that a domain names; never all of it, since the star takes something.
-        let suffix = || (1..host.len()).find_map(|start| self.suffixes.get(host.get(start..)?));
-        let prefix = || (1..host.len()).rev().find_map(|end| self.prefixes.get(host.get(..end)?));
-        let wild = || suffix().or_else(prefix).copied();
-        self.exact.get(host).copied().or_else(wild).or(self.any)
-    }
-
-    /// A host of the entry by which calls come to this virtual host.
-    fn example(&self, place: usize, host: &Host<'_>, entry: &Entry) -> Option<String> {
-        let of_entry = entry.hosts.iter().filter_map(|pattern| match pattern {
-            HostPattern::Exact(name) => Some(name.clone()),
-            HostPattern::Suffix(suffix) => Some(format!("x{suffix}")),
-            HostPattern::Any => None,
-        });
-        let of_host = host.domains.iter().map(|domain| match *domain {
-            "*" => "any.example".to_owned(),
-            domain => domain.replace('*', "x").to_ascii_lowercase(),
-        });
-        let suits = |name: &str| {
-            let plain = name.split(':').next().unwrap_or(name);
-            entry.hosts.is_empty() || entry.hosts.iter().any(|pattern| pattern.matches(plain))
-        };
-        let mut candidates = of_entry.chain(of_host);
-        candidates.find(|name| suits(name) && self.leads_to(name) == Some(place))
-    }
 }

@@ -34,6 +34,8 @@ pub struct Route<'a> {
     pub splits: Vec<Vec<Setting<'a>>>,
     /// A call that takes it and whose body policies need: see [`super::Envoy::probe`].
     pub body: Option<String>,
+    /// The same for a call whose response policies mask.
+    pub masked: Option<String>,
 }
 
 /// What one level sets for the filter of a name: an entry of `typed_per_filter_config`.
@@ -95,6 +97,7 @@ impl<'a> Route<'a> {
             settings: settings(&at),
             splits: clusters.iter().map(settings).collect(),
             body: None,
+            masked: None,
             action,
             at,
         }

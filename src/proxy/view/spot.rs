@@ -1,9 +1,12 @@
 //! Where a call can be once it is routed, and which settings are in force there.
 
-use super::cluster_of;
 use super::filter::{Filter, Kind};
 use super::route::{Host, Route, Setting, Table};
+use super::{Wanted, cluster_of};
 use crate::proxy::tree::At;
+
+/// What is said in place of an example where routes are not known.
+const UNKNOWN: &str = "its routes are not in what was read";
 
 /// One route, or one of its weighted clusters.
 #[derive(Clone, Copy, Debug)]
@@ -12,8 +15,8 @@ pub struct Spot<'e, 'a> {
     pub route: Option<&'e Route<'a>>,
     /// What is set for filters, the most specific first.
     levels: [&'e [Setting<'a>]; 4],
-    /// Whether policies need the body of any call, where the route is not known.
-    bodies: bool,
+    /// What policies want of any call, where the route is not known.
+    wanted: Wanted,
 }
 
 /// The spots of a table that calls leave Envoy by.
@@ -24,7 +27,7 @@ pub(super) fn of<'e, 'a>(table: &'e Table<'a>) -> impl Iterator<Item = Spot<'e, 
         let spot = move |split: &'e [Setting<'a>]| Spot {
             route: Some(route),
             levels: [split, &route.settings, &host.settings, &table.settings],
-            bodies: false,
+            wanted: Wanted::default(),
         };
         let plain = route.splits.is_empty().then(|| spot(&[]));
         route.splits.iter().map(move |split| spot(split)).chain(plain)
@@ -32,8 +35,8 @@ pub(super) fn of<'e, 'a>(table: &'e Table<'a>) -> impl Iterator<Item = Spot<'e, 
 }
 
 impl<'e, 'a> Spot<'e, 'a> {
-    pub(super) fn unknown(bodies: bool) -> Self {
-        Self { route: None, levels: [&[]; 4], bodies }
+    pub(super) fn unknown(wanted: Wanted) -> Self {
+        Self { route: None, levels: [&[]; 4], wanted }
     }
 
     /// What the levels set for this filter, the most specific first.
@@ -116,7 +119,15 @@ impl<'e, 'a> Spot<'e, 'a> {
     pub fn example(&self) -> Option<String> {
         match self.route {
             Some(route) => route.body.clone(),
-            None => self.bodies.then(|| "its routes are not in what was read".to_owned()),
+            None => self.wanted.bodies.then(|| UNKNOWN.to_owned()),
+        }
+    }
+
+    /// The same for a call whose response policies mask.
+    pub fn masked(&self) -> Option<String> {
+        match self.route {
+            Some(route) => route.masked.clone(),
+            None => self.wanted.masked.then(|| UNKNOWN.to_owned()),
         }
     }
 

@@ -23,7 +23,7 @@ pub static RULE: Rule = Rule {
 };
 
 fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
-    if !report.needs.masks {
+    if !report.needs.masks() {
         return;
     }
     for manager in &envoy.managers {

@@ -24,7 +24,7 @@ pub static RULE: Rule = Rule {
 };
 
 fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
-    if !report.needs.masks {
+    if !report.needs.masks() {
         return;
     }
     for (manager, filter) in envoy.asking().filter(|(_, filter)| filter.is(&Kind::ExtProc)) {

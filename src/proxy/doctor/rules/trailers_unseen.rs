@@ -27,7 +27,7 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
     for (manager, filter) in envoy.asking().filter(|(_, filter)| filter.is(&Kind::ExtProc)) {
         for spot in envoy.spots(manager).filter(|spot| spot.asks(filter)) {
             let mode = spot.mode(filter);
-            for (half, wanted) in [("request", true), ("response", report.needs.masks)] {
+            for (half, wanted) in [("request", true), ("response", report.needs.masks())] {
                 let body = mode.get(&format!("{half}_body_mode")).word(&BODY_MODES).unwrap_or("NONE");
                 let trailers = mode.get(&format!("{half}_trailer_mode"));
                 let sent = trailers.word(&["DEFAULT", "SEND", "SKIP"]) == Some("SEND");

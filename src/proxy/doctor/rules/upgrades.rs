@@ -42,8 +42,7 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
             let own = spot.route.map(|route| route.action.get("upgrade_configs").items()).unwrap_or_default();
             // What a route says of a type is in force there, else what the manager says of it.
             let said = |upgrade: &&At<'_>| own.iter().any(|own| upgrade_type(own) == upgrade_type(upgrade));
-            let masked =
-                manager.asking().any(|filter| spot.asks(filter)).then(|| report.masked(&spot)).flatten();
+            let masked = manager.asking().any(|filter| spot.asks(filter)).then(|| spot.masked()).flatten();
             for upgrade in own.iter().filter(seen) {
                 let fix = "set `enabled: false` here, or have no rule mask what this route answers";
                 check(upgrade, masked.as_deref(), fix, report);
