@@ -164,7 +164,8 @@ fn the_doctor_finds_nothing_in_what_is_written() {
             let source = Source::parse("envoy.yaml", &text).unwrap();
             let examined = doctor::examine(&[source], &needs, &Given::default()).unwrap();
             // What it was asked for against its advice.
-            let known = |id: &str| id == "masks-need-ext-proc" && needs.masks() && service == Service::ExtAuthz;
+            let known =
+                |id: &str| id == "masks-need-ext-proc" && needs.masks() && service == Service::ExtAuthz;
             let findings = examined.findings.iter().filter(|finding| !known(finding.rule.id));
             let shown: Vec<_> = findings.map(|finding| (finding.rule.id, &finding.message)).collect();
             assert!(shown.is_empty(), "{shown:#?}\n{text}");

@@ -31,6 +31,18 @@ impl<'a> Cluster<'a> {
             || self.at.get("http2_protocol_options").exists()
     }
 
+    /// The addresses of its endpoints, `host:port` in lower case; none when they are not in its configuration.
+    pub fn addresses(&self) -> Vec<String> {
+        let groups = self.at.at(&["load_assignment", "endpoints"]).items();
+        let endpoints = groups.iter().flat_map(|group| group.get("lb_endpoints").items());
+        let addresses = endpoints.filter_map(|endpoint| {
+            let address = endpoint.at(&["endpoint", "address", "socket_address"]);
+            let (host, port) = (address.get("address").text()?, address.get("port_value").number()?);
+            Some(format!("{host}:{port}").to_ascii_lowercase())
+        });
+        addresses.collect()
+    }
+
     /// The circuit breaker of the priority that calls have, and its limit of requests at once, if it is set.
     pub fn breaker(&self) -> (At<'a>, Option<u64>) {
         let breakers = self.at.get("circuit_breakers");

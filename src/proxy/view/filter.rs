@@ -1,5 +1,8 @@
 //! HTTP connection managers and their filters.
 
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
 use crate::document::{Node, Value};
 use crate::proxy::tree::At;
 
@@ -43,6 +46,8 @@ pub struct Filter<'a> {
     pub condition: Option<At<'a>>,
     /// Whether it asks Portcullis.
     pub asks: bool,
+    /// The names by which services are known as Portcullis; none where every service may be.
+    pub(super) portcullis: Rc<BTreeSet<String>>,
 }
 
 /// What a filter is.
@@ -134,7 +139,15 @@ impl<'a> Filter<'a> {
     pub(super) fn of(entry: At<'a>, any: &At<'a>) -> Self {
         let name = entry.get("name").text().unwrap_or_default();
         let (kind, config) = any.typed();
-        let outer = Self { name, kind: Kind::of(kind), entry, config, condition: None, asks: false };
+        let outer = Self {
+            name,
+            kind: Kind::of(kind),
+            entry,
+            config,
+            condition: None,
+            asks: false,
+            portcullis: Rc::default(),
+        };
         if outer.is_service() || outer.kind == Kind::Router {
             return outer;
         }

@@ -1,16 +1,15 @@
 //! From what files and the admin port say to proxies.
 
-use std::collections::BTreeSet;
-
 use self::kind::DocumentKind;
 use self::names::Names;
-use super::filter::{Manager, Pipe, cluster_of};
+use super::filter::Pipe;
 use super::route::Table;
 use super::{Cluster, Envoy, Given, Version, Wanted};
 use crate::diagnostic::Diagnostic;
-use crate::proxy::tree::{At, Source};
+use crate::proxy::tree::{At, Source, is_field};
 
 mod kind;
+mod mark;
 mod names;
 
 /// The resources of one proxy.
@@ -34,7 +33,23 @@ pub(super) struct Parts<'a> {
     whole: bool,
     /// Whether it is a dump that lists the clusters.
     lists_clusters: bool,
+    /// Whether what a bootstrap has fetched of listeners is there: a dump lists them, or a file holds some.
+    lists_listeners: bool,
 }
+
+/// What a field of `dynamic_resources` has fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fetched {
+    Listeners,
+    Clusters,
+}
+
+const FETCHED: [(&str, Fetched); 4] = [
+    ("lds_config", Fetched::Listeners),
+    ("lds_resources_locator", Fetched::Listeners),
+    ("cds_config", Fetched::Clusters),
+    ("cds_resources_locator", Fetched::Clusters),
+];
 
 /// See [`Envoy::read`].
 pub(super) fn proxies<'a>(sources: &[&'a Source]) -> Result<Vec<Parts<'a>>, Diagnostic> {
@@ -72,6 +87,7 @@ impl<'a> Parts<'a> {
             unread: Vec::new(),
             whole: false,
             lists_clusters: false,
+            lists_listeners: false,
         }
     }
 
@@ -81,6 +97,7 @@ impl<'a> Parts<'a> {
             self.whole = true;
         }
         self.lists_clusters |= other.lists_clusters;
+        self.lists_listeners |= other.lists_listeners;
         self.documents.extend(other.documents);
         self.unread.extend(other.unread);
         self.version = self.version.or(other.version);
@@ -109,7 +126,7 @@ impl<'a> Parts<'a> {
             DocumentKind::ConfigDump => self.dump(&at),
             DocumentKind::ServerInfo => self.version = Version::of_server_info(&at),
             DocumentKind::Bootstrap => self.bootstrap(&at, true),
-            DocumentKind::Listener => self.listeners.push(at),
+            DocumentKind::Listener => self.listener(at),
             DocumentKind::Cluster => self.clusters.push(at),
             DocumentKind::RouteConfiguration => self.tables.push(at),
             DocumentKind::ScopedRouteConfiguration => self.scopes.push(at),
@@ -119,11 +136,18 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
+    /// One that stands in no bootstrap.
+    fn listener(&mut self, at: At<'a>) {
+        self.lists_listeners = true;
+        self.listeners.push(at);
+    }
+
     fn dump(&mut self, at: &At<'a>) {
         self.whole = true;
         let configs = at.get("configs").items();
         let of_listeners = |item: &At<'_>| item.typed().0.ends_with(".ListenersConfigDump");
         let listed = configs.iter().any(of_listeners);
+        self.lists_listeners |= listed;
         self.lists_clusters = configs.iter().any(|item| item.typed().0.ends_with(".ClustersConfigDump"));
         for item in &configs {
             if item.typed().0.ends_with(".BootstrapConfigDump") {
@@ -154,7 +178,7 @@ impl<'a> Parts<'a> {
         let (name, message) = at.typed();
         match name.rsplit('.').next().unwrap_or_default() {
             "Resource" => return self.resource(&message.get("resource")),
-            "Listener" => self.listeners.push(message),
+            "Listener" => self.listener(message),
             "Cluster" => self.clusters.push(message),
             "RouteConfiguration" => self.tables.push(message),
             "ScopedRouteConfiguration" => self.scopes.push(message),
@@ -225,7 +249,7 @@ impl<'a> Parts<'a> {
         for listener in &self.listeners {
             self.managers(listener, &names, &mut envoy);
         }
-        mark(&mut envoy.managers, given.cluster.as_deref());
+        mark::filters(&mut envoy, given.cluster.as_deref());
         self.missing(&mut envoy);
         envoy
     }
@@ -234,7 +258,8 @@ impl<'a> Parts<'a> {
     fn knows_clusters(&self) -> bool {
         let is_source = |at: &At<'_>| {
             let name = at.path().rsplit('.').next().unwrap_or_default();
-            !matches!(name, "lds_config" | "ldsConfig")
+            let listeners = |(field, what): &&(&str, _)| *what == Fetched::Listeners && is_field(field, name);
+            !FETCHED.iter().any(|field| listeners(&field))
         };
         self.lists_clusters || (self.whole && !self.dynamic.iter().any(is_source))
     }
@@ -242,11 +267,12 @@ impl<'a> Parts<'a> {
     /// What a bootstrap has fetched from elsewhere, and is in none of the sources.
     fn missing(&self, envoy: &mut Envoy<'a>) {
         for at in &self.dynamic {
-            let found = match at.path().rsplit('.').next().unwrap_or_default() {
-                "lds_config" | "ldsConfig" => !self.listeners.is_empty(),
-                "cds_config" | "cdsConfig" => !self.clusters.is_empty(),
+            let name = at.path().rsplit('.').next().unwrap_or_default();
+            let found = match FETCHED.iter().find(|(field, _)| is_field(field, name)) {
+                Some((_, Fetched::Listeners)) => self.lists_listeners,
+                Some((_, Fetched::Clusters)) => !self.clusters.is_empty(),
                 // `ads_config` says how the others are fetched.
-                _ => true,
+                None => true,
             };
             if !found {
                 let what = "resources that Envoy fetches, and that are in none of the files".to_owned();
@@ -260,6 +286,10 @@ impl<'a> Parts<'a> {
     }
 
     fn managers(&self, listener: &At<'a>, names: &Names<'a>, envoy: &mut Envoy<'a>) {
+        let fetched = listener.get("fcds_config");
+        if fetched.exists() {
+            envoy.unread.push((fetched, "filter chains that Envoy fetches".to_owned()));
+        }
         let chains = listener.get("filter_chains").items().into_iter();
         let chains = chains.chain([listener.get("default_filter_chain")]);
         let filters = chains.flat_map(|chain| {
@@ -284,22 +314,5 @@ impl<'a> Parts<'a> {
                 envoy.pipes.push(Pipe { at, listener: listener.clone(), chain });
             }
         }
-    }
-}
-
-/// Marks the filters that ask Portcullis: those of the cluster that was named, else those of the one whose name says
-/// so, else all.
-fn mark(managers: &mut [Manager<'_>], named: Option<&str>) {
-    let filters = managers.iter().flat_map(|manager| &manager.filters).filter(|filter| filter.is_service());
-    let clusters: BTreeSet<_> = filters.filter_map(|filter| cluster_of(&filter.service())).collect();
-    let mut likely = clusters.iter().filter(|name| name.to_ascii_lowercase().contains("portcullis"));
-    let wanted = match (named, likely.next(), likely.next()) {
-        (Some(named), _, _) => Some(named.to_owned()),
-        (None, Some(likely), None) => Some((*likely).to_owned()),
-        _ => None,
-    };
-    for filter in managers.iter_mut().flat_map(|manager| &mut manager.filters) {
-        let asked = cluster_of(&filter.service());
-        filter.asks = filter.is_service() && (wanted.is_none() || asked == wanted.as_deref());
     }
 }

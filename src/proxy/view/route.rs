@@ -140,7 +140,13 @@ impl<'a> Setting<'a> {
 
     /// Whether it is a message of ext_authz, or of ext_proc.
     pub fn is_ours(&self) -> bool {
-        self.kind.ends_with(".ExtAuthzPerRoute") || self.kind.ends_with(".ExtProcPerRoute")
+        self.is_of_kind(&Kind::ExtAuthz) || self.is_of_kind(&Kind::ExtProc)
+    }
+
+    /// Whether it is a message of this one of the two.
+    pub(super) fn is_of_kind(&self, kind: &Kind) -> bool {
+        let message = if *kind == Kind::ExtAuthz { ".ExtAuthzPerRoute" } else { ".ExtProcPerRoute" };
+        self.kind.ends_with(message)
     }
 
     /// Whether the filter reads it: it is no message of the other service.

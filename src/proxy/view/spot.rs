@@ -84,7 +84,10 @@ impl<'e, 'a> Spot<'e, 'a> {
             }
         }
         let service = self.service(filter);
-        (cluster_of(&service) != cluster_of(&filter.service())).then_some(service)
+        let asked = cluster_of(&service);
+        let same = asked == cluster_of(&filter.service())
+            || (filter.asks && asked.is_some_and(|asked| filter.portcullis.contains(asked)));
+        (!same).then_some(service)
     }
 
     /// The body settings of ext_authz here: a `with_request_body`, or where it is missing or switched off.

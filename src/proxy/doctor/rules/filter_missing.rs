@@ -57,6 +57,13 @@ fn instead(envoy: &Envoy<'_>, filter: &Filter<'_>, passes: &str, report: &mut Re
         if unknown && !filter.config.get("failure_mode_allow").is_true() {
             return;
         }
+        // An address may be anybody's.
+        if service.get("google_grpc").exists() {
+            let message =
+                format!("not examined: whether `{asked}`, which `{}` asks, is Portcullis", filter.name);
+            let fix = "ask the cluster that the other listeners ask, by `envoy_grpc`; or name the target with `--cluster`";
+            return report.find(&super::not_checked::RULE, &service, message, fix);
+        }
         let why = format!("asks `{asked}`, which isn't Portcullis");
         (service, why, format!("write the cluster of Portcullis here{right}; or name it with `--cluster`"))
     } else {

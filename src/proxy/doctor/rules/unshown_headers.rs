@@ -5,7 +5,7 @@ use crate::proxy::doctor::{Report, Rule};
 use crate::proxy::needs::Needs;
 use crate::proxy::tree::At;
 use crate::proxy::view::{Envoy, Kind};
-use regex::RegexBuilder;
+use regex::{Regex, RegexBuilder};
 use std::collections::BTreeSet;
 
 pub static RULE: Rule = Rule {
@@ -39,7 +39,19 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
             continue;
         }
         let names: BTreeSet<&str> = pseudo.iter().copied().chain(read(report.needs)).collect();
-        let missing = allowed.exists().then(|| names.iter().filter(|name| !matches(&allowed, name)).copied());
+        let unread = [&allowed, &hidden].map(unread);
+        // What is not read may allow the rest.
+        let strict = allowed.exists() && unread.first().is_some_and(Vec::is_empty);
+        for pattern in unread.into_iter().flatten() {
+            let message = "not examined: whether this pattern, which this program can't read, fits a header that is read";
+            report.find(
+                &super::not_checked::RULE,
+                &pattern,
+                message,
+                "name the headers: `exact`, `prefix` or `suffix`",
+            );
+        }
+        let missing = strict.then(|| names.iter().filter(|name| !matches(&allowed, name)).copied());
         say(missing.into_iter().flatten().collect(), &allowed, "add them to the list, or remove it", report);
         let gone = names.iter().filter(|name| matches(&hidden, name)).copied().collect();
         say(gone, &hidden, "take them off the list", report);
@@ -62,7 +74,7 @@ fn read(needs: &Needs) -> Vec<&str> {
     all.map(String::as_str).collect()
 }
 
-/// Whether a `ListStringMatcher` has the name. A pattern that is not known matches nothing.
+/// Whether a `ListStringMatcher` has the name. What can't be read matches nothing.
 fn matches(list: &At<'_>, name: &str) -> bool {
     list.get("patterns").items().iter().any(|pattern| {
         let folded = |field: &str| pattern.get(field).text().map(str::to_ascii_lowercase);
@@ -70,9 +82,19 @@ fn matches(list: &At<'_>, name: &str) -> bool {
             || folded("prefix").is_some_and(|prefix| name.starts_with(&prefix))
             || folded("suffix").is_some_and(|suffix| name.ends_with(&suffix))
             || folded("contains").is_some_and(|part| name.contains(&part))
-            || pattern.at(&["safe_regex", "regex"]).text().is_some_and(|regex| {
-                let regex = RegexBuilder::new(&format!("^(?:{regex})$")).size_limit(1 << 20).build();
-                regex.is_ok_and(|regex| regex.is_match(name))
-            })
+            || expression(pattern).is_some_and(|regex| regex.is_some_and(|regex| regex.is_match(name)))
     })
+}
+
+/// The patterns of a `ListStringMatcher` of which nobody here knows what they fit: RE2 takes expressions that this
+/// program's does not, and extensions match what they like.
+fn unread<'a>(list: &At<'a>) -> Vec<At<'a>> {
+    let unread = |pattern: &At<'a>| expression(pattern).is_some_and(|regex| regex.is_none());
+    list.get("patterns").items().into_iter().filter(|at| unread(at) || at.get("custom").exists()).collect()
+}
+
+/// A pattern's expression, and that `None` where it can't be read.
+fn expression(pattern: &At<'_>) -> Option<Option<Regex>> {
+    let text = pattern.at(&["safe_regex", "regex"]).text()?;
+    Some(RegexBuilder::new(&format!("^(?:{text})$")).size_limit(1 << 20).build().ok())
 }

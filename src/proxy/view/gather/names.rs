@@ -13,6 +13,8 @@ pub(super) struct Names<'a> {
     tables: BTreeMap<&'a str, usize>,
     extensions: BTreeMap<&'a str, At<'a>>,
     scopes: BTreeSet<&'a str>,
+    /// Tables that stand in scopes.
+    of_scopes: Vec<At<'a>>,
 }
 
 impl<'a> Names<'a> {
@@ -25,6 +27,12 @@ impl<'a> Names<'a> {
                 .scopes
                 .iter()
                 .filter_map(|scope| scope.get("route_configuration_name").text())
+                .collect(),
+            of_scopes: parts
+                .scopes
+                .iter()
+                .map(|scope| scope.get("route_configuration"))
+                .filter(At::exists)
                 .collect(),
         }
     }
@@ -87,6 +95,10 @@ impl<'a> Names<'a> {
     fn routes(&self, at: &At<'a>, envoy: &mut Envoy<'a>) -> (Vec<usize>, bool) {
         let (inline, scoped) = (at.get("route_config"), at.get("scoped_routes"));
         if inline.exists() {
+            let others = [at.get("rds"), scoped].into_iter().filter(At::exists);
+            envoy.unread.extend(others.map(|other| {
+                (other, "routes from elsewhere beside `route_config`, of which Envoy takes one".to_owned())
+            }));
             return (vec![add(inline, envoy)], true);
         }
         let mut names = Vec::new();
@@ -102,6 +114,7 @@ impl<'a> Names<'a> {
             }
             if scoped.get("scoped_rds").exists() {
                 names.extend(&self.scopes);
+                tables.extend(self.of_scopes.iter().map(|table| add(table.clone(), envoy)));
             }
         } else {
             names.extend(at.at(&["rds", "route_config_name"]).text());
