@@ -102,13 +102,14 @@ async fn header_rewritten() {
     }
 }
 
-/// An anonymous call for orders was denied, and its caller was told 200 where a mapper of local replies said so, and 500 without a
-/// word with `disable_immediate_response`. Without either it got 401, and the reason. The upstream never saw the call.
+/// An anonymous call for orders was denied, and its caller was told 200 where a mapper of local replies or a policy of
+/// `custom_response` said so, and 500 without a word with `disable_immediate_response`. Without either it got 401, and the reason. The upstream never saw the call.
 #[tokio::test(flavor = "multi_thread")]
 async fn denial_rewritten() {
     for (name, status, reason) in [
         ("denial-rewritten", 200, true),
         ("denial-rewritten.immediate", 500, false),
+        ("denial-rewritten.policy", 200, true),
         (CLEAN_EXT_AUTHZ, 401, true),
         (CLEAN_EXT_PROC, 401, true),
     ] {

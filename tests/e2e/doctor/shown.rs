@@ -144,7 +144,7 @@ async fn forwarded_client_cert() {
 }
 
 /// A path for callers inside `10.0.0.0/8` was served to one at 127.0.0.1 who sent `x-forwarded-for: 10.0.0.1`: by ext_proc without
-/// `use_remote_address`, and with one trusted hop too many. With the address of the connection it was refused. ext_authz always
+/// `use_remote_address`, and with one trusted hop too many; and by an extension to one who sent `x-real-ip`. With the address of the connection it was refused. ext_authz always
 /// tells the address of the connection, and refused it in each case.
 #[tokio::test(flavor = "multi_thread")]
 async fn forwarded_for_trust() {
@@ -158,6 +158,9 @@ async fn forwarded_for_trust() {
         let got = get_with(&world, "/internal/keys", None, forged).await;
         assert_eq!(world.upstream.calls(), arrived, "{name}: {}", got.text());
     }
+    let world = behind("forwarded-for-trust.header").await;
+    get_with(&world, "/internal/keys", None, ("x-real-ip", "10.0.0.1")).await;
+    assert_eq!(world.upstream.calls(), 1);
     for setting in ["use_remote_address: false", "xff_num_trusted_hops: 1"] {
         let world = behind_edited(CLEAN_EXT_AUTHZ, &[("use_remote_address: true", setting)]).await;
         let got = get_with(&world, "/internal/keys", None, forged).await;

@@ -10,7 +10,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Error,
     title: "the caller chooses path, host or cluster after the decision",
     what: "`path_rewrite` and `host_rewrite` that are made of what a caller sends, `host_rewrite_header` and \
-          `cluster_header`, also of weighted clusters, in the routes of HTTP connection managers that ask Portcullis.",
+          `cluster_header`, also of weighted clusters, in the routes of HTTP connection managers that ask Portcullis; \
+          `set_filter_state` that makes the upstream's address of it.",
     why: "The router works after all filters. Portcullis decides on the path and the host that it is shown, and the \
           upstream serves what a header says: whoever may call one path may call every path.",
     demonstrated: "Envoy 1.40.0: an anonymous call of a public path named an order in the header that `path_rewrite` \
@@ -44,6 +45,59 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
     for route in tables.flat_map(|table| &table.hosts).flat_map(|host| &host.routes) {
         check(route, report);
     }
+    let managers = envoy.managers.iter().filter(|manager| manager.asking().next().is_some());
+    for manager in managers {
+        let set = manager.filters.iter().filter(|filter| filter.kind.short() == "set_filter_state");
+        set.for_each(|filter| check_state(&filter.config.get("on_request_headers"), report));
+        for filter in manager.chain.get("filters").items() {
+            let (kind, config) = filter.get("typed_config").typed();
+            if kind.contains(".network.set_filter_state.") {
+                check_state(&config.get("on_new_connection"), report);
+            }
+        }
+    }
+    for (_, setting) in envoy.settings().filter(|(_, setting)| setting.kind.contains(".set_filter_state.")) {
+        check_state(&setting.config.get("on_request_headers"), report);
+    }
+}
+
+/// Objects of the filter state by which an upstream is chosen.
+const CHOOSING: [&str; 3] = [
+    "envoy.network.transport_socket.original_dst_address",
+    "envoy.upstream.dynamic_host",
+    "envoy.upstream.dynamic_port",
+];
+
+/// What `set_filter_state` sets.
+fn check_state(list: &At<'_>, report: &mut Report<'_>) {
+    for item in list.items() {
+        let keys = [item.get("object_key"), item.get("factory_key")];
+        let key = keys.iter().find(|key| key.exists()).and_then(At::text);
+        if !key.is_some_and(|key| CHOOSING.contains(&key)) {
+            continue;
+        }
+        let format = item.get("format_string");
+        let inline = [format.get("text_format"), format.at(&["text_format_source", "inline_string"])];
+        match inline.iter().find_map(At::text) {
+            Some(text) => {
+                if let Some(command) = chosen(text) {
+                    say(
+                        &format,
+                        "the upstream's address",
+                        &format!("`%{command}%`"),
+                        header_of(command),
+                        report,
+                    );
+                }
+            }
+            None => unknown(&format, "what the upstream's address is made of", report),
+        }
+    }
+}
+
+fn unknown(at: &At<'_>, what: &str, report: &mut Report<'_>) {
+    let fix = "make sure that the caller has no say in it, then ignore this";
+    report.find(&super::not_checked::RULE, at, format!("not examined: {what}"), fix);
 }
 
 fn check(route: &Route<'_>, report: &mut Report<'_>) {
@@ -55,6 +109,12 @@ fn check(route: &Route<'_>, report: &mut Report<'_>) {
     }
     let header = route.action.get("host_rewrite_header");
     say_header(&header, "the host", report);
+    for name in ["cluster_specifier_plugin", "inline_cluster_specifier_plugin"] {
+        let plugin = route.action.get(name);
+        if plugin.exists() {
+            unknown(&plugin, "how this plugin chooses the cluster, after the decision", report);
+        }
+    }
     let splits = route.action.at(&["weighted_clusters", "clusters"]).items();
     for level in splits.iter().chain([&route.action]) {
         say_header(&level.get("cluster_header"), "the cluster", report);

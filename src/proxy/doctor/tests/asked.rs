@@ -40,7 +40,8 @@ fn a_cluster_that_is_nowhere_is_an_error_where_no_other_can_come() {
     }
     let fetched = edited(AUTHZ, "node:", "dynamic_resources: {lds_config: {path: x}}\nnode:");
     let fetched = edited(&fetched, "cluster_name: portcullis", "cluster_name: portculis");
-    assert_eq!(rules(&fetched, &needs(false)), ["cluster-missing"], "clusters don't come with listeners");
+    let wanted = ["cluster-missing", "not-checked"];
+    assert_eq!(rules(&fetched, &needs(false)), wanted, "clusters don't come with listeners");
 }
 
 #[test]
@@ -66,11 +67,9 @@ fn a_misspelt_cluster_is_named_with_the_one_that_is_meant() {
 fn a_filter_that_asks_somebody_else_is_said_to_do_so() {
     let service = "grpc_service: {envoy_grpc: {cluster_name: portcullis}, timeout: 330s}";
     let http = "http_service: {server_uri: {uri: 'http://a', cluster: portcullis, timeout: 1s}}";
-    let google = "grpc_service: {google_grpc: {target_uri: '10.0.0.1:9191', stat_prefix: x}, timeout: 330s}";
     let kind = "\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz";
     for (from, to, words) in [
         (service, http, "asks by HTTP"),
-        (service, google, "asks `10.0.0.1:9191`, which isn't Portcullis"),
         (service, &service.replace("portcullis", "upstream"), "asks `upstream`, which isn't Portcullis"),
         (service, "stat_prefix: x", "names no service"),
         (kind, "transport_api_version: V3", "has no `@type`"),
@@ -80,6 +79,22 @@ fn a_filter_that_asks_somebody_else_is_said_to_do_so() {
         assert_eq!(missing.len(), 1, "{found:?}");
         assert!(missing[0].1.contains(words) && missing[0].1.contains("listener `second`"), "{found:?}");
     }
+}
+
+#[test]
+fn a_target_of_googles_client_is_portcullis_where_its_cluster_lies() {
+    let endpoint = "{endpoint: {address: {socket_address: {address: 10.0.0.1, port_value: 9191}}}}";
+    let lies = format!("# options\n      load_assignment: {{endpoints: [{{lb_endpoints: [{endpoint}]}}]}}");
+    let with = |target: &str| {
+        let google = format!("google_grpc: {{target_uri: '{target}', stat_prefix: x}}");
+        edited(&second("envoy_grpc: {cluster_name: portcullis}", &google), "# options", &lies)
+    };
+    for target in ["10.0.0.1:9191", "ipv4:10.0.0.1:9191", "dns:///portcullis.example:9191"] {
+        assert_eq!(rules(&with(target), &needs(false)), [""; 0], "{target}");
+    }
+    let found = said(&with("10.0.0.2:9191"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].0 == "not-checked" && found[0].1.contains("whether `10.0.0.2:9191`"), "{found:?}");
 }
 
 #[test]
@@ -167,4 +182,19 @@ fn what_envoy_refuses_is_said_to_be_unexamined_and_not_taken_for_unset() {
         found.iter().any(|(rule, text)| *rule == "not-checked" && text.contains("after the router")),
         "{found:?}"
     );
+}
+
+#[test]
+fn a_pattern_that_only_re2_reads_is_not_checked() {
+    let with = |list: &str, patterns: &str| {
+        rules(&edited(AUTHZ, "# filter", &format!("{list}: {{patterns: [{patterns}]}}")), &needs(false))
+    };
+    let re2 = "{safe_regex: {regex: '\\Qx-\\E.*'}}";
+    for pattern in [re2, "{custom: {name: x}}"] {
+        assert_eq!(with("disallowed_headers", pattern), ["not-checked"], "{pattern}");
+        assert_eq!(with("allowed_headers", pattern), ["not-checked"], "{pattern}");
+    }
+    let known = format!("{re2}, {{exact: authorization}}");
+    assert_eq!(with("disallowed_headers", &known), ["not-checked", "unshown-headers"]);
+    assert_eq!(with("allowed_headers", "{exact: authorization}"), ["unshown-headers"]);
 }

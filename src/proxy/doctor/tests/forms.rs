@@ -103,10 +103,52 @@ fn files_that_a_bootstrap_refers_to_belong_to_it() {
         assert!(found[0].ends_with("filter-disabled"), "{found:?}");
     }
     assert_eq!(found(&sources(&[&bootstrap]), &Given::default()), ["0.yaml not-checked"]);
-    let dynamic =
-        edited(AUTHZ, "node:", "dynamic_resources: {cds_config: {ads: {}}, lds_config: {ads: {}}}\nnode:");
-    assert_eq!(rules(&dynamic, &needs(false)), [""; 0], "there are listeners and clusters");
     assert_eq!(rules("dynamic_resources: {lds_config: {ads: {}}}\n", &needs(false)), ["not-checked"]);
+}
+
+#[test]
+fn what_is_fetched_beside_static_listeners_is_not_checked() {
+    let with = |dynamic: &str| edited(AUTHZ, "node:", &format!("dynamic_resources: {{{dynamic}}}\nnode:"));
+    assert_eq!(
+        rules(&with("cds_config: {ads: {}}"), &needs(false)),
+        [""; 0],
+        "the cluster that matters is there"
+    );
+    for dynamic in ["lds_config: {ads: {}}", "ldsConfig: {ads: {}}", "lds_resources_locator: 'xdstp://x/y'"] {
+        let text = with(dynamic);
+        assert_eq!(rules(&text, &needs(false)), ["not-checked"], "{dynamic}");
+        let open = edited(&text, "# filter", "failure_mode_allow: true");
+        assert_eq!(rules(&open, &needs(false)), ["fail-open", "not-checked"], "what is static is examined");
+        let mut listener = parsed(AUTHZ)["static_resources"]["listeners"][0].clone();
+        listener["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
+        let given = json!({"resources": [listener]}).to_string();
+        assert_eq!(found(&sources(&[&text, &given]), &Given::default()), [""; 0], "{dynamic}");
+    }
+    let fetched = edited(AUTHZ, "# listener", "fcds_config: {config_source: {ads: {}}}");
+    assert_eq!(rules(&fetched, &needs(false)), ["not-checked"]);
+}
+
+#[test]
+fn routes_from_two_places_are_not_checked() {
+    for other in ["rds: {route_config_name: shop}", "scoped_routes: {name: x}"] {
+        assert_eq!(rules(&edited(AUTHZ, "# manager", other), &needs(false)), ["not-checked"], "{other}");
+    }
+}
+
+#[test]
+fn tables_that_stand_in_fetched_scopes_are_examined() {
+    let mut bootstrap = parsed(AUTHZ);
+    let manager =
+        &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    let mut table = manager.as_object_mut().unwrap().remove("route_config").unwrap();
+    manager["scoped_routes"] = json!({"name": "x", "scoped_rds": {}});
+    table["typed_per_filter_config"] = json!({"guard": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute", "disabled": true}});
+    let scope = json!({"resources": [{"name": "s", "route_configuration": table,
+        "@type": "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration"}]});
+    let (bootstrap, scope) = (bootstrap.to_string(), scope.to_string());
+    assert_eq!(found(&sources(&[&bootstrap]), &Given::default()), ["0.yaml not-checked"]);
+    assert_eq!(found(&sources(&[&bootstrap, &scope]), &Given::default()), ["1.yaml filter-disabled"]);
 }
 
 #[test]
@@ -126,6 +168,32 @@ fn portcullis_is_the_cluster_of_its_name_unless_another_is_named() {
     assert!(found("legacy").iter().any(|found| found.ends_with(" fail-open")));
     assert_eq!(found("portcullis"), [""; 0]);
     assert_eq!(found("nobody"), ["0.yaml cluster-missing", "0.yaml filter-missing"]);
+}
+
+#[test]
+fn several_clusters_of_its_name_are_portcullis_and_others_are_not() {
+    let filter = |name: &str, more: &str| {
+        format!(
+            "- {{name: {name}, typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz, \
+             encode_raw_headers: true, metadata_context_namespaces: [shop], \
+             with_request_body: {{max_request_bytes: 1048576, pack_as_bytes: true}}, {more}\
+             grpc_service: {{envoy_grpc: {{cluster_name: {name}}}, timeout: 330s}}}}}}"
+        )
+    };
+    let another = "    - name: portcullis-eu\n      type: STATIC\n      http2_protocol_options: {}\n      \
+                   circuit_breakers: {thresholds: [{max_requests: 100000}]}\n    - name: upstream\n";
+    let base = edited(AUTHZ, "    - name: upstream\n      type", &format!("{another}      type"));
+    let both = edited(&base, "# before", &filter("portcullis-eu", ""));
+    assert_eq!(rules(&both, &needs(false)), ["both-filters", "filter-order"]);
+    let legacy = edited(&both, "# entry", "disabled: true");
+    let legacy = edited(&legacy, "# after", &filter("legacy", "failure_mode_allow: true, "));
+    assert_eq!(rules(&legacy, &needs(false)), ["filter-order"], "another service may fail open");
+    // A route that asks another of them asks Portcullis.
+    let service =
+        "check_settings: {grpc_service: {envoy_grpc: {cluster_name: portcullis-eu}, timeout: 330s}}";
+    let kind = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute";
+    let setting = format!("typed_per_filter_config: {{guard: {{\"@type\": {kind}, {service}}}}}");
+    assert_eq!(rules(&edited(&base, "# route", &setting), &needs(false)), [""; 0]);
 }
 
 #[test]
