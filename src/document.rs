@@ -143,6 +143,28 @@ impl Node {
         }
     }
 
+    /// A JSON value whose every part stands at this place. A number that no `i64` holds becomes a float.
+    pub fn from_json(value: serde_json::Value, span: Span) -> Self {
+        use serde_json::Value as Json;
+        let value = match value {
+            Json::Null => Value::Null,
+            Json::Bool(flag) => Value::Bool(flag),
+            Json::Number(number) => match number.as_i64() {
+                Some(whole) => Value::Int(whole),
+                None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Value::Str(text),
+            Json::Array(items) => {
+                Value::Seq(items.into_iter().map(|item| Self::from_json(item, span)).collect())
+            }
+            Json::Object(fields) => {
+                let entry = |(key, value)| Entry { key, key_span: span, value: Self::from_json(value, span) };
+                Value::Map(fields.into_iter().map(entry).collect())
+            }
+        };
+        Self { value, span }
+    }
+
     /// The value as JSON, places forgotten.
     pub fn to_json(&self) -> serde_json::Value {
         match &self.value {

@@ -40,7 +40,12 @@ impl Source {
         if text.trim_start().starts_with(['{', '['])
             && let Ok(value) = serde_json::from_str::<serde_json::Value>(&text)
         {
-            return Ok(Self { name, text, roots: vec![node(value)], has_lines: false });
+            return Ok(Self {
+                name,
+                text,
+                roots: vec![Node::from_json(value, Span::default())],
+                has_lines: false,
+            });
         }
         let document = Document::parse(&name, &text)?;
         Ok(Self { name, text, roots: document.roots, has_lines: true })
@@ -55,28 +60,6 @@ impl Source {
             path: String::new(),
         })
     }
-}
-
-/// A JSON value without places.
-fn node(value: serde_json::Value) -> Node {
-    use serde_json::Value as Json;
-    let value = match value {
-        Json::Null => Value::Null,
-        Json::Bool(flag) => Value::Bool(flag),
-        Json::Number(number) => match number.as_i64() {
-            Some(whole) => Value::Int(whole),
-            None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::Str(text),
-        Json::Array(items) => Value::Seq(items.into_iter().map(node).collect()),
-        Json::Object(fields) => Value::Map(
-            fields
-                .into_iter()
-                .map(|(key, value)| Entry { key, key_span: Span::default(), value: node(value) })
-                .collect(),
-        ),
-    };
-    Node { value, span: Span::default() }
 }
 
 impl<'a> At<'a> {

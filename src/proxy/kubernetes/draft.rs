@@ -29,7 +29,7 @@ impl<'a> Draft<'a> {
     /// What the control plane writes because of this place.
     pub fn write(&mut self, origin: &At<'a>, value: serde_json::Value) -> Node {
         let span = self.span(origin);
-        node(value, span)
+        Node::from_json(value, span)
     }
 
     /// The value of this place as it stands there; null when it is absent.
@@ -55,27 +55,6 @@ impl<'a> Draft<'a> {
     pub fn finish(&self, name: &str, root: Node) -> Source {
         Source { name: Arc::from(name), text: Arc::from(""), roots: vec![root], has_lines: true }
     }
-}
-
-/// A JSON value whose every part stands at this place.
-fn node(value: serde_json::Value, span: Span) -> Node {
-    use serde_json::Value as Json;
-    let value = match value {
-        Json::Null => Value::Null,
-        Json::Bool(flag) => Value::Bool(flag),
-        Json::Number(number) => {
-            number.as_i64().map_or_else(|| Value::Float(number.as_f64().unwrap_or(f64::NAN)), Value::Int)
-        }
-        Json::String(text) => Value::Str(text),
-        Json::Array(items) => Value::Seq(items.into_iter().map(|item| node(item, span)).collect()),
-        Json::Object(fields) => Value::Map(
-            fields
-                .into_iter()
-                .map(|(key, value)| Entry { key, key_span: span, value: node(value, span) })
-                .collect(),
-        ),
-    };
-    Node { value, span }
 }
 
 /// Puts a field into a map, in place of the one that has its name in either spelling. Null puts nothing.
