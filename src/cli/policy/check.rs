@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::bundle::{self, Bundle};
-use crate::diagnostic::{self, Diagnostic, Severity, Sources, render};
+use crate::diagnostic::{self, Diagnostic, Sources, render};
 use crate::policy::{self, cases};
 
 /// Report every mistake in policies and cases at once
@@ -69,10 +69,7 @@ fn human(findings: &[Diagnostic], sources: &Sources, errors: usize, checked: usi
 
 /// A workflow command that GitHub shows beside the line.
 pub(in crate::cli) fn github(finding: &Diagnostic) -> String {
-    let level = match finding.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
+    let level = finding.severity.as_str();
     let place = finding
         .place
         .as_ref()

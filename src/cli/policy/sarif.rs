@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
 
 pub fn log(findings: &[Diagnostic]) -> Value {
     let results: Vec<_> = findings.iter().map(result).collect();
@@ -75,10 +75,7 @@ fn anchor(title: &str) -> String {
 }
 
 fn result(finding: &Diagnostic) -> Value {
-    let level = match finding.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
+    let level = finding.severity.as_str();
     let text = match &finding.help {
         Some(help) => format!("{} ({help})", finding.message),
         None => finding.message.clone(),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::policy::{self, as_json, count, sarif};
-use crate::diagnostic::{Diagnostic, Severity, Sources, render};
+use crate::diagnostic::{Diagnostic, Sources, render};
 use crate::proxy::doctor::{Examined, Finding, by_id};
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -83,10 +83,7 @@ fn sarif_log(findings: &[Finding], diagnostics: &[Diagnostic]) -> Value {
 
 fn described(rule: Value) -> Value {
     let Some(rule) = rule.get("id").and_then(Value::as_str).and_then(by_id) else { return rule };
-    let level = match rule.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
+    let level = rule.severity.as_str();
     json!({
         "id": rule.id,
         "shortDescription": {"text": rule.title},
