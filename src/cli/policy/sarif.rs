@@ -4,12 +4,16 @@ use serde_json::{Value, json};
 
 use crate::diagnostic::Diagnostic;
 
+/// The findings of policies, with their codes described.
 pub fn log(findings: &[Diagnostic]) -> Value {
-    let results: Vec<_> = findings.iter().map(result).collect();
     let mut rules: Vec<_> = findings.iter().map(|finding| finding.code).collect();
     rules.sort_unstable();
     rules.dedup();
-    let rules: Vec<_> = rules.into_iter().map(rule).collect();
+    document(rules.into_iter().map(rule).collect(), findings.iter().map(result).collect())
+}
+
+/// The whole log of a run that had these rules and these results.
+pub(in crate::cli) fn document(rules: Vec<Value>, results: Vec<Value>) -> Value {
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -74,7 +78,8 @@ fn anchor(title: &str) -> String {
     title.to_lowercase().replace(' ', "-")
 }
 
-fn result(finding: &Diagnostic) -> Value {
+/// One finding; without a place it has no location.
+pub(in crate::cli) fn result(finding: &Diagnostic) -> Value {
     let level = finding.severity.as_str();
     let text = match &finding.help {
         Some(help) => format!("{} ({help})", finding.message),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::policy::{self, as_json, count, sarif};
 use crate::diagnostic::{Diagnostic, Sources, render};
-use crate::proxy::doctor::{Examined, Finding, by_id};
+use crate::proxy::doctor::{Examined, Finding, Rule};
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(super) enum Format {
@@ -62,46 +62,34 @@ fn with_file(finding: &Finding, shown: &Diagnostic) -> Diagnostic {
     Diagnostic { message, ..shown.clone() }
 }
 
-/// What `policy check` writes, with the rules described, and the path of each finding.
+/// The findings with their rules described, each at its line or file and at its path.
 fn sarif_log(findings: &[Finding], diagnostics: &[Diagnostic]) -> Value {
-    let mut log = sarif::log(diagnostics);
-    let list = |value: &mut Value, pointer: &str| -> Vec<Value> {
-        value.pointer_mut(pointer).and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default()
-    };
-    let rules = list(&mut log, "/runs/0/tool/driver/rules");
-    let rules: Vec<_> = rules.into_iter().map(described).collect();
-    let results = list(&mut log, "/runs/0/results");
-    let results: Vec<_> = results.into_iter().zip(findings).map(located).collect();
-    if let Some(place) = log.pointer_mut("/runs/0/tool/driver/rules") {
-        *place = Value::Array(rules);
-    }
-    if let Some(place) = log.pointer_mut("/runs/0/results") {
-        *place = Value::Array(results);
-    }
-    log
+    let mut rules: Vec<_> = findings.iter().map(|finding| finding.rule).collect();
+    rules.sort_unstable_by_key(|rule| rule.id);
+    rules.dedup_by_key(|rule| rule.id);
+    let results = findings.iter().zip(diagnostics).map(|(finding, shown)| located(finding, shown));
+    sarif::document(rules.into_iter().map(described).collect(), results.collect())
 }
 
-fn described(rule: Value) -> Value {
-    let Some(rule) = rule.get("id").and_then(Value::as_str).and_then(by_id) else { return rule };
-    let level = rule.severity.as_str();
+fn described(rule: &Rule) -> Value {
     json!({
         "id": rule.id,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": format!("{} {}", rule.what, rule.why)},
         "help": {"text": rule.fix},
-        "defaultConfiguration": {"level": level},
+        "defaultConfiguration": {"level": rule.severity.as_str()},
     })
 }
 
-fn located((mut result, finding): (Value, &Finding)) -> Value {
-    let logical = json!([{"fullyQualifiedName": finding.path}]);
+fn located(finding: &Finding, shown: &Diagnostic) -> Value {
+    let mut result = sarif::result(shown);
     let Some(locations) = result.get_mut("locations").and_then(Value::as_array_mut) else { return result };
     if locations.is_empty() {
         let uri = sarif::uri(&finding.file);
         locations.push(json!({"physicalLocation": {"artifactLocation": {"uri": uri}}}));
     }
     if let Some(location) = locations.first_mut().and_then(Value::as_object_mut) {
-        location.insert("logicalLocations".to_owned(), logical);
+        location.insert("logicalLocations".to_owned(), json!([{"fullyQualifiedName": finding.path}]));
     }
     result
 }
