@@ -184,7 +184,7 @@ fn several_clusters_of_its_name_are_portcullis_and_others_are_not() {
                    circuit_breakers: {thresholds: [{max_requests: 100000}]}\n    - name: upstream\n";
     let base = edited(AUTHZ, "    - name: upstream\n      type", &format!("{another}      type"));
     let both = edited(&base, "# before", &filter("portcullis-eu", ""));
-    assert_eq!(rules(&both, &needs(false)), ["both-filters", "filter-order"]);
+    assert_eq!(rules(&both, &needs(false)), ["both-filters"]);
     let legacy = edited(&both, "# entry", "disabled: true");
     let legacy = edited(&legacy, "# after", &filter("legacy", "failure_mode_allow: true, "));
     assert_eq!(rules(&legacy, &needs(false)), ["filter-order"], "another service may fail open");
