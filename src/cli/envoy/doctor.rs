@@ -27,7 +27,7 @@ pub struct Args {
     sources: Vec<String>,
     #[command(flatten)]
     given: super::For,
-    /// The cluster of Portcullis [default: the one whose name has `portcullis` in it, else every authorization service]
+    /// The cluster of Portcullis [default: those whose names have `portcullis` in them, else every authorization service]
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
     /// Envoy's version, where what is read does not say it

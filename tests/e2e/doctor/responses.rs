@@ -109,7 +109,7 @@ async fn denial_rewritten() {
     for (name, status, reason) in [
         ("denial-rewritten", 200, true),
         ("denial-rewritten.immediate", 500, false),
-        ("denial-rewritten.policy", 200, true),
+        ("denial-rewritten.policy", 200, false),
         (CLEAN_EXT_AUTHZ, 401, true),
         (CLEAN_EXT_PROC, 401, true),
     ] {

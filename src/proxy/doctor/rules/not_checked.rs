@@ -9,9 +9,10 @@ pub static RULE: Rule = Rule {
     id: "not-checked",
     severity: Severity::Warning,
     title: "part of the configuration was not examined",
-    what: "Tables of routes, filters and clusters that the files speak of and don't hold; filters after \
+    what: "Listeners, tables of routes, filters and clusters that the files speak of and don't hold; filters after \
           Portcullis of a type that this program doesn't know; filters without a configuration; times that Envoy can't \
-          read, filters after the router, and unknown fields of the filter that asks.",
+          read, filters after the router, and unknown fields of the filter that asks; plugins and extensions that choose \
+          clusters, addresses or statuses; patterns of headers that only Envoy can read; who may speak the PROXY protocol.",
     why: "What was not examined may be anything.",
     demonstrated: "What is in none of the files can't be known.",
     test: None,

@@ -34,6 +34,37 @@ fn a_dump_of_twenty_thousand_routes_is_examined() {
 }
 
 #[test]
+fn thousands_of_virtual_hosts_and_of_policies_are_matched_by_their_hosts() {
+    use crate::policy::HostPattern;
+    let mut json = parsed(AUTHZ);
+    let table = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config";
+    let hosts: Vec<Value> = (0..4000)
+        .map(|n| {
+            let kind = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute";
+            let hidden = json!({"guard": {"@type": kind, "check_settings": {"disable_request_body_buffering": n == 1234}}});
+            json!({"name": format!("h{n}"), "domains": [format!("h{n}.example")], "typed_per_filter_config": hidden,
+                "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}]})
+        })
+        .collect();
+    json.pointer_mut(table).unwrap()["virtual_hosts"] = hosts.into();
+    let mut needs = needs(false);
+    needs.server.known = false;
+    let entry = needs.bodies[0].clone();
+    let with = |host: HostPattern| crate::policy::Entry { hosts: vec![host], ..entry.clone() };
+    let of = |left_out: usize| {
+        let others =
+            (0..4000).filter(|n| *n != left_out).map(|n| with(HostPattern::Exact(format!("h{n}.example"))));
+        others.chain([with(HostPattern::Suffix(".h9.example".to_owned()))]).collect()
+    };
+    needs.bodies = of(1234);
+    assert_eq!(rules(&json.to_string(), &needs), [""; 0], "no policy reads bodies of that host");
+    needs.bodies = of(0);
+    let found = examined(&json.to_string(), &needs).findings;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].message.contains("h1234.example/v1/refunds"), "{found:?}");
+}
+
+#[test]
 fn deep_nesting_is_refused_without_a_crash() {
     let deep =
         |depth: usize| format!("{{\"static_resources\": {}1{}}}", "[".repeat(depth), "]".repeat(depth));
