@@ -103,7 +103,8 @@ async fn header_rewritten() {
 }
 
 /// An anonymous call for orders was denied, and its caller was told 200 where a mapper of local replies or a policy of
-/// `custom_response` said so, and 500 without a word with `disable_immediate_response`. Without either it got 401, and the reason. The upstream never saw the call.
+/// `custom_response` said so, and 500 without a word with `disable_immediate_response`. Without them it got 401, and the
+/// reason. The upstream never saw the call.
 #[tokio::test(flavor = "multi_thread")]
 async fn denial_rewritten() {
     for (name, status, reason) in [

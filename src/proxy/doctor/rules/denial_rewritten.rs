@@ -14,8 +14,8 @@ pub static RULE: Rule = Rule {
     why: "A denial with a status of success tells the caller that the call was carried out. A ticket that is \
           dropped tells nobody how to come back with an approval.",
     demonstrated: "Envoy 1.40.0: an anonymous call was denied, and its caller was told 200 where a mapper \
-          of local replies or a policy of `custom_response` said so, and 500 without a word with `disable_immediate_response`. Without \
-          either it got 401, and the reason. The upstream never saw the call.",
+          of local replies or a policy of `custom_response` said so, and 500 without a word with \
+          `disable_immediate_response`. Without them it got 401, and the reason. The upstream never saw the call.",
     test: Some("denial_rewritten"),
     fix: "Leave statuses of 400 and more as they are, and `disable_immediate_response` out.",
     example: "local_reply_config:\n  mappers:\n    - filter: {status_code_filter: {comparison: {op: EQ, value: {default_value: 503, runtime_key: none}}}}\n      status_code: 502\n",
