@@ -34,7 +34,7 @@ impl Schemas {
         };
         let kind = kind.as_str().unwrap();
         // Kubernetes' own, which only a sample has.
-        if ["Deployment", "Service"].contains(&kind) {
+        if ["Deployment", "Service", "StatefulSet"].contains(&kind) {
             return;
         }
         let Some(schema) = self.0.get(kind) else { return mistakes.push(format!("unknown kind {kind}")) };

@@ -2,8 +2,9 @@
 //! they become.
 
 use super::rules::{
-    cluster_as_authority, dry_run, not_checked, patch_misplaced, policy_leaves_out, policy_overridden,
-    policy_without_rules, reference_grant, selects_nothing, unknown_provider,
+    cluster_as_authority, dry_run, filter_missing, host_claimed, http_provider, not_checked, patch_misplaced,
+    policy_leaves_out, policy_overridden, policy_without_rules, reference_grant, replicas_unordered,
+    selects_nothing, several_providers, sidecar_bypassed, unknown_provider,
 };
 use super::{Report, Rule};
 use crate::policy::cel::attribute::Attribute;
@@ -15,6 +16,8 @@ use crate::proxy::kubernetes::{Object, objects};
 use crate::proxy::tree::{At, Source};
 
 mod fix;
+mod replicas;
+mod unasked;
 
 use fix::Form;
 pub(super) use fix::fields;
@@ -35,16 +38,22 @@ pub(super) struct Lens<'a> {
 
 type Check = fn(&Manifests<'_>, &mut Report<'_>);
 
-/// What is found in the objects themselves. The other rules find their mistakes in what the objects become.
+/// What is found in the objects themselves. The other mistakes are found in what the objects become.
 pub static CHECKS: &[(&Rule, Check)] = &[
     (&cluster_as_authority::RULE, cluster_as_authority::manifests),
     (&dry_run::RULE, dry_run::manifests),
+    (&filter_missing::RULE, unasked::manifests),
+    (&host_claimed::RULE, host_claimed::manifests),
+    (&http_provider::RULE, http_provider::manifests),
     (&patch_misplaced::RULE, patch_misplaced::manifests),
     (&policy_leaves_out::RULE, policy_leaves_out::manifests),
     (&policy_overridden::RULE, policy_overridden::manifests),
     (&policy_without_rules::RULE, policy_without_rules::manifests),
     (&reference_grant::RULE, reference_grant::manifests),
+    (&replicas_unordered::RULE, replicas::manifests),
     (&selects_nothing::RULE, selects_nothing::manifests),
+    (&several_providers::RULE, several_providers::manifests),
+    (&sidecar_bypassed::RULE, sidecar_bypassed::manifests),
     (&unknown_provider::RULE, unknown_provider::manifests),
 ];
 
@@ -61,17 +70,13 @@ impl<'a> Manifests<'a> {
             source: proxy.draft.finish("the mesh", proxy.root),
             draft: proxy.draft,
             form: Form::Istio,
-            unread: Vec::new(),
+            unread: proxy.unread,
         });
         let gateway = self.gateways.proxies().into_iter().map(|proxy| Drawn {
             source: proxy.draft.finish("the gateway", proxy.root),
             draft: proxy.draft,
             form: Form::EnvoyGateway,
-            unread: proxy
-                .unread
-                .into_iter()
-                .map(|at| (at, "the configuration whose place this patch tells by a number"))
-                .collect(),
+            unread: proxy.unread,
         });
         istio.chain(gateway).collect()
     }
@@ -98,14 +103,17 @@ pub(super) struct Drawn<'a> {
     draft: Draft<'a>,
     form: Form,
     pub source: Source,
-    /// What the manifests speak of and don't show: where, and what.
-    unread: Vec<(At<'a>, &'static str)>,
+    /// What could not be drawn up: where, and what.
+    unread: Vec<(At<'a>, String)>,
 }
 
 impl<'a> Drawn<'a> {
     /// Says what could not be examined.
     pub fn report_unread(&self, report: &mut Report<'_>) {
-        self.unread.iter().for_each(|(at, what)| not_shown(at, what, report));
+        for (at, what) in &self.unread {
+            let fix = "give a `config_dump` of the proxy, which shows what it does";
+            report.find(&not_checked::RULE, at, format!("not examined: {what}"), fix);
+        }
     }
 
     pub fn lens(&'a self) -> Lens<'a> {

@@ -19,14 +19,16 @@ mod escaped_slashes;
 mod fail_open;
 mod filter_conditional;
 mod filter_disabled;
-mod filter_missing;
+pub(super) mod filter_missing;
 mod filter_order;
 mod forwarded_client_cert;
 mod forwarded_for_trust;
 mod header_rewritten;
 mod headers_skipped;
+pub(super) mod host_claimed;
 mod http10;
 mod http1_to_portcullis;
+pub(super) mod http_provider;
 mod lossy_body;
 mod lossy_headers;
 mod masks_need_ext_proc;
@@ -46,12 +48,14 @@ pub(super) mod policy_leaves_out;
 pub(super) mod policy_overridden;
 pub(super) mod policy_without_rules;
 pub(super) mod reference_grant;
-mod replicas_unordered;
+pub(super) mod replicas_unordered;
 mod routed_by_caller;
 pub(super) mod selects_nothing;
 mod server_disagrees;
+pub(super) mod several_providers;
 mod short_message_timeout;
 mod short_timeout;
+pub(super) mod sidecar_bypassed;
 mod slashes_not_merged;
 mod small_request_body;
 mod status_on_error;
@@ -89,6 +93,8 @@ pub static RULES: &[&Rule] = &[
     &forwarded_for_trust::RULE,
     &header_rewritten::RULE,
     &headers_skipped::RULE,
+    &host_claimed::RULE,
+    &http_provider::RULE,
     &http1_to_portcullis::RULE,
     &http10::RULE,
     &lossy_body::RULE,
@@ -114,8 +120,10 @@ pub static RULES: &[&Rule] = &[
     &routed_by_caller::RULE,
     &selects_nothing::RULE,
     &server_disagrees::RULE,
+    &several_providers::RULE,
     &short_message_timeout::RULE,
     &short_timeout::RULE,
+    &sidecar_bypassed::RULE,
     &slashes_not_merged::RULE,
     &small_request_body::RULE,
     &status_on_error::RULE,

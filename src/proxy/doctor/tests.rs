@@ -11,6 +11,7 @@ mod asked;
 mod cases;
 mod forms;
 mod hostile;
+mod manifests;
 mod routes;
 mod spellings;
 mod steered;

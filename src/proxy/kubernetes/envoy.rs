@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::draft::{Draft, set};
+use super::draft::{Draft, find, set};
 use crate::document::{Node, Value};
 use crate::proxy::tree::At;
 
@@ -114,4 +114,28 @@ pub(super) fn push(list: &mut Node, item: Node) {
     if let Value::Seq(items) = &mut list.value {
         items.push(item);
     }
+}
+
+/// The first element of a list.
+pub(super) fn first(list: &mut Node) -> Option<&mut Node> {
+    match &mut list.value {
+        Value::Seq(items) => items.first_mut(),
+        _ => None,
+    }
+}
+
+/// The clusters of a bootstrap that was drawn up.
+pub(super) fn clusters(root: &mut Node) -> Option<&mut Node> {
+    find(find(root, "static_resources")?, "clusters")
+}
+
+/// The listener of a bootstrap that was drawn up.
+pub(super) fn listener(root: &mut Node) -> Option<&mut Node> {
+    first(find(find(root, "static_resources")?, "listeners")?)
+}
+
+/// The connection manager of a bootstrap that was drawn up.
+pub(super) fn manager(root: &mut Node) -> Option<&mut Node> {
+    let chain = first(find(listener(root)?, "filter_chains")?)?;
+    find(first(find(chain, "filters")?)?, "typed_config")
 }

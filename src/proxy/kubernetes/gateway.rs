@@ -5,6 +5,7 @@
 use super::{Object, labels, selects};
 use crate::proxy::tree::At;
 
+mod backend;
 mod patch;
 mod translate;
 
@@ -19,6 +20,7 @@ pub struct Gateways<'a> {
     /// SecurityPolicies and EnvoyExtensionPolicies, whether they ask Portcullis or not.
     pub policies: Vec<Policy<'a>>,
     pub client_policies: Vec<Object<'a>>,
+    pub backend_policies: Vec<Object<'a>>,
     pub patches: Vec<Object<'a>>,
     pub gateways: Vec<Object<'a>>,
     /// HTTPRoutes and GRPCRoutes.
@@ -66,6 +68,7 @@ impl<'a> Gateways<'a> {
         for object in objects {
             match (object.group, object.kind) {
                 (GROUP, "ClientTrafficPolicy") => gateways.client_policies.push(object.clone()),
+                (GROUP, "BackendTrafficPolicy") => gateways.backend_policies.push(object.clone()),
                 (GROUP, "EnvoyPatchPolicy") => gateways.patches.push(object.clone()),
                 (GATEWAY_API, "Gateway") => gateways.gateways.push(object.clone()),
                 (GATEWAY_API, "HTTPRoute" | "GRPCRoute") => gateways.routes.push(object.clone()),
@@ -132,12 +135,23 @@ impl<'a> Gateways<'a> {
     }
 
     /// The gateways that a target's calls come through; empty when nothing tells.
-    pub fn gateways_of(&self, target: &Target<'a>) -> Vec<&'a str> {
+    pub fn gateways_of(&self, target: &Target<'a>) -> Vec<Target<'a>> {
         match (target.kind, self.find(target)) {
-            ("Gateway", _) => vec![target.name],
+            ("Gateway", _) => vec![Target { section: None, ..target.clone() }],
             (_, Some(route)) => {
                 let parents = route.spec().get("parent_refs").items();
-                parents.iter().filter_map(|parent| parent.get("name").text()).collect()
+                let gateways = parents
+                    .iter()
+                    .filter(|parent| parent.get("kind").text().is_none_or(|kind| kind == "Gateway"));
+                let of = |parent: &At<'a>| {
+                    Some(Target {
+                        namespace: parent.get("namespace").text().unwrap_or(route.namespace),
+                        kind: "Gateway",
+                        name: parent.get("name").text()?,
+                        section: None,
+                    })
+                };
+                gateways.filter_map(of).collect()
             }
             (_, None) => vec![],
         }
@@ -151,6 +165,11 @@ impl Target<'_> {
             Some(section) => format!("{} {}, section {section}", self.kind, self.name),
             None => format!("{} {}", self.kind, self.name),
         }
+    }
+
+    /// Whether another target is this object, or a section of it.
+    pub fn is_named_by(&self, other: &Target<'_>) -> bool {
+        (self.namespace, self.kind, self.name) == (other.namespace, other.kind, other.name)
     }
 }
 

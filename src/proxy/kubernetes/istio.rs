@@ -3,14 +3,18 @@
 //! What is known of Istio was read from the sources of istio/istio (pilot's authz builder, its listener builder, its EnvoyFilter
 //! patches) and of istio/api, as they were in 2025.
 
-use super::{Object, labels, selects};
+use super::Object;
 use crate::proxy::tree::At;
 
 mod patch;
+mod target;
 mod translate;
+mod workload;
 
 pub use patch::{Context, Patch};
+pub use target::Target;
 pub use translate::Proxy;
+pub use workload::{Class, Excluded, Workload};
 
 /// `rootNamespace` of a mesh configuration that says nothing else.
 const ROOT_NAMESPACE: &str = "istio-system";
@@ -20,26 +24,32 @@ const ROOT_NAMESPACE: &str = "istio-system";
 pub struct Mesh<'a> {
     /// Mesh configurations, in every form that they come in.
     pub configs: Vec<At<'a>>,
+    /// Those that are asked by gRPC.
     pub providers: Vec<Provider<'a>>,
+    /// Those of Portcullis that are asked by HTTP, which it doesn't speak.
+    pub http_providers: Vec<Provider<'a>>,
     /// AuthorizationPolicies with `action: CUSTOM`.
     pub policies: Vec<Policy<'a>>,
+    /// AuthorizationPolicies that name a provider, and another action.
+    pub powerless: Vec<Policy<'a>>,
     pub patches: Vec<Patch<'a>>,
     pub destination_rules: Vec<Object<'a>>,
     pub services: Vec<Object<'a>>,
     /// What runs, where any of it is shown.
     pub workloads: Vec<Workload<'a>>,
+    pub namespaces: Vec<Object<'a>>,
     /// Gateways of the Gateway API.
     pub gateways: Vec<Object<'a>>,
 }
 
-/// One `extensionProviders` entry with `envoyExtAuthzGrpc`.
+/// One `extensionProviders` entry with `envoyExtAuthzGrpc`, or `envoyExtAuthzHttp`.
 #[derive(Clone, Debug)]
 pub struct Provider<'a> {
     pub name: &'a str,
     pub at: At<'a>,
 }
 
-/// One AuthorizationPolicy with `action: CUSTOM`.
+/// One AuthorizationPolicy with a provider.
 #[derive(Clone, Debug)]
 pub struct Policy<'a> {
     pub object: Object<'a>,
@@ -47,30 +57,15 @@ pub struct Policy<'a> {
     pub target: Target<'a>,
 }
 
-/// The proxies that something is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Target<'a> {
-    pub namespace: &'a str,
-    /// Sorted; empty: every workload of the namespace.
-    pub labels: Vec<(&'a str, &'a str)>,
-    /// The name of a Gateway, by `targetRefs`.
-    pub gateway: Option<&'a str>,
-}
-
-/// What a proxy runs beside.
-#[derive(Clone, Debug)]
-pub struct Workload<'a> {
-    pub namespace: &'a str,
-    pub labels: Vec<(&'a str, &'a str)>,
-}
-
 impl<'a> Mesh<'a> {
     /// What documents and objects say of a mesh.
     pub fn of(documents: &[At<'a>], objects: &[Object<'a>]) -> Self {
         let mut mesh = Self { configs: documents.iter().flat_map(mesh_configs).collect(), ..Self::default() };
-        mesh.providers = mesh.configs.iter().flat_map(providers).collect();
+        let of = |field| mesh.configs.iter().flat_map(move |config| providers(config, field)).collect();
+        (mesh.providers, mesh.http_providers) = (of("envoy_ext_authz_grpc"), of("envoy_ext_authz_http"));
+        mesh.http_providers.retain(Provider::is_ours);
         // A mesh may have other authorizers: where one is named so, it is meant.
-        if mesh.providers.iter().any(Provider::is_ours) {
+        if !mesh.http_providers.is_empty() || mesh.providers.iter().any(Provider::is_ours) {
             mesh.providers.retain(Provider::is_ours);
         }
         for object in objects {
@@ -81,22 +76,35 @@ impl<'a> Mesh<'a> {
 
     fn add(&mut self, object: &Object<'a>) {
         match (object.group, object.kind) {
-            ("security.istio.io", "AuthorizationPolicy") => self.policies.extend(policy(object)),
+            ("security.istio.io", "AuthorizationPolicy") => {
+                let policy = policy(object);
+                match object.spec().get("action").text() {
+                    Some("CUSTOM") => self.policies.push(policy),
+                    _ if !policy.provider.is_empty() => self.powerless.push(policy),
+                    _ => {}
+                }
+            }
             ("networking.istio.io", "EnvoyFilter") => self.patches.extend(patch::patches(object)),
             ("networking.istio.io", "DestinationRule") => self.destination_rules.push(object.clone()),
             ("gateway.networking.k8s.io", "Gateway") => self.gateways.push(object.clone()),
+            ("", "Namespace") => self.namespaces.push(object.clone()),
             ("", "Service") => self.services.push(object.clone()),
-            ("", "Pod") => self.workloads.push(workload(object, &object.at)),
-            ("apps" | "batch", _) => {
-                self.workloads.push(workload(object, &object.spec().get("template")));
-            }
-            _ => {}
+            _ => self.workloads.extend(Workload::of(object)),
         }
     }
 
-    /// Whether anything makes a proxy ask.
+    /// Whether anything makes a proxy ask, or is meant to.
     pub fn asks(&self) -> bool {
-        self.asking().next().is_some() || self.patches.iter().any(Patch::adds_service)
+        let meant = |policy: &Policy<'_>| self.is_meant(policy.provider);
+        self.asking().next().is_some()
+            || self.patches.iter().any(Patch::adds_service)
+            || self.policies.iter().chain(&self.powerless).any(meant)
+    }
+
+    /// Whether the provider of this name is, or would be, Portcullis.
+    pub fn is_meant(&self, name: &str) -> bool {
+        let known = self.providers.iter().chain(&self.http_providers).any(|provider| provider.name == name);
+        known || (!self.has_provider(name) && name.contains("portcullis"))
     }
 
     pub fn root_namespace(&self) -> &'a str {
@@ -118,28 +126,6 @@ impl<'a> Mesh<'a> {
 
     pub fn provider(&self, name: &str) -> Option<&Provider<'a>> {
         self.providers.iter().find(|provider| provider.name == name)
-    }
-
-    /// Whether what is about `target` is also about every proxy of `proxy`.
-    fn covers(&self, target: &Target<'a>, proxy: &Target<'a>) -> bool {
-        let namespace = target.namespace == proxy.namespace || target.namespace == self.root_namespace();
-        let gateway = target.gateway.is_none() || target.gateway == proxy.gateway;
-        namespace && gateway && selects(&target.labels, &proxy.labels)
-    }
-
-    /// Whether a target selects any workload, or names a gateway, of those that are shown.
-    pub fn selects_any(&self, target: &Target<'a>) -> bool {
-        match target.gateway {
-            Some(name) => self
-                .gateways
-                .iter()
-                .any(|gateway| gateway.name == name && gateway.namespace == target.namespace),
-            None => self.workloads.iter().any(|workload| {
-                let namespace =
-                    target.namespace == workload.namespace || target.namespace == self.root_namespace();
-                namespace && selects(&target.labels, &workload.labels)
-            }),
-        }
     }
 }
 
@@ -170,42 +156,23 @@ pub fn mesh_configs<'a>(document: &At<'a>) -> Vec<At<'a>> {
     found.into_iter().filter(At::exists).collect()
 }
 
-fn providers<'a>(config: &At<'a>) -> Vec<Provider<'a>> {
+/// The entries with this field.
+fn providers<'a>(config: &At<'a>, field: &'static str) -> Vec<Provider<'a>> {
     let entries = config.get("extension_providers").items();
     entries
         .into_iter()
-        .map(|entry| Provider {
-            name: entry.get("name").text().unwrap_or_default(),
-            at: entry.get("envoy_ext_authz_grpc"),
-        })
+        .map(|entry| Provider { name: entry.get("name").text().unwrap_or_default(), at: entry.get(field) })
         .filter(|provider| provider.at.exists())
         .collect()
 }
 
-fn policy<'a>(object: &Object<'a>) -> Option<Policy<'a>> {
+fn policy<'a>(object: &Object<'a>) -> Policy<'a> {
     let spec = object.spec();
-    (spec.get("action").text() == Some("CUSTOM")).then(|| Policy {
+    Policy {
         provider: spec.at(&["provider", "name"]).text().unwrap_or_default(),
-        target: target(object, &spec.at(&["selector", "match_labels"])),
+        target: Target::of(object, &spec.at(&["selector", "match_labels"])),
         object: object.clone(),
-    })
-}
-
-/// What an object of a namespace is about: the workloads with these labels, or the gateway that `targetRefs` names.
-fn target<'a>(object: &Object<'a>, selector: &At<'a>) -> Target<'a> {
-    let spec = object.spec();
-    let reference =
-        spec.get("target_refs").items().into_iter().next().unwrap_or_else(|| spec.get("target_ref"));
-    let is_gateway = reference.get("kind").text() == Some("Gateway");
-    Target {
-        namespace: object.namespace,
-        labels: labels(selector),
-        gateway: reference.get("name").text().filter(|_| is_gateway),
     }
-}
-
-fn workload<'a>(object: &Object<'a>, pod: &At<'a>) -> Workload<'a> {
-    Workload { namespace: object.namespace, labels: labels(&pod.at(&["metadata", "labels"])) }
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ pub static RULE: Rule = Rule {
     severity: Severity::Error,
     title: "calls reach an upstream without asking Portcullis",
     what: "HTTP connection managers with routes to a cluster and without a filter that asks Portcullis; \
-          `tcp_proxy` to a cluster that calls reach elsewhere by way of Portcullis.",
+          `tcp_proxy` to a cluster that calls reach elsewhere by way of Portcullis. In Istio: policies that name the \
+          provider without `action: CUSTOM`, and, as a warning, workloads that nothing makes ask, where others of \
+          their kind (sidecars, gateways) do.",
     why: "Who finds that listener, or that filter chain, is not asked who they are.",
     demonstrated: "Envoy 1.40.0: an anonymous call was refused on the listener with the filter, and answered \
           with 200 and card numbers on the one without.",

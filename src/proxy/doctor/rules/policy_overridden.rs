@@ -45,13 +45,11 @@ fn above<'g, 'a>(
     target: &Target<'a>,
 ) -> Option<&'g Policy<'a>> {
     let whole = target.kind == "Gateway" && target.section.is_none();
-    let names = gateways.gateways_of(target);
-    let is_above = |other: &Target<'_>| {
-        other.kind == "Gateway"
-            && other.section.is_none()
-            && other.namespace == target.namespace
-            // A route that is not shown may hang on any gateway.
-            && (names.is_empty() || names.contains(&other.name))
+    let known = gateways.gateways_of(target);
+    let is_above = |other: &Target<'a>| {
+        // A route that is not shown may hang on any gateway of its namespace.
+        let near = known.is_empty() && other.kind == "Gateway" && other.namespace == target.namespace;
+        other.section.is_none() && (near || known.contains(other))
     };
     gateways.policies.iter().filter(|_| !whole).find(|other| {
         other.object.kind == policy.object.kind

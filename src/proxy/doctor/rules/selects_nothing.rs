@@ -28,7 +28,7 @@ pub(in crate::proxy::doctor) fn manifests(manifests: &Manifests<'_>, report: &mu
     for policy in mesh.asking() {
         let shown = match policy.target.gateway {
             Some(_) => !mesh.gateways.is_empty(),
-            None => !mesh.workloads.is_empty(),
+            None => mesh.shows_workloads(),
         };
         if shown && !mesh.selects_any(&policy.target) {
             let spec = policy.object.spec();
@@ -42,7 +42,7 @@ pub(in crate::proxy::doctor) fn manifests(manifests: &Manifests<'_>, report: &mu
     for patch in mesh.patches.iter().filter(|patch| patch.is_about_service()) {
         let shown = match patch.target.gateway {
             Some(_) => !mesh.gateways.is_empty(),
-            None => !mesh.workloads.is_empty(),
+            None => mesh.shows_workloads(),
         };
         if shown && !mesh.selects_any(&patch.target) {
             let message = format!("{} selects none of the workloads that are shown", patch.object.title());

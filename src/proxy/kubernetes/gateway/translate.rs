@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Ask, AskKind, Gateways, Policy, Target, patch};
+use super::{Ask, AskKind, Gateways, Object, Policy, Target, patch};
 use crate::document::Node;
 use crate::proxy::kubernetes::draft::{Draft, find, set};
 use crate::proxy::kubernetes::envoy::{
@@ -24,19 +24,19 @@ pub struct Proxy<'a> {
     pub draft: Draft<'a>,
     /// A whole bootstrap.
     pub root: Node,
-    /// Patches that change what can't be told from the manifests alone.
-    pub unread: Vec<At<'a>>,
+    /// What can't be told from the manifests alone: where, and what.
+    pub unread: Vec<(At<'a>, String)>,
 }
 
 impl<'a> Gateways<'a> {
-    /// Every target that some policy makes ask Portcullis.
+    /// Every target that some policy makes ask Portcullis, and routes with settings of their own below it.
     pub fn proxies(&self) -> Vec<Proxy<'a>> {
         let mut targets: Vec<Target<'a>> = Vec::new();
-        for target in
-            self.policies.iter().filter(|policy| !policy.asks.is_empty()).flat_map(|policy| &policy.targets)
-        {
-            if !targets.contains(target) {
-                targets.push(target.clone());
+        let asking = self.policies.iter().filter(|policy| !policy.asks.is_empty());
+        // A route with settings of its own may differ from what its gateway's policy makes of the others.
+        for target in asking.flat_map(|policy| policy.targets.clone()).chain(self.tuned()) {
+            if !targets.contains(&target) {
+                targets.push(target);
             }
         }
         targets.into_iter().filter_map(|target| self.proxy(target)).collect()
@@ -53,7 +53,7 @@ impl<'a> Gateways<'a> {
                     && policy
                         .targets
                         .iter()
-                        .any(|other| other.kind == "Gateway" && gateways.contains(&other.name))
+                        .any(|other| gateways.iter().any(|gateway| gateway.is_named_by(other)))
             })
         })
     }
@@ -67,12 +67,13 @@ impl<'a> Gateways<'a> {
             .collect();
         let at = policies.first()?.object.spec();
         let gateways = self.gateways_of(&target);
+        // Where nothing tells the gateway, it is taken for one of the same namespace.
+        let unknown = |object: &Object<'a>| gateways.is_empty() && object.namespace == target.namespace;
         let clients = self.client_policies.iter().filter(|client| {
-            let targets = self.targets(client);
-            client.namespace == target.namespace
-                && (gateways.is_empty() || targets.iter().any(|other| gateways.contains(&other.name)))
+            let named = |other: &Target<'a>| gateways.iter().any(|gateway| gateway.is_named_by(other));
+            unknown(client) || self.targets(client).iter().any(named)
         });
-        let clients: Vec<At<'a>> = clients.map(super::Object::spec).collect();
+        let clients: Vec<At<'a>> = clients.map(Object::spec).collect();
         let mut manager = manager(&mut draft, &at, &clients);
         let mut filters = list(&mut draft, &at, []);
         let upstream = draft.write(&at, envoy::upstream());
@@ -86,15 +87,18 @@ impl<'a> Gateways<'a> {
         }
         push(&mut filters, draft.write(&at, router()));
         set(&mut manager, "http_filters", filters);
-        let mut unread = Vec::new();
+        let listener = listener(&mut draft, &at, &clients);
+        let mut root = envoy::bootstrap(&mut draft, &at, listener, manager, clusters);
+        let mut unread = self.apply_backend(&mut draft, &target, &mut root);
         for patches in &self.patches {
-            let name = patches.spec().at(&["target_ref", "name"]).text().unwrap_or_default();
-            if patches.namespace == target.namespace && (gateways.is_empty() || gateways.contains(&name)) {
-                unread.extend(patch::apply(&mut draft, patches, &mut manager));
+            let named = self
+                .targets(patches)
+                .iter()
+                .any(|other| gateways.iter().any(|gateway| gateway.is_named_by(other)));
+            if named || unknown(patches) {
+                unread.extend(patch::apply(&mut draft, patches, &mut root));
             }
         }
-        let listener = listener(&mut draft, &at, &clients);
-        let root = envoy::bootstrap(&mut draft, &at, listener, manager, clusters);
         Some(Proxy { target, draft, root, unread })
     }
 }
@@ -185,7 +189,7 @@ fn word<'a>(
 }
 
 /// A duration of Kubernetes (`5m`) as protobuf writes it (`300s`); null when it is absent.
-fn seconds<'a>(draft: &mut Draft<'a>, at: &At<'a>) -> Node {
+pub(super) fn seconds<'a>(draft: &mut Draft<'a>, at: &At<'a>) -> Node {
     let text = at.duration().map(|time| json!(format!("{}s", time.as_secs_f64())));
     draft.write(at, text.unwrap_or(Json::Null))
 }
@@ -300,6 +304,12 @@ fn service_cluster<'a>(draft: &mut Draft<'a>, ask: &Ask<'a>, name: &str) -> Node
         ("max_requests", breaker.get("max_parallel_requests")),
     ];
     set(&mut made, "circuit_breakers", breakers(draft, &breaker, BREAKER, limits));
+    let longest = holder.at(&["backend_settings", "timeout", "http", "max_stream_duration"]);
+    if longest.exists() {
+        let mut options = draft.write(&longest, json!({}));
+        set(&mut options, "max_stream_duration", seconds(draft, &longest));
+        set(&mut made, "common_http_protocol_options", options);
+    }
     made
 }
 

@@ -16,7 +16,7 @@ fn filter(namespace: &str, labels: &str, patch: &str) -> String {
     )
 }
 
-const STRICT: &str = "{applyTo: NETWORK_FILTER, match: {context: SIDECAR_INBOUND}, patch: {operation: MERGE, value: {typed_config: {merge_slashes: true}}}}";
+const STRICT: &str = "{applyTo: NETWORK_FILTER, match: {context: SIDECAR_INBOUND}, patch: {operation: MERGE, value: {typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, merge_slashes: true}}}}";
 
 fn with<T>(text: &str, then: impl Fn(&Mesh<'_>) -> T) -> T {
     let source = Source::parse("m.yaml", text).unwrap();
@@ -48,7 +48,6 @@ fn a_patch_reaches_the_workloads_that_it_selects_and_no_others() {
     assert_eq!(all(&filter("istio-system", "{}", STRICT)), [true], "the whole mesh");
     assert_eq!(all(&filter("shop", "{app: carts}", STRICT)), [false]);
     assert_eq!(all(&filter("other", "{}", STRICT)), [false]);
-    assert_eq!(all(&filter("shop", "{app: orders, version: v1}", STRICT)), [false], "only some of them");
     assert_eq!(all(&filter("shop", "{}", &STRICT.replace("INBOUND", "OUTBOUND"))), [false], "callers");
 }
 
@@ -93,8 +92,178 @@ fn where_one_provider_is_named_so_the_others_are_not_meant() {
 
 #[test]
 fn a_policy_for_another_kind_of_provider_is_no_business_of_ours() {
-    let http = "extensionProviders:\n  - {name: portcullis, envoyExtAuthzHttp: {service: a, port: 80}}\n";
-    with(&format!("{http}{}", policy("shop", "")), |mesh| assert!(!mesh.asks()));
+    let http = "extensionProviders:\n  - {name: oauth, envoyExtAuthzHttp: {service: a, port: 80}}\n";
+    let policy = policy("shop", "").replace("name: portcullis", "name: oauth");
+    with(&format!("{http}{policy}"), |mesh| assert!(!mesh.asks()));
+    let ours = format!("{http}{policy}").replace("oauth", "portcullis");
+    with(&ours, |mesh| assert!(mesh.asks(), "it is meant to"));
+}
+
+/// A Deployment of namespace shop, with more fields of its pods' metadata and spec.
+fn deployment(labels: &str, metadata: &str, spec: &str) -> String {
+    format!(
+        "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d, namespace: shop}}\nspec: {{template: {{metadata: {{labels: {labels}, {metadata}}}, spec: {{{spec}}}}}}}\n"
+    )
+}
+
+#[test]
+fn a_patch_for_some_of_the_proxies_makes_a_group_of_its_own() {
+    let orders = policy("shop", "selector: {matchLabels: {app: orders}}");
+    let v1 = filter("shop", "{app: orders, version: v1}", STRICT);
+    let text = format!("{PROVIDER}{orders}{v1}");
+    assert_eq!(merged(&text), [false, true]);
+    let only_v1 = deployment("{app: orders, version: v1}", "", "");
+    assert_eq!(merged(&format!("{text}{only_v1}")), [true], "nothing that is shown is without the patch");
+    let v2 = deployment("{app: orders, version: v2}", "", "");
+    assert_eq!(merged(&format!("{text}{v2}")), [false], "nothing that is shown has the patch");
+    assert_eq!(merged(&format!("{text}{only_v1}{v2}")), [false, true]);
+    let mesh = format!("{PROVIDER}{}{}", policy("istio-system", ""), filter("shop", "{}", STRICT));
+    assert_eq!(merged(&mesh), [false, true], "the mesh, and one namespace of it");
+    let other = filter("shop", "{app: carts}", STRICT);
+    assert_eq!(merged(&format!("{PROVIDER}{orders}{other}")), [false], "no proxy has both labels");
+}
+
+#[test]
+fn too_many_groups_are_not_taken_for_all() {
+    let filters: String = (0..9).map(|label| filter("shop", &format!("{{l{label}: x}}"), STRICT)).collect();
+    with(&format!("{PROVIDER}{}{filters}", policy("shop", "")), |mesh| {
+        let proxies = mesh.proxies(false);
+        assert!(proxies.len() <= 200, "{}", proxies.len());
+        assert!(proxies[0].unread.iter().any(|(_, what)| what.contains("too many")));
+    });
+}
+
+#[test]
+fn a_patch_counts_where_its_context_is() {
+    let orders = policy("shop", "selector: {matchLabels: {app: orders}}");
+    let gateway = STRICT.replace("SIDECAR_INBOUND", "GATEWAY");
+    let all =
+        |patch: &str, pod: &str| merged(&format!("{PROVIDER}{orders}{}{pod}", filter("shop", "{}", patch)));
+    let sidecar = deployment("{app: orders}", "", "");
+    let router = "containers: [{name: istio-proxy, args: [proxy, router]}]";
+    let by_arguments = deployment("{app: orders}", "", router);
+    let by_template = deployment("{app: orders}", "annotations: {inject.istio.io/templates: gateway}", "");
+    let by_label = deployment("{app: orders, istio: eastwestgateway}", "", "");
+    assert_eq!(all(STRICT, &sidecar), [true]);
+    assert_eq!(all(&gateway, &sidecar), [false]);
+    for pod in [&by_arguments, &by_template, &by_label] {
+        assert_eq!(all(STRICT, pod), [false], "{pod}");
+        assert_eq!(all(&gateway, pod), [true], "{pod}");
+    }
+    assert_eq!(all(&gateway, ""), [true], "nothing tells otherwise");
+}
+
+/// What could not be drawn up of one patch for the workload, and the drawn root.
+fn drawn(patch: &str) -> (Vec<String>, serde_json::Value) {
+    let text = format!("{PROVIDER}{}{}", policy("shop", ""), filter("shop", "{}", patch));
+    with(&text, |mesh| {
+        let proxies = mesh.proxies(false);
+        let [proxy] = proxies.as_slice() else { panic!("{}", proxies.len()) };
+        (proxy.unread.iter().map(|(_, what)| what.clone()).collect(), proxy.root.to_json())
+    })
+}
+
+#[test]
+fn what_patches_add_to_listeners_clusters_and_the_bootstrap_is_drawn_up() {
+    for (patch, place, value) in [
+        (
+            "{applyTo: LISTENER, patch: {operation: MERGE, value: {perConnectionBufferLimitBytes: 7}}}",
+            "/static_resources/listeners/0/per_connection_buffer_limit_bytes",
+            "7",
+        ),
+        (
+            "{applyTo: BOOTSTRAP, patch: {operation: MERGE, value: {admin: {profile_path: x}}}}",
+            "/admin/profile_path",
+            "\"x\"",
+        ),
+        (
+            "{applyTo: CLUSTER, patch: {operation: ADD, value: {name: more}}}",
+            "/static_resources/clusters/2/name",
+            "\"more\"",
+        ),
+        (
+            "{applyTo: CLUSTER, match: {cluster: {service: a.b.svc.cluster.local}}, patch: {operation: MERGE, value: {connect_timeout: 9s}}}",
+            "/static_resources/clusters/1/connect_timeout",
+            "\"9s\"",
+        ),
+        (
+            "{applyTo: CLUSTER, match: {cluster: {service: other}}, patch: {operation: MERGE, value: {connect_timeout: 9s}}}",
+            "/static_resources/clusters/1/connect_timeout",
+            "\"1s\"",
+        ),
+        (
+            "{applyTo: CLUSTER, match: {context: SIDECAR_OUTBOUND, cluster: {portNumber: 9191}}, patch: {operation: MERGE, value: {connect_timeout: 9s}}}",
+            "/static_resources/clusters/1/connect_timeout",
+            "\"9s\"",
+        ),
+        (
+            "{applyTo: HTTP_FILTER, patch: {operation: REMOVE}}",
+            "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters",
+            "[]",
+        ),
+        (
+            "{applyTo: VIRTUAL_HOST, patch: {operation: MERGE, value: {include_request_attempt_count: true}}}",
+            "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts/0/include_request_attempt_count",
+            "true",
+        ),
+    ] {
+        let (unread, root) = drawn(patch);
+        assert_eq!(unread, Vec::<String>::new(), "{patch}");
+        assert_eq!(root.pointer(place).map(ToString::to_string).as_deref(), Some(value), "{patch}");
+    }
+}
+
+#[test]
+fn what_a_patch_does_is_drawn_up_or_named() {
+    let filter = "{name: x, typed_config: {\"@type\": type.googleapis.com/a.B}}";
+    let beside =
+        "match: {listener: {filterChain: {filter: {subFilter: {name: envoy.filters.http.jwt_authn}}}}}";
+    let ours = beside.replace("jwt_authn", "ext_authz");
+    for patch in [
+        format!("{{applyTo: NETWORK_FILTER, patch: {{operation: INSERT_FIRST, value: {filter}}}}}"),
+        format!("{{applyTo: NETWORK_FILTER, patch: {{operation: MERGE, value: {filter}}}}}"),
+        "{applyTo: NETWORK_FILTER, patch: {operation: REMOVE}}".to_owned(),
+        format!("{{applyTo: HTTP_FILTER, patch: {{operation: MERGE, value: {filter}}}}}"),
+        format!("{{applyTo: HTTP_FILTER, {ours}, patch: {{operation: MERGE, value: {filter}}}}}"),
+        format!("{{applyTo: HTTP_FILTER, {beside}, patch: {{operation: INSERT_BEFORE, value: {filter}}}}}"),
+        format!("{{applyTo: HTTP_FILTER, {beside}, patch: {{operation: REMOVE}}}}"),
+        "{applyTo: HTTP_ROUTE, patch: {operation: INSERT_FIRST, value: {match: {prefix: /}}}}".to_owned(),
+        "{applyTo: VIRTUAL_HOST, patch: {operation: ADD, value: {name: v}}}".to_owned(),
+        "{applyTo: ROUTE_CONFIGURATION, patch: {operation: REMOVE}}".to_owned(),
+        "{applyTo: LISTENER, patch: {operation: ADD, value: {name: l}}}".to_owned(),
+        "{applyTo: LISTENER, patch: {operation: MERGE, value: {filter_chains: []}}}".to_owned(),
+        "{applyTo: FILTER_CHAIN, patch: {operation: MERGE, value: {}}}".to_owned(),
+        "{applyTo: LISTENER_FILTER, patch: {operation: INSERT_FIRST, value: {}}}".to_owned(),
+        "{applyTo: CLUSTER, patch: {operation: REMOVE}}".to_owned(),
+        "{applyTo: EXTENSION_CONFIG, patch: {operation: ADD, value: {}}}".to_owned(),
+        "{patch: {operation: MERGE}}".to_owned(),
+    ] {
+        let (unread, _) = drawn(&patch);
+        assert!(unread.len() == 1 && unread[0].contains("EnvoyFilter shop/f does: "), "{patch}: {unread:?}");
+        // Nor is it said of callers' proxies, which are not examined.
+        let outbound = patch.replacen('{', "{match: {context: SIDECAR_OUTBOUND}, ", 1);
+        if !patch.contains("match: {listener") && !patch.contains("CLUSTER") {
+            assert_eq!(drawn(&outbound).0, Vec::<String>::new(), "{outbound}");
+        }
+    }
+}
+
+#[test]
+fn a_patch_for_some_calls_of_a_proxy_is_named() {
+    for (part, named) in [
+        ("proxy: {proxyVersion: \"^1.2.*\"}", Some("`proxy`")),
+        ("listener: {portNumber: 8080}", Some("`portNumber`")),
+        ("listener: {name: virtualInbound}", None),
+        ("listener: {name: 0.0.0.0_8080}", Some("`name`")),
+        ("listener: {filterChain: {sni: shop}}", Some("`sni`")),
+        ("listener: {filterChain: {filter: {name: envoy.filters.network.http_connection_manager}}}", None),
+        ("routeConfiguration: {vhost: {name: inbound}}", Some("`vhost`")),
+    ] {
+        let patch = STRICT.replace("context: SIDECAR_INBOUND", &format!("context: SIDECAR_INBOUND, {part}"));
+        let (unread, _) = drawn(&patch);
+        assert_eq!(unread.len(), usize::from(named.is_some()), "{part}: {unread:?}");
+        assert!(named.is_none_or(|named| unread[0].contains(named)), "{part}: {unread:?}");
+    }
 }
 
 #[test]

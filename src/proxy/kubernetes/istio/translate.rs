@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Context, Mesh, Provider, Target};
+use super::{Class, Mesh, Provider, Target};
 use crate::document::Node;
 use crate::proxy::kubernetes::Object;
 use crate::proxy::kubernetes::draft::{Draft, merge, set};
@@ -18,9 +18,12 @@ const PROVIDER_TIMEOUT: &str = "600s";
 #[derive(Debug)]
 pub struct Proxy<'a> {
     pub target: Target<'a>,
+    pub class: Class,
     pub draft: Draft<'a>,
     /// A whole bootstrap.
     pub root: Node,
+    /// Patches that do what can't be told from the manifests: where, and what.
+    pub unread: Vec<(At<'a>, String)>,
 }
 
 impl<'a> Mesh<'a> {
@@ -29,44 +32,37 @@ impl<'a> Mesh<'a> {
     /// A sidecar takes the caller's address from `x-forwarded-for`. That only proxies of the mesh connect to it makes it bearable,
     /// unless rules read the address: `reads_address`.
     pub fn proxies(&self, reads_address: bool) -> Vec<Proxy<'a>> {
-        let mut targets: Vec<Target<'a>> = Vec::new();
-        let adding = self
-            .patches
-            .iter()
-            .filter(|patch| patch.context != Context::SidecarOutbound && patch.adds_service());
-        let named = self.asking().map(|policy| &policy.target);
-        for target in named.chain(adding.map(|patch| &patch.target)) {
-            if !targets.contains(target) {
-                targets.push(target.clone());
-            }
+        let (targets, complete) = self.targets();
+        let of = |target: Target<'a>| {
+            let classes = self.classes(&target);
+            classes.into_iter().filter_map(move |class| self.proxy(&target, class, reads_address))
+        };
+        let mut proxies: Vec<_> = targets.into_iter().flat_map(of).collect();
+        if let (Some(first), Some(patch), false) = (proxies.first_mut(), self.patches.first(), complete) {
+            let what = "some of the groups of proxies that these EnvoyFilters make: there are too many";
+            first.unread.push((patch.object.spec(), what.to_owned()));
         }
-        targets.into_iter().filter_map(|target| self.proxy(target, reads_address)).collect()
+        proxies
     }
 
-    fn proxy(&self, target: Target<'a>, reads_address: bool) -> Option<Proxy<'a>> {
-        let policies: Vec<_> = self.asking().filter(|policy| self.covers(&policy.target, &target)).collect();
+    fn proxy(&self, target: &Target<'a>, class: Class, reads_address: bool) -> Option<Proxy<'a>> {
+        let policies: Vec<_> = self.asking().filter(|policy| self.covers(&policy.target, target)).collect();
         let patches: Vec<_> = self
             .patches
             .iter()
-            .filter(|patch| patch.context != Context::SidecarOutbound && self.covers(&patch.target, &target))
+            .filter(|patch| patch.is_for(class) && self.covers(&patch.target, target))
             .collect();
         let asked = policies.iter().find_map(|policy| Some((policy, self.provider(policy.provider)?)));
         // Nothing tells what the filter of a provider that is not shown would be.
-        if asked.is_none() && !patches.iter().any(|patch| patch.adds_service()) {
-            return None;
-        }
-        let at = match asked {
-            Some((policy, _)) => policy.object.spec(),
-            None => patches.first()?.object.spec(),
+        let adding = patches.iter().find(|patch| patch.adds_service());
+        let at = match (asked, adding) {
+            (Some((policy, _)), _) => policy.object.spec(),
+            (None, Some(patch)) => patch.object.spec(),
+            (None, None) => return None,
         };
         let asked = asked.map(|(_, provider)| provider);
         let mut draft = Draft::default();
-        let gateway =
-            target.gateway.is_some() || patches.iter().any(|patch| patch.context == Context::Gateway);
-        let mut manager = self.manager(&mut draft, &at, asked, gateway || !reads_address);
-        for patch in &patches {
-            patch.apply(&mut draft, &mut manager);
-        }
+        let manager = self.manager(&mut draft, &at, asked, class == Class::Gateway || !reads_address);
         let services = asked.map(Provider::service).into_iter().chain(patches.iter().filter_map(|patch| {
             let (_, config) = patch.value.get("typed_config").typed();
             outbound(config.at(&["grpc_service", "envoy_grpc", "cluster_name"]).text()?)
@@ -74,8 +70,21 @@ impl<'a> Mesh<'a> {
         let services = services.collect();
         let clusters = self.clusters(&mut draft, &at, services);
         let listener = draft.write(&at, json!({}));
-        let root = envoy::bootstrap(&mut draft, &at, listener, manager, clusters);
-        Some(Proxy { target, draft, root })
+        let mut root = envoy::bootstrap(&mut draft, &at, listener, manager, clusters);
+        let mut unread = Vec::new();
+        for patch in &patches {
+            let title = patch.object.title();
+            if patch.apply(&mut draft, &mut root).is_none() {
+                unread.push((patch.at.clone(), format!("what {title} does: {}", patch.title())));
+            } else if let Some(part) = patch.narrowed_by() {
+                let field = part.path().rsplit('.').next().unwrap_or_default().to_owned();
+                unread.push((
+                    part,
+                    format!("which calls {title} is for: it asks for `{field}`, and counts for all here"),
+                ));
+            }
+        }
+        Some(Proxy { target: target.clone(), class, draft, root, unread })
     }
 
     /// The connection manager of a listener, before any EnvoyFilter.
@@ -222,7 +231,7 @@ fn ext_authz<'a>(draft: &mut Draft<'a>, provider: &Provider<'a>) -> Node {
 }
 
 /// The host and the port of `outbound|9191||host`, Istio's name of a cluster.
-fn outbound(name: &str) -> Option<(String, String)> {
+pub(super) fn outbound(name: &str) -> Option<(String, String)> {
     let mut parts = name.strip_prefix("outbound|")?.split('|');
     let port = parts.next()?;
     let host = parts.nth(1)?;
