@@ -11,6 +11,16 @@ use serde::Serialize;
 
 pub mod render;
 
+/// The words of the innermost cause of an error, which says what went wrong (`Connection refused`): those of a client's outer
+/// ones repeat the URL, or say only that sending failed.
+pub fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
 /// How bad a finding is. Errors stop a load; warnings are shown and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -126,4 +136,24 @@ pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("sending a request to https://idp.example.com failed")]
+    struct Sending(#[source] Refused);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("client error")]
+    struct Refused(#[source] std::io::Error);
+
+    #[test]
+    fn the_innermost_cause_speaks() {
+        let outer = Sending(Refused(std::io::Error::other("Connection refused")));
+        assert_eq!(innermost(&outer), "Connection refused");
+        assert_eq!(innermost(&std::io::Error::other("alone")), "alone");
+    }
 }

@@ -13,6 +13,7 @@ use crate::strict_json;
 
 use super::config::{Remote, safe_url};
 use super::key_set::{KeySet, Unusable};
+use crate::diagnostic::innermost;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_SIZE: usize = 1 << 20;
@@ -26,7 +27,7 @@ pub struct Fetcher {
 /// Why a fetch brought no keys.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    #[error("the request failed: {}", root(.0))]
+    #[error("the request failed: {}", innermost(.0))]
     Http(#[from] reqwest::Error),
     #[error("no answer within {} s", TIMEOUT.as_secs())]
     Timeout,
@@ -114,7 +115,7 @@ fn client(remote: &Remote) -> Result<Client, String> {
         Some(path) => {
             let read = std::fs::read(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
             let certificates = Certificate::from_pem_bundle(&read)
-                .map_err(|error| format!("`{}`: {}", path.display(), root(&error)))?;
+                .map_err(|error| format!("`{}`: {}", path.display(), innermost(&error)))?;
             if certificates.is_empty() {
                 return Err(format!("`{}` holds no certificate in PEM", path.display()));
             }
@@ -122,14 +123,5 @@ fn client(remote: &Remote) -> Result<Client, String> {
         }
         None => builder,
     };
-    builder.build().map_err(|error| root(&error))
-}
-
-/// The innermost cause, which says what went wrong (`Connection refused`); the outer ones repeat the URL.
-fn root(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
+    builder.build().map_err(|error| innermost(&error))
 }

@@ -11,6 +11,7 @@ use reqwest::{Certificate, Client, StatusCode, Url};
 
 use super::control::{Control, Outcome};
 use super::source::{Found, Remote, shown};
+use crate::diagnostic::innermost;
 use crate::metrics::PollResult;
 
 /// One request, from the connection to the last byte.
@@ -45,7 +46,7 @@ enum FetchError {
     Token(PathBuf, std::io::Error),
     #[error("the token file `{}` holds no token", .0.display())]
     NoToken(PathBuf),
-    #[error("the request failed: {}", root(.0))]
+    #[error("the request failed: {}", innermost(.0))]
     Http(reqwest::Error),
     #[error("the answer's status is {0}")]
     Status(StatusCode),
@@ -92,13 +93,14 @@ impl Fetcher {
         if let Some(path) = &remote.ca_file {
             let named = |error: String| format!("the certificates in `{}`: {error}", path.display());
             let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
-            let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| named(root(&error)))?;
+            let certificates =
+                Certificate::from_pem_bundle(&pem).map_err(|error| named(innermost(&error)))?;
             if certificates.is_empty() {
                 return Err(named("there is none".to_owned()));
             }
             client = client.tls_certs_only(certificates);
         }
-        let client = client.build().map_err(|error| root(&error))?;
+        let client = client.build().map_err(|error| innermost(&error))?;
         let Remote { url, poll, token_file, .. } = remote;
         Ok(Self { client, url: url.clone(), poll: *poll, token_file: token_file.clone() })
     }
@@ -209,15 +211,6 @@ fn pause(poll: Duration, failures: u32, spread: f64) -> Duration {
 fn spread() -> f64 {
     let thousandths = RandomState::new().hash_one(0_u8) % 1_000;
     thousandths as f64 / 1_000.0
-}
-
-/// The innermost cause, which says what went wrong (`Connection refused`); the outer ones repeat the URL.
-fn root(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::{StatusCode, Url};
 use serde_json::Value;
 
+use crate::diagnostic::innermost;
 use crate::secret::Secret;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -69,7 +70,7 @@ impl Server {
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| Failure::Unreachable(address.to_owned(), cause(&error)))?;
+            .map_err(|error| Failure::Unreachable(address.to_owned(), innermost(&error)))?;
         let address = address.trim_end_matches('/').to_owned();
         Ok(Self { http, address, token: Secret::new(token.to_owned()) })
     }
@@ -87,7 +88,8 @@ impl Server {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
-        let unreachable = |error: reqwest::Error| Failure::Unreachable(self.address.clone(), cause(&error));
+        let unreachable =
+            |error: reqwest::Error| Failure::Unreachable(self.address.clone(), innermost(&error));
         let response = request.bearer_auth(self.token.expose()).send().await.map_err(unreachable)?;
         let status = response.status();
         let body = response.bytes().await.map_err(unreachable)?;
@@ -105,15 +107,6 @@ impl Server {
             _ => Failure::Refused(message),
         })
     }
-}
-
-/// The innermost cause: reqwest's own words only say that sending failed.
-fn cause(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 #[cfg(test)]

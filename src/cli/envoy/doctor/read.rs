@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::diagnostic::{Diagnostic, Sources};
+use crate::diagnostic::{Diagnostic, Sources, innermost};
 use crate::document::{Node, Value};
 use crate::proxy::tree::Source;
 
@@ -173,13 +173,7 @@ fn fetch(url: &Url) -> Result<String, String> {
 }
 
 async fn get(url: &Url) -> Result<String, String> {
-    let words = |error: reqwest::Error| {
-        let mut innermost: &dyn std::error::Error = &error;
-        while let Some(source) = innermost.source() {
-            innermost = source;
-        }
-        innermost.to_string()
-    };
+    let words = |error: reqwest::Error| innermost(&error);
     let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
     let mut response = client.build().map_err(words)?.get(url.clone()).send().await.map_err(words)?;
     if !response.status().is_success() {
