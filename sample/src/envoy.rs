@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 pub use binary::{VERSION, binary};
-pub use settings::{Settings, Template};
+pub use settings::Settings;
 
 use crate::child::Child;
 

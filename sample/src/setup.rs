@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use tokio::time::timeout;
 
-use crate::envoy::{Envoy, Settings, Template};
+use crate::envoy::{Envoy, Settings};
 use crate::idp::{ADMIN_AUDIENCE, AUDIENCE, IdentityProvider, PEOPLE};
 use crate::portcullis::{self, Config, Portcullis};
 use crate::upstream::Upstream;
@@ -167,7 +167,7 @@ impl Options {
             (SocketAddr::new(self.gateway_address, self.gateway_port), loopback(self.envoy_admin_port));
         let upstream = loopback(self.upstream_port);
         let text = portcullis::envoy_config(binary, config, listener, admin, upstream).await?;
-        let mut settings = Settings::new(Template::Text(text), config.grpc, upstream);
+        let mut settings = Settings::new(text, config.grpc, upstream);
         settings.log = Some(self.data.join("envoy.log"));
         Ok(settings)
     }

@@ -6,7 +6,7 @@ use portcullis::proxy::config::{Options, Service, bootstrap};
 use portcullis::proxy::tree::Source;
 use portcullis::proxy::view::Given;
 use portcullis::proxy::{Needs, Server, doctor};
-use portcullis_sample::envoy::{Envoy, Settings, Template, validate};
+use portcullis_sample::envoy::{Envoy, Settings, validate};
 use portcullis_sample::upstream::Upstream;
 use portcullis_sample::{address, repository};
 
@@ -103,7 +103,7 @@ async fn nothing_passes_while_portcullis_is_away() {
     let [nobody] = address::free().unwrap();
     for service in SERVICES {
         let text = bootstrap(&shipped(), &between(service, nobody, upstream.address())).unwrap();
-        let settings = Settings::new(Template::Text(text), nobody, upstream.address());
+        let settings = Settings::new(text, nobody, upstream.address());
         let envoy = Envoy::start(&settings).await.unwrap();
         let refund =
             reqwest::Client::new().post(format!("{}/v1/refunds", envoy.url())).body(r#"{"amount":1}"#);

@@ -13,7 +13,7 @@ use portcullis::engine::fault::Faults;
 use portcullis::proxy::Needs;
 use portcullis::proxy::config::{self as proxy_config, Service};
 use portcullis::{bundle, policy};
-use portcullis_sample::envoy::{Envoy, Settings, Template};
+use portcullis_sample::envoy::{Envoy, Settings};
 use portcullis_sample::idp::IdentityProvider;
 use portcullis_sample::upstream::Upstream;
 use portcullis_sample::{address, repository};
@@ -383,7 +383,7 @@ fn settings(options: &Options, folder: &Path, addresses: &Addresses, upstream: &
         assert!(text.contains(from), "`{from}` is not in\n{text}");
         text = text.replace(from, to);
     }
-    Settings::new(Template::Text(text), portcullis, upstream.address())
+    Settings::new(text, portcullis, upstream.address())
 }
 
 /// An Envoy on any free port.
@@ -415,5 +415,5 @@ pub fn needs(policies: &Path, config: &Path) -> Needs {
 pub async fn envoy_before(server: &portcullis_sample::portcullis::Config, upstream: &Upstream) -> Envoy {
     let options = between(Service::ExtProc, server.grpc, upstream.address());
     let text = generated(&options, &server.policies, &server.data.join("portcullis.yaml"));
-    Envoy::start(&Settings::new(Template::Text(text), server.grpc, upstream.address())).await.unwrap()
+    Envoy::start(&Settings::new(text, server.grpc, upstream.address())).await.unwrap()
 }

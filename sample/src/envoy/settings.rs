@@ -8,17 +8,11 @@ use anyhow::Result;
 
 use crate::{address, template};
 
-/// Which configuration Envoy gets.
-#[derive(Clone, Debug)]
-pub enum Template {
-    /// A whole configuration; `${LISTENER_PORT}` and the like in it are filled in.
-    Text(String),
-}
-
 /// How to start Envoy. The addresses of its own listeners are any free ones unless they are set.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub template: Template,
+    /// A whole configuration; `${LISTENER_PORT}` and the like in it are filled in.
+    pub text: String,
     pub portcullis: SocketAddr,
     pub upstream: SocketAddr,
     pub listener: SocketAddr,
@@ -29,9 +23,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn new(template: Template, portcullis: SocketAddr, upstream: SocketAddr) -> Self {
+    pub fn new(text: String, portcullis: SocketAddr, upstream: SocketAddr) -> Self {
         Self {
-            template,
+            text,
             portcullis,
             upstream,
             listener: address::ANY,
@@ -48,7 +42,6 @@ impl Settings {
     }
 
     pub fn render(&self) -> Result<String> {
-        let Template::Text(text) = &self.template;
         let mut values: BTreeMap<&str, String> = BTreeMap::new();
         values.insert("LISTENER_ADDRESS", self.listener.ip().to_string());
         values.insert("LISTENER_PORT", self.listener.port().to_string());
@@ -59,8 +52,8 @@ impl Settings {
         values.insert("UPSTREAM_ADDRESS", self.upstream.ip().to_string());
         values.insert("UPSTREAM_PORT", self.upstream.port().to_string());
         // Not every template has every placeholder; what the caller set has to be there.
-        values.retain(|name, _| text.contains(&format!("${{{name}}}")));
+        values.retain(|name, _| self.text.contains(&format!("${{{name}}}")));
         values.extend(self.values.iter().map(|(&name, value)| (name, value.clone())));
-        template::render(text, &values)
+        template::render(&self.text, &values)
     }
 }

@@ -25,8 +25,8 @@ static_resources:
                       routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: ${BODY}}}}]
 "#;
 
-fn settings(template: Template) -> Settings {
-    Settings::new(template, ([127, 0, 0, 1], 9).into(), ([127, 0, 0, 1], 9).into())
+fn settings(text: &str) -> Settings {
+    Settings::new(text.to_owned(), ([127, 0, 0, 1], 9).into(), ([127, 0, 0, 1], 9).into())
 }
 
 #[tokio::test]
@@ -40,19 +40,19 @@ async fn envoy_takes_what_is_shipped() {
 #[tokio::test]
 async fn what_envoy_would_not_take_is_found() {
     let wrong = DIRECT.replace("codec_type: AUTO", "codec_type: SOMETIMES");
-    let wrong = settings(Template::Text(wrong)).with("BODY", "one").render().unwrap();
+    let wrong = settings(&wrong).with("BODY", "one").render().unwrap();
     let error = validate(&wrong).await.unwrap_err().to_string();
     assert!(error.contains("unknown enum value: 'SOMETIMES'"), "{error}");
 }
 
 #[test]
 fn a_placeholder_that_the_template_lacks_is_an_error() {
-    assert!(settings(Template::Text(DIRECT.to_owned())).with("OTHER", "one").render().is_err());
+    assert!(settings(DIRECT).with("OTHER", "one").render().is_err());
 }
 
 #[tokio::test]
 async fn several_run_side_by_side() {
-    let settings = |body| settings(Template::Text(DIRECT.to_owned())).with("BODY", body);
+    let settings = |body| settings(DIRECT).with("BODY", body);
     let (one_settings, other_settings) = (settings("one"), settings("other"));
     let (one, other) = tokio::join!(Envoy::start(&one_settings), Envoy::start(&other_settings));
     for (envoy, body) in [(one.unwrap(), "one"), (other.unwrap(), "other")] {
