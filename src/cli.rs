@@ -10,6 +10,7 @@ mod client;
 pub mod envoy;
 pub mod mask;
 pub mod policy;
+mod replace;
 pub mod serve;
 pub mod token;
 

@@ -8,12 +8,11 @@ use reqwest::{Certificate, Client, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, innermost};
 use crate::strict_json;
 
 use super::config::{Remote, safe_url};
 use super::key_set::{KeySet, Unusable};
-use crate::diagnostic::innermost;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_SIZE: usize = 1 << 20;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::bundle::Source;
-use crate::config::{self as settings, Config};
+use crate::config as settings;
 use crate::policy::PolicySet;
 use crate::proxy::{Needs, Server};
 
@@ -39,7 +39,7 @@ struct For {
     /// The server's configuration, and by it the policies [default: no holds, no masks, documented defaults]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Policy files, directories that hold them, and bundles, in place of those that the configuration names
+    /// Policy files, directories that hold them, and bundles, in place of the active ones that the configuration names
     #[arg(long, value_name = "PATH")]
     policies: Vec<PathBuf>,
 }
@@ -56,16 +56,21 @@ fn needs(given: &For) -> Result<Needs, ExitCode> {
         return Err(ExitCode::from(super::policy::USAGE));
     };
     let paths = match given.policies.as_slice() {
-        [] if given.config.is_some() => named(&config)?,
+        [] if given.config.is_some() => local(&config.policies.source)?,
         paths => paths.to_vec(),
     };
     let policies = if paths.is_empty() { PolicySet::none() } else { super::policy::load(&paths)? };
-    Ok(Needs::of(&policies, Server { known: given.config.is_some(), ..config.for_proxies() }))
+    let mut needs = Needs::of(&policies, Server { known: given.config.is_some(), ..config.for_proxies() });
+    // It may come to decide calls: what it reads has to be shown before.
+    if let Some(candidate) = &config.policies.candidate {
+        needs.add(&super::policy::load(&local(&candidate.source)?)?);
+    }
+    Ok(needs)
 }
 
-/// Where the configured policies lie on this machine.
-fn named(config: &Config) -> Result<Vec<PathBuf>, ExitCode> {
-    match &config.policies.source {
+/// Where configured policies lie on this machine.
+fn local(source: &Source) -> Result<Vec<PathBuf>, ExitCode> {
+    match source {
         Source::Paths(paths) => Ok(paths.clone()),
         Source::File(path) => Ok(vec![path.clone()]),
         Source::Url(_) => Err(super::policy::usage_error(
@@ -73,3 +78,6 @@ fn named(config: &Config) -> Result<Vec<PathBuf>, ExitCode> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

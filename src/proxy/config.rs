@@ -49,6 +49,14 @@ pub enum Refused {
     MixedAddresses { socket: Address, name: Address },
     #[error("`{0}` names no Service of Kubernetes: `--portcullis` has to be `SERVICE.NAMESPACE:PORT`")]
     NoService(Address),
+    #[error(
+        "`{option} {address}` is a name, and Envoy listens on addresses alone: write 0.0.0.0 in its place for every \
+         address of this machine, or 127.0.0.1"
+    )]
+    NameToListen { option: &'static str, address: Address },
+    /// With what makes it so long, in the server's configuration or the policies.
+    #[error("{} s ({what}) is more than the {} s that Envoy takes: shorten it{advice}", .time.as_secs(), .most.as_secs())]
+    TooLong { what: &'static str, time: Duration, most: Duration, advice: &'static str },
     #[error("{0}")]
     Template(#[from] askama::Error),
 }
@@ -65,6 +73,7 @@ impl Service {
 /// # Errors
 /// Options that no Envoy configuration can express.
 pub fn bootstrap(needs: &Needs, options: &Options) -> Result<String, Refused> {
+    options.check(needs)?;
     Ok(piece::Bootstrap::of(needs, options)?.render()? + "\n")
 }
 
@@ -73,7 +82,44 @@ pub fn bootstrap(needs: &Needs, options: &Options) -> Result<String, Refused> {
 /// # Errors
 /// Options that no Envoy configuration can express.
 pub fn snippet(needs: &Needs, options: &Options) -> Result<String, Refused> {
+    options.check(needs)?;
     Ok(piece::Snippet::of(needs, options)?.render()? + "\n")
+}
+
+impl Options {
+    /// Refuses what no Envoy takes.
+    fn check(&self, needs: &Needs) -> Result<(), Refused> {
+        for (option, address) in [("--listen", &self.listen), ("--admin", &self.admin)] {
+            if let Address::Name(..) = address {
+                return Err(Refused::NameToListen { option, address: address.clone() });
+            }
+        }
+        check_times(needs, self.service)
+    }
+}
+
+/// Refuses times that Envoy doesn't take.
+fn check_times(needs: &Needs, service: Service) -> Result<(), Refused> {
+    let figures = Figures::of(needs);
+    let other = "; ext_authz takes more";
+    let (message, general) = ((LONGEST_MESSAGE, other), (LONGEST, ""));
+    let of_service = match service {
+        Service::ExtProc => [
+            ("two `limits.decision_timeout` and 5 s", figures.answer, message),
+            ("`holds.max_message_timeout`", figures.longest_message, message),
+        ],
+        Service::ExtAuthz => [
+            ("the longest hold, two `limits.decision_timeout` and 5 s", figures.check, general),
+            ("two `limits.decision_timeout` and 5 s", figures.answer, general),
+        ],
+    };
+    let idle = ("the longest hold, two `limits.decision_timeout` and 60 s", figures.idle, general);
+    for (what, time, (most, advice)) in of_service.into_iter().chain([idle]) {
+        if time > most {
+            return Err(Refused::TooLong { what, time, most, advice });
+        }
+    }
+    Ok(())
 }
 
 /// Which calls wait until their body is complete; none, when no rule asks for one.
@@ -105,6 +151,10 @@ struct Figures {
     calls: usize,
 }
 
+/// The longest time that Envoy takes: it counts nanoseconds in 63 bits. 1.40.0 refuses one second more.
+const LONGEST: Duration = Duration::from_secs(9_223_372_035);
+/// The longest `message_timeout` and `max_message_timeout` of ext_proc, by the rules of its own fields.
+const LONGEST_MESSAGE: Duration = Duration::from_secs(3_600);
 /// On top of what the server takes at most: the way there and back, and time for its own answer.
 const ROOM: Duration = Duration::from_secs(5);
 /// Envoy's own default of `stream_idle_timeout`: no call should be cut off that would have lived without us.
@@ -115,14 +165,16 @@ const DECIDING: usize = 10_000;
 impl Figures {
     fn of(needs: &Needs) -> Self {
         let server = &needs.server;
-        let answer = whole_seconds(2 * server.decision_timeout + ROOM);
-        let check = whole_seconds(needs.longest_answer() + ROOM);
-        let idle = whole_seconds(server.max_message_timeout + 2 * server.decision_timeout + LEAST_IDLE / 5);
+        let decisions = server.decision_timeout.saturating_mul(2);
+        let answer = whole_seconds(decisions.saturating_add(ROOM));
+        let check = whole_seconds(needs.longest_answer().saturating_add(ROOM));
+        let idle = server.max_message_timeout.saturating_add(decisions).saturating_add(LEAST_IDLE / 5);
+        let idle = whole_seconds(idle);
         Self {
             answer,
             check,
             longest_message: server.max_message_timeout,
-            idle: idle.max(check + ROOM).max(LEAST_IDLE),
+            idle: idle.max(check.saturating_add(ROOM)).max(LEAST_IDLE),
             body: server.body_limit,
             calls: server.held.saturating_add(DECIDING),
         }
@@ -130,7 +182,7 @@ impl Figures {
 }
 
 fn whole_seconds(time: Duration) -> Duration {
-    Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
+    Duration::from_secs(time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)))
 }
 
 #[cfg(test)]

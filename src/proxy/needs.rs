@@ -70,12 +70,18 @@ impl Needs {
             changes_response: BTreeSet::new(),
         };
         needs.changes_request.extend(needs.server.changes.iter().cloned());
+        needs.add(policies);
+        needs
+    }
+
+    /// What these policies ask for on top, which may come to decide calls too.
+    pub fn add(&mut self, policies: &PolicySet) {
         for demand in policies.demands() {
-            needs.longest_wait = needs.longest_wait.max(demand.longest_wait);
-            needs.reads.extend(&demand.reads);
-            needs.changes_request.extend(demand.changes_request.iter().map(|name| (*name).to_owned()));
-            needs.changes_response.extend(demand.changes_response.iter().map(|name| (*name).to_owned()));
-            let wanted = [(demand.needs.body, &mut needs.bodies), (demand.needs.may_mask, &mut needs.masked)];
+            self.longest_wait = self.longest_wait.max(demand.longest_wait);
+            self.reads.extend(&demand.reads);
+            self.changes_request.extend(demand.changes_request.iter().map(|name| (*name).to_owned()));
+            self.changes_response.extend(demand.changes_response.iter().map(|name| (*name).to_owned()));
+            let wanted = [(demand.needs.body, &mut self.bodies), (demand.needs.may_mask, &mut self.masked)];
             for (_, calls) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
                 match demand.entries {
                     [] => calls.push(Entry::default()),
@@ -83,7 +89,6 @@ impl Needs {
                 }
             }
         }
-        needs
     }
 
     /// Whether any rule holds calls.
@@ -104,6 +109,6 @@ impl Needs {
     /// `max_message_timeout`, and the time to decide before and after it.
     pub fn longest_answer(&self) -> Duration {
         let hold = self.longest_wait.unwrap_or_default().min(self.server.max_message_timeout);
-        hold + 2 * self.server.decision_timeout
+        hold.saturating_add(self.server.decision_timeout.saturating_mul(2))
     }
 }

@@ -1,6 +1,7 @@
 //! `portcullis envoy config`: what it writes is what Envoy takes, and what is shipped.
 
 use std::path::Path;
+use std::time::Duration;
 
 use portcullis::proxy::config::{Options, Service, bootstrap};
 use portcullis::proxy::tree::Source;
@@ -140,6 +141,13 @@ fn the_command_writes_to_a_file_and_says_what_is_wrong() {
     for (arguments, said) in [
         (&["--portcullis", "unix:/run/a.sock", "--portcullis", "b:1"][..], "can't be in one cluster"),
         (&["--listen", "here"], "write HOST:PORT or unix:PATH"),
+        (
+            &["--listen", "localhost:8080"],
+            "`--listen localhost:8080` is a name, and Envoy listens on addresses",
+        ),
+        (&["--admin", "localhost:9901"], "`--admin localhost:9901` is a name"),
+        (&["--listen", "0.0.0.0:0"], "`0` is not a port"),
+        (&["--portcullis", "portcullis:80000"], "`80000` is not a port"),
         (&["--for", "nginx"], "invalid value 'nginx'"),
         (&["--namespace", "shop"], "`--namespace` has no meaning for `--for envoy`"),
         (&["--for", "istio", "--output", "snippet"], "`--output` has no meaning for `--for istio`"),
@@ -152,6 +160,41 @@ fn the_command_writes_to_a_file_and_says_what_is_wrong() {
         let (code, text, error) = run(arguments);
         assert!(code == 2 && text.is_empty() && error.contains(said), "{arguments:?}: {error}");
     }
+}
+
+/// The command refuses one second more; so does Envoy, which says less about it.
+#[tokio::test]
+async fn envoy_takes_the_longest_times_that_are_written() {
+    for (service, longest) in [(Service::ExtProc, 3_600), (Service::ExtAuthz, 9_223_372_035 - 65)] {
+        let mut needs = defaults(EVERYTHING);
+        needs.server.max_message_timeout = Duration::from_secs(longest);
+        needs.longest_wait = Some(Duration::MAX);
+        let options = options(service, &["127.0.0.1:9191"], "127.0.0.1:9081");
+        let text = bootstrap(&needs, &options).unwrap();
+        validate(&text).await.unwrap_or_else(|error| panic!("{service:?}: {error}"));
+        needs.server.max_message_timeout += Duration::from_secs(1);
+        assert!(bootstrap(&needs, &options).is_err(), "{service:?}");
+        let written = format!("{longest}s");
+        let more = text.replace(&written, &format!("{}s", longest + 1));
+        if service == Service::ExtProc {
+            assert!(more != text && validate(&more).await.is_err());
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_there_stays_when_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("envoy.yaml");
+    std::fs::write(&out, "what runs").unwrap();
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["envoy", "config", "--listen", "localhost:1", "--out"])
+        .arg(&out)
+        .stderr(std::process::Stdio::null())
+        .status();
+    assert_eq!(status.unwrap().code(), Some(2));
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "what runs");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 /// What the doctor reports, the generator must not write.

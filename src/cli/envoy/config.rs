@@ -32,10 +32,10 @@ pub struct Args {
     /// A whole bootstrap, or the pieces to paste into an existing configuration [default: bootstrap]
     #[arg(long, value_enum)]
     output: Option<Output>,
-    /// Where Envoy listens for callers [default: 127.0.0.1:10000]
+    /// Where Envoy listens for callers, an address or `unix:PATH` [default: 127.0.0.1:10000]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<Address>,
-    /// Where Envoy's admin interface listens: whoever reaches it controls Envoy [default: 127.0.0.1:9901]
+    /// Where Envoy's admin interface listens, an address or `unix:PATH`: whoever reaches it controls Envoy [default: 127.0.0.1:9901]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<Address>,
     /// A replica of Portcullis, `HOST:PORT` or `unix:PATH`; with holds, the first is preferred while it is healthy
@@ -47,7 +47,7 @@ pub struct Args {
     /// The upstream speaks HTTP/2: needed for gRPC, and for trailers
     #[arg(long)]
     upstream_http2: bool,
-    /// Where to write it [default: standard output]
+    /// Where to write it, in place of what is there [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -114,7 +114,7 @@ pub fn run(args: &Args) -> ExitCode {
     match &args.out {
         None => print(&text),
         Some(path) => {
-            if let Err(error) = std::fs::write(path, text) {
+            if let Err(error) = crate::cli::replace::replace(path, &text) {
                 print_error(&format!("error: can't write `{}`: {error}\n", path.display()));
                 return ExitCode::from(FINDINGS);
             }

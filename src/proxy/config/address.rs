@@ -4,6 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+/// Bytes that the system has for the path of a socket, without the zero at its end.
+const LONGEST_SOCKET: usize = 107;
+
 /// An address as Envoy's configuration can name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -56,14 +59,18 @@ impl FromStr for Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return match path {
                 "" => Err("`unix:` needs the path of a socket".into()),
+                _ if path.len() > LONGEST_SOCKET => Err(format!(
+                    "the path of a socket has at most {LONGEST_SOCKET} bytes, and this one has {}",
+                    path.len()
+                )),
                 _ => Ok(Self::Unix(path.to_owned())),
             };
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Self::Ip(address));
+            return port(&address.port().to_string()).map(|_| Self::Ip(address));
         }
-        let (host, port) = text.rsplit_once(':').ok_or("write HOST:PORT or unix:PATH")?;
-        let port = port.parse().map_err(|_| format!("`{port}` is not a port"))?;
+        let (host, number) = text.rsplit_once(':').ok_or("write HOST:PORT or unix:PATH")?;
+        let port = port(number)?;
         if host.parse::<IpAddr>().is_ok() {
             return Err(format!("an IPv6 address stands in brackets: [{host}]:{port}"));
         }
@@ -78,6 +85,11 @@ impl FromStr for Address {
         }
         Ok(Self::Name(host.to_owned(), port))
     }
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| format!("`{text}` is not a port: it is a number from 1 to 65535"))
 }
 
 #[cfg(test)]
@@ -105,6 +117,11 @@ mod tests {
             ":80",
             "host:",
             "host:99999",
+            "host:80000",
+            "host:0",
+            "127.0.0.1:0",
+            "[::1]:0",
+            "127.0.0.1:80000",
             "::1:80",
             "a b:80",
             "http://a:80",
@@ -112,6 +129,12 @@ mod tests {
         ] {
             assert!(wrong.parse::<Address>().is_err(), "{wrong}");
         }
+        let longest = format!("unix:/{}", "s".repeat(106));
+        assert_eq!(longest.parse::<Address>().unwrap().to_string(), longest);
+        let error = format!("{longest}s").parse::<Address>().unwrap_err();
+        assert_eq!(error, "the path of a socket has at most 107 bytes, and this one has 108");
+        let error = "127.0.0.1:80000".parse::<Address>().unwrap_err();
+        assert_eq!(error, "`80000` is not a port: it is a number from 1 to 65535");
         let error = ":8080".parse::<Address>().unwrap_err();
         assert_eq!(error, "`:8080` names no host: write 0.0.0.0:8080 for every address of this machine");
     }

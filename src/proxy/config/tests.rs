@@ -118,14 +118,14 @@ fn every_timeout_outlasts_the_longest_hold() {
     assert!(text.contains("timeout: 10s}"), "{text}");
     let mut patient = needs(&[HOLDS]);
     patient.server = Server {
-        max_message_timeout: Duration::from_millis(3_600_500),
+        max_message_timeout: Duration::from_millis(1_800_500),
         decision_timeout: Duration::from_secs(30),
         held: 50_000,
         body_limit: 8 << 20,
         ..server()
     };
     let text = written(&patient, &options(Service::ExtProc));
-    for wanted in ["max_message_timeout: 3600.500s", "stream_idle_timeout: 3721s", "max_requests: 60000"] {
+    for wanted in ["max_message_timeout: 1800.500s", "stream_idle_timeout: 1921s", "max_requests: 60000"] {
         assert!(text.contains(wanted), "{wanted}\n{text}");
     }
     assert!(text.contains("per_connection_buffer_limit_bytes: 8388608"), "{text}");
@@ -213,4 +213,63 @@ fn the_pieces_are_yaml_documents_with_the_same_content() {
         }
         assert_eq!(parsed(&snippet(&needs(&[PLAIN]), &options(service)).unwrap()).len(), 4);
     }
+}
+
+#[test]
+fn a_name_to_listen_on_is_refused() {
+    let needs = needs(&[READS]);
+    let name: Address = "localhost:8080".parse().unwrap();
+    let listen = Options { listen: name.clone(), ..options(Service::ExtAuthz) };
+    let admin = Options { admin: name.clone(), ..options(Service::ExtAuthz) };
+    for (options, option) in [(listen, "--listen"), (admin, "--admin")] {
+        for refused in [bootstrap(&needs, &options), snippet(&needs, &options)] {
+            let said = refused.unwrap_err().to_string();
+            assert!(
+                said.starts_with(&format!("`{option} localhost:8080` is a name, and Envoy listens")),
+                "{said}"
+            );
+        }
+    }
+    let socket: Address = "unix:/run/envoy.sock".parse().unwrap();
+    let socket = Options { listen: socket, upstream: name, ..options(Service::ExtAuthz) };
+    assert!(bootstrap(&needs, &socket).is_ok());
+}
+
+/// Why nothing is written where the server takes this long for a decision, and for a message.
+fn refused(service: Service, decision: Duration, message: Duration) -> Option<String> {
+    let mut needs = needs(&[READS]);
+    needs.longest_wait = Some(Duration::MAX);
+    (needs.server.decision_timeout, needs.server.max_message_timeout) = (decision, message);
+    let said = bootstrap(&needs, &options(service)).err().map(|error| error.to_string());
+    assert_eq!(snippet(&needs, &options(service)).err().map(|error| error.to_string()), said);
+    said
+}
+
+#[test]
+fn times_that_envoy_does_not_take_are_refused() {
+    let hour = Duration::from_secs(3_600);
+    let short = Duration::from_secs(1);
+    assert_eq!(refused(Service::ExtProc, short, hour), None);
+    let said = refused(Service::ExtProc, short, hour + short).unwrap();
+    assert_eq!(
+        said,
+        "3601 s (`holds.max_message_timeout`) is more than the 3600 s that Envoy takes: shorten it; ext_authz takes more"
+    );
+    let said = refused(Service::ExtProc, hour, hour).unwrap();
+    assert!(said.starts_with("7205 s (two `limits.decision_timeout` and 5 s)"), "{said}");
+    assert_eq!(refused(Service::ExtAuthz, hour, hour + short), None);
+    // 63 bits of nanoseconds.
+    let ages = Duration::from_secs(9_223_372_036);
+    let rest = Duration::from_secs(62);
+    assert_eq!(
+        refused(Service::ExtAuthz, Duration::from_secs(1), ages - Duration::from_secs(1) - rest),
+        None
+    );
+    let said = refused(Service::ExtAuthz, short, ages - rest).unwrap();
+    assert!(
+        said.starts_with("9223372036 s (") && said.contains("the 9223372035 s that Envoy takes"),
+        "{said}"
+    );
+    assert!(refused(Service::ExtAuthz, Duration::MAX, Duration::MAX).is_some());
+    assert!(refused(Service::ExtProc, Duration::MAX, Duration::MAX).is_some());
 }

@@ -2,7 +2,7 @@
 
 use super::{
     BodySource, Figures, Heading, Name, Needs, Refused, Service, ServiceName, Template, buffered,
-    changes_envoys_headers, json, metadata, seconds,
+    changes_envoys_headers, check_times, json, metadata, seconds,
 };
 
 /// What is protected, and who is asked. What the policies need is no option.
@@ -55,8 +55,9 @@ struct Patch {
 /// What a gateway needs to ask Portcullis.
 ///
 /// # Errors
-/// None but those of a template.
+/// Times that Envoy doesn't take.
 pub fn envoy_gateway(needs: &Needs, options: &GatewayOptions) -> Result<String, Refused> {
+    check_times(needs, options.service)?;
     Ok(Manifests::of(needs, options).render()? + "\n")
 }
 

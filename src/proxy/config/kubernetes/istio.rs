@@ -2,8 +2,8 @@
 
 use super::{
     Attribute, BodySource, ExtAuthzRoute, ExtProc, ExtProcRoute, Figures, Heading, Label, Mode, Name, Needs,
-    Refused, Service, ServiceName, Template, buffered, changes_envoys_headers, filters, json, metadata,
-    seconds,
+    Refused, Service, ServiceName, Template, buffered, changes_envoys_headers, check_times, filters, json,
+    metadata, seconds,
 };
 
 /// Whom a mesh asks, and for which workloads. What the policies need is no option.
@@ -61,8 +61,9 @@ struct Manifests {
 /// What a mesh needs to have its sidecars or gateways ask Portcullis.
 ///
 /// # Errors
-/// None but those of a template.
+/// Times that Envoy doesn't take.
 pub fn istio(needs: &Needs, options: &IstioOptions) -> Result<String, Refused> {
+    check_times(needs, options.service)?;
     Ok(Manifests::of(needs, options)?.render()? + "\n")
 }
 
