@@ -12,7 +12,8 @@ mod show;
 /// Report what a proxy's configuration gets wrong
 ///
 /// Reads an Envoy bootstrap, the files that it refers to, or a `config_dump`; or manifests of Istio and Envoy Gateway, which
-/// together are one mesh or cluster; with the policies that Portcullis serves.
+/// together are one mesh or cluster; with the policies that Portcullis serves. It finds what Envoy accepts and lets calls slip by,
+/// or fails; what Envoy refuses, `envoy --mode validate` finds: run both.
 /// Exits with 0 when nothing was found, 1 when something was, 2 when nothing could be examined.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
