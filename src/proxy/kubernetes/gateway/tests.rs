@@ -187,7 +187,7 @@ fn a_backend_traffic_policy_sets_the_times_of_its_routes() {
     let set = ("60s".into(), "30s".into());
     let unset = (serde_json::Value::Null, serde_json::Value::Null);
     let all = of("Gateway", "edge", "");
-    assert_eq!(all.iter().map(|(action, _)| limits(action)).collect::<Vec<_>>(), [set.clone()]);
+    assert_eq!(all.iter().map(|(action, _)| limits(action)).collect::<Vec<_>>(), std::slice::from_ref(&set));
     let own = of("HTTPRoute", "orders", "");
     assert_eq!(own.iter().map(|(action, _)| limits(action)).collect::<Vec<_>>(), [unset.clone(), set]);
     let other = of("Gateway", "other", "");
