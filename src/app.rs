@@ -16,11 +16,11 @@ use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::bundle::{Control, Ports as ControlPorts};
 use crate::clock::Clock;
-use crate::config::{self, Config, GrpcAddress};
+use crate::config::{self, Config};
 use crate::diagnostic::{self, Diagnostic, Sources};
 use crate::engine::fault::Faults;
 use crate::engine::{Comparison, Engine, Ports, Settings, Snapshot};
-use crate::envoy::{self, ServerConfig, Socket, bind_unix};
+use crate::envoy::{self, ServerConfig};
 use crate::lifecycle::Lifecycle;
 use crate::mask;
 use crate::metrics::Metrics;
@@ -30,11 +30,13 @@ use crate::store::Store;
 
 mod admin_events;
 mod candidate;
+mod listen;
 mod policies;
 mod reload;
 
 pub use candidate::Candidate;
 use candidate::Trying;
+use listen::{AdminListener, Tls};
 use policies::Policies;
 pub use reload::Reloader;
 
@@ -47,6 +49,7 @@ pub struct Loaded {
     pub authenticator: Arc<Authenticator>,
     pub admin: Arc<Authenticator>,
     hash_key: mask::HashKey,
+    tls: Tls,
     /// Warnings: they do not stop a load.
     pub findings: Vec<Diagnostic>,
     pub sources: Sources,
@@ -88,7 +91,7 @@ pub struct Bound {
     pub addresses: Addresses,
     pub engine: Arc<Engine>,
     server: envoy::Server,
-    admin: (TcpListener, axum::Router),
+    admin: (AdminListener, axum::Router),
     ops: (TcpListener, Ops),
     store: Store,
     audit: Audit,
@@ -124,6 +127,7 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
     let authenticator = authenticator(config.identity.clone(), clock, &mut findings).await;
     let admin = self::authenticator(config.admin.identity.clone(), clock, &mut findings).await;
     let hash_key = hash_key(&config, &mut findings);
+    let tls = Tls::read(&config.listen, clock, &mut findings).await;
     if let Some(offer) = policies.as_ref().and_then(Policies::offer) {
         findings.extend(offer.prepared.findings.clone());
         sources.extend(offer.prepared.sources.clone());
@@ -141,9 +145,9 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
         policies::add(refused.clone(), &mut findings, &mut sources);
     }
     diagnostic::sort(&mut findings);
-    match (policies, authenticator, admin, hash_key) {
-        (Some(policies), Some(authenticator), Some(admin), Some(hash_key)) if !broken => {
-            Ok(Loaded { config, policies, candidate, authenticator, admin, hash_key, findings, sources })
+    match (policies, authenticator, admin, hash_key, tls) {
+        (Some(policies), Some(authenticator), Some(admin), Some(hash_key), Some(tls)) if !broken => {
+            Ok(Loaded { config, policies, candidate, authenticator, admin, hash_key, tls, findings, sources })
         }
         _ => Err(Refused { findings, sources }),
     }
@@ -188,12 +192,10 @@ fn hash_key(config: &Config, findings: &mut Vec<Diagnostic>) -> Option<mask::Has
 
 /// Binds every socket, opens the store and the audit trail, and puts policies in force. Must run within a tokio runtime.
 pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound, NotStarted> {
-    let Loaded { config, policies, candidate, authenticator, admin, hash_key, .. } = loaded;
-    // Before anything is opened: a second server by mistake is told so before it touches the first one's files.
-    let (socket, grpc) = bind_grpc(&config.listen.grpc).await?;
-    let admin_listener = bind("admin", config.listen.admin).await?;
-    let metrics_listener = bind("metrics", config.listen.metrics).await?;
+    let Loaded { config, policies, candidate, authenticator, admin, hash_key, tls, .. } = loaded;
     let metrics = Metrics::new().map_err(anyhow::Error::from)?;
+    // Before anything is opened: a second server by mistake is told so before it touches the first one's files.
+    let sockets = tls.bind(&config.listen, &metrics, &clock).await?;
     let lifecycle = Lifecycle::new();
     let audit = Audit::open(&config.audit, metrics.clone()).map_err(anyhow::Error::from)?;
     let store = Store::open(&config.store, clock.clone()).await.map_err(anyhow::Error::from)?;
@@ -216,21 +218,18 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     };
     let (control, following) = policies.start(control_ports.clone()).await?;
     let trying = tokio::sync::Mutex::new(Some(Trying::start(candidate, &control).await));
-    let bound_to = |listener: &TcpListener| listener.local_addr().map_err(anyhow::Error::from);
-    let addresses =
-        Addresses { grpc, admin: bound_to(&admin_listener)?, metrics: bound_to(&metrics_listener)? };
-    let server = envoy::Server::new(socket, engine.clone(), server_config(&config));
+    let server = envoy::Server::new(sockets.grpc, engine.clone(), server_config(&config));
     let events = admin_events::Recorded { audit: audit.clone(), metrics, clock: clock.clone() };
     let drain = config.drain;
     let state = admin_state(config.admin, admin, events, &control_ports, &control);
     let ops = Ops { engine: engine.clone(), store: store.clone(), control: control.clone() };
     let reloader = Arc::new(Reloader { engine: engine.clone(), control, following, trying, clock });
     Ok(Bound {
-        addresses,
+        addresses: sockets.addresses,
         engine,
         server,
-        admin: (admin_listener, admin::router(state)),
-        ops: (metrics_listener, ops),
+        admin: (sockets.admin, admin::router(state)),
+        ops: (sockets.metrics, ops),
         store,
         audit,
         lifecycle,
@@ -285,26 +284,6 @@ fn settings(config: &Config, hash_key: mask::HashKey) -> Settings {
         hash_key,
         mask_limits: mask::Limits::default(),
         decision_cache_bytes: config.decision_cache_bytes,
-    }
-}
-
-async fn bind(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| anyhow::anyhow!("can't listen on {address} ({what}): {error}"))
-}
-
-async fn bind_grpc(address: &GrpcAddress) -> anyhow::Result<(Socket, Option<SocketAddr>)> {
-    match address {
-        GrpcAddress::Tcp(address) => {
-            let listener = bind("grpc", *address).await?;
-            let address = listener.local_addr()?;
-            Ok((Socket::Tcp(listener), Some(address)))
-        }
-        GrpcAddress::Unix(path) => {
-            let listener = bind_unix(path)
-                .map_err(|error| anyhow::anyhow!("can't listen on {} (grpc): {error}", path.display()))?;
-            Ok((Socket::Unix(listener, path.clone()), None))
-        }
     }
 }
 

@@ -41,7 +41,7 @@ pub use refusal::{Refusal, Refused};
 pub use sign::{PublicKey, SigningKey};
 pub use source::{Admission, CandidateConfig, Config, Found, Offer, Remote, Source};
 pub use trust::Trust;
-pub use watch::Changes;
+pub use watch::changes;
 
 /// Policies with the cases that test them, from one source.
 #[derive(Clone, Debug)]

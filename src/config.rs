@@ -18,8 +18,10 @@ use crate::engine::HeldLimits;
 use crate::proxy;
 use crate::request::{BodySource, Limits};
 use crate::store::PendingLimits;
+use crate::tls;
 
 mod candidate;
+mod listen;
 mod policies;
 mod section;
 mod value;
@@ -49,7 +51,10 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Listen {
     pub grpc: GrpcAddress,
+    /// Never on a Unix socket.
+    pub grpc_tls: Option<tls::Config>,
     pub admin: SocketAddr,
+    pub admin_tls: Option<tls::Config>,
     pub metrics: SocketAddr,
     /// Whether hosts are more than the caller's claim: the proxies that call here own the hosts they serve.
     pub gateway: bool,

@@ -29,6 +29,8 @@ pub mod challenge;
 pub mod clock;
 pub mod lifecycle;
 pub mod metrics;
+pub mod tls;
+pub mod watch;
 
 // floor 4: ports
 pub mod audit;

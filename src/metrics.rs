@@ -16,10 +16,12 @@ mod cache;
 mod candidate;
 mod grpc;
 mod policies;
+mod tls;
 
 pub use cache::Miss;
 pub use candidate::{Compared, NotComparable};
 pub use policies::PollResult;
+pub use tls::{HandshakeFailure, TlsListener};
 
 /// All instruments. Cheap to clone.
 #[derive(Clone)]
@@ -289,6 +291,7 @@ fn describe(recorder: &PrometheusRecorder) {
         recorder.describe_histogram(name.into(), Some(Unit::Seconds), text.into());
     }
     grpc::describe(recorder);
+    tls::describe(recorder);
 }
 
 impl PerService {

@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 9] = [
     ],
     &["mask"],
     &["policy"],
-    &["clock", "lifecycle", "metrics"],
+    &["clock", "lifecycle", "metrics", "tls", "watch"],
     &["audit", "authn", "store"],
     &["engine"],
     &["bundle", "envoy", "proxy"],

@@ -66,7 +66,7 @@ impl Trying {
 
 /// Takes what the files hold when they change.
 async fn follow(control: Arc<Control>, id: TrialId, config: CandidateConfig, admission: Admission) {
-    let Some(mut changes) = bundle::Changes::of(&config.source) else { return };
+    let Some(mut changes) = bundle::changes(&config.source) else { return };
     while changes.next().await {
         changes.taken();
         control.candidate_changed(&id, judge(&config, &admission).await).await;

@@ -1,36 +1,16 @@
-//! Watches the files that policies come from, and offers what they hold when it changes.
-//!
-//! Events say that a look is worth it, never what changed: what counts is what the files hold once they are quiet.
-//! A look every two seconds finds what no event told of: network file systems, exhausted inotify watches, folders
-//! that were replaced.
+//! Offers what the files hold that policies come from, when they change.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-
-use notify::event::EventKind;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::mpsc;
 
 use super::control::{Control, Outcome};
 use super::load;
 use super::source::{Found, Source};
-
-/// Files that were quiet for so long are taken as written.
-const QUIET: Duration = Duration::from_millis(100);
-
-/// Files that never are quiet are looked at all the same.
-const RESTLESS: Duration = Duration::from_secs(1);
-
-/// How often a look is taken without an event.
-const BACKSTOP: Duration = Duration::from_secs(2);
+use crate::watch::{Changes, Stamp};
 
 /// Follows `source` until the task is dropped. A source that is no file ends it at once.
 pub(super) async fn follow(control: Arc<Control>, source: Source) {
-    let Some(mut changes) = Changes::of(&source) else { return };
+    let Some(mut changes) = changes(&source) else { return };
     while changes.next().await {
         if !look_at(&control, &source).await.is_pending() {
             changes.taken();
@@ -38,61 +18,22 @@ pub(super) async fn follow(control: Arc<Control>, source: Source) {
     }
 }
 
-/// Changes of the files that a source names.
-pub struct Changes {
-    paths: Vec<PathBuf>,
-    woken: mpsc::Receiver<()>,
-    watches: Watches,
-    /// What the files were when they were last taken.
-    last: Option<Files>,
-    found: Option<Files>,
-    /// The first look needs no waiting.
-    looked: bool,
+/// Changes of the files that a source names; `None` for a source that is no file.
+pub fn changes(source: &Source) -> Option<Changes> {
+    let paths = match source {
+        Source::Paths(paths) => paths.clone(),
+        Source::File(path) => vec![path.clone()],
+        Source::Url(_) => return None,
+    };
+    Some(Changes::new(move || stamp(&paths)))
 }
 
-impl Changes {
-    /// `None` for a source that is no file.
-    pub fn of(source: &Source) -> Option<Self> {
-        let paths = match source {
-            Source::Paths(paths) => paths.clone(),
-            Source::File(path) => vec![path.clone()],
-            Source::Url(_) => return None,
-        };
-        let (wake, woken) = mpsc::channel(1);
-        let watches = Watches::new(wake);
-        Some(Self { paths, woken, watches, last: None, found: None, looked: false })
-    }
-
-    /// Waits until the files differ from what was taken last; at first they do. `false`: nothing can be told any more.
-    pub async fn next(&mut self) -> bool {
-        loop {
-            if self.looked {
-                tokio::select! {
-                    Some(()) = self.woken.recv() => quiet(&mut self.woken).await,
-                    () = tokio::time::sleep(BACKSTOP) => {}
-                }
-            }
-            self.looked = true;
-            let paths = self.paths.clone();
-            let Ok(stamp) = tokio::task::spawn_blocking(move || Stamp::of(&paths)).await else {
-                return false;
-            };
-            self.watches.renew(&stamp.folders);
-            if self.last.as_ref() != Some(&stamp.files) {
-                self.found = Some(stamp.files);
-                return true;
-            }
-        }
-    }
-
-    /// What `next` found has been dealt with.
-    pub fn taken(&mut self) {
-        self.last = self.found.take();
-    }
+/// What is found at these paths.
+fn stamp(paths: &[PathBuf]) -> Stamp {
+    // Whatever else lies there may change as it likes.
+    let ours = |path: &Path| load::is_yaml(path) || paths.iter().any(|named| named == path);
+    Stamp::of(paths, load::find(paths, &ours).map_err(|error| error.to_string()))
 }
-
-/// What can be told of files without reading them, or why they can't be found.
-type Files = Result<BTreeMap<PathBuf, [u64; 5]>, String>;
 
 /// How often files that keep changing are read again; the next event reads them anew.
 const MOST_READS: usize = 8;
@@ -114,114 +55,6 @@ async fn look_at(control: &Arc<Control>, source: &Source) -> Outcome {
             Outcome::Unchanged
         }
     }
-}
-
-/// Waits until no event came for a while.
-async fn quiet(woken: &mut mpsc::Receiver<()>) {
-    let settled = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, woken.recv()).await {} };
-    // Either way it is time to look.
-    let _ = tokio::time::timeout(RESTLESS, settled).await;
-}
-
-/// What can be told of files without reading them, and the folders in which a change would show.
-#[derive(Debug)]
-struct Stamp {
-    files: Files,
-    /// With their inodes: a folder that was replaced has to be watched anew.
-    folders: BTreeMap<PathBuf, u64>,
-}
-
-impl Stamp {
-    fn of(paths: &[PathBuf]) -> Self {
-        let mut folders = BTreeMap::new();
-        for path in paths {
-            add_folder(&mut folders, home(path));
-        }
-        // Whatever else lies there may change as it likes.
-        let ours = |path: &Path| load::is_yaml(path) || paths.iter().any(|named| named == path);
-        let files = load::find(paths, &ours).map_err(|error| error.to_string());
-        for file in files.iter().flatten() {
-            if let Some(parent) = file.parent() {
-                add_folder(&mut folders, parent);
-            }
-        }
-        let stamped = files.map(|files| files.into_iter().map(|file| (file.clone(), marks(&file))).collect());
-        Self { files: stamped, folders }
-    }
-}
-
-/// The folder whose entries tell of changes at `path`: itself, or the nearest one above it that exists.
-fn home(path: &Path) -> &Path {
-    let is_plain_folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    if is_plain_folder(path) {
-        return path;
-    }
-    let above = path.ancestors().skip(1).find(|folder| folder.is_dir());
-    above.unwrap_or(Path::new("."))
-}
-
-fn add_folder(folders: &mut BTreeMap<PathBuf, u64>, folder: &Path) {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    if let Ok(metadata) = fs::metadata(folder) {
-        folders.insert(folder.to_owned(), metadata.ino());
-    }
-}
-
-/// Size, inode, and both times: a file that was replaced or written again differs in one of them.
-fn marks(file: &Path) -> [u64; 5] {
-    match fs::metadata(file) {
-        Ok(metadata) => [
-            metadata.len(),
-            metadata.ino(),
-            metadata.mtime().unsigned_abs(),
-            metadata.mtime_nsec().unsigned_abs(),
-            metadata.ctime_nsec().unsigned_abs(),
-        ],
-        Err(_) => [0; 5],
-    }
-}
-
-/// The watches of the operating system, as far as it grants them.
-struct Watches {
-    watcher: Option<RecommendedWatcher>,
-    watched: BTreeMap<PathBuf, u64>,
-}
-
-impl Watches {
-    fn new(wake: mpsc::Sender<()>) -> Self {
-        let told = move |event: notify::Result<notify::Event>| {
-            // Opening and reading, which we do ourselves, changes nothing. An error may hide a change.
-            let is_change = event.map_or(true, |event| !matches!(event.kind, EventKind::Access(_)));
-            if is_change {
-                // A wake-up that waits already is as good as two.
-                let _ = wake.try_send(());
-            }
-        };
-        let watcher = notify::recommended_watcher(told).map_err(|error| warn(&error)).ok();
-        Self { watcher, watched: BTreeMap::new() }
-    }
-
-    /// Watches these folders and no others.
-    fn renew(&mut self, folders: &BTreeMap<PathBuf, u64>) {
-        let Some(watcher) = &mut self.watcher else { return };
-        if self.watched == *folders {
-            return;
-        }
-        for folder in self.watched.iter().filter(|(folder, inode)| folders.get(*folder) != Some(inode)) {
-            // It may be gone, and its watch with it.
-            let _ = watcher.unwatch(folder.0);
-        }
-        for folder in folders.iter().filter(|(folder, inode)| self.watched.get(*folder) != Some(inode)) {
-            if let Err(error) = watcher.watch(folder.0, RecursiveMode::NonRecursive) {
-                warn(&error);
-            }
-        }
-        self.watched.clone_from(folders);
-    }
-}
-
-fn warn(error: &notify::Error) {
-    tracing::warn!(%error, "policies are not watched by events; they are looked at every two seconds");
 }
 
 impl Source {
@@ -247,13 +80,15 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn a_stamp_changes_with_every_kind_of_change() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("policies");
-        let stamp = || Stamp::of(std::slice::from_ref(&root)).files;
+        let stamp = || stamp(std::slice::from_ref(&root)).files;
         let mut seen = vec![stamp()];
         assert!(seen[0].is_err(), "the folder is missing");
         let mut differs = |what: &str| {
@@ -310,19 +145,5 @@ mod tests {
         let offer = found.admit(&crate::bundle::Admission { trust, limits, options }).unwrap();
         let rules: Vec<_> = offer.prepared.set.rule_names().map(ToString::to_string).collect();
         assert_eq!(rules, ["a2/a2", "b2/b2"]);
-    }
-
-    #[test]
-    fn a_missing_folder_is_awaited_where_it_would_appear() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
-        assert_eq!(home(&root.join("a/b/c")), root);
-        fs::create_dir(root.join("a")).unwrap();
-        assert_eq!(home(&root.join("a/b/c")), root.join("a"));
-        assert_eq!(home(&root.join("a")), root.join("a"));
-        fs::write(root.join("a/x.yaml"), "").unwrap();
-        assert_eq!(home(&root.join("a/x.yaml")), root.join("a"));
-        std::os::unix::fs::symlink("a", root.join("link")).unwrap();
-        assert_eq!(home(&root.join("link")), root, "a link is swapped where it lies");
     }
 }

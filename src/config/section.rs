@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::value::{address, duration, empty_map, flag, loopback, lower_case, number, path, path_in, wide};
-use super::{Admin, Config, GrpcAddress, Holds, Listen};
+use super::value::{duration, empty_map, lower_case, number, path, path_in, wide};
+use super::{Admin, Config, Holds};
 use crate::audit;
 use crate::authn;
 use crate::bundle;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Node, Reader};
 use crate::engine::{DEFAULT_DIGEST_HEADERS, HeldLimits};
-use crate::request::{BodySource, Limits};
+use crate::request::Limits;
 use crate::store::PendingLimits;
 
 pub(super) fn config(
@@ -21,7 +21,7 @@ pub(super) fn config(
     reader: &mut Reader,
 ) -> Option<Config> {
     let mut fields = reader.fields(root, "the configuration")?;
-    let listen = listen(fields.optional("listen"), folder, reader);
+    let listen = super::listen::listen(fields.optional("listen"), folder, reader);
     *policies =
         fields.required("policies", reader).and_then(|node| super::policies::policies(node, folder, reader));
     let identity = fields.optional("identity").map_or(Some(authn::Config::default()), |node| {
@@ -52,56 +52,6 @@ pub(super) fn config(
         decision_cache_bytes: decision_cache_bytes?,
         hash_key_file: hash_key_file?,
         drain: drain?,
-    })
-}
-
-fn listen(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Listen> {
-    let empty = empty_map();
-    let mut fields = reader.fields(node.unwrap_or(&empty), "`listen`")?;
-    let grpc = match fields.optional("grpc") {
-        None => Some(GrpcAddress::Tcp(loopback(9191))),
-        Some(node) => match reader.string(node, "`grpc`")?.strip_prefix("unix:") {
-            Some(path) => Some(GrpcAddress::Unix(folder.join(path))),
-            None => address(node, "`grpc`", reader).map(GrpcAddress::Tcp),
-        },
-    };
-    let admin_node = fields.optional("admin");
-    let admin = admin_node.map_or(Some(loopback(9190)), |node| address(node, "`admin`", reader));
-    if let (Some(node), Some(admin)) = (admin_node, admin)
-        && !admin.ip().is_loopback()
-    {
-        let message = format!("`admin` is {admin}: without TLS the admin API listens on loopback only");
-        reader.error_with_help(
-            node.span,
-            "admin-not-loopback",
-            message,
-            "use 127.0.0.1, and reach it from this host",
-        );
-    }
-    let metrics =
-        fields.optional("metrics").map_or(Some(loopback(9192)), |node| address(node, "`metrics`", reader));
-    let taken = [grpc.as_ref().and_then(GrpcAddress::tcp), admin, metrics];
-    for (index, address) in taken.iter().enumerate() {
-        if let Some(address) = address.filter(|address| address.port() != 0)
-            && taken.iter().take(index).any(|earlier| *earlier == Some(address))
-        {
-            reader.error(fields.span, "address-used-twice", format!("two listeners can't share {address}"));
-        }
-    }
-    let gateway = flag(&mut fields, "gateway", false, reader);
-    let sources = [BodySource::Buffered, BodySource::NotBuffered, BodySource::ByRoute];
-    let request_body = fields.optional("request_body").map_or(Some(BodySource::default()), |node| {
-        reader.word(node, "`request_body`", &sources.map(|source| (source.as_str(), source)))
-    });
-    let reflection = flag(&mut fields, "reflection", true, reader);
-    fields.close(reader);
-    Some(Listen {
-        grpc: grpc?,
-        admin: admin?,
-        metrics: metrics?,
-        gateway: gateway?,
-        request_body: request_body?,
-        reflection: reflection?,
     })
 }
 

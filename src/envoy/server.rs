@@ -1,4 +1,4 @@
-//! The gRPC server: both services, health and reflection, on TCP or a Unix socket.
+//! The gRPC server: both services, health and reflection, on TCP, with TLS or without, or a Unix socket.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
 use tower::Layer;
@@ -14,6 +15,7 @@ use super::counted::CountFailed;
 use super::{connection, services};
 use crate::engine::Engine;
 use crate::request::BodySource;
+use crate::tls;
 
 /// How the services behave on this listener.
 #[derive(Clone, Debug)]
@@ -39,6 +41,7 @@ pub struct Server {
 #[derive(Debug)]
 pub enum Socket {
     Tcp(TcpListener),
+    Tls(Box<tls::Listener>),
     Unix(UnixListener, PathBuf),
 }
 
@@ -58,7 +61,7 @@ impl Server {
 
     /// Serves until the engine's lifecycle drains; then sends GOAWAY and finishes the streams in flight.
     pub async fn serve(self) {
-        let Self { socket, engine, config, health } = self;
+        let Self { mut socket, engine, config, health } = self;
         let service = services::Services::new(&engine, &config, health);
         let service = CountFailed(engine.metrics().clone()).layer(service);
         let (lifecycle, connections) = (engine.lifecycle().clone(), TaskTracker::new());
@@ -71,6 +74,7 @@ impl Server {
             let draining = async move { lifecycle.draining().await };
             match accepted {
                 Ok(Accepted::Tcp(io)) => drop(connections.spawn(connection::serve(io, service, draining))),
+                Ok(Accepted::Tls(io)) => drop(connections.spawn(connection::serve(io, service, draining))),
                 Ok(Accepted::Unix(io)) => drop(connections.spawn(connection::serve(io, service, draining))),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -87,13 +91,14 @@ impl Server {
 }
 
 impl Socket {
-    async fn accept(&self) -> io::Result<Accepted> {
+    async fn accept(&mut self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 Ok(Accepted::Tcp(stream))
             }
+            Self::Tls(listener) => listener.accept().await.map(|(stream, _)| Accepted::Tls(Box::new(stream))),
             Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
         }
     }
@@ -110,6 +115,7 @@ impl Drop for Socket {
 /// A connection that nobody serves yet.
 enum Accepted {
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
     Unix(UnixStream),
 }
 
