@@ -134,7 +134,7 @@ mod tests {
             ("spiffe://example.org/ns/edge/sa/envoy", LISTED),
             ("spiffe://example.com/ns/Edge/sa/envoy", LISTED),
             ("spiffe://example.com/ns/edge/sa/a", "spiffe://example.com/ns/edge"),
-            ("spiffe://exampleXcom/a", "spiffe://example.com/*"),
+            ("spiffe://examplexcom/a", "spiffe://example.com/*"),
             ("spiffe://example.com.evil/a", "spiffe://example.com/*"),
         ] {
             assert_eq!(admitted(&[id], listed), Err(Refusal::NotListed(id.into())), "{id}");

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::{Config, SpiffePattern};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 
 /// An authority that signs certificates.
@@ -50,4 +51,33 @@ impl Issued {
 
 pub fn uris(names: &[&str]) -> Vec<SanType> {
     names.iter().map(|name| SanType::URI((*name).try_into().unwrap())).collect()
+}
+
+mod files;
+mod handshake;
+
+/// A folder with `tls.crt`, `tls.key` and `ca.pem`, and the authority that signed them.
+pub struct Files {
+    pub folder: tempfile::TempDir,
+    pub authority: Authority,
+}
+
+impl Files {
+    pub fn new() -> Self {
+        let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
+        authority.server().write(folder.path(), "tls");
+        std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+        Self { folder, authority }
+    }
+
+    /// With a client CA where any ids are listed.
+    pub fn config(&self, listed: &[&str]) -> Config {
+        let at = |name: &str| self.folder.path().join(name);
+        Config {
+            certificate: at("tls.crt"),
+            private_key: at("tls.key"),
+            client_ca: (!listed.is_empty()).then(|| at("ca.pem")),
+            client_spiffe: listed.iter().map(|id| SpiffePattern::parse(id).unwrap()).collect(),
+        }
+    }
 }
