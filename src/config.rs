@@ -90,6 +90,11 @@ impl Config {
             gateway: self.listen.gateway,
             body: self.listen.request_body,
             mtls: self.identity.mtls.is_some(),
+            tls: match &self.listen.grpc_tls {
+                None => proxy::ListenerTls::Off,
+                Some(tls) if tls.client_ca.is_none() => proxy::ListenerTls::On,
+                Some(_) => proxy::ListenerTls::Mutual,
+            },
             credentials: self.identity.credential_headers(),
             forwarded_certificates: self
                 .identity

@@ -11,4 +11,4 @@ pub mod needs;
 pub mod tree;
 pub mod view;
 
-pub use needs::{BodySource, Needs, Server};
+pub use needs::{BodySource, ListenerTls, Needs, Server};

@@ -136,6 +136,7 @@ fn generated(
         portcullis: vec![server.into()],
         upstream: server.into(),
         upstream_http2: false,
+        tls: None,
     };
     let text = proxy::config::bootstrap(&Needs::of(&PolicySet::none(), defaults.for_proxies()), &options)?;
     Ok(serde_saphyr::from_str(&text.replace("name: portcullis", &format!("name: {cluster}")))?)

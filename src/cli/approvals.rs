@@ -16,6 +16,7 @@ mod watch;
 use client::{Client, Failure};
 
 use crate::admin::visible::visible;
+use crate::cli::client::Tls;
 
 const EXAMPLES: &str = "Examples:
   portcullis approvals list --state pending
@@ -35,6 +36,8 @@ pub struct Args {
     /// A file that holds the bearer token; otherwise PORTCULLIS_TOKEN
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: Tls,
     /// For people or for scripts
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -91,7 +94,7 @@ pub async fn run(args: Args) -> ExitCode {
 }
 
 async fn execute(args: Args) -> Result<(), Failure> {
-    let client = Client::new(&args.server, args.token_file.as_deref())?;
+    let client = Client::new(&args.server, args.token_file.as_deref(), &args.tls)?;
     let format = args.format;
     match args.action {
         Action::List { state, limit } => {

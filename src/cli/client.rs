@@ -9,6 +9,10 @@ use serde_json::Value;
 use crate::diagnostic::innermost;
 use crate::secret::Secret;
 
+mod tls;
+
+pub use tls::Tls;
+
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why a command has no answer. `Display` is what the person reads.
@@ -20,6 +24,14 @@ pub enum Failure {
     TokenFile(PathBuf, std::io::Error),
     #[error("`{0}` is not an address like http://127.0.0.1:9190")]
     BadServer(String),
+    #[error("can't use the TLS file `{path}`: {why}", path = .0.display(), why = .1)]
+    TlsFile(PathBuf, String),
+    #[error("`--client-cert` and `--client-key` go together: give both")]
+    HalfIdentity,
+    #[error("`--ca`, `--client-cert` and `--client-key` are for https://, and the server is {0}")]
+    NotHttps(String),
+    #[error("no secure connection to the server at {0}: {1}")]
+    Insecure(String, String),
     #[error("can't reach the server at {0}: {1}; is it running, and is this its admin address?")]
     Unreachable(String, String),
     #[error("{0} does not answer like a portcullis server (status {1})")]
@@ -46,17 +58,17 @@ pub struct Server {
 
 impl Server {
     /// Reads the token from the file, or from PORTCULLIS_TOKEN; opens no connection.
-    pub fn new(address: &str, token_file: Option<&Path>) -> Result<Self, Failure> {
+    pub fn new(address: &str, token_file: Option<&Path>, tls: &Tls) -> Result<Self, Failure> {
         let token = match token_file {
             Some(path) => {
                 std::fs::read_to_string(path).map_err(|error| Failure::TokenFile(path.to_owned(), error))?
             }
             None => std::env::var("PORTCULLIS_TOKEN").map_err(|_| Failure::NoToken)?,
         };
-        Self::with_token(address, &token)
+        Self::with_token(address, &token, tls)
     }
 
-    pub fn with_token(address: &str, token: &str) -> Result<Self, Failure> {
+    pub fn with_token(address: &str, token: &str, tls: &Tls) -> Result<Self, Failure> {
         let token = token.trim();
         if token.is_empty() {
             return Err(Failure::NoToken);
@@ -66,9 +78,9 @@ impl Server {
             return Err(Failure::BadServer(address.to_owned()));
         }
         // A redirect would carry the token to somewhere that nobody named.
-        let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
+        let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+        let http = tls
+            .apply(http, &url)?
             .build()
             .map_err(|error| Failure::Unreachable(address.to_owned(), innermost(&error)))?;
         let address = address.trim_end_matches('/').to_owned();
@@ -88,8 +100,10 @@ impl Server {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
-        let unreachable =
-            |error: reqwest::Error| Failure::Unreachable(self.address.clone(), innermost(&error));
+        let unreachable = |error: reqwest::Error| match tls::reason(&error) {
+            Some(reason) => Failure::Insecure(self.address.clone(), reason),
+            None => Failure::Unreachable(self.address.clone(), innermost(&error)),
+        };
         let response = request.bearer_auth(self.token.expose()).send().await.map_err(unreachable)?;
         let status = response.status();
         let body = response.bytes().await.map_err(unreachable)?;
@@ -135,17 +149,17 @@ pub(super) mod tests {
             (404, "why"),
         ] {
             let server = serve(status, r#"{"code": "c", "message": "why"}"#).await;
-            let server = Server::with_token(&server, "t").unwrap();
+            let server = Server::with_token(&server, "t", &Tls::default()).unwrap();
             let message = server.post("/api/v1/x", &json!({})).await.unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         }
-        let server = Server::with_token(&serve(200, "<html>").await, "t").unwrap();
+        let server = Server::with_token(&serve(200, "<html>").await, "t", &Tls::default()).unwrap();
         let said = server.get("/api/v1/x", &[]).await.unwrap_err().to_string();
         assert!(said.contains("does not answer like"), "{said}");
-        let server = Server::with_token("http://127.0.0.1:1", "t").unwrap();
+        let server = Server::with_token("http://127.0.0.1:1", "t", &Tls::default()).unwrap();
         let said = server.get("/api/v1/x", &[]).await.unwrap_err().to_string();
         assert!(said.contains("can't reach the server"), "{said}");
-        assert!(matches!(Server::with_token("nowhere", "t"), Err(Failure::BadServer(_))));
-        assert!(matches!(Server::with_token("http://h", " \n"), Err(Failure::NoToken)));
+        assert!(matches!(Server::with_token("nowhere", "t", &Tls::default()), Err(Failure::BadServer(_))));
+        assert!(matches!(Server::with_token("http://h", " \n", &Tls::default()), Err(Failure::NoToken)));
     }
 }

@@ -12,9 +12,11 @@ pub mod kubernetes;
 mod piece;
 mod route;
 mod text;
+mod tls;
 
 pub use address::Address;
 pub use route::RouteMatch;
+pub use tls::Tls;
 
 use askama::Template as _;
 
@@ -38,6 +40,8 @@ pub struct Options {
     pub upstream: Address,
     /// Whether the upstream speaks HTTP/2: needed for gRPC, and for trailers.
     pub upstream_http2: bool,
+    /// TLS to the server.
+    pub tls: Option<Tls>,
 }
 
 /// Why a configuration can't be written.
@@ -57,6 +61,19 @@ pub enum Refused {
     /// With what makes it so long, in the server's configuration or the policies.
     #[error("{} s ({what}) is more than the {} s that Envoy takes: shorten it{advice}", .time.as_secs(), .most.as_secs())]
     TooLong { what: &'static str, time: Duration, most: Duration, advice: &'static str },
+    #[error(
+        "the server's `listen.grpc` has TLS: say with `--tls-ca FILE` where Envoy finds the CA of its certificate"
+    )]
+    TlsWanted,
+    #[error("the server's `listen.grpc` has no TLS: leave out `--tls-ca`, or set `listen.grpc.tls`")]
+    NoTls,
+    #[error(
+        "the server's `listen.grpc.tls` has a `client_ca`: say with `--tls-certificate FILE` and `--tls-key FILE` where \
+         Envoy finds a certificate to show"
+    )]
+    ClientCertificateWanted,
+    #[error("`{0}` is a Unix socket, which has no TLS")]
+    TlsOnSocket(Address),
     #[error("{0}")]
     Template(#[from] askama::Error),
 }

@@ -28,6 +28,8 @@ pub struct Server {
     pub body: BodySource,
     /// `identity.mtls`
     pub mtls: bool,
+    /// `listen.grpc.tls`
+    pub tls: ListenerTls,
     /// Headers that credentials are read from, in lower case.
     pub credentials: Vec<String>,
     /// `identity.mtls.forwarded_client_cert`: what trusted proxies say of their clients' certificates is read.
@@ -38,6 +40,15 @@ pub struct Server {
     pub changes_query: bool,
     /// Headers that every approval covers, in lower case.
     pub digest_headers: Vec<String>,
+}
+
+/// What a listener asks of those who connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerTls {
+    Off,
+    On,
+    /// And a client certificate.
+    Mutual,
 }
 
 /// What a proxy must show, and be ready for.

@@ -395,6 +395,7 @@ pub fn between(service: Service, portcullis: SocketAddr, upstream: SocketAddr) -
         portcullis: vec![portcullis.into()],
         upstream: upstream.into(),
         upstream_http2: false,
+        tls: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::client::{self, Server};
+use crate::cli::client::{self, Server, Tls};
 
 /// A shorter end of an id names too many.
 const SHORTEST_SUFFIX: usize = 6;
@@ -32,8 +32,8 @@ pub(super) enum Failure {
 pub(super) struct Client(Server);
 
 impl Client {
-    pub(super) fn new(server: &str, token_file: Option<&Path>) -> Result<Self, Failure> {
-        Ok(Self(Server::new(server, token_file)?))
+    pub(super) fn new(server: &str, token_file: Option<&Path>, tls: &Tls) -> Result<Self, Failure> {
+        Ok(Self(Server::new(server, token_file, tls)?))
     }
 
     /// The newest requests, over as many pages as it takes.
@@ -95,7 +95,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_an_id_must_name_one_request() {
         let list = r#"{"approvals": [{"id": "0-aaaaaa111111"}, {"id": "0-bbbbbb111111"}]}"#;
-        let client = Client(Server::with_token(&serve(200, list).await, "t").unwrap());
+        let client = Client(Server::with_token(&serve(200, list).await, "t", &Tls::default()).unwrap());
         assert_eq!(client.resolve("a111111").await.unwrap(), "0-aaaaaa111111");
         assert!(matches!(client.resolve("111111").await, Err(Failure::AmbiguousId(_))));
         assert!(matches!(client.resolve("222222").await, Err(Failure::UnknownId(_))));

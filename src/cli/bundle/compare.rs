@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::super::policy::{FINDINGS, USAGE, as_json, load, print, print_error, usage_error};
 use super::Format;
 use crate::admin::visible::visible;
-use crate::cli::client::Server;
+use crate::cli::client::{Server, Tls};
 use crate::cli::on_one_thread;
 
 mod calls;
@@ -49,6 +49,8 @@ pub struct Args {
     /// A file that holds the bearer token; otherwise PORTCULLIS_TOKEN
     #[arg(long, value_name = "FILE", conflicts_with = "old")]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: Tls,
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
 }
@@ -90,7 +92,7 @@ fn compare(args: &Args, environment: Option<String>) -> Result<ExitCode, ExitCod
 fn live(server: &str, args: &Args) -> Result<Value, ExitCode> {
     let mut answer = None;
     let asked = on_one_thread(async {
-        let asked = match Server::new(server, args.token_file.as_deref()) {
+        let asked = match Server::new(server, args.token_file.as_deref(), &args.tls) {
             Ok(server) => server.get("/api/v1/candidate", &[]).await,
             Err(failure) => Err(failure),
         };

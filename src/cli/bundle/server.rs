@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Format;
 use crate::admin::visible::visible;
-use crate::cli::client::{Failure, Server};
+use crate::cli::client::{Failure, Server, Tls};
 
 #[derive(Debug, clap::Args)]
 pub struct Connection {
@@ -18,6 +18,8 @@ pub struct Connection {
     /// A file that holds the bearer token; otherwise PORTCULLIS_TOKEN
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: Tls,
     /// For people or for scripts
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,
@@ -25,7 +27,7 @@ pub struct Connection {
 
 impl Connection {
     pub fn open(&self) -> Result<Server, Failure> {
-        Server::new(&self.server, self.token_file.as_deref())
+        Server::new(&self.server, self.token_file.as_deref(), &self.tls)
     }
 
     /// Asks for a change, and tells what is active after it.

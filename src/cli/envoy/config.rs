@@ -8,8 +8,8 @@ use clap::ValueEnum;
 
 use super::kubernetes::Mistake;
 use crate::cli::policy::{FINDINGS, print, print_error, usage_error};
-use crate::proxy::config::{self, Address, Options, Refused};
-use crate::proxy::{BodySource, Needs};
+use crate::proxy::config::{self, Address, Options, Refused, Tls};
+use crate::proxy::{BodySource, ListenerTls, Needs};
 
 /// Write the configuration that a proxy needs for these policies
 ///
@@ -51,7 +51,34 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    tls: TlsOptions,
+    #[command(flatten)]
     target: super::kubernetes::Target,
+}
+
+/// TLS from Envoy to Portcullis, for a server with `listen.grpc.tls`. Files as Envoy finds them; nothing is read here.
+#[derive(Debug, clap::Args)]
+struct TlsOptions {
+    /// The CA (PEM) of the certificate that Portcullis shows
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<String>,
+    /// A certificate (PEM) for Envoy to show, where the server has a `client_ca`
+    #[arg(long, value_name = "FILE", requires_all = ["tls_ca", "tls_key"])]
+    tls_certificate: Option<String>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<String>,
+    /// A name that the certificate of Portcullis must have: of the DNS, an IP address, or a URI such as a SPIFFE id
+    /// [default: the host of each `--portcullis`]
+    #[arg(long, value_name = "NAME", requires = "tls_ca")]
+    tls_san: Vec<String>,
+}
+
+impl TlsOptions {
+    fn given(&self) -> Option<Tls> {
+        let certificate = self.tls_certificate.clone().zip(self.tls_key.clone());
+        Some(Tls { ca: self.tls_ca.clone()?, certificate, names: self.tls_san.clone() })
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -132,6 +159,7 @@ impl Args {
             (self.admin.is_some(), "--admin"),
             (self.upstream.is_some(), "--upstream"),
             (self.upstream_http2, "--upstream-http2"),
+            (self.tls.tls_ca.is_some(), "--tls-ca"),
         ];
         let given = |options: &[(bool, &'static str)]| {
             options.iter().find(|(given, _)| *given).map(|(_, option)| *option)
@@ -169,6 +197,7 @@ impl Args {
             portcullis: self.portcullis.clone(),
             upstream: self.upstream.clone().unwrap_or_else(|| local(9081)),
             upstream_http2: self.upstream_http2,
+            tls: self.tls.given(),
         }
     }
 }
@@ -179,6 +208,11 @@ fn warnings(needs: &Needs, service: config::Service, proxy: Proxy) -> String {
     if needs.masks() && service == config::Service::ExtAuthz {
         text.push_str(
             "warning: a rule masks responses, which ext_authz can't: its calls are denied as `mask_unavailable`; use `--service ext_proc`\n",
+        );
+    }
+    if needs.server.known && needs.server.tls != ListenerTls::Off && !matches!(proxy, Proxy::Envoy) {
+        text.push_str(
+            "warning: the server's `listen.grpc` has TLS, which these manifests don't set up: see docs/tls.md\n",
         );
     }
     let wanted = match proxy {

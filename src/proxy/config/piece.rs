@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::text::{json, seconds};
-use super::{Address, Figures, Options, Refused, RouteMatch, Service, buffered};
+use super::{Address, Figures, Options, Refused, RouteMatch, Service, buffered, tls};
 use crate::policy::cel::attribute::Attribute;
 use crate::proxy::Needs;
 
@@ -109,6 +109,7 @@ pub(super) struct Mode {
 #[template(path = "envoy/cluster.yaml", escape = "none")]
 struct Cluster {
     discovery: &'static str,
+    tls: Option<tls::Socket>,
     calls: usize,
     /// Whether the endpoints stand in an order of preference.
     preferred: bool,
@@ -161,7 +162,7 @@ impl Pieces {
             },
             filter,
             buffer: figures.body.max(LEAST_BUFFER),
-            cluster: Cluster::of(needs, &options.portcullis, &figures)?,
+            cluster: Cluster::of(needs, options, &figures)?,
             everything: routes.iter().any(RouteMatch::is_everything),
             routes,
             per_route,
@@ -201,14 +202,16 @@ impl ExtProc {
 
 impl Cluster {
     /// Where calls are held, a retry has to find the store that has its approval: one replica is preferred.
-    fn of(needs: &Needs, replicas: &[Address], figures: &Figures) -> Result<Self, Refused> {
+    fn of(needs: &Needs, options: &Options, figures: &Figures) -> Result<Self, Refused> {
+        let replicas = options.portcullis.as_slice();
         let preferred = needs.holds() && replicas.len() > 1;
         let endpoints = replicas.iter().map(Address::yaml);
         let endpoints = match preferred {
             true => endpoints.enumerate().map(|(priority, address)| (priority, vec![address])).collect(),
             false => vec![(0, endpoints.collect())],
         };
-        Ok(Self { discovery: discovery(replicas)?, calls: figures.calls, preferred, endpoints })
+        let tls = tls::Socket::of(options.tls.as_ref(), &needs.server, replicas)?;
+        Ok(Self { discovery: discovery(replicas)?, tls, calls: figures.calls, preferred, endpoints })
     }
 }
 

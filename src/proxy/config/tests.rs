@@ -27,6 +27,7 @@ fn server() -> Server {
         gateway: true,
         body: BodySource::ByRoute,
         mtls: false,
+        tls: crate::proxy::ListenerTls::Off,
         credentials: vec!["authorization".into()],
         forwarded_certificates: false,
         changes: Vec::new(),
@@ -44,6 +45,7 @@ fn options(service: Service) -> Options {
         portcullis: vec![address("127.0.0.1:9191")],
         upstream: address("127.0.0.1:9081"),
         upstream_http2: false,
+        tls: None,
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) fn server() -> Server {
         gateway: true,
         body: BodySource::Buffered,
         mtls: false,
+        tls: crate::proxy::ListenerTls::Off,
         credentials: vec!["authorization".to_owned()],
         forwarded_certificates: false,
         changes: Vec::new(),
