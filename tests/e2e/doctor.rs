@@ -7,6 +7,7 @@ mod diagnosis;
 mod filters;
 mod gateway;
 mod holds;
+mod impostor;
 mod recorder;
 mod responses;
 mod samples;
@@ -25,6 +26,7 @@ use crate::world::{Got, Options, World};
 const CLEAN_EXT_AUTHZ: &str = "clean-ext-authz";
 const CLEAN_EXT_PROC: &str = "clean-ext-proc";
 const CLEAN_MTLS: &str = "clean-mtls";
+const CLEAN_TLS: &str = "clean-tls";
 
 /// A refund that is held.
 const LARGE: &str = r#"{"order": "o-1", "amount": 700}"#;

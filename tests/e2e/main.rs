@@ -2,7 +2,7 @@
 //!
 //! `World` is the set-up of one test, `generated` the Envoy configurations that all of them use. `decide` has verdicts,
 //! `told` what upstreams and callers are told of identities, `hold` held calls, `mask` masked responses, `fault` failures of ours, `lifecycle` restarts and drains, `bundle` policies
-//! that change while the server runs, `candidate` policies on trial, `cache` decisions that are kept, `kubernetes` what manifests become, `doctor` what proxies
+//! that change while the server runs, `candidate` policies on trial, `cache` decisions that are kept, `kubernetes` what manifests become, `tls` who may ask, `doctor` what proxies
 //! that are configured wrong let through.
 
 #![allow(
@@ -30,4 +30,5 @@ mod identity;
 mod kubernetes;
 mod lifecycle;
 mod mask;
+mod tls;
 mod told;

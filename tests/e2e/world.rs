@@ -29,7 +29,7 @@ pub struct World {
     pub envoy: Envoy,
     pub client: reqwest::Client,
     pub folder: TempDir,
-    addresses: Addresses,
+    pub addresses: Addresses,
 }
 
 /// Portcullis in this process.
@@ -57,6 +57,8 @@ pub struct Options {
     pub upstream: Option<SocketAddr>,
     /// Speak HTTP/2 to the upstream: trailers pass.
     pub upstream_http2: bool,
+    /// TLS from Envoy to the server.
+    pub tls: Option<proxy_config::Tls>,
     /// Text replaced in the generated Envoy configuration.
     pub edits: Vec<(&'static str, &'static str)>,
     /// Text replaced in the server's configuration.
@@ -78,6 +80,7 @@ impl Default for Options {
             portcullis: None,
             upstream: None,
             upstream_http2: false,
+            tls: None,
             edits: Vec::new(),
             config_edits: Vec::new(),
             config: "",
@@ -375,6 +378,7 @@ fn settings(options: &Options, folder: &Path, addresses: &Addresses, upstream: &
     let portcullis = options.portcullis.unwrap_or(addresses.grpc.unwrap());
     let proxy = proxy_config::Options {
         upstream_http2: options.upstream_http2,
+        tls: options.tls.clone(),
         ..between(options.service, portcullis, options.upstream.unwrap_or(upstream.address()))
     };
     let given = options.envoy.clone();

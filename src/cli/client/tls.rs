@@ -69,12 +69,12 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 pub fn reason(error: &reqwest::Error) -> Option<String> {
     let mut next: Option<&dyn std::error::Error> = error.source();
     while let Some(error) = next {
-        let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = within.and_then(|inner| inner.downcast_ref::<Error>()).or(error.downcast_ref::<Error>());
-        if let Some(tls) = tls {
+        if let Some(tls) = error.downcast_ref::<Error>() {
             return Some(in_words(tls));
         }
-        next = error.source().or(within.and_then(|inner| inner.source()));
+        // An I/O error passes over the error that it is made of.
+        let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = within.map(|within| within as _).or_else(|| error.source());
     }
     None
 }

@@ -61,6 +61,7 @@ mod small_request_body;
 mod status_on_error;
 mod stream_duration;
 mod stream_idle_timeout;
+mod tls_to_portcullis;
 mod trailers_unseen;
 mod underscore_headers;
 pub(super) mod unknown_provider;
@@ -129,6 +130,7 @@ pub static RULES: &[&Rule] = &[
     &status_on_error::RULE,
     &stream_duration::RULE,
     &stream_idle_timeout::RULE,
+    &tls_to_portcullis::RULE,
     &trailers_unseen::RULE,
     &underscore_headers::RULE,
     &unknown_provider::RULE,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::document::Node;
 use crate::policy::{self, SourceFile};
-use crate::proxy::{BodySource, Server};
+use crate::proxy::{BodySource, ListenerTls, Server};
 
 mod asked;
 mod cases;
@@ -55,7 +55,7 @@ pub(super) fn server() -> Server {
         gateway: true,
         body: BodySource::Buffered,
         mtls: false,
-        tls: crate::proxy::ListenerTls::Off,
+        tls: ListenerTls::Off,
         credentials: vec!["authorization".to_owned()],
         forwarded_certificates: false,
         changes: Vec::new(),

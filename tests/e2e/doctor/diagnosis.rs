@@ -37,6 +37,7 @@ fn of_sample(name: &str) -> Vec<Value> {
     let server = match (name, base(&read(&format!("{name}.yaml")))) {
         ("masks-need-ext-proc", _) | (_, super::CLEAN_EXT_PROC) => "portcullis.yaml",
         (_, super::CLEAN_MTLS) => "portcullis-mtls.yaml",
+        (_, super::CLEAN_TLS) => "portcullis-tls.yaml",
         _ => "portcullis-ext-authz.yaml",
     };
     findings(&folder.join(format!("{name}.yaml")), &folder.join(server))

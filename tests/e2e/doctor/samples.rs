@@ -6,7 +6,7 @@ use portcullis_sample::envoy::validate;
 use portcullis_sample::repository;
 
 use super::tls::Tls;
-use super::{CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC, CLEAN_MTLS};
+use super::{CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC, CLEAN_MTLS, CLEAN_TLS};
 
 /// Those that need more lines than a setting does: a whole listener, filter or route.
 const LONG: [&str; 7] = [
@@ -43,6 +43,9 @@ pub fn rule(name: &str) -> &str {
 
 /// The clean sample that this one comes from.
 pub fn base(text: &str) -> &'static str {
+    if text.contains("UpstreamTlsContext") {
+        return CLEAN_TLS;
+    }
     match (text.contains("ext_proc.v3.ExternalProcessor"), text.contains("tls_certificates")) {
         (true, _) => CLEAN_EXT_PROC,
         (false, true) => CLEAN_MTLS,
@@ -82,7 +85,7 @@ async fn envoy_takes_every_sample() {
 #[test]
 fn every_sample_is_a_clean_one_with_one_mistake() {
     let (clean, mistakes) = names();
-    assert_eq!(clean, [CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC, CLEAN_MTLS]);
+    assert_eq!(clean, [CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC, CLEAN_MTLS, CLEAN_TLS]);
     let rules: BTreeSet<_> = mistakes.iter().map(|name| rule(name)).collect();
     assert!(rules.len() >= 30, "{}", rules.len());
     for name in &mistakes {
@@ -116,7 +119,7 @@ fn every_sample_is_listed_with_its_own_words() {
 #[test]
 fn every_mistake_is_shown_by_a_test_of_its_name() {
     let folder = repository().join("tests/e2e/doctor");
-    let tests: String = ["filters", "holds", "responses", "shown"]
+    let tests: String = ["filters", "holds", "impostor", "responses", "shown"]
         .map(|file| std::fs::read_to_string(folder.join(format!("{file}.rs"))).unwrap())
         .concat();
     for name in names().1.iter().filter(|name| !NOT_SHOWN.contains(&rule(name))) {

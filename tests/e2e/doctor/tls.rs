@@ -11,6 +11,8 @@ pub struct Tls {
     certificate: String,
     /// Signs the certificates of callers.
     authority: CertifiedIssuer<'static, KeyPair>,
+    /// Signs those of servers that Envoy asks.
+    servers: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Tls {
@@ -24,7 +26,21 @@ impl Tls {
         std::fs::write(folder.path().join("gateway.key"), certified.signing_key.serialize_pem()).unwrap();
         let authority = authority();
         std::fs::write(folder.path().join("clients.crt"), authority.pem()).unwrap();
-        Self { folder, certificate, authority }
+        let servers = self::authority();
+        std::fs::write(folder.path().join("portcullis-ca.crt"), servers.pem()).unwrap();
+        Self { folder, certificate, authority, servers }
+    }
+
+    /// Certificate and key (PEM) of a server that Envoy asks, by the CA that it knows.
+    pub fn server(&self, host: &str) -> (String, String) {
+        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.servers).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// The file of these.
+    pub fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
     }
 
     /// The configuration with these files.

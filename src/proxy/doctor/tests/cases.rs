@@ -348,7 +348,8 @@ fn each_mistake_is_found_and_nothing_else() {
 fn every_rule_has_a_case() {
     let cases = all();
     // These have tests of their own: they are about the server's side, or spelling.
-    let others = ["duplicate-field", "masks-need-ext-proc", "peer-certificate", "server-disagrees"];
+    let others =
+        ["duplicate-field", "masks-need-ext-proc", "peer-certificate", "server-disagrees", "tls-to-portcullis"];
     for rule in RULES.iter().filter(|rule| rule.envoy.is_some() && !others.contains(&rule.id)) {
         assert!(cases.iter().any(|case| case.0 == rule.id), "{}", rule.id);
     }
@@ -424,6 +425,75 @@ fn certificates_that_stand_for_callers_have_to_be_verified() {
     }
     needs.server.mtls = false;
     assert_eq!(rules(AUTHZ, &needs), [""; 0]);
+}
+
+#[test]
+fn tls_to_portcullis_has_to_be_verified_and_to_be_what_the_listener_wants() {
+    let with = |tls: ListenerTls| {
+        let mut needs = needs(false);
+        needs.server.tls = tls;
+        needs
+    };
+    let kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+    let cluster = |text: &str| {
+        let socket = format!("transport_socket: {{name: tls, typed_config: {{\"@type\": {kind}, {text}}}}}");
+        edited(AUTHZ, "    - name: portcullis\n", &format!("    - name: portcullis\n      {socket}\n"))
+    };
+    let common = |text: &str| cluster(&format!("common_tls_context: {{{text}}}"));
+    let (ca, name) = ("trusted_ca: {filename: ca}", "match_typed_subject_alt_names: [{san_type: DNS}]");
+    let own = "tls_certificates: [{}]";
+    let right = common(&format!("{own}, validation_context: {{{ca}, {name}}}"));
+    for (text, tls) in [
+        (right.clone(), ListenerTls::Mutual),
+        (common(&format!("validation_context: {{{ca}, {name}}}")), ListenerTls::On),
+        (
+            cluster(&format!(
+                "auto_sni_san_validation: true, common_tls_context: {{validation_context: {{{ca}}}}}"
+            )),
+            ListenerTls::On,
+        ),
+        (common("validation_context: {verify_certificate_spki: [a]}"), ListenerTls::On),
+        (common("validation_context_sds_secret_config: {name: ca}"), ListenerTls::On),
+        (
+            common(&format!(
+                "combined_validation_context: {{default_validation_context: {{{name}}}, validation_context_sds_secret_config: {{name: ca}}}}"
+            )),
+            ListenerTls::On,
+        ),
+        (AUTHZ.to_owned(), ListenerTls::Off),
+    ] {
+        assert_eq!(rules(&text, &with(tls)), [""; 0], "{text}");
+    }
+    for (text, tls) in [
+        (AUTHZ.to_owned(), ListenerTls::On),
+        (right.clone(), ListenerTls::Off),
+        (common(&format!("validation_context: {{{ca}, {name}}}")), ListenerTls::Mutual),
+        (common(&format!("tls_certificates: [], validation_context: {{{ca}, {name}}}")), ListenerTls::Mutual),
+        (common(""), ListenerTls::On),
+        (common(&format!("validation_context: {{{name}}}")), ListenerTls::On),
+        (common(&format!("validation_context: {{{ca}}}")), ListenerTls::On),
+        (
+            common(&format!("validation_context: {{{ca}, match_typed_subject_alt_names: []}}")),
+            ListenerTls::On,
+        ),
+        (
+            common(&format!(
+                "validation_context: {{{ca}, {name}, trust_chain_verification: ACCEPT_UNTRUSTED}}"
+            )),
+            ListenerTls::On,
+        ),
+        (
+            common(&format!("combined_validation_context: {{default_validation_context: {{{ca}}}}}")),
+            ListenerTls::On,
+        ),
+    ] {
+        assert_eq!(rules(&text, &with(tls)), ["tls-to-portcullis"], "{text}");
+    }
+    // What the real server asks for is not known; that an answer can be forged is.
+    let mut unknown = with(ListenerTls::Off);
+    unknown.server.known = false;
+    assert_eq!(rules(&right, &unknown), [""; 0]);
+    assert_eq!(rules(&common(""), &unknown), ["tls-to-portcullis"]);
 }
 
 #[test]
