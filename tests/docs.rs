@@ -23,6 +23,7 @@ const DOCUMENTS: [&str; 10] = [
     "docs/identity.md",
     "docs/kubernetes.md",
     "docs/reference.md",
+    "docs/tls.md",
     "policies/README.md",
     "proto/README.md",
 ];
@@ -122,6 +123,7 @@ fn every_configuration_field_stands_there() {
         .collect();
     for (file, least) in [
         ("src/config/section.rs", 20),
+        ("src/config/listen.rs", 9),
         ("src/config/policies.rs", 8),
         ("src/config/candidate.rs", 4),
         ("src/authn/config.rs", 15),
@@ -226,13 +228,15 @@ fn policies_in_the_documents_are_valid() {
 
 #[test]
 fn configurations_in_the_documents_are_valid() {
-    let readme = read("README.md");
-    let blocks: Vec<_> =
-        blocks(&readme, "yaml").into_iter().filter(|block| block.starts_with("policies:")).collect();
-    assert!(!blocks.is_empty());
-    for block in blocks {
-        let read = portcullis::config::parse(&"README.md".into(), &block.into(), Path::new(""));
-        assert!(read.config.is_some() && read.findings.is_empty(), "{:#?}", read.findings);
+    for name in ["README.md", "docs/tls.md"] {
+        let text = read(name);
+        let blocks: Vec<_> =
+            blocks(&text, "yaml").into_iter().filter(|block| block.starts_with("policies:")).collect();
+        assert!(!blocks.is_empty(), "{name}");
+        for block in blocks {
+            let read = portcullis::config::parse(&name.into(), &block.into(), Path::new(""));
+            assert!(read.config.is_some() && read.findings.is_empty(), "{name}: {:#?}", read.findings);
+        }
     }
 }
 

@@ -54,6 +54,7 @@ pub struct Server {
     http: reqwest::Client,
     address: String,
     token: Secret<String>,
+    shows_certificate: bool,
 }
 
 impl Server {
@@ -84,7 +85,12 @@ impl Server {
             .build()
             .map_err(|error| Failure::Unreachable(address.to_owned(), innermost(&error)))?;
         let address = address.trim_end_matches('/').to_owned();
-        Ok(Self { http, address, token: Secret::new(token.to_owned()) })
+        Ok(Self {
+            http,
+            address,
+            token: Secret::new(token.to_owned()),
+            shows_certificate: tls.shows_certificate(),
+        })
     }
 
     /// What `path` answers; it begins with `/api/v1/`.
@@ -100,7 +106,7 @@ impl Server {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
-        let unreachable = |error: reqwest::Error| match tls::reason(&error) {
+        let unreachable = |error: reqwest::Error| match tls::reason(&error, self.shows_certificate) {
             Some(reason) => Failure::Insecure(self.address.clone(), reason),
             None => Failure::Unreachable(self.address.clone(), innermost(&error)),
         };

@@ -268,7 +268,7 @@ async fn commands_speak_to_the_admin_api_over_https_and_say_what_is_wrong() {
     for (server, options, said) in [
         (&right, &[][..], "by no authority that is trusted here; name its CA with `--ca FILE`"),
         (&other, &known, "its certificate is for another name"),
-        (&right, &trusting, "asks for a client certificate; give `--client-cert FILE`"),
+        (&right, &trusting, "without a client certificate; give `--client-cert FILE`"),
         (&right, &stranger, "most likely for the client certificate"),
         (&right, &known[..4], "`--client-cert` and `--client-key` go together"),
         (&right, &["--ca", &key], "it holds no certificate in PEM"),

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
-use rustls::{AlertDescription, CertificateError, Error};
+use rustls::{CertificateError, Error};
 
 use super::Failure;
 
@@ -22,6 +22,10 @@ pub struct Tls {
 }
 
 impl Tls {
+    pub fn shows_certificate(&self) -> bool {
+        self.client_cert.is_some()
+    }
+
     fn is_given(&self) -> bool {
         self.ca.is_some() || self.client_cert.is_some() || self.client_key.is_some()
     }
@@ -65,8 +69,9 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|error| Failure::TlsFile(path.to_owned(), error.to_string()))
 }
 
-/// What kept a TLS connection from coming to be, and what to do; `None` when something else failed.
-pub fn reason(error: &reqwest::Error) -> Option<String> {
+/// What kept a TLS connection from coming to be, and what to do; `None` when something else failed. `shown`: whether this
+/// client has a certificate to show.
+pub fn reason(error: &reqwest::Error, shown: bool) -> Option<String> {
     let mut next: Option<&dyn std::error::Error> = error.source();
     while let Some(error) = next {
         if let Some(tls) = error.downcast_ref::<Error>() {
@@ -76,7 +81,17 @@ pub fn reason(error: &reqwest::Error) -> Option<String> {
         let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         next = within.map(|within| within as _).or_else(|| error.source());
     }
-    None
+    // In TLS 1.3 a client learns what becomes of its certificate after the handshake. HTTP/2 keeps only the words of that,
+    // or says no more than that the connection was closed.
+    let words = super::cause(error);
+    if let Some((_, alert)) = words.split_once("received fatal alert: ") {
+        return Some(of_alert(alert));
+    }
+    let https = error.url().is_some_and(|url| url.scheme() == "https");
+    (https && !error.is_connect() && !error.is_timeout()).then(|| match shown {
+        false => of_alert(REQUIRED),
+        true => of_alert(&words),
+    })
 }
 
 fn in_words(error: &Error) -> String {
@@ -91,15 +106,22 @@ fn in_words(error: &Error) -> String {
             "its certificate has expired; renew it on the server".into()
         }
         Error::InvalidCertificate(error) => format!("its certificate can't be trusted: {error}"),
-        Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            "it asks for a client certificate; give `--client-cert FILE` and `--client-key FILE`".into()
-        }
-        Error::AlertReceived(alert) => {
-            format!(
-                "it refuses the connection, most likely for the client certificate ({alert:?}); its log says why"
-            )
-        }
+        Error::AlertReceived(alert) => of_alert(&format!("{alert:?}")),
         Error::InvalidMessage(_) => "it does not speak TLS; is it http://?".into(),
         error => error.to_string(),
+    }
+}
+
+/// The alert that says that there was no certificate, as rustls writes it.
+const REQUIRED: &str = "CertificateRequired";
+
+fn of_alert(alert: &str) -> String {
+    match alert {
+        REQUIRED => {
+            "it closes connections without a client certificate; give `--client-cert FILE` and `--client-key FILE`".into()
+        }
+        _ => format!(
+            "it refuses the connection, most likely for the client certificate ({alert}); its log says why"
+        ),
     }
 }
