@@ -63,7 +63,7 @@ pub struct Files {
 }
 
 impl Files {
-    pub fn new() -> Self {
+    pub fn valid() -> Self {
         let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
         authority.server().write(folder.path(), "tls");
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis::proxy::config::{Options, Service, bootstrap};
+use portcullis::proxy::config::{Options, Service, Tls, bootstrap};
 use portcullis::proxy::tree::Source;
 use portcullis::proxy::view::Given;
-use portcullis::proxy::{Needs, Server, doctor};
+use portcullis::proxy::{ListenerTls, Needs, Server, doctor};
 use portcullis_sample::envoy::{Envoy, Settings, validate};
 use portcullis_sample::upstream::Upstream;
 use portcullis_sample::{address, repository};
@@ -138,6 +138,34 @@ fn the_command_writes_to_a_file_and_says_what_is_wrong() {
     std::fs::write(&config, "policies: [p]\nlisten: {request_body: buffered}\n").unwrap();
     let (code, _, warned) = run(&["--service", "ext_authz", "--config", config.to_str().unwrap()]);
     assert!(code == 0 && warned.contains("`listen.request_body: buffered`"), "{warned}");
+    let tls = "{certificate: a, private_key: b, client_ca: c}";
+    let listen = format!("listen: {{grpc: {{address: 0.0.0.0:9191, tls: {tls}}}}}");
+    std::fs::write(&config, format!("policies: [p]\n{listen}\n")).unwrap();
+    let with_tls = |arguments: &[&str]| run(&[&["--config", config.to_str().unwrap()], arguments].concat());
+    let mutual = ["--tls-ca", "/ca.pem", "--tls-certificate", "/e.pem", "--tls-key", "/e.key"];
+    let (code, text, _) = with_tls(&[&mutual[..], &["--portcullis", "pdp.security:9191"]].concat());
+    let name = "- {san_type: DNS, matcher: {exact: \"pdp.security\"}}";
+    assert!(code == 0 && text.contains(name) && text.contains("sni: \"pdp.security\""), "{text}");
+    let (code, text, _) = with_tls(&[&mutual[..], &["--tls-san", "spiffe://a/b"]].concat());
+    let name = "- {san_type: URI, matcher: {exact: \"spiffe://a/b\"}}";
+    assert!(code == 0 && text.contains(name) && !text.contains("sni:"), "{text}");
+    for (arguments, said) in [
+        (&[][..], "`listen.grpc` has TLS: say with `--tls-ca FILE`"),
+        (&mutual[..2], "has a `client_ca`: say with `--tls-certificate FILE`"),
+        (&mutual[..4], "--tls-key"),
+        (&["--tls-san", "a"], "--tls-ca"),
+        (
+            &[&mutual[..], &["--portcullis", "unix:/s"]].concat(),
+            "`unix:/s` is a Unix socket, which has no TLS",
+        ),
+        (&["--for", "istio", "--tls-ca", "a"], "`--tls-ca` has no meaning for `--for istio`"),
+    ] {
+        let (code, text, error) = with_tls(arguments);
+        assert!(code == 2 && text.is_empty() && error.contains(said), "{arguments:?}: {error}");
+    }
+    std::fs::write(&config, "policies: [p]\n").unwrap();
+    let (code, _, error) = with_tls(&mutual);
+    assert!(code == 2 && error.contains("`listen.grpc` has no TLS: leave out `--tls-ca`"), "{error}");
     for (arguments, said) in [
         (&["--portcullis", "unix:/run/a.sock", "--portcullis", "b:1"][..], "can't be in one cluster"),
         (&["--listen", "here"], "write HOST:PORT or unix:PATH"),
@@ -197,13 +225,23 @@ fn a_file_that_is_there_stays_when_nothing_is_written() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+/// The same needs, of a server that demands client certificates.
+fn mutual(mut needs: Needs) -> Needs {
+    (needs.server.known, needs.server.tls) = (true, ListenerTls::Mutual);
+    needs
+}
+
 /// What the doctor reports, the generator must not write.
 #[test]
 fn the_doctor_finds_nothing_in_what_is_written() {
-    for needs in [shipped(), defaults(ALL_KINDS), defaults(EVERYTHING)] {
+    for needs in [shipped(), defaults(ALL_KINDS), defaults(EVERYTHING), mutual(defaults(EVERYTHING))] {
         for service in SERVICES {
             let replicas = &["10.0.0.1:9191", "10.0.0.2:9191"];
-            let text = bootstrap(&needs, &options(service, replicas, "10.0.0.3:80")).unwrap();
+            let own = Some(("e.crt".to_owned(), "e.key".to_owned()));
+            let tls = Tls { ca: "ca".into(), certificate: own, names: Vec::new() };
+            let tls = (needs.server.tls == ListenerTls::Mutual).then_some(tls);
+            let options = Options { tls, ..options(service, replicas, "10.0.0.3:80") };
+            let text = bootstrap(&needs, &options).unwrap();
             let source = Source::parse("envoy.yaml", &text).unwrap();
             let examined = doctor::examine(&[source], &needs, &Given::default()).unwrap();
             // What it was asked for against its advice.

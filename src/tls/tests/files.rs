@@ -21,7 +21,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 
 #[test]
 fn keys_come_as_pkcs8_sec1_or_pkcs1() {
-    let files = Files::new();
+    let files = Files::valid();
     assert!(read(&files.config(&[])).is_ok(), "PKCS#8");
     let config = files.config(&[]);
     let issue = |key: &KeyPair| {
@@ -45,7 +45,7 @@ fn keys_come_as_pkcs8_sec1_or_pkcs1() {
 
 #[test]
 fn each_mistake_names_its_file_and_what_is_wrong() {
-    let files = Files::new();
+    let files = Files::valid();
     let config = files.config(&["spiffe://a/*"]);
     let good = |name: &str| fs::read(files.folder.path().join(name)).unwrap();
     let (certificate, key, ca) = (good("tls.crt"), good("tls.key"), good("ca.pem"));
@@ -85,7 +85,7 @@ fn each_mistake_names_its_file_and_what_is_wrong() {
 
 #[test]
 fn a_certificate_out_of_its_time_is_told_of_and_serves_all_the_same() {
-    let files = Files::new();
+    let files = Files::valid();
     let year = |year: i32, from: i32| {
         files.authority.issue(|params| {
             params.not_before = rcgen::date_time_ymd(from, 1, 1);
@@ -115,7 +115,7 @@ const REFUSED: &str = "portcullis_tls_reloads_total{listener=\"grpc\",result=\"r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changed_files_are_taken_and_broken_ones_are_not() {
-    let files = Files::new();
+    let files = Files::valid();
     let at = |name: &str| files.folder.path().join(name);
     // As Kubernetes mounts a Secret: files behind two links, of which the first is swapped.
     for name in ["..one", "..two"] {

@@ -39,7 +39,7 @@ impl Greeter {
                 tokio::spawn(async move {
                     stream.write_all(b"hello").await.unwrap();
                     // Until the client goes.
-                    stream.read(&mut [0]).await.ok();
+                    stream.read_u8().await.ok();
                 });
             }
         });
@@ -109,7 +109,7 @@ fn with_uris(authority: &Authority, names: &[&str]) -> Issued {
 
 #[tokio::test]
 async fn only_listed_clients_of_the_authority_get_a_connection() {
-    let files = Files::new();
+    let files = Files::valid();
     let ours = &files.authority;
     let start = async || Greeter::start(&files.config(LISTED), Limits::default(), &Clock::system()).await;
     let greeter = start().await;
@@ -141,7 +141,7 @@ async fn only_listed_clients_of_the_authority_get_a_connection() {
 #[tokio::test]
 async fn without_a_list_any_certificate_of_the_authority_will_do_and_without_an_authority_none_is_asked_for()
 {
-    let files = Files::new();
+    let files = Files::valid();
     let ours = &files.authority;
     let demanding = Config { client_spiffe: Vec::new(), ..files.config(LISTED) };
     let greeter = Greeter::start(&demanding, Limits::default(), &Clock::system()).await;
@@ -153,7 +153,7 @@ async fn without_a_list_any_certificate_of_the_authority_will_do_and_without_an_
 
 #[tokio::test]
 async fn a_session_is_never_resumed_so_every_connection_shows_its_certificate() {
-    let files = Files::new();
+    let files = Files::valid();
     let ours = &files.authority;
     let greeter = Greeter::start(&files.config(LISTED), Limits::default(), &Clock::system()).await;
     let config = client(ours, Some(&with_uris(ours, &[ENVOY])));
@@ -182,7 +182,7 @@ async fn a_session_is_never_resumed_so_every_connection_shows_its_certificate() 
 
 #[tokio::test]
 async fn what_is_no_tls_or_speaks_nothing_of_ours_is_told_apart() {
-    let files = Files::new();
+    let files = Files::valid();
     let greeter = Greeter::start(&files.config(&[]), Limits::default(), &Clock::system()).await;
     let mut plain = TcpStream::connect(greeter.address).await.unwrap();
     plain.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
@@ -199,7 +199,7 @@ async fn what_is_no_tls_or_speaks_nothing_of_ours_is_told_apart() {
 
 #[tokio::test]
 async fn strangers_who_say_nothing_hold_up_nobody_and_are_cut_off() {
-    let files = Files::new();
+    let files = Files::valid();
     let limits = Limits { time: Duration::from_millis(300), under_way: 2 };
     let greeter = Greeter::start(&files.config(&[]), limits, &Clock::system()).await;
     let silent = [
@@ -217,7 +217,7 @@ async fn strangers_who_say_nothing_hold_up_nobody_and_are_cut_off() {
 
 #[tokio::test]
 async fn a_silent_stranger_does_not_delay_the_others() {
-    let files = Files::new();
+    let files = Files::valid();
     let limits = Limits { time: Duration::from_secs(3_600), under_way: 2 };
     let greeter = Greeter::start(&files.config(&[]), limits, &Clock::system()).await;
     let _silent = TcpStream::connect(greeter.address).await.unwrap();
