@@ -14,7 +14,7 @@ use portcullis::metrics::Metrics;
 use portcullis::policy::{self, SourceFile};
 use portcullis::reason::Reason;
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/bundles.md",
