@@ -83,7 +83,7 @@ pub fn reason(error: &reqwest::Error, shown: bool) -> Option<String> {
     }
     // In TLS 1.3 a client learns what becomes of its certificate after the handshake. HTTP/2 keeps only the words of that,
     // or says no more than that the connection was closed.
-    let words = super::cause(error);
+    let words = crate::diagnostic::innermost(error);
     if let Some((_, alert)) = words.split_once("received fatal alert: ") {
         return Some(of_alert(alert));
     }

@@ -24,7 +24,7 @@ fn what_a_candidate_needs_is_needed() {
         let folder = folder(active, candidate, says);
         let config = Some(folder.path().join("portcullis.yaml"));
         let needs = needs(&For { config, policies: Vec::new() }).unwrap();
-        (needs.longest_wait, needs.masks, needs.bodies.len())
+        (needs.longest_wait, needs.masks(), needs.bodies.len())
     };
     let (nothing, all) = ((None, false, 0), (Some(Duration::from_secs(420)), true, 1));
     assert_eq!(of(PLAIN, HOLDS, "{paths: [active]}"), nothing);
@@ -37,7 +37,7 @@ fn a_candidate_counts_beside_policies_that_are_named() {
     let folder = folder(PLAIN, HOLDS, "{url: \"https://x.example/b.tgz\", candidate: {paths: [next]}}");
     let policies = vec![folder.path().join("active")];
     let needs = needs(&For { config: Some(folder.path().join("portcullis.yaml")), policies }).unwrap();
-    assert!(needs.masks);
+    assert!(needs.masks());
 }
 
 #[test]
