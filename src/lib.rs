@@ -6,7 +6,9 @@
 #![cfg_attr(test, allow(clippy::string_slice, reason = "a test may panic"))]
 
 // floor 0: values
+pub mod actor;
 pub mod approval;
+pub mod credential;
 pub mod diagnostic;
 pub mod disagreement;
 pub mod document;

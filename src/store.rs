@@ -1,4 +1,4 @@
-//! Durable approvals and policy revisions: what was acknowledged survives a crash.
+//! Durable approvals, policy revisions, keys and revocations: what was acknowledged survives a crash.
 //!
 //! Callers hand changes to one writer task, which applies everything that is queued in one transaction and
 //! acknowledges it after the commit. The rules of the state machine are [`crate::approval`]'s; this module loads,
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::approval::{Approval, CallSummary, Caller, Choice, State, VoteRefused};
 use crate::clock::Clock;
@@ -16,16 +16,21 @@ use crate::effect::{Approvers, Grant};
 use crate::identity::Identity;
 
 mod bundles;
+mod credentials;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use crate::actor::Actor;
 pub use bundles::{
-    Activate, Actor, BundleChange, BundleEvent, BundleState, Content, EventKind, KEPT_BUNDLES, KEPT_EVENTS,
+    Activate, BundleChange, BundleEvent, BundleState, Content, EventKind, KEPT_BUNDLES, KEPT_EVENTS,
     KeptBundle, NewBundle, NewestVersion, RecordedEvent, StateChange,
 };
-use writer::{Ballot, Command, Task};
+pub use credentials::{
+    Changed, CredentialChange, CredentialChanges, MAX_CREDENTIALS, NewApiKey, NewRevocation,
+};
+use writer::{Announcements, Ballot, Command, Task};
 
 /// How long finished requests are kept, unless configured otherwise.
 pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600);
@@ -40,12 +45,13 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// The most that one listing returns.
 const MAX_LISTED: u32 = 500;
 
-/// Where approvals and policy revisions live. Clones share one writer.
+/// Where approvals, policy revisions, keys and revocations live. Clones share one writer.
 #[derive(Clone)]
 pub struct Store {
     commands: mpsc::Sender<Command>,
     reader: sqlite::Reader,
     changes: broadcast::Sender<Change>,
+    credentials: watch::Sender<()>,
     clock: Clock,
 }
 
@@ -151,9 +157,11 @@ impl Store {
         let (writing, reader) = sqlite::open(path).await?;
         let (commands, queue) = mpsc::channel(QUEUE);
         let changes = broadcast::Sender::new(QUEUE);
-        let writer = writer::Writer::new(writing, clock.clone(), retention, changes.clone());
+        let credentials = watch::Sender::new(());
+        let told = Announcements { approvals: changes.clone(), credentials: credentials.clone() };
+        let writer = writer::Writer::new(writing, clock.clone(), retention, told);
         tokio::spawn(writer.run(queue));
-        Ok(Self { commands, reader, changes, clock })
+        Ok(Self { commands, reader, changes, credentials, clock })
     }
 
     /// Attaches to the open approval (pending, or approved and unused) of the same digest and idempotency key,

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 /// From the ground up.
 const FLOORS: [&[&str]; 9] = [
     &[
+        "actor",
         "approval",
         "challenge",
+        "credential",
         "diagnostic",
         "disagreement",
         "document",

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::writer::{Command, Task};
 use super::{Store, StoreError};
+use crate::actor::Actor;
 
 /// So many revisions are kept, the last ones that were active.
 pub const KEPT_BUNDLES: u32 = 50;
@@ -153,14 +154,6 @@ pub struct BundleEvent {
     pub comment: String,
     /// Why it was refused: the code, and every finding on a line of its own.
     pub refusal: Option<(String, Vec<String>)>,
-}
-
-/// The person behind a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Actor {
-    pub issuer: String,
-    pub subject: String,
-    pub person: Option<String>,
 }
 
 /// An event with its place in the history.

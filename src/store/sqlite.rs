@@ -21,6 +21,7 @@ use crate::approval::{Approval, CallSummary, Caller, State};
 use crate::effect::{Approvers, Grant};
 
 mod bundles;
+mod credentials;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

@@ -11,6 +11,7 @@ use super::*;
 use crate::identity::Method;
 
 mod bundles;
+mod credentials;
 
 const LIMITS: PendingLimits = PendingLimits { per_principal: 10_000, per_rule: 10_000 };
 

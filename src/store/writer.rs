@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::{Connection, SqliteConnection};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::bundles::{BundleChange, BundleState};
+use super::credentials::{Changed, CredentialChange};
 use super::sqlite::{self, Transaction};
 use super::{Change, NewApproval, Opened, PendingLimits, StoreError, VoteError};
 use crate::approval::{Approval, Choice, State, VoteRefused, later};
 use crate::clock::Clock;
 use crate::identity::Identity;
+
+mod credentials;
 
 /// The most changes in one transaction.
 const BATCH: usize = 256;
@@ -32,6 +35,7 @@ pub(super) enum Command {
     Vote(Box<Task<Ballot, Result<Approval, VoteError>>>),
     Consume(Task<String, bool>),
     Bundles(Box<Task<BundleChange, BundleState>>),
+    Credential(Box<Task<CredentialChange, Changed>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -69,16 +73,23 @@ impl Command {
             Self::Vote(task) => task.answer(result),
             Self::Consume(task) => task.answer(result),
             Self::Bundles(task) => task.answer(result),
+            Self::Credential(task) => task.answer(result),
             Self::Close(done) => drop(done),
         }
     }
+}
+
+/// Who is told of what was committed.
+pub(super) struct Announcements {
+    pub(super) approvals: broadcast::Sender<Change>,
+    pub(super) credentials: watch::Sender<()>,
 }
 
 pub(super) struct Writer {
     connection: SqliteConnection,
     clock: Clock,
     retention: Duration,
-    changes: broadcast::Sender<Change>,
+    told: Announcements,
     ids: Arc<sqlite::Ids>,
 }
 
@@ -87,9 +98,9 @@ impl Writer {
         connection: SqliteConnection,
         clock: Clock,
         retention: Duration,
-        changes: broadcast::Sender<Change>,
+        told: Announcements,
     ) -> Self {
-        Self { connection, clock, retention, changes, ids: Arc::default() }
+        Self { connection, clock, retention, told, ids: Arc::default() }
     }
 
     /// Runs until it is told to close or every `Store` is gone.
@@ -146,6 +157,7 @@ impl Writer {
             now,
             ids: &self.ids,
             changed: Vec::new(),
+            credentials: false,
         };
         batch.changed.extend(expired(batch.transaction.expire(now).await?));
         for command in commands {
@@ -156,12 +168,13 @@ impl Writer {
                 Command::Consume(task) if task.reply.is_closed() => {}
                 Command::Consume(task) => task.outcome = Some(batch.consume(&task.input).await?),
                 Command::Bundles(task) => task.outcome = Some(batch.change_bundles(&task.input).await?),
+                Command::Credential(task) => task.outcome = Some(batch.change_credential(&task.input).await?),
                 Command::Close(_) => {}
             }
         }
-        let Batch { transaction, changed, .. } = batch;
+        let Batch { transaction, changed, credentials, .. } = batch;
         transaction.commit().await?;
-        announce(&self.changes, changed);
+        self.told.announce(changed, credentials);
         Ok(())
     }
 
@@ -175,12 +188,14 @@ impl Writer {
         let now = self.now();
         let mut transaction = Transaction::begin(&mut self.connection).await?;
         let changed = expired(transaction.expire(now).await?).collect();
+        let mut credentials = false;
         if history_too {
             let kept_since = now.checked_sub(self.retention).unwrap_or(Timestamp::MIN);
             transaction.forget(kept_since).await?;
+            credentials = transaction.forget_credentials(kept_since, now).await?;
         }
         transaction.commit().await?;
-        announce(&self.changes, changed);
+        self.told.announce(changed, credentials);
         Ok(())
     }
 
@@ -191,10 +206,15 @@ impl Writer {
     }
 }
 
-fn announce(changes: &broadcast::Sender<Change>, changed: Vec<Change>) {
-    for change in changed {
-        // Without a receiver nobody waits.
-        let _ = changes.send(change);
+impl Announcements {
+    fn announce(&self, approvals: Vec<Change>, credentials: bool) {
+        for change in approvals {
+            // Without a receiver nobody waits.
+            let _ = self.approvals.send(change);
+        }
+        if credentials {
+            self.credentials.send_replace(());
+        }
     }
 }
 
@@ -219,6 +239,8 @@ struct Batch<'c> {
     now: Timestamp,
     ids: &'c sqlite::Ids,
     changed: Vec<Change>,
+    /// Whether a key or revocation changed.
+    credentials: bool,
 }
 
 impl Batch<'_> {

@@ -245,11 +245,6 @@ pub(super) fn event(
     offer: Option<&Offer>,
     request: Option<&Request>,
 ) -> BundleEvent {
-    let actor = |request: &Request| Actor {
-        issuer: request.who.issuer.clone(),
-        subject: request.who.subject.clone(),
-        person: request.who.person.clone(),
-    };
     BundleEvent {
         kind,
         revision: offer.map(|offer| offer.prepared.set.revision().to_string()).unwrap_or_default(),
@@ -257,7 +252,7 @@ pub(super) fn event(
         version: offer.map(|offer| offer.key.version()).unwrap_or_default(),
         digest: offer.map(|offer| offer.key.digest.to_string()).unwrap_or_default(),
         source: source.to_owned(),
-        who: request.map(actor),
+        who: request.map(|request| Actor::of(&request.who)),
         comment: request.map(|request| request.reason.clone()).unwrap_or_default(),
         refusal: None,
     }

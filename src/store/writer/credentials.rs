@@ -1,0 +1,82 @@
+//! Keys and revocations in the writer's transaction.
+
+use jiff::Timestamp;
+
+use super::Batch;
+use crate::credential::{ApiKey, Revocation};
+use crate::store::StoreError;
+use crate::store::credentials::{Changed, CredentialChange, MAX_CREDENTIALS, NewApiKey, NewRevocation};
+
+impl Batch<'_> {
+    pub(super) async fn change_credential(
+        &mut self,
+        change: &CredentialChange,
+    ) -> Result<Changed, StoreError> {
+        let changed = match change {
+            CredentialChange::CreateKey(new) => self.create_key(new).await?,
+            CredentialChange::RevokeKey(id) => self.revoke_key(id).await?,
+            CredentialChange::Revoke(new) => self.revoke(new).await?,
+            CredentialChange::Undo(id) => self.undo(id).await?,
+        };
+        self.credentials |= matches!(changed, Changed::Key(_) | Changed::Revocation(_));
+        Ok(changed)
+    }
+
+    async fn create_key(&mut self, new: &NewApiKey) -> Result<Changed, StoreError> {
+        if self.transaction.count_api_keys().await? >= i64::from(MAX_CREDENTIALS) {
+            return Ok(Changed::Full);
+        }
+        let key = ApiKey {
+            id: new.id.clone(),
+            name: new.name.clone(),
+            owner: new.owner.clone(),
+            groups: new.groups.clone(),
+            hash: new.hash.clone(),
+            created: self.now,
+            created_by: new.created_by.clone(),
+            expires: new.expires.map(stored),
+            revoked: None,
+        };
+        self.transaction.insert_api_key(&key).await?;
+        Ok(Changed::Key(key))
+    }
+
+    async fn revoke_key(&mut self, id: &str) -> Result<Changed, StoreError> {
+        let Some(mut key) = self.transaction.api_key(id).await? else { return Ok(Changed::Unknown) };
+        if key.revoked.is_none() {
+            key.revoked = Some(self.now);
+            self.transaction.revoke_api_key(id, self.now).await?;
+        }
+        Ok(Changed::Key(key))
+    }
+
+    async fn revoke(&mut self, new: &NewRevocation) -> Result<Changed, StoreError> {
+        if self.transaction.count_revocations().await? >= i64::from(MAX_CREDENTIALS) {
+            return Ok(Changed::Full);
+        }
+        let revocation = Revocation {
+            id: self.ids.next(self.now),
+            kind: new.kind,
+            value: new.value.clone(),
+            issuer: new.issuer.clone(),
+            issued_before: new.issued_before.map(stored),
+            until: new.until.map(stored),
+            created: self.now,
+            created_by: new.created_by.clone(),
+            reason: new.reason.clone(),
+        };
+        self.transaction.insert_revocation(&revocation).await?;
+        Ok(Changed::Revocation(revocation))
+    }
+
+    async fn undo(&mut self, id: &str) -> Result<Changed, StoreError> {
+        let Some(revocation) = self.transaction.revocation(id).await? else { return Ok(Changed::Unknown) };
+        self.transaction.delete_revocation(id, self.now).await?;
+        Ok(Changed::Revocation(revocation))
+    }
+}
+
+/// As precise as what is stored, so that what is answered equals what is read back.
+fn stored(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+}
