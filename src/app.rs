@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::diagnostic::{self, Diagnostic, Sources};
 use crate::engine::fault::Faults;
-use crate::engine::{Comparison, Engine, Ports, Settings, Snapshot};
+use crate::engine::{Comparison, Credentials, Engine, Following, Ports, Settings, Snapshot};
 use crate::envoy::{self, ServerConfig};
 use crate::lifecycle::Lifecycle;
 use crate::mask;
@@ -30,6 +30,7 @@ use crate::store::Store;
 
 mod admin_events;
 mod candidate;
+mod credentials;
 mod listen;
 mod policies;
 mod reload;
@@ -50,6 +51,7 @@ pub struct Loaded {
     pub admin: Arc<Authenticator>,
     hash_key: mask::HashKey,
     tls: Tls,
+    credentials: Credentials,
     /// Warnings: they do not stop a load.
     pub findings: Vec<Diagnostic>,
     pub sources: Sources,
@@ -98,6 +100,7 @@ pub struct Bound {
     lifecycle: Lifecycle,
     drain: Duration,
     reloader: Arc<Reloader>,
+    following: Following,
 }
 
 /// Reads everything that `read`'s configuration names. Every mistake of every file is in the refusal. Policies alone
@@ -128,6 +131,7 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
     let admin = self::authenticator(config.admin.identity.clone(), clock, &mut findings).await;
     let hash_key = hash_key(&config, &mut findings);
     let tls = Tls::read(&config.listen, clock, &mut findings).await;
+    let credentials = credentials::read(&config.credentials, clock, &mut findings);
     if let Some(offer) = policies.as_ref().and_then(Policies::offer) {
         findings.extend(offer.prepared.findings.clone());
         sources.extend(offer.prepared.sources.clone());
@@ -145,9 +149,22 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
         policies::add(refused.clone(), &mut findings, &mut sources);
     }
     diagnostic::sort(&mut findings);
-    match (policies, authenticator, admin, hash_key, tls) {
-        (Some(policies), Some(authenticator), Some(admin), Some(hash_key), Some(tls)) if !broken => {
-            Ok(Loaded { config, policies, candidate, authenticator, admin, hash_key, tls, findings, sources })
+    match (policies, authenticator, admin, hash_key, tls, credentials) {
+        (Some(policies), Some(authenticator), Some(admin), Some(hash_key), Some(tls), Some(credentials))
+            if !broken =>
+        {
+            Ok(Loaded {
+                config,
+                policies,
+                candidate,
+                authenticator,
+                admin,
+                hash_key,
+                tls,
+                credentials,
+                findings,
+                sources,
+            })
         }
         _ => Err(Refused { findings, sources }),
     }
@@ -192,15 +209,18 @@ fn hash_key(config: &Config, findings: &mut Vec<Diagnostic>) -> Option<mask::Has
 
 /// Binds every socket, opens the store and the audit trail, and puts policies in force. Must run within a tokio runtime.
 pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound, NotStarted> {
-    let Loaded { config, policies, candidate, authenticator, admin, hash_key, tls, .. } = loaded;
+    let Loaded { config, policies, candidate, authenticator, admin, hash_key, tls, credentials, .. } = loaded;
     let metrics = Metrics::new().map_err(anyhow::Error::from)?;
     // Before anything is opened: a second server by mistake is told so before it touches the first one's files.
     let sockets = tls.bind(&config.listen, &metrics, &clock).await?;
     let lifecycle = Lifecycle::new();
     let audit = Audit::open(&config.audit, metrics.clone()).map_err(anyhow::Error::from)?;
     let store = Store::open(&config.store, clock.clone()).await.map_err(anyhow::Error::from)?;
+    let following =
+        credentials.clone().follow(store.clone(), faults.clone()).await.map_err(anyhow::Error::from)?;
     let ports = Ports {
         store: store.clone(),
+        revocations: credentials.revocations.clone(),
         audit: audit.clone(),
         metrics: metrics.clone(),
         clock: clock.clone(),
@@ -216,14 +236,14 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         metrics: metrics.clone(),
         clock: clock.clone(),
     };
-    let (control, following) = policies.start(control_ports.clone()).await?;
+    let (control, source) = policies.start(control_ports.clone()).await?;
     let trying = tokio::sync::Mutex::new(Some(Trying::start(candidate, &control).await));
     let server = envoy::Server::new(sockets.grpc, engine.clone(), server_config(&config));
     let events = admin_events::Recorded { audit: audit.clone(), metrics, clock: clock.clone() };
     let drain = config.drain;
     let state = admin_state(config.admin, admin, events, &control_ports, &control);
     let ops = Ops { engine: engine.clone(), store: store.clone(), control: control.clone() };
-    let reloader = Arc::new(Reloader { engine: engine.clone(), control, following, trying, clock });
+    let reloader = Arc::new(Reloader { engine: engine.clone(), control, following: source, trying, clock });
     Ok(Bound {
         addresses: sockets.addresses,
         engine,
@@ -235,6 +255,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         lifecycle,
         drain,
         reloader,
+        following,
     })
 }
 
@@ -258,7 +279,11 @@ fn admin_state(
     admin::AdminState {
         store: ports.store.clone(),
         clock: ports.clock.clone(),
-        verifier: Arc::new(admin_events::Tokens(tokens, ports.metrics.clone())),
+        verifier: Arc::new(admin_events::Tokens {
+            tokens,
+            revocations: ports.engine.revocations().clone(),
+            metrics: ports.metrics.clone(),
+        }),
         events: Arc::new(events),
         viewers: config.viewers.into(),
         admins: config.admins.into(),
@@ -301,7 +326,8 @@ impl Bound {
 
     /// Serves until `stop` completes, then drains. `false` when calls were still running at the drain's limit.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<bool> {
-        let Self { engine, server, admin, ops, store, audit, lifecycle, drain, reloader, .. } = self;
+        let Self { engine, server, admin, ops, store, audit, lifecycle, drain, reloader, following, .. } =
+            self;
         let health = server.health();
         let (metrics_listener, ops) = ops;
         let ops_task = tokio::spawn(axum::serve(metrics_listener, ops::router(ops.clone())).into_future());
@@ -328,6 +354,7 @@ impl Bound {
         }
         lifecycle.drained(CUT_OFF).await;
         admin_task.abort();
+        drop(following);
         store.close().await;
         audit.close().await;
         ops_task.abort();

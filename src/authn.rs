@@ -17,6 +17,7 @@ use crate::reason::Reason;
 use crate::request::Request;
 
 mod algorithm;
+pub mod api_key;
 mod cache;
 mod claims;
 mod config;
@@ -28,6 +29,7 @@ mod key_set;
 mod key_source;
 mod peer;
 mod place;
+pub mod revocation;
 mod signing_key;
 #[cfg(test)]
 mod tests;

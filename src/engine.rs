@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 
 use crate::approval::Approval;
 use crate::audit::Audit;
+use crate::authn::revocation::Revocations;
 use crate::authn::{Authentication, Proven, Removal};
 use crate::clock::{self, Clock};
 use crate::identity::Identity;
@@ -25,9 +26,11 @@ use crate::verdict::{Answer, Denial, Ticket, Verdict};
 
 mod cache;
 mod candidate;
+mod credentials;
 mod digest;
 pub mod fault;
 mod hold;
+mod patience;
 mod record;
 mod response;
 mod snapshot;
@@ -36,7 +39,9 @@ mod waiters;
 
 pub use cache::Decisions as DecisionCache;
 pub use candidate::{Candidate, Comparison, Example, Side, View};
+pub use credentials::{Credentials, Following};
 pub use digest::DEFAULT_HEADERS as DEFAULT_DIGEST_HEADERS;
+pub use patience::Patience;
 pub use record::principal;
 pub use response::{MaskedResponse, ResponsePhase, ResponsePlan, STALE_HEADERS};
 pub use snapshot::Snapshot;
@@ -45,6 +50,7 @@ pub use waiters::HeldLimits;
 use cache::Decisions;
 use candidate::{Comparer, Job, Routes, Subject};
 use fault::{Faults, Point};
+use patience::remaining;
 use snapshot::Snapshots;
 use waiters::Waiters;
 
@@ -63,6 +69,8 @@ pub struct Engine {
 #[derive(Clone, Debug)]
 pub struct Ports {
     pub store: Store,
+    /// Asked for every call, and while one is held or its response is masked.
+    pub revocations: Revocations,
     pub audit: Audit,
     pub metrics: Metrics,
     pub clock: Clock,
@@ -107,14 +115,6 @@ pub struct Call {
     needs: Needs,
     decision_id: String,
     received: Instant,
-}
-
-/// How long the caller's proxy will wait, and how to tell it that it must.
-pub struct Patience {
-    /// When the proxy gives up; `None` when it did not say.
-    pub until: Option<Instant>,
-    /// Called once, before the first wait, with the time that the wait may take.
-    pub announce: Option<Box<dyn FnOnce(Duration) + Send>>,
 }
 
 /// A call's answer, and what is needed to mask its response.
@@ -166,6 +166,10 @@ impl Engine {
 
     pub fn lifecycle(&self) -> &Lifecycle {
         &self.ports.lifecycle
+    }
+
+    pub fn revocations(&self) -> &Revocations {
+        &self.ports.revocations
     }
 
     pub fn limits(&self) -> &Limits {
@@ -275,6 +279,10 @@ impl Engine {
             Authentication::Anonymous => Proven { identity: Identity::anonymous(), removal: None },
             Authentication::Authenticated(proven) => proven,
         };
+        // After any cache of identities, and before any of decisions.
+        if let Err(reason) = self.ports.revocations.check(&identity) {
+            return Evaluated { identity, ..Evaluated::refused(snapshot, reason) };
+        }
         let (side, candidates) = snapshot.side(routes, &identity, &request.source.address);
         let decision = self.decide(snapshot.policies_of(side), &candidates, request, &identity).await;
         Evaluated { snapshot, side: Some(side), candidates, identity, removal, decision }
@@ -383,19 +391,8 @@ impl Settled {
     }
 }
 
-impl std::fmt::Debug for Patience {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Patience").field("until", &self.until).finish_non_exhaustive()
-    }
-}
-
 /// Whether the call would go on with a mask that this listener can't apply.
 fn is_unmaskable(call: &Call, evaluated: &Evaluated) -> bool {
     let may_go_on = matches!(evaluated.decision.outcome, Outcome::Allow | Outcome::Hold(_));
     may_go_on && evaluated.decision.may_mask && !call.listener.masks
-}
-
-/// What is left until `until`.
-fn remaining(until: Instant) -> Duration {
-    until.saturating_duration_since(clock::instant())
 }

@@ -220,6 +220,11 @@ impl Metrics {
         self.0.recorder.register_gauge(&key, &META).set(seconds);
     }
 
+    /// How long ago it was known last what is revoked.
+    pub fn revocations_age(&self, seconds: f64) {
+        gauge(&self.0.recorder, "portcullis_revocations_age_seconds", &[]).set(seconds);
+    }
+
     fn of(&self, service: Service) -> &PerService {
         let [ext_authz, ext_proc] = &self.0.services;
         match service {
@@ -274,6 +279,10 @@ fn describe(recorder: &PrometheusRecorder) {
         ("portcullis_held_calls", "Calls that wait for a person now"),
         ("portcullis_policy_revision_info", "The revision of the policies that decide"),
         ("portcullis_jwks_age_seconds", "Seconds since the issuer's keys were last read"),
+        (
+            "portcullis_revocations_age_seconds",
+            "Seconds since keys and revocations were last read from the store",
+        ),
         ("portcullis_bundle_pinned", "Whether the policies are pinned"),
         ("portcullis_policies_refused", "Whether the newest offered policies are refused"),
         ("portcullis_candidate_state", "1 for what the candidate policies do now"),
@@ -318,6 +327,7 @@ impl Outcome {
             Reason::ApprovalPending | Reason::CallerGone => Self::Hold,
             Reason::ConditionError
             | Reason::StoreUnavailable
+            | Reason::RevocationsStale
             | Reason::AuditUnavailable
             | Reason::DecisionTimeout
             | Reason::InternalError

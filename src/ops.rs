@@ -50,6 +50,9 @@ async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
     for (issuer, age) in ops.engine.snapshot().authenticator.key_ages() {
         metrics.jwks_age(&issuer, age);
     }
+    if let Some(age) = ops.engine.revocations().age() {
+        metrics.revocations_age(age.as_secs_f64());
+    }
     if let Some(age) = ops.control.poll_age() {
         metrics.poll_age(age);
     }

@@ -36,6 +36,10 @@ pub enum Reason {
     PeerInvalid,
     PeerAmbiguous,
     PeerUntrusted,
+    ApiKeyInvalid,
+    ApiKeyExpired,
+    ApiKeyRevoked,
+    Revoked,
     // the call itself can't be judged
     PathInvalid,
     PathAmbiguous,
@@ -52,6 +56,7 @@ pub enum Reason {
     NoPolicies,
     ConditionError,
     StoreUnavailable,
+    RevocationsStale,
     AuditUnavailable,
     DecisionTimeout,
     InternalError,
@@ -62,7 +67,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 51] = [
         Self::Allowed,
         Self::Approved,
         Self::NoRuleAllows,
@@ -90,6 +95,10 @@ impl Reason {
         Self::PeerInvalid,
         Self::PeerAmbiguous,
         Self::PeerUntrusted,
+        Self::ApiKeyInvalid,
+        Self::ApiKeyExpired,
+        Self::ApiKeyRevoked,
+        Self::Revoked,
         Self::PathInvalid,
         Self::PathAmbiguous,
         Self::PathTooLong,
@@ -104,6 +113,7 @@ impl Reason {
         Self::NoPolicies,
         Self::ConditionError,
         Self::StoreUnavailable,
+        Self::RevocationsStale,
         Self::AuditUnavailable,
         Self::DecisionTimeout,
         Self::InternalError,
@@ -140,6 +150,10 @@ impl Reason {
             Self::PeerInvalid => "peer_invalid",
             Self::PeerAmbiguous => "peer_ambiguous",
             Self::PeerUntrusted => "peer_untrusted",
+            Self::ApiKeyInvalid => "api_key_invalid",
+            Self::ApiKeyExpired => "api_key_expired",
+            Self::ApiKeyRevoked => "api_key_revoked",
+            Self::Revoked => "revoked",
             Self::PathInvalid => "path_invalid",
             Self::PathAmbiguous => "path_ambiguous",
             Self::PathTooLong => "path_too_long",
@@ -154,6 +168,7 @@ impl Reason {
             Self::NoPolicies => "no_policies",
             Self::ConditionError => "condition_error",
             Self::StoreUnavailable => "store_unavailable",
+            Self::RevocationsStale => "revocations_stale",
             Self::AuditUnavailable => "audit_unavailable",
             Self::DecisionTimeout => "decision_timeout",
             Self::InternalError => "internal_error",
@@ -178,7 +193,11 @@ impl Reason {
             | Self::TokenClaim
             | Self::PeerInvalid
             | Self::PeerAmbiguous
-            | Self::PeerUntrusted => 401,
+            | Self::PeerUntrusted
+            | Self::ApiKeyInvalid
+            | Self::ApiKeyExpired
+            | Self::ApiKeyRevoked
+            | Self::Revoked => 401,
             Self::PathInvalid
             | Self::PathAmbiguous
             | Self::MethodInvalid
@@ -194,6 +213,7 @@ impl Reason {
             Self::KeysUnavailable
             | Self::NoPolicies
             | Self::StoreUnavailable
+            | Self::RevocationsStale
             | Self::AuditUnavailable
             | Self::DecisionTimeout => 503,
             Self::Unmaskable => 502,

@@ -9,6 +9,7 @@ use crate::admin::{AdminEvents, VerifyToken};
 use crate::approval::{Approval, Choice, State};
 use crate::audit::{self, Audit, Record};
 use crate::authn::Authenticator;
+use crate::authn::revocation::Revocations;
 use crate::clock::Clock;
 use crate::engine;
 use crate::identity::Identity;
@@ -16,12 +17,18 @@ use crate::metrics::{ApprovalEvent, Metrics};
 use crate::reason::Reason;
 
 /// The admin API's authenticator: an audience of its own.
-pub(super) struct Tokens(pub Arc<Authenticator>, pub Metrics);
+pub(super) struct Tokens {
+    pub tokens: Arc<Authenticator>,
+    pub revocations: Revocations,
+    pub metrics: Metrics,
+}
 
 impl VerifyToken for Tokens {
     fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Arc<Identity>, Reason>> {
         async move {
-            let verified = self.0.verify(token, &self.1).await;
+            let verified = self.tokens.verify(token, &self.metrics).await;
+            // Who is revoked changes nothing any more, and approves nothing.
+            let verified = verified.and_then(|who| self.revocations.check(&who).map(|()| who));
             if let Err(reason) = &verified {
                 tracing::info!(reason = reason.as_str(), "a token was refused by the admin API");
             }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::authn::{Authenticator, Config};
 use crate::clock::Clock;
+use crate::config::without_credentials;
 use crate::diagnostic::{Diagnostic, Sources, render};
 use crate::document::{Document, Reader};
 use crate::identity::Identity;
@@ -94,7 +95,7 @@ fn read(file: &Arc<str>, text: &Arc<str>, folder: &Path) -> Result<Config, Vec<D
         )]);
     };
     let mut reader = Reader::new(file);
-    match Config::read(node, folder, &mut reader) {
+    match Config::read(&without_credentials(node), folder, &mut reader) {
         Some(config) if reader.findings.is_empty() => Ok(config),
         _ => Err(reader.findings),
     }

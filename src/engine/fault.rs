@@ -15,6 +15,8 @@ pub enum Point {
     /// In the thread that compares a candidate with the active policies.
     EvaluateCandidate,
     OpenApproval,
+    /// Where what was revoked is read from the store.
+    ReadCredentials,
     Release,
     Record,
     /// At the head of a response that must be masked.

@@ -10,11 +10,13 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::digest::{self, Covered};
 use super::fault::Point;
+use super::patience::remaining;
 use super::record::Facts;
-use super::{Call, Engine, Evaluated, Patience, Settled, is_unmaskable, remaining};
+use super::{Call, Engine, Evaluated, Patience, Settled, is_unmaskable};
 use crate::approval::{Approval, Caller, Choice, State};
 use crate::clock;
 use crate::effect::Grant;
+use crate::identity::Identity;
 use crate::metrics::ApprovalEvent;
 use crate::policy::{HoldRule, Outcome};
 use crate::reason::Reason;
@@ -122,7 +124,7 @@ impl Engine {
         };
         caller.approval = Some(approval.id.clone());
         let wait = rules.iter().map(|rule| rule.terms.wait).min().unwrap_or_default();
-        match self.wait_for(&approval, wait, patience).await {
+        match self.wait_for(&approval, &evaluated.identity, wait, patience).await {
             (Reason::Approved, approval) => self.release(call, &digest, approval).await,
             (reason, approval) => {
                 let because = rejection(&approval, reason, rules);
@@ -171,10 +173,11 @@ impl Engine {
         }
     }
 
-    /// Waits until `approval` is decided, time is up, or the server drains. `Approved`, or why the call ends.
+    /// Waits until `approval` is decided, `identity` is revoked, time is up, or the server drains. `Approved`, or why the call ends.
     async fn wait_for(
         &self,
         approval: &Approval,
+        identity: &Identity,
         wait: Duration,
         patience: &mut Patience,
     ) -> (Reason, Approval) {
@@ -208,6 +211,7 @@ impl Engine {
                 () = changed => {}
                 () = tokio::time::sleep(remaining(until).min(POLL)) => {}
                 () = self.ports.lifecycle.draining() => break Reason::ApprovalPending,
+                () = self.ports.revocations.revoked(identity) => break Reason::Revoked,
             }
         };
         (reason, latest)

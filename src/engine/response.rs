@@ -135,6 +135,11 @@ impl Engine {
         self.note_response(phase, "blocked", 0, Some(code));
     }
 
+    /// Completes when the caller of this response is revoked; at once when they are.
+    pub async fn revoked(&self, phase: &ResponsePhase) {
+        self.ports.revocations.revoked(&phase.identity).await;
+    }
+
     fn note_response(
         &self,
         phase: &ResponsePhase,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Ports;
 use crate::audit::{self, Audit};
+use crate::authn::revocation::{Freshness, OnStale, Revocations};
 use crate::authn::{self, Authenticator};
 use crate::clock::Clock;
 use crate::engine::fault::Faults;
@@ -26,6 +27,10 @@ pub async fn ports(folder: &Path) -> Ports {
     let authenticator = Authenticator::build(authn::Config::default(), clock.clone()).await.unwrap();
     let ports = EnginePorts {
         store: store.clone(),
+        revocations: Revocations::new(
+            Freshness { on_stale: OnStale::Continue, ..Freshness::default() },
+            clock.clone(),
+        ),
         audit: audit.clone(),
         metrics: metrics.clone(),
         clock: clock.clone(),

@@ -79,13 +79,26 @@ impl Session {
             }
             self.answer(message).await?;
             self.service.engine.metrics().grpc_sent(Service::ExtProc);
-            next = self.inbound.message().await?;
+            next = self.next().await?;
         }
         if self.order.may_end() && self.waiting.is_none() {
             Ok(())
         } else {
             Err(Status::cancelled("the stream ended early"))
         }
+    }
+
+    /// The proxy's next message. The stream ends instead when the caller of a response that may be masked is revoked.
+    async fn next(&mut self) -> Result<Option<ProcessingRequest>, Status> {
+        let Some(phase) = &self.phase else { return self.inbound.message().await };
+        tokio::select! {
+            // What came at the same time is not answered any more.
+            biased;
+            () = self.service.engine.revoked(phase) => {}
+            message = self.inbound.message() => return message,
+        }
+        self.block("revoked", Reason::Revoked).await?;
+        Err(Status::permission_denied("the caller's credential was revoked"))
     }
 
     /// Denies a call whose session failed. Once response headers are out, Envoy answers this by resetting the
@@ -265,7 +278,7 @@ impl Session {
                     STALE_HEADERS.iter().for_each(|name| changes.remove(name));
                     self.masked = Some(*masked);
                 }
-                ResponsePlan::Block(code) => return self.block(code).await,
+                ResponsePlan::Block(code) => return self.block(code, Reason::Unmaskable).await,
             }
         }
         self.send(encode::headers(Half::Response, changes, None)).await
@@ -287,7 +300,7 @@ impl Session {
                 }
                 self.send(encode::body(Half::Response, Mutation::default(), Some(out))).await
             }
-            Err(code) => self.block(code).await,
+            Err(code) => self.block(code, Reason::Unmaskable).await,
         }
     }
 
@@ -298,7 +311,7 @@ impl Session {
             let mut rest = Vec::new();
             let result = masked.finish(&mut rest);
             if let Err(code) = result.and(if rest.is_empty() { Ok(()) } else { Err("incomplete") }) {
-                return self.block(code).await;
+                return self.block(code, Reason::Unmaskable).await;
             }
             let (_, trailers) = decode::raw_headers(message.trailers.unwrap_or_default());
             trailers.iter().for_each(|trailer| changes.remove(&trailer.name));
@@ -313,12 +326,11 @@ impl Session {
         }
     }
 
-    /// Answers 502 in place of the response. Where its headers are out, Envoy resets the caller's stream instead:
+    /// Answers with a denial in place of the response. Where its headers are out, Envoy resets the caller's stream instead:
     /// an error status would do that too, but not with `failure_mode_allow`.
-    async fn block(&mut self, code: &'static str) -> Result<(), Status> {
+    async fn block(&mut self, code: &'static str, reason: Reason) -> Result<(), Status> {
         let Some(phase) = self.phase.take() else { return Err(Status::internal("blocked without a call")) };
         self.service.engine.response_blocked(&phase, code);
-        let reason = Reason::Unmaskable;
         let denial =
             Denial::new(phase.decision_id(), reason, reason.status(), "", None, &Challenge::default());
         self.refuse(&denial, reason).await
