@@ -5,6 +5,7 @@ CREATE TABLE api_keys (
     id         TEXT   NOT NULL PRIMARY KEY,
     name       TEXT   NOT NULL,
     owner      TEXT   NOT NULL,
+    person     TEXT   NOT NULL,
     member_of  TEXT   NOT NULL,
     hash       TEXT   NOT NULL,
     created_at BIGINT NOT NULL,

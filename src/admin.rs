@@ -1,6 +1,7 @@
-//! The admin API: people look at held calls and decide on them, and say which policies decide, over gRPC and JSON.
+//! The admin API: people look at held calls and decide on them, say which policies decide, hand out keys and revoke, over
+//! gRPC and JSON.
 //!
-//! `approvals` and `bundles` are the one implementation; `grpc` and `http` translate. Every call carries a bearer token; there is
+//! `approvals`, `bundles` and `credentials` are the one implementation; `grpc` and `http` translate. Every call carries a bearer token; there is
 //! no anonymous way in. Knows nothing of Envoy and of how tokens are verified.
 
 use std::sync::Arc;
@@ -12,8 +13,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 
 use crate::approval::{Approval, Choice};
+use crate::authn::api_key::ApiKeys;
 use crate::bundle::Control;
 use crate::clock::Clock;
+use crate::credential::{ApiKey, Revocation};
 use crate::engine::Comparison;
 use crate::identity::Identity;
 use crate::reason::Reason;
@@ -22,6 +25,7 @@ use crate::store::Store;
 mod approvals;
 mod bundles;
 mod candidate;
+mod credentials;
 mod encode;
 mod fault;
 mod grpc;
@@ -58,7 +62,7 @@ pub trait VerifyToken: Send + Sync {
     fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Arc<Identity>, Reason>>;
 }
 
-/// Is told of every decision that was recorded, before the one who made it is answered.
+/// Is told of every decision, and of every change of a key or revocation, that was recorded, before the one who made it is answered.
 pub trait AdminEvents: Send + Sync {
     fn decided<'a>(
         &'a self,
@@ -67,6 +71,18 @@ pub trait AdminEvents: Send + Sync {
         choice: Choice,
         reason: &'a str,
     ) -> BoxFuture<'a, ()>;
+
+    fn credential_changed<'a>(&'a self, who: &'a Identity, event: CredentialEvent<'a>) -> BoxFuture<'a, ()>;
+}
+
+/// What became of a key or revocation.
+#[derive(Clone, Copy, Debug)]
+pub enum CredentialEvent<'a> {
+    KeyCreated(&'a ApiKey),
+    KeyRevoked(&'a ApiKey, &'a str),
+    Revoked(&'a Revocation),
+    /// With the reason.
+    Undone(&'a Revocation, &'a str),
 }
 
 /// What the admin API works with.
@@ -78,9 +94,11 @@ pub struct AdminState {
     pub events: Arc<dyn AdminEvents>,
     /// Members of these groups see every request for approval, without headers and bodies.
     pub viewers: Arc<[String]>,
-    /// Members of these groups change which policies decide.
+    /// Members of these groups change which policies decide, hand out keys, and revoke.
     pub admins: Arc<[String]>,
     pub control: Arc<Control>,
+    /// What makes keys; `None` where they are not accepted.
+    pub api_keys: Option<ApiKeys>,
     /// How the candidate compares with the active policies; `None` without a candidate.
     pub comparison: Arc<dyn Fn() -> Option<Comparison> + Send + Sync>,
 }
@@ -90,10 +108,13 @@ pub fn router(state: AdminState) -> axum::Router {
     let approvals = grpc::approvals(state.clone());
     let bundles = grpc::bundles(state.clone());
     let candidates = grpc::candidates(state.clone());
+    let (keys, revocations) = (grpc::api_keys(state.clone()), grpc::revocations(state.clone()));
     let grpc = axum::Router::new()
         .route_service("/portcullis.admin.v1.Approvals/{method}", approvals)
         .route_service("/portcullis.admin.v1.Bundles/{method}", bundles)
         .route_service("/portcullis.admin.v1.Candidates/{method}", candidates)
+        .route_service("/portcullis.admin.v1.ApiKeys/{method}", keys)
+        .route_service("/portcullis.admin.v1.Revocations/{method}", revocations)
         .layer(middleware::from_fn_with_state(state.clone(), grpc::admit));
     http::router(state)
         .merge(grpc)

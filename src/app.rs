@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use crate::admin;
 use crate::audit::Audit;
 use crate::authn::Authenticator;
+use crate::authn::api_key::ApiKeys;
 use crate::bundle::{Control, Ports as ControlPorts};
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -241,7 +242,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     let server = envoy::Server::new(sockets.grpc, engine.clone(), server_config(&config));
     let events = admin_events::Recorded { audit: audit.clone(), metrics, clock: clock.clone() };
     let drain = config.drain;
-    let state = admin_state(config.admin, admin, events, &control_ports, &control);
+    let state = admin_state(config.admin, admin, events, credentials.api_keys, &control_ports, &control);
     let ops = Ops { engine: engine.clone(), store: store.clone(), control: control.clone() };
     let reloader = Arc::new(Reloader { engine: engine.clone(), control, following: source, trying, clock });
     Ok(Bound {
@@ -273,6 +274,7 @@ fn admin_state(
     config: config::Admin,
     tokens: Arc<Authenticator>,
     events: admin_events::Recorded,
+    api_keys: Option<ApiKeys>,
     ports: &ControlPorts,
     control: &Arc<Control>,
 ) -> admin::AdminState {
@@ -288,6 +290,7 @@ fn admin_state(
         viewers: config.viewers.into(),
         admins: config.admins.into(),
         control: control.clone(),
+        api_keys,
         comparison: Arc::new(comparison_of(&ports.engine)),
     }
 }

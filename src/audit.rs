@@ -46,6 +46,8 @@ pub enum Record<'a> {
     Vote(Vote<'a>),
     /// Which policies decide, or whether they may be replaced, changed.
     Policies(Policies<'a>),
+    /// A key or revocation was made or taken back.
+    Credential(Credential<'a>),
     /// An example of a call on which the candidate disagrees with the active policies.
     Candidate(Candidate<'a>),
 }
@@ -139,6 +141,33 @@ pub struct Policies<'a> {
     /// Who asked for it; absent where the server took what its source held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Principal<'a>>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub comment: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Credential<'a> {
+    pub time: Timestamp,
+    /// `key_created`, `key_revoked`, `revoked` or `revocation_undone`.
+    pub change: &'static str,
+    /// Of the key or revocation.
+    pub id: &'a str,
+    /// What a revocation names: `subject`, `token_id`, `session` or `key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revokes: Option<&'static str>,
+    /// The value that a revocation names, or the owner of a key.
+    pub value: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub issuer: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_before: Option<Timestamp>,
+    /// When the key or revocation ends by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The groups of a key.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub groups: &'a [String],
+    pub identity: Principal<'a>,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub comment: &'a str,
 }

@@ -7,10 +7,13 @@ use clap::{Parser, Subcommand};
 pub mod approvals;
 pub mod bundle;
 mod client;
+mod connection;
 pub mod envoy;
+pub mod keys;
 pub mod mask;
 pub mod policy;
 mod replace;
+pub mod revoke;
 pub mod serve;
 pub mod token;
 
@@ -32,6 +35,10 @@ enum Command {
     Bundle(bundle::Args),
     /// Lists and decides calls that wait for approval.
     Approvals(approvals::Args),
+    /// Makes, lists and revokes API keys.
+    Keys(keys::Args),
+    /// Refuses credentials although they are genuine: of a subject, a token, a session, or a key.
+    Revoke(revoke::Args),
     /// Writes the configuration that a proxy needs, and finds what an existing one gets wrong.
     Envoy(envoy::Args),
     /// Masks a body read from standard input.
@@ -45,6 +52,8 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Keys(args) => keys::run(&args),
+        Command::Revoke(args) => revoke::run(&args),
         Command::Envoy(args) => envoy::run(&args),
         Command::Mask(args) => mask::run(&args),
         Command::Policy(args) => policy::run(&args),

@@ -17,6 +17,8 @@ pub struct ApiKey {
     pub name: String,
     /// The subject of calls that are made with it.
     pub owner: String,
+    /// The human being behind it, whose calls nobody else may pass for; empty for nobody.
+    pub person: String,
     pub groups: Vec<String>,
     /// HMAC-SHA-256 in hex, under a key that is not stored beside it.
     pub hash: String,

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use crate::approval::VoteRefused;
 use crate::bundle::ChangeError;
 use crate::reason::Reason;
-use crate::store::{StoreError, VoteError};
+use crate::store::{MAX_CREDENTIALS, StoreError, VoteError};
 
 /// Why an admin call was refused. `Display` is what the person reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,9 +17,9 @@ pub(super) enum Fault {
     CredentialRefused,
     #[error("only approvers of this request, and members of the viewer groups, may see it")]
     NotVisible,
-    #[error("only members of the viewer and admin groups may see which policies decide")]
+    #[error("only members of the viewer and admin groups may see this")]
     NotAViewer,
-    #[error("only members of the admin groups may change which policies decide")]
+    #[error("only members of the admin groups may change this")]
     NotAnAdmin,
     #[error("{0}")]
     Change(ChangeRefused),
@@ -27,6 +27,14 @@ pub(super) enum Fault {
     Refused(VoteRefused),
     #[error("there is no such request for approval")]
     NotFound,
+    #[error("there is no such {0}")]
+    NoSuch(&'static str),
+    #[error("there are {most} {0} already; those that ended are forgotten in time", most = MAX_CREDENTIALS)]
+    Full(&'static str),
+    #[error(
+        "API keys are not accepted here: name a file of random bytes in `identity.api_keys.hash_key`, and restart the server"
+    )]
+    KeysNotConfigured,
     #[error("there is no candidate")]
     NoCandidate,
     #[error("{0}")]
@@ -70,7 +78,9 @@ impl Fault {
             Self::Refused(VoteRefused::NoPerson) => "no_person",
             Self::Refused(VoteRefused::VotedAlready) => "voted_already",
             Self::Refused(VoteRefused::NotPending) => "not_pending",
-            Self::NotFound | Self::NoCandidate | Self::NoSuchAddress => "not_found",
+            Self::Full(_) => "too_many",
+            Self::KeysNotConfigured => "keys_not_configured",
+            Self::NotFound | Self::NoSuch(_) | Self::NoCandidate | Self::NoSuchAddress => "not_found",
             Self::Invalid(_) => "invalid_argument",
             Self::Unavailable => "unavailable",
             Self::Deadline => "deadline_exceeded",
@@ -84,10 +94,11 @@ impl Fault {
             Self::Unauthenticated | Self::CredentialRefused => StatusCode::UNAUTHORIZED,
             Self::Refused(VoteRefused::VotedAlready | VoteRefused::NotPending) => StatusCode::CONFLICT,
             Self::Change(ChangeRefused { unknown: false, .. }) => StatusCode::CONFLICT,
+            Self::Full(_) | Self::KeysNotConfigured => StatusCode::CONFLICT,
             Self::NotVisible | Self::NotAViewer | Self::NotAnAdmin | Self::Refused(_) => {
                 StatusCode::FORBIDDEN
             }
-            Self::Change(_) | Self::NotFound | Self::NoCandidate | Self::NoSuchAddress => {
+            Self::Change(_) | Self::NotFound | Self::NoSuch(_) | Self::NoCandidate | Self::NoSuchAddress => {
                 StatusCode::NOT_FOUND
             }
             Self::Invalid(_) => StatusCode::BAD_REQUEST,

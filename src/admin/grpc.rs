@@ -8,9 +8,11 @@ use axum::response::Response as HttpResponse;
 use tonic::{Request, Response, Status};
 
 use super::fault::Fault;
+use super::v1::api_keys_server::{ApiKeys, ApiKeysServer};
 use super::v1::approvals_server::{Approvals, ApprovalsServer};
 use super::v1::bundles_server::{Bundles, BundlesServer};
 use super::v1::candidates_server::{Candidates, CandidatesServer};
+use super::v1::revocations_server::{Revocations, RevocationsServer};
 use super::{AdminState, MAX_REQUEST, v1};
 use crate::approval::Choice;
 use crate::identity::Identity;
@@ -28,6 +30,14 @@ pub(super) fn bundles(state: AdminState) -> BundlesServer<Service> {
 
 pub(super) fn candidates(state: AdminState) -> CandidatesServer<Service> {
     CandidatesServer::new(Service(state)).max_decoding_message_size(MAX_REQUEST)
+}
+
+pub(super) fn api_keys(state: AdminState) -> ApiKeysServer<Service> {
+    ApiKeysServer::new(Service(state)).max_decoding_message_size(MAX_REQUEST)
+}
+
+pub(super) fn revocations(state: AdminState) -> RevocationsServer<Service> {
+    RevocationsServer::new(Service(state)).max_decoding_message_size(MAX_REQUEST)
 }
 
 pub(super) struct Service(AdminState);
@@ -159,5 +169,59 @@ impl Candidates for Service {
     ) -> Result<Response<v1::Candidate>, Status> {
         let who = caller(&request)?;
         answer(self.0.candidate(&who))
+    }
+}
+
+#[tonic::async_trait]
+impl ApiKeys for Service {
+    async fn list_api_keys(
+        &self,
+        request: Request<v1::ListApiKeysRequest>,
+    ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
+        let who = caller(&request)?;
+        answer(self.0.list_api_keys(&who, request.into_inner()).await)
+    }
+
+    async fn create_api_key(
+        &self,
+        request: Request<v1::CreateApiKeyRequest>,
+    ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
+        let who = caller(&request)?;
+        answer(self.0.create_api_key(&who, request.into_inner()).await)
+    }
+
+    async fn revoke_api_key(
+        &self,
+        request: Request<v1::RevokeApiKeyRequest>,
+    ) -> Result<Response<v1::ApiKey>, Status> {
+        let who = caller(&request)?;
+        answer(self.0.revoke_api_key(&who, request.into_inner()).await)
+    }
+}
+
+#[tonic::async_trait]
+impl Revocations for Service {
+    async fn list_revocations(
+        &self,
+        request: Request<v1::ListRevocationsRequest>,
+    ) -> Result<Response<v1::ListRevocationsResponse>, Status> {
+        let who = caller(&request)?;
+        answer(self.0.list_revocations(&who, request.into_inner()).await)
+    }
+
+    async fn create_revocation(
+        &self,
+        request: Request<v1::CreateRevocationRequest>,
+    ) -> Result<Response<v1::Revocation>, Status> {
+        let who = caller(&request)?;
+        answer(self.0.create_revocation(&who, request.into_inner()).await)
+    }
+
+    async fn undo_revocation(
+        &self,
+        request: Request<v1::UndoRevocationRequest>,
+    ) -> Result<Response<v1::Revocation>, Status> {
+        let who = caller(&request)?;
+        answer(self.0.undo_revocation(&who, request.into_inner()).await)
     }
 }

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 mod bundles;
+mod credentials;
 
 use super::fault::Fault;
 use super::{AdminState, v1};
@@ -31,6 +32,7 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/api/v1/approvals", get(list).fallback(method_not_allowed))
         .route("/api/v1/approvals/{id}", get(show).post(decide).fallback(method_not_allowed))
         .merge(bundles::router(&state))
+        .merge(credentials::router())
         .route("/api/v1/candidate", get(candidate).fallback(method_not_allowed))
         .route("/api/{*rest}", any(no_such_address))
         .with_state(state)

@@ -7,6 +7,7 @@ use tonic::Code;
 
 use super::*;
 use crate::approval::{CallSummary, Caller};
+use crate::authn::api_key::HashKey;
 use crate::bundle;
 use crate::disagreement::Disagreement;
 use crate::effect::{Approvers, Grant};
@@ -18,6 +19,7 @@ use crate::store::{NewApproval, Opened, PendingLimits};
 use v1::approvals_client::ApprovalsClient;
 
 mod bundles;
+mod credentials;
 
 /// Knows `name` and `name+group+group` as tokens.
 struct Names;
@@ -47,6 +49,17 @@ impl AdminEvents for Log {
         reason: &'a str,
     ) -> BoxFuture<'a, ()> {
         self.0.lock().push(format!("{} {choice:?} {} {reason}", who.subject, approval.state.as_str()));
+        Box::pin(async {})
+    }
+
+    fn credential_changed<'a>(&'a self, who: &'a Identity, event: CredentialEvent<'a>) -> BoxFuture<'a, ()> {
+        let what = match event {
+            CredentialEvent::KeyCreated(key) => format!("created a key of {}", key.owner),
+            CredentialEvent::KeyRevoked(key, why) => format!("revoked a key of {}: {why}", key.owner),
+            CredentialEvent::Revoked(made) => format!("revoked {}: {}", made.value, made.reason),
+            CredentialEvent::Undone(undone, why) => format!("undid {}: {why}", undone.value),
+        };
+        self.0.lock().push(format!("{} {what}", who.subject));
         Box::pin(async {})
     }
 }
@@ -83,6 +96,9 @@ async fn fixture() -> Fixture {
     };
     let control = Control::start(ports, admission, "here", None).await.unwrap();
     let log = Arc::new(Log::default());
+    let hash_key = directory.path().join("key");
+    std::fs::write(&hash_key, [7; 32]).unwrap();
+    let hash_key = HashKey::load(&hash_key).unwrap();
     let state = AdminState {
         store: store.clone(),
         clock: Clock::system(),
@@ -91,6 +107,7 @@ async fn fixture() -> Fixture {
         viewers: Arc::from(["auditors".to_owned()]),
         admins: Arc::from(["operators".to_owned()]),
         control,
+        api_keys: Some(ApiKeys::new(hash_key, Clock::system()).unwrap()),
         comparison: Arc::new(comparison),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::admin::{AdminEvents, VerifyToken};
+use crate::admin::{AdminEvents, CredentialEvent, VerifyToken};
 use crate::approval::{Approval, Choice, State};
 use crate::audit::{self, Audit, Record};
 use crate::authn::Authenticator;
 use crate::authn::revocation::Revocations;
 use crate::clock::Clock;
+use crate::credential::{ApiKey, Revocation};
 use crate::engine;
 use crate::identity::Identity;
 use crate::metrics::{ApprovalEvent, Metrics};
@@ -38,7 +39,7 @@ impl VerifyToken for Tokens {
     }
 }
 
-/// Votes go into the audit trail and the metrics.
+/// Votes go into the audit trail and the metrics, keys and revocations into the trail.
 pub(super) struct Recorded {
     pub audit: Audit,
     pub metrics: Metrics,
@@ -73,5 +74,68 @@ impl AdminEvents for Recorded {
             }
         }
         .boxed()
+    }
+
+    fn credential_changed<'a>(&'a self, who: &'a Identity, event: CredentialEvent<'a>) -> BoxFuture<'a, ()> {
+        async move {
+            let record = Record::Credential(match event {
+                CredentialEvent::KeyCreated(key) => self.key("key_created", key, &key.name, who),
+                CredentialEvent::KeyRevoked(key, reason) => self.key("key_revoked", key, reason, who),
+                CredentialEvent::Revoked(made) => self.revocation("revoked", made, &made.reason, who),
+                CredentialEvent::Undone(undone, reason) => {
+                    self.revocation("revocation_undone", undone, reason, who)
+                }
+            });
+            if self.audit.record(&record).await.is_err() {
+                tracing::error!("a change of a key or revocation could not be recorded");
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Recorded {
+    fn key<'a>(
+        &self,
+        change: &'static str,
+        key: &'a ApiKey,
+        comment: &'a str,
+        who: &'a Identity,
+    ) -> audit::Credential<'a> {
+        audit::Credential {
+            time: self.clock.now(),
+            change,
+            id: &key.id,
+            revokes: None,
+            value: &key.owner,
+            issuer: "",
+            issued_before: None,
+            until: key.expires,
+            groups: &key.groups,
+            identity: engine::principal(who),
+            comment,
+        }
+    }
+
+    fn revocation<'a>(
+        &self,
+        change: &'static str,
+        revocation: &'a Revocation,
+        comment: &'a str,
+        who: &'a Identity,
+    ) -> audit::Credential<'a> {
+        audit::Credential {
+            time: self.clock.now(),
+            change,
+            id: &revocation.id,
+            revokes: Some(revocation.kind.as_str()),
+            value: &revocation.value,
+            issuer: &revocation.issuer,
+            issued_before: revocation.issued_before,
+            until: revocation.until,
+            groups: &[],
+            identity: engine::principal(who),
+            comment,
+        }
     }
 }

@@ -195,6 +195,7 @@ fn identity(key: &ApiKey) -> Identity {
         subject: key.owner.clone(),
         groups: key.groups.clone(),
         issued: Some(key.created),
+        person: Some(key.person.clone()).filter(|person| !person.is_empty()),
         expires: key.expires,
         token_id: key.id.clone(),
         ..Identity::clone(&Identity::anonymous())

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::connection::Format;
 use super::policy::{FINDINGS, as_json, print, print_error, print_findings, usage_error};
 use crate::bundle::{Limits, Manifest, Prepared, Refused};
 use crate::policy;
@@ -50,12 +51,6 @@ enum Command {
     Unpin(pin::UnpinArgs),
     /// Say how a candidate differs from the policies that decide
     Compare(compare::Args),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Human,
-    Json,
 }
 
 pub fn run(args: &Args) -> ExitCode {

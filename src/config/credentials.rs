@@ -38,3 +38,59 @@ pub fn without_credentials(identity: &Node) -> Node {
     }
     rest
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::parse;
+    use super::*;
+    use crate::authn::revocation::OnStale;
+
+    fn read(identity: &str) -> (Option<Credentials>, Vec<&'static str>) {
+        let text = format!("policies: [p]\nidentity: {identity}\n");
+        let read = parse(&"portcullis.yaml".into(), &text.as_str().into(), Path::new("/etc/portcullis"));
+        let codes = read.findings.iter().map(|finding| finding.code).collect();
+        (read.config.map(|config| config.credentials), codes)
+    }
+
+    #[test]
+    fn without_a_word_keys_are_off_and_what_is_stale_denies() {
+        let (credentials, codes) = read("{mtls: true}");
+        assert!(codes.is_empty(), "{codes:?}");
+        let credentials = credentials.unwrap();
+        assert_eq!(credentials.api_key_hash_key, None);
+        assert_eq!(
+            credentials.freshness,
+            Freshness { on_stale: OnStale::Deny, max_age: Duration::from_secs(30) }
+        );
+    }
+
+    #[test]
+    fn what_is_said_counts() {
+        let (credentials, codes) =
+            read("{api_keys: {hash_key: keys.bin}, revocation: {on_stale: continue, max_age: 5m}}");
+        assert!(codes.is_empty(), "{codes:?}");
+        let credentials = credentials.unwrap();
+        assert_eq!(credentials.api_key_hash_key, Some("/etc/portcullis/keys.bin".into()));
+        assert_eq!(
+            credentials.freshness,
+            Freshness { on_stale: OnStale::Continue, max_age: Duration::from_secs(300) }
+        );
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        for (identity, code) in [
+            ("{api_keys: {}}", "missing-field"),
+            ("{api_keys: {hash_key: k, hashkey: k}}", "unknown-field"),
+            ("{revocation: {on_stale: allow}}", "unknown-value"),
+            ("{revocation: {max_age: 1s}}", "out-of-range"),
+            ("{revocation: {max_age: soon}}", "invalid-duration"),
+            ("{revocation: 5}", "wrong-type"),
+            ("{revocations: {}}", "unknown-field"),
+        ] {
+            assert_eq!(read(identity), (None, vec![code]), "{identity}");
+        }
+    }
+}

@@ -20,6 +20,7 @@ pub struct NewApiKey {
     pub id: String,
     pub name: String,
     pub owner: String,
+    pub person: String,
     pub groups: Vec<String>,
     pub hash: String,
     pub created_by: Actor,

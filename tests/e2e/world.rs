@@ -209,6 +209,19 @@ impl World {
         .await
     }
 
+    /// Runs the command line against the server as this person: whether it succeeded, and what it said on either stream.
+    pub async fn cli(&self, person: &str, arguments: &[&str]) -> (bool, String) {
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(arguments)
+            .args(["--server", &format!("http://{}", self.addresses.admin)])
+            .env("PORTCULLIS_TOKEN", self.idp.token(person, "portcullis-admin").unwrap())
+            .output()
+            .await
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    }
+
     pub async fn decide(&self, id: &str, person: &str, choice: &str) -> Got {
         self.admin(Method::POST, &format!("/api/v1/approvals/{id}:{choice}"), person).await
     }

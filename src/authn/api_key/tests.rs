@@ -16,6 +16,7 @@ fn kept(minted: &Minted, clock: &Clock) -> ApiKey {
         id: minted.id.clone(),
         name: "nightly".into(),
         owner: "ana".into(),
+        person: "ana@example.com".into(),
         groups: vec!["staff".into()],
         hash: minted.hash.clone(),
         created: clock.now(),
@@ -40,6 +41,7 @@ fn a_key_stands_for_its_owner() {
     let identity = keys.verify(&text).unwrap();
     assert_eq!((identity.method, identity.subject.as_str()), (Method::ApiKey, "ana"));
     assert_eq!((identity.groups.as_slice(), identity.issuer.as_str()), (["staff".to_owned()].as_slice(), ""));
+    assert_eq!(identity.person.as_deref(), Some("ana@example.com"));
     assert_eq!((identity.token_id, identity.expires), (key.id.clone(), None));
     assert_eq!(identity.issued, Some(clock.now()));
     let expires = clock.now().checked_add(Duration::from_secs(60)).unwrap();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::Table;
 use serde_json::{Value, json};
 
-use super::server::{Connection, described, text};
+use super::server::{Connection, described, items, text};
 use crate::admin::visible::visible;
 use crate::cli::client::Failure;
 
@@ -141,10 +141,6 @@ fn findings(out: &mut String, of: &Value) {
     for finding in items(of, "findings") {
         let _ = writeln!(out, "  {}", visible(finding.as_str().unwrap_or_default()));
     }
-}
-
-fn items<'v>(value: &'v Value, name: &str) -> &'v [Value] {
-    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]

@@ -98,6 +98,7 @@ async fn keys_are_followed_too() {
         id: minted.id.clone(),
         name: String::new(),
         owner: "ana".into(),
+        person: String::new(),
         groups: vec![],
         hash: minted.hash.clone(),
         created_by: Actor::default(),

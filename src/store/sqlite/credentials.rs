@@ -112,13 +112,14 @@ impl Transaction<'_> {
 
     pub(in crate::store) async fn insert_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError> {
         let query = sqlx::query(
-            "INSERT INTO api_keys (id, name, owner, member_of, hash, created_at, created_by, expires_at, \
-             revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "INSERT INTO api_keys (id, name, owner, person, member_of, hash, created_at, created_by, \
+             expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         );
         query
             .bind(&key.id)
             .bind(&key.name)
             .bind(&key.owner)
+            .bind(&key.person)
             .bind(to_json(&key.groups)?)
             .bind(&key.hash)
             .bind(key.created.as_microsecond())
@@ -223,6 +224,7 @@ fn api_key(row: &SqliteRow) -> Result<ApiKey, StoreError> {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
         owner: row.try_get("owner")?,
+        person: row.try_get("person")?,
         groups: from_json(row.try_get("member_of")?)?,
         hash: row.try_get("hash")?,
         created: time(row.try_get("created_at")?)?,

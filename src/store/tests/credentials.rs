@@ -8,6 +8,7 @@ fn key(id: &str) -> CredentialChange {
         id: id.into(),
         name: "nightly export".into(),
         owner: "ana".into(),
+        person: "ana@example.com".into(),
         groups: vec!["staff".into(), "reports".into()],
         hash: "00ff".into(),
         created_by: Actor::of(&person("bob")),

@@ -30,6 +30,7 @@ impl Batch<'_> {
             id: new.id.clone(),
             name: new.name.clone(),
             owner: new.owner.clone(),
+            person: new.person.clone(),
             groups: new.groups.clone(),
             hash: new.hash.clone(),
             created: self.now,
