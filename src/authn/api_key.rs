@@ -14,10 +14,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::RwLock;
 
+use super::jwt::Proven;
+use super::place::{self, Removal};
 use crate::clock::Clock;
 use crate::credential::ApiKey;
 use crate::identity::{Identity, Method};
 use crate::reason::Reason;
+use crate::request::Request;
 use crate::secret::Secret;
 
 mod config;
@@ -148,10 +151,13 @@ impl ApiKeys {
         Ok(identity(key))
     }
 
-    /// Whether the key of this identity would still be accepted.
-    pub fn still_valid(&self, identity: &Identity) -> bool {
-        let known = self.0.known.read().get(&identity.token_id).cloned();
-        known.is_some_and(|known| self.judge(&known.key).is_ok())
+    /// Whom the key in this header proves, and that it is kept from the upstream; `None` when there is none. `spiffe` is
+    /// the verified peer's.
+    pub fn prove(&self, header: &str, spiffe: &str, request: &Request) -> Result<Option<Proven>, Reason> {
+        let Some(key) = place::header(request, header)? else { return Ok(None) };
+        let identity = Identity { spiffe: spiffe.to_owned(), ..self.verify(key)? };
+        let removal = Some(Removal::Header(header.to_owned()));
+        Ok(Some(Proven { identity: Arc::new(identity), removal }))
     }
 
     /// Takes in changes, all at once: `None` for a key that is gone. With `whole` they are all there is. A key whose

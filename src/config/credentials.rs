@@ -83,6 +83,8 @@ mod tests {
     fn each_mistake_is_named() {
         for (identity, code) in [
             ("{api_keys: {}}", "missing-field"),
+            ("{api_keys: {hash_key: k, header: Authorization}}", "invalid-header"),
+            ("{api_keys: {hash_key: k, header: \"a b\"}}", "invalid-header"),
             ("{api_keys: {hash_key: k, hashkey: k}}", "unknown-field"),
             ("{revocation: {on_stale: allow}}", "unknown-value"),
             ("{revocation: {max_age: 1s}}", "out-of-range"),
