@@ -18,11 +18,16 @@ use crate::request::Request;
 
 mod algorithm;
 pub mod api_key;
+mod answers;
+mod basic;
 mod cache;
+mod callout;
 mod claims;
 mod config;
 mod fetch;
 mod forward;
+mod http;
+mod introspection;
 mod jws;
 mod jwt;
 mod key_set;
@@ -33,12 +38,17 @@ pub mod revocation;
 mod signing_key;
 #[cfg(test)]
 mod tests;
+mod token_review;
 mod xfcc;
 
 pub use algorithm::{Algorithm, KeyType};
+pub use basic::{Basic, hash_password, user_line};
+pub use config::{BasicConfig, CacheConfig, CalloutConfig, IntrospectionConfig, TokenReviewConfig};
 pub use config::{ClaimNames, Config, IssuerConfig, JwksSource, MAX_LEEWAY, Scheme, is_loopback, issuers};
+pub use introspection::Introspection;
 pub use jwt::Proven;
 pub use place::Removal;
+pub use token_review::TokenReview;
 
 use config::PeerConfig;
 use forward::Forward;

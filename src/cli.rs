@@ -43,7 +43,7 @@ enum Command {
     Envoy(envoy::Args),
     /// Masks a body read from standard input.
     Mask(mask::Args),
-    /// Says whose token this is, or why it is refused.
+    /// Says whose token this is, or why it is refused; hashes passwords.
     Token(token::Args),
 }
 

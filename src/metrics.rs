@@ -13,12 +13,14 @@ use parking_lot::Mutex;
 use crate::reason::Reason;
 
 mod cache;
+mod callouts;
 mod candidate;
 mod grpc;
 mod policies;
 mod tls;
 
 pub use cache::Miss;
+pub use callouts::{Callout, CalloutResult, IdentityCache};
 pub use candidate::{Compared, NotComparable};
 pub use policies::PollResult;
 pub use tls::{HandshakeFailure, TlsListener};
@@ -38,6 +40,7 @@ struct Instruments {
     audit_records: Counter,
     audit_lost: Counter,
     caches: cache::Counters,
+    callouts: callouts::Instruments,
     candidate: candidate::Counters,
     /// The revision whose gauge is 1.
     revision: Mutex<String>,
@@ -139,6 +142,7 @@ impl Metrics {
             audit_records: counter(&recorder, "portcullis_audit_records_total", &[]),
             audit_lost: counter(&recorder, "portcullis_audit_lost_total", &[]),
             caches: cache::Counters::new(&recorder),
+            callouts: callouts::Instruments::new(&recorder),
             candidate: candidate::Counters::new(&recorder),
             revision: Mutex::default(),
             recorder,
@@ -269,6 +273,7 @@ fn describe(recorder: &PrometheusRecorder) {
         ("portcullis_candidate_decisions_total", "Calls compared with the candidate policies, by result"),
         ("portcullis_candidate_disagreements_total", "Disagreements of the candidate policies, by kind"),
         ("portcullis_candidate_not_comparable_total", "Calls not compared with the candidate, by reason"),
+        ("portcullis_callouts_total", "Credentials that another service was asked about, by result"),
         ("portcullis_audit_records_total", "Audit records written"),
         ("portcullis_audit_lost_total", "Audit records lost (best_effort mode)"),
     ];
@@ -295,6 +300,7 @@ fn describe(recorder: &PrometheusRecorder) {
     let histograms = [
         ("portcullis_check_duration_seconds", "Time to answer a call, time held included"),
         ("portcullis_hold_duration_seconds", "Time calls waited for a person"),
+        ("portcullis_callout_duration_seconds", "Time that requests about credentials took"),
     ];
     for (name, text) in histograms {
         recorder.describe_histogram(name.into(), Some(Unit::Seconds), text.into());
@@ -332,6 +338,10 @@ impl Outcome {
             | Reason::DecisionTimeout
             | Reason::InternalError
             | Reason::KeysUnavailable
+            | Reason::IntrospectionUnavailable
+            | Reason::TokenReviewUnavailable
+            | Reason::TooManyCallouts
+            | Reason::BasicOverloaded
             | Reason::NoPolicies => Self::Indeterminate,
             _ => Self::Deny,
         }

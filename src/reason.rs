@@ -40,6 +40,13 @@ pub enum Reason {
     ApiKeyExpired,
     ApiKeyRevoked,
     Revoked,
+    TokenInactive,
+    BasicInvalid,
+    // nobody could be asked about the credential
+    IntrospectionUnavailable,
+    TokenReviewUnavailable,
+    TooManyCallouts,
+    BasicOverloaded,
     // the call itself can't be judged
     PathInvalid,
     PathAmbiguous,
@@ -67,7 +74,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 57] = [
         Self::Allowed,
         Self::Approved,
         Self::NoRuleAllows,
@@ -99,6 +106,12 @@ impl Reason {
         Self::ApiKeyExpired,
         Self::ApiKeyRevoked,
         Self::Revoked,
+        Self::TokenInactive,
+        Self::BasicInvalid,
+        Self::IntrospectionUnavailable,
+        Self::TokenReviewUnavailable,
+        Self::TooManyCallouts,
+        Self::BasicOverloaded,
         Self::PathInvalid,
         Self::PathAmbiguous,
         Self::PathTooLong,
@@ -154,6 +167,12 @@ impl Reason {
             Self::ApiKeyExpired => "api_key_expired",
             Self::ApiKeyRevoked => "api_key_revoked",
             Self::Revoked => "revoked",
+            Self::TokenInactive => "token_inactive",
+            Self::BasicInvalid => "basic_invalid",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
+            Self::TokenReviewUnavailable => "token_review_unavailable",
+            Self::TooManyCallouts => "too_many_callouts",
+            Self::BasicOverloaded => "basic_overloaded",
             Self::PathInvalid => "path_invalid",
             Self::PathAmbiguous => "path_ambiguous",
             Self::PathTooLong => "path_too_long",
@@ -197,7 +216,9 @@ impl Reason {
             | Self::ApiKeyInvalid
             | Self::ApiKeyExpired
             | Self::ApiKeyRevoked
-            | Self::Revoked => 401,
+            | Self::Revoked
+            | Self::TokenInactive
+            | Self::BasicInvalid => 401,
             Self::PathInvalid
             | Self::PathAmbiguous
             | Self::MethodInvalid
@@ -211,6 +232,10 @@ impl Reason {
             Self::TooManyPending | Self::TooManyHeld => 429,
             Self::HeaderTooLarge | Self::HeadersTooLarge => 431,
             Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::TokenReviewUnavailable
+            | Self::TooManyCallouts
+            | Self::BasicOverloaded
             | Self::NoPolicies
             | Self::StoreUnavailable
             | Self::RevocationsStale

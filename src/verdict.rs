@@ -126,6 +126,10 @@ fn explanation(reason: Reason) -> &'static str {
         Reason::MaskUnavailable => "the answer to this call must be masked, which this route can't do",
         Reason::Unmaskable => "the answer could not be masked safely",
         Reason::KeysUnavailable
+        | Reason::IntrospectionUnavailable
+        | Reason::TokenReviewUnavailable
+        | Reason::TooManyCallouts
+        | Reason::BasicOverloaded
         | Reason::StoreUnavailable
         | Reason::AuditUnavailable
         | Reason::DecisionTimeout => "the call can't be judged now; try again later",

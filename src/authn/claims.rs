@@ -11,6 +11,8 @@ use crate::reason::Reason;
 
 use super::config::{IssuerConfig, MAX_LEEWAY};
 
+pub mod introspected;
+
 /// Judges `claims` by what `issuer` is configured to say, at `now`.
 pub fn identify(
     claims: Map<String, Value>,

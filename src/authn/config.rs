@@ -19,6 +19,16 @@ pub use forward::{Field, ForwardConfig, ForwardToken};
 pub use jwt::{ClaimNames, IssuerConfig, JwksSource, Remote, is_loopback, issuers, safe_url};
 pub use peer::{Forwarded, PeerConfig};
 
+mod basic;
+mod callout;
+mod introspection;
+mod token_review;
+
+pub use basic::BasicConfig;
+pub use callout::{CacheConfig, CalloutConfig};
+pub use introspection::IntrospectionConfig;
+pub use token_review::TokenReviewConfig;
+
 /// A clock of ours and one of an issuer may differ by this much at most, whatever is configured.
 pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
 

@@ -1,4 +1,4 @@
-//! `portcullis token`: what the server would say about a token.
+//! `portcullis token`: what the server would say about a token, and hashes of passwords.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ use crate::document::{Document, Reader};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::reason::Reason;
+
+mod hash_password;
 
 /// More than the longest token that is accepted, so that a longer one is refused for its size.
 const MAX_INPUT: u64 = 64 << 10;
@@ -37,10 +39,16 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Hash a password, asked for or on standard input, for the file of `identity.basic`
+    #[command(after_help = hash_password::EXAMPLE)]
+    HashPassword(hash_password::Args),
 }
 
 pub async fn run(args: Args) -> ExitCode {
-    let Command::Verify { config } = args.command;
+    let config = match args.command {
+        Command::Verify { config } => config,
+        Command::HashPassword(args) => return hash_password::run(&args),
+    };
     let authenticator = match load(&config).await {
         Ok(authenticator) => authenticator,
         Err(report) => {

@@ -139,7 +139,7 @@ impl IssuerConfig {
 }
 
 impl ClaimNames {
-    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
+    pub(super) fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
         let mut fields = reader.fields(node, "`claims`")?;
         let mut name = |field: &'static str, reader: &mut Reader| match fields.optional(field) {
             Some(node) => non_empty(node, "the claim", reader).map(|name| Some(name.to_owned())),
@@ -316,7 +316,7 @@ pub fn is_loopback(url: &Url) -> bool {
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn read_leeway(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Duration> {
+pub(super) fn read_leeway(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Duration> {
     let Some(node) = fields.optional("leeway") else { return Some(Duration::from_secs(30)) };
     let leeway = reader.duration(node, "`leeway`")?;
     if leeway > MAX_LEEWAY {
