@@ -38,7 +38,7 @@ enum Command {
     /// Makes, lists and revokes API keys.
     Keys(keys::Args),
     /// Refuses credentials although they are genuine: of a subject, a token, a session, or a key.
-    Revoke(revoke::Args),
+    Revoke(Box<revoke::Args>),
     /// Writes the configuration that a proxy needs, and finds what an existing one gets wrong.
     Envoy(envoy::Args),
     /// Masks a body read from standard input.
