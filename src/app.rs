@@ -132,7 +132,7 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
     let admin = self::authenticator(config.admin.identity.clone(), clock, &mut findings).await;
     let hash_key = hash_key(&config, &mut findings);
     let tls = Tls::read(&config.listen, clock, &mut findings).await;
-    let credentials = credentials::read(&config.credentials, clock, &mut findings);
+    let credentials = credentials::read(&config.identity, clock, &mut findings);
     if let Some(offer) = policies.as_ref().and_then(Policies::offer) {
         findings.extend(offer.prepared.findings.clone());
         sources.extend(offer.prepared.sources.clone());
@@ -222,6 +222,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     let ports = Ports {
         store: store.clone(),
         revocations: credentials.revocations.clone(),
+        api_keys: credentials.api_keys.clone(),
         audit: audit.clone(),
         metrics: metrics.clone(),
         clock: clock.clone(),

@@ -17,8 +17,8 @@ use crate::reason::Reason;
 use crate::request::Request;
 
 mod algorithm;
-pub mod api_key;
 mod answers;
+pub mod api_key;
 mod basic;
 mod cache;
 mod callout;
@@ -50,15 +50,22 @@ pub use jwt::Proven;
 pub use place::Removal;
 pub use token_review::TokenReview;
 
+use api_key::ApiKeys;
 use config::PeerConfig;
 use forward::Forward;
 use jws::Unverified;
 use jwt::Issuers;
+use place::Place;
 
 /// Finds out who is calling. Its background tasks end when it is dropped.
 pub struct Authenticator {
     order: Vec<Scheme>,
     jwt: Issuers,
+    introspection: Option<Introspection>,
+    kubernetes: Option<TokenReview>,
+    /// The header that keys stand in.
+    api_keys: Option<String>,
+    basic: Option<Basic>,
     mtls: Option<PeerConfig>,
     /// What upstreams are told of the caller.
     pub forward: Forward,
@@ -84,21 +91,49 @@ impl Authenticator {
             return Err(vec![Diagnostic::error("broken-cryptography", message)]);
         }
         let jwt = Issuers::build(config.issuers, config.cache_bytes, &clock).await?;
-        let forward = Forward::build(config.forward, &clock)?;
-        let (order, mtls, challenge) = (config.order, config.mtls, config.challenge);
-        Ok(Arc::new(Self { order, jwt, mtls, forward, challenge }))
+        let asked = |config| Introspection::new(config, clock.clone());
+        let introspection = config.introspection.map(asked).transpose()?;
+        let reviewed = |config| TokenReview::new(config, clock.clone());
+        let kubernetes = config.kubernetes.map(reviewed).transpose()?;
+        let basic = match config.basic {
+            Some(config) => Some(Basic::build(config).await?),
+            None => None,
+        };
+        let bearer = !jwt.is_empty() || introspection.is_some() || kubernetes.is_some() || basic.is_none();
+        let realm = basic.as_ref().map(|basic| basic.realm().to_owned());
+        Ok(Arc::new(Self {
+            order: config.order,
+            jwt,
+            introspection,
+            kubernetes,
+            api_keys: config.api_keys.map(|keys| keys.header),
+            basic,
+            mtls: config.mtls,
+            forward: Forward::build(config.forward, &clock)?,
+            challenge: Challenge { bearer, basic: realm, ..config.challenge },
+        }))
     }
 
-    /// Who makes this call.
-    pub async fn authenticate(&self, request: &Request, metrics: &Metrics) -> Authentication {
-        match self.prove(request, metrics).await {
+    /// Who makes this call. `api_keys` are those that were handed out, and outlive this authenticator.
+    pub async fn authenticate(
+        &self,
+        request: &Request,
+        api_keys: Option<&ApiKeys>,
+        metrics: &Metrics,
+    ) -> Authentication {
+        match self.prove(request, api_keys, metrics).await {
             Ok(None) => Authentication::Anonymous,
             Ok(Some(proven)) => Authentication::Authenticated(proven),
             Err(reason) => Authentication::Refused(reason),
         }
     }
 
-    async fn prove(&self, request: &Request, metrics: &Metrics) -> Result<Option<Proven>, Reason> {
+    async fn prove(
+        &self,
+        request: &Request,
+        api_keys: Option<&ApiKeys>,
+        metrics: &Metrics,
+    ) -> Result<Option<Proven>, Reason> {
         // A bad certificate is refused whatever else is presented, and a good one is part of every identity.
         let peer =
             self.mtls.as_ref().map(|config| peer::authenticate(config, request)).transpose()?.flatten();
@@ -106,6 +141,11 @@ impl Authenticator {
         for scheme in &self.order {
             let proven = match scheme {
                 Scheme::Jwt => self.token(spiffe, request, metrics).await?,
+                Scheme::Introspection | Scheme::Kubernetes => {
+                    self.asked(*scheme, spiffe, request, metrics).await?
+                }
+                Scheme::ApiKeys => self.api_key(spiffe, request, api_keys)?,
+                Scheme::Basic => self.password(spiffe, request, metrics).await?,
                 Scheme::Mtls => peer.clone().map(|peer| Proven::from(peer::identity(peer))),
             };
             if proven.is_some() {
@@ -123,14 +163,85 @@ impl Authenticator {
         metrics: &Metrics,
     ) -> Result<Option<Proven>, Reason> {
         match self.jwt.presented(request)? {
-            Some(token) => self.jwt.authenticate(token, spiffe, request, metrics).await.map(Some),
+            Some(presented) if self.takes(Scheme::Jwt, &presented.token) => {
+                self.jwt.authenticate(presented, spiffe, request, metrics).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A bearer token that another service is asked about.
+    async fn asked(
+        &self,
+        scheme: Scheme,
+        spiffe: &str,
+        request: &Request,
+        metrics: &Metrics,
+    ) -> Result<Option<Proven>, Reason> {
+        let token = Place::Authorization.token(request)?;
+        let Some(token) = token.filter(|token| self.takes(scheme, token)) else { return Ok(None) };
+        self.ask(scheme, &token, metrics).await.map(|identity| Some(Proven::beside(identity, spiffe)))
+    }
+
+    async fn ask(&self, scheme: Scheme, token: &str, metrics: &Metrics) -> Result<Arc<Identity>, Reason> {
+        match (scheme, &self.introspection, &self.kubernetes) {
+            (Scheme::Introspection, Some(introspection), _) => {
+                introspection.count_in(metrics);
+                introspection.identify(token).await
+            }
+            (Scheme::Kubernetes, _, Some(kubernetes)) => {
+                kubernetes.count_in(metrics);
+                kubernetes.identify(token).await
+            }
+            _ => self.jwt.identify(token, metrics).await,
+        }
+    }
+
+    /// Whether a bearer token is for this scheme, by what it says of itself: one of a configured issuer is for nobody else,
+    /// and the tokens of a cluster are JWTs. What nobody else takes is judged as a JWT.
+    fn takes(&self, scheme: Scheme, token: &str) -> bool {
+        let others = self.introspection.is_some() || self.kubernetes.is_some();
+        let form = || Unverified::parse(token).is_ok();
+        match scheme {
+            Scheme::Jwt => !others || self.jwt.issued(token),
+            Scheme::Kubernetes => !self.jwt.issued(token) && (form() || self.introspection.is_none()),
+            Scheme::Introspection => !self.jwt.issued(token),
+            _ => false,
+        }
+    }
+
+    fn api_key(
+        &self,
+        spiffe: &str,
+        request: &Request,
+        keys: Option<&ApiKeys>,
+    ) -> Result<Option<Proven>, Reason> {
+        let Some(header) = &self.api_keys else { return Ok(None) };
+        match keys {
+            Some(keys) => keys.prove(header, spiffe, request),
+            // Configured since the start: nobody can know this key.
+            None if request.headers.contains(header) => Err(Reason::ApiKeyInvalid),
             None => Ok(None),
         }
     }
 
+    async fn password(
+        &self,
+        spiffe: &str,
+        request: &Request,
+        metrics: &Metrics,
+    ) -> Result<Option<Proven>, Reason> {
+        let Some(basic) = &self.basic else { return Ok(None) };
+        let Some(credentials) = place::authorization(request, "basic")? else { return Ok(None) };
+        basic.count_in(metrics);
+        let identity = basic.identify(credentials).await?;
+        Ok(Some(Proven::beside(identity, spiffe)))
+    }
+
     /// An `authorization` header that no scheme knows is a credential that was presented and proves nothing.
     fn refuse_unknown(&self, request: &Request) -> Result<(), Reason> {
-        let elsewhere = !self.jwt.is_empty() && !self.jwt.read_authorization();
+        let asked = self.introspection.is_some() || self.kubernetes.is_some() || self.basic.is_some();
+        let elsewhere = !asked && !self.jwt.is_empty() && !self.jwt.read_authorization();
         if elsewhere || !request.headers.contains("authorization") {
             return Ok(());
         }
@@ -138,9 +249,10 @@ impl Authenticator {
         Unverified::parse(token).and(Err(Reason::TokenIssuer))
     }
 
-    /// Whom this token stands for.
+    /// Whom this token stands for, as in the header `authorization`.
     pub async fn verify(&self, token: &str, metrics: &Metrics) -> Result<Arc<Identity>, Reason> {
-        self.jwt.identify(token, metrics).await
+        let bearer = self.order.iter().copied().find(|scheme| self.takes(*scheme, token));
+        self.ask(bearer.unwrap_or(Scheme::Jwt), token, metrics).await
     }
 
     /// Whether every issuer has keys.

@@ -5,14 +5,16 @@ use crate::reason::Reason;
 use crate::request::Request;
 
 /// How callers may prove themselves, as they are told.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     /// Shown by browsers; what the credentials are for.
     pub realm: Option<String>,
     /// Where a client finds out whose tokens are accepted (RFC 9728).
     pub resource_metadata: Option<String>,
-    /// Whether a user name and password may do (RFC 7617).
-    pub basic: bool,
+    /// Whether a bearer token may do.
+    pub bearer: bool,
+    /// The realm where a user name and password may do (RFC 7617).
+    pub basic: Option<String>,
     pub login: Option<Login>,
 }
 
@@ -23,6 +25,12 @@ pub struct Login {
     pub url: String,
     /// The parameter that tells it where they came from.
     pub return_parameter: Option<String>,
+}
+
+impl Default for Challenge {
+    fn default() -> Self {
+        Self { realm: None, resource_metadata: None, bearer: true, basic: None, login: None }
+    }
 }
 
 impl Challenge {
@@ -37,14 +45,10 @@ impl Challenge {
             Reason::TokenRepeated => Some("error=\"invalid_request\"".to_owned()),
             _ => Some("error=\"invalid_token\"".to_owned()),
         };
-        let parameters: Vec<_> = [realm.clone(), metadata, error].into_iter().flatten().collect();
-        let mut values = vec![format!("Bearer {}", parameters.join(", ")).trim_end().to_owned()];
-        if self.basic {
-            // RFC 7617 section 2: the realm is mandatory.
-            let realm = realm.unwrap_or_else(|| "realm=\"portcullis\"".to_owned());
-            values.push(format!("Basic {realm}, charset=\"UTF-8\""));
-        }
-        values
+        let parameters: Vec<_> = [realm, metadata, error].into_iter().flatten().collect();
+        let bearer = self.bearer.then(|| format!("Bearer {}", parameters.join(", ")).trim_end().to_owned());
+        let basic = |realm: &String| format!("Basic realm=\"{}\", charset=\"UTF-8\"", quoted(realm));
+        bearer.into_iter().chain(self.basic.as_ref().map(basic)).collect()
     }
 
     /// Where to send the caller instead: only who would see a page, and would get there by asking for it.
@@ -97,8 +101,8 @@ mod tests {
         let full = Challenge {
             realm: Some("the \"orders\" \\ API".into()),
             resource_metadata: Some("https://api.example.com/.well-known/oauth-protected-resource".into()),
-            basic: true,
-            login: None,
+            basic: Some("legacy".into()),
+            ..Challenge::default()
         };
         assert_eq!(
             full.values(Reason::TokenSignature),
@@ -106,7 +110,7 @@ mod tests {
                 "Bearer realm=\"the \\\"orders\\\" \\\\ API\", \
                  resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\", \
                  error=\"invalid_token\"",
-                "Basic realm=\"the \\\"orders\\\" \\\\ API\", charset=\"UTF-8\"",
+                "Basic realm=\"legacy\", charset=\"UTF-8\"",
             ]
         );
     }

@@ -21,13 +21,10 @@ use crate::store::PendingLimits;
 use crate::tls;
 
 mod candidate;
-mod credentials;
 mod listen;
 mod policies;
 mod section;
 mod value;
-
-pub use credentials::{Credentials, without_credentials};
 
 /// All that one file says.
 #[derive(Clone, Debug)]
@@ -36,8 +33,6 @@ pub struct Config {
     /// Where policies come from.
     pub policies: bundle::Config,
     pub identity: authn::Config,
-    /// How keys and revocations are followed.
-    pub credentials: Credentials,
     pub admin: Admin,
     /// The SQLite file.
     pub store: PathBuf,

@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 
 use crate::approval::Approval;
 use crate::audit::Audit;
+use crate::authn::api_key::ApiKeys;
 use crate::authn::revocation::Revocations;
 use crate::authn::{Authentication, Proven, Removal};
 use crate::clock::{self, Clock};
@@ -71,6 +72,8 @@ pub struct Ports {
     pub store: Store,
     /// Asked for every call, and while one is held or its response is masked.
     pub revocations: Revocations,
+    /// `None` where keys are not accepted.
+    pub api_keys: Option<ApiKeys>,
     pub audit: Audit,
     pub metrics: Metrics,
     pub clock: Clock,
@@ -272,7 +275,8 @@ impl Engine {
         } else if let Err(reason) = self.ports.faults.pass(Point::Authenticate).await {
             Authentication::Refused(reason)
         } else {
-            snapshot.authenticator.authenticate(request, &self.ports.metrics).await
+            let Ports { api_keys, metrics, .. } = &self.ports;
+            snapshot.authenticator.authenticate(request, api_keys.as_ref(), metrics).await
         };
         let Proven { identity, removal } = match authentication {
             Authentication::Refused(reason) => return Evaluated::refused(snapshot, reason),

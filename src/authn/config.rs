@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::challenge::Challenge;
 use crate::document::{Node, Reader};
 
+use super::api_key;
 use super::place::Place;
+use super::revocation::Freshness;
 
 mod challenge;
 mod forward;
@@ -41,10 +43,16 @@ pub struct Config {
     /// What is asked first, and what then. Everything that is configured, each once.
     pub order: Vec<Scheme>,
     pub issuers: Vec<IssuerConfig>,
+    pub introspection: Option<IntrospectionConfig>,
+    pub kubernetes: Option<TokenReviewConfig>,
+    pub api_keys: Option<api_key::Config>,
+    pub basic: Option<BasicConfig>,
     /// How the peer certificate that the proxy verified is an identity; `None` when it is none.
     pub mtls: Option<PeerConfig>,
     /// How much memory verified tokens may take; 0 keeps none.
     pub cache_bytes: u64,
+    /// How old what is known of revocations may be.
+    pub revocation: Freshness,
     /// What upstreams are told of the caller.
     pub forward: ForwardConfig,
     /// What callers without an accepted credential are told.
@@ -55,16 +63,25 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     Jwt,
+    Introspection,
+    Kubernetes,
+    ApiKeys,
+    Basic,
     Mtls,
 }
 
 impl Scheme {
-    pub const ALL: [Self; 2] = [Self::Jwt, Self::Mtls];
+    pub const ALL: [Self; 6] =
+        [Self::Jwt, Self::Introspection, Self::Kubernetes, Self::ApiKeys, Self::Basic, Self::Mtls];
 
     /// The name of its section, and in `order`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Jwt => "jwt",
+            Self::Introspection => "introspection",
+            Self::Kubernetes => "kubernetes",
+            Self::ApiKeys => "api_keys",
+            Self::Basic => "basic",
             Self::Mtls => "mtls",
         }
     }
@@ -82,8 +99,13 @@ impl Config {
         Self {
             order: vec![Scheme::Jwt],
             issuers,
+            introspection: None,
+            kubernetes: None,
+            api_keys: None,
+            basic: None,
             mtls: None,
             cache_bytes: CACHE_BYTES.unsigned_abs(),
+            revocation: Freshness::default(),
             forward: ForwardConfig::default(),
             challenge: Challenge::default(),
         }
@@ -100,6 +122,7 @@ impl Config {
         }));
         let forwarded = self.mtls.as_ref().is_some_and(|peers| peers.forwarded.is_some());
         names.extend(forwarded.then(|| "x-forwarded-client-cert".to_owned()));
+        names.extend(self.api_keys.iter().map(|keys| keys.header.clone()));
         names.sort_unstable();
         names.dedup();
         names
@@ -116,6 +139,8 @@ impl Config {
             Place::Cookie(_) => Some("cookie".to_owned()),
             Place::Query(_) => None,
         }));
+        // Keys never reach the upstream.
+        names.extend(self.api_keys.iter().map(|keys| keys.header.clone()));
         names
     }
 
@@ -136,6 +161,21 @@ impl Config {
         let order = fields.optional("order");
         let jwt = fields.optional("jwt");
         let mtls = fields.optional("mtls").map_or(Some(None), |node| PeerConfig::read(node, reader));
+        let introspection = fields
+            .optional("introspection")
+            .map_or(Some(None), |node| IntrospectionConfig::read(node, folder, reader).map(Some));
+        let kubernetes = fields
+            .optional("kubernetes")
+            .map_or(Some(None), |node| TokenReviewConfig::read(node, folder, reader).map(Some));
+        let api_keys = fields
+            .optional("api_keys")
+            .map_or(Some(None), |node| api_key::Config::read(node, folder, reader).map(Some));
+        let basic = fields
+            .optional("basic")
+            .map_or(Some(None), |node| BasicConfig::read(node, folder, reader).map(Some));
+        let revocation = fields
+            .optional("revocation")
+            .map_or(Some(Freshness::default()), |node| Freshness::read(node, reader));
         let cache = fields
             .optional("token_cache_bytes")
             .map_or(Some(CACHE_BYTES), |node| reader.integer(node, "`token_cache_bytes`", 0..=(64 << 30)));
@@ -152,7 +192,12 @@ impl Config {
         Some(Self {
             order: order?,
             issuers: issuers?,
+            introspection: introspection?,
+            kubernetes: kubernetes?,
+            api_keys: api_keys?,
+            basic: basic?,
             mtls: mtls?,
+            revocation: revocation?,
             cache_bytes: cache?.unsigned_abs(),
             forward: forward?,
             challenge: challenge?,

@@ -58,6 +58,16 @@ impl From<Identity> for Proven {
     }
 }
 
+impl Proven {
+    /// An identity whose proof has nothing to do with its peer, of whom it is told nevertheless.
+    pub(super) fn beside(mut identity: Arc<Identity>, spiffe: &str) -> Self {
+        if !spiffe.is_empty() {
+            Arc::make_mut(&mut identity).spiffe = spiffe.to_owned();
+        }
+        Self { identity, removal: None }
+    }
+}
+
 impl Issuers {
     /// Loads key files, and tries each URL once; a URL that does not answer is tried again in the background.
     pub async fn build(
@@ -107,6 +117,11 @@ impl Issuers {
             }
         }
         Ok(found)
+    }
+
+    /// Whether a token says of itself that it is of one of these issuers. Nothing of it is verified.
+    pub fn issued(&self, token: &str) -> bool {
+        Unverified::parse(token).is_ok_and(|token| self.issuer_of(&token).is_ok())
     }
 
     /// Whom the token that stands there is for; the identity has the peer's SPIFFE id too, if any.

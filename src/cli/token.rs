@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::authn::{Authenticator, Config};
 use crate::clock::Clock;
-use crate::config::without_credentials;
 use crate::diagnostic::{Diagnostic, Sources, render};
 use crate::document::{Document, Reader};
 use crate::identity::Identity;
@@ -103,7 +102,7 @@ fn read(file: &Arc<str>, text: &Arc<str>, folder: &Path) -> Result<Config, Vec<D
         )]);
     };
     let mut reader = Reader::new(file);
-    match Config::read(&without_credentials(node), folder, &mut reader) {
+    match Config::read(node, folder, &mut reader) {
         Some(config) if reader.findings.is_empty() => Ok(config),
         _ => Err(reader.findings),
     }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::credentials::{Credentials, credentials, without_credentials};
 use super::value::{duration, empty_map, lower_case, number, path, path_in, wide};
 use super::{Admin, Config, Holds};
 use crate::audit;
@@ -25,10 +24,7 @@ pub(super) fn config(
     let listen = super::listen::listen(fields.optional("listen"), folder, reader);
     *policies =
         fields.required("policies", reader).and_then(|node| super::policies::policies(node, folder, reader));
-    let identity = fields.optional("identity");
-    let credentials = identity.map_or(Some(Credentials::default()), |node| credentials(node, folder, reader));
-    let identity = identity.map_or(Some(authn::Config::default()), |node| {
-        let node = &without_credentials(node);
+    let identity = fields.optional("identity").map_or(Some(authn::Config::default()), |node| {
         let config = authn::Config::read(node, folder, reader)?;
         warn_of_nameless_callers(node, &config, reader);
         Some(config)
@@ -47,7 +43,6 @@ pub(super) fn config(
         listen: listen?,
         policies: policies.clone()?,
         identity: identity?,
-        credentials: credentials?,
         admin: admin?,
         store: store?,
         audit: audit?,

@@ -24,7 +24,7 @@ apiVersion: portcullis.dev/v1alpha1
 kind: Policy
 metadata: {name: staff}
 spec:
-  match: [{paths: ["/v1/orders", "/masked/{**}"]}]
+  match: [{paths: ["/v1/orders", "/masked/{**}", "/echo/{**}"]}]
   rules: [{name: staff, when: '"staff" in identity.groups', allow: {}}]
 ---
 apiVersion: portcullis.dev/v1alpha1
@@ -284,4 +284,72 @@ async fn without_a_hash_key_the_command_says_what_to_configure() {
     let world = World::start(with_admins(Options::ext_authz())).await;
     let (done, said) = world.cli("bob", &["keys", "create", "--owner", "export"]).await;
     assert!(!done && said.contains("identity.api_keys.hash_key"), "{said}");
+}
+
+async fn an_api_key(options: Options) {
+    let key_file = "identity: {api_keys: {hash_key: hash.key}, jwt";
+    let mut world = World::start(with_admins(options).edit_config("identity: {jwt", key_file)).await;
+    let create =
+        ["keys", "create", "--owner", "export", "--group", "staff", "--expires", "1h", "--format", "json"];
+    let made: Value = serde_json::from_str(&world.done(&create).await).unwrap();
+    let (key, id) = (made["secret"].as_str().unwrap(), made["key"]["id"].as_str().unwrap());
+    let got = world.key_comes_to(key, 200).await;
+    assert!(!got.text().contains(key));
+    let record = world.recorded(|record| record["identity"]["method"] == "api_key").await;
+    assert_eq!(
+        (&record["identity"]["subject"], &record["identity"]["person"]),
+        (&json!("export"), &json!("bob@example.com"))
+    );
+    for wrong in [&key[..key.len() - 1], &format!("{key}a"), "pck_", "x"] {
+        let got = world.with_key(wrong).await;
+        assert_eq!((got.status, got.error().as_str()), (401, "credential_refused"), "{wrong}");
+    }
+    let seen = world.client.get(format!("{}/echo/a", world.envoy.url())).header("x-api-key", key);
+    let seen = Got::from(seen.send().await.unwrap()).await;
+    assert_eq!(seen.status, 200, "{}", seen.text());
+    assert!(!seen.text().contains(key), "the upstream does not see it: {}", seen.text());
+
+    assert!(world.drain().await);
+    world.restart().await;
+    world.key_comes_to(key, 200).await;
+    let held = world.client.delete(format!("{}/v1/orders/o-1", world.envoy.url())).header("x-api-key", key);
+    let held = world.send(held);
+    let [approval] = world.pending(1).await.try_into().unwrap();
+    let own = world.decide(&approval, "bob", "approve").await;
+    assert_eq!(own.status, 403, "who made the key knows it: {}", own.text());
+    world.done(&["keys", "revoke", id, "--reason", "was in a log"]).await;
+    assert_eq!(held.await.unwrap().status, 401, "a held call ends");
+    world.key_comes_to(key, 401).await;
+    world.recorded(|record| record["reason"] == "api_key_revoked").await;
+    let audit = world.audit_text();
+    assert!(!audit.contains(key) && audit.contains(id), "{audit}");
+    assert!(world.done(&["keys", "list"]).await.contains("revoked"));
+}
+
+impl World {
+    async fn with_key(&self, key: &str) -> Got {
+        let call = self.client.get(format!("{}/v1/orders", self.envoy.url())).header("x-api-key", key);
+        Got::from(call.send().await.unwrap()).await
+    }
+
+    async fn key_comes_to(&self, key: &str, status: u16) -> Got {
+        for _ in 0..400 {
+            let got = self.with_key(key).await;
+            if got.status == status {
+                return got;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("never {status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_works_until_it_is_revoked_by_ext_authz() {
+    an_api_key(Options::ext_authz()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_works_until_it_is_revoked_by_ext_proc() {
+    an_api_key(Options::default()).await;
 }

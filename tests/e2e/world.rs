@@ -374,6 +374,7 @@ fn write_config(folder: &Path, idp: &IdentityProvider, options: &Options) {
         assert!(text.contains(from), "`{from}` is not in\n{text}");
         text = text.replace(from, to);
     }
+    std::fs::write(folder.join("hash.key"), [7; 32]).unwrap();
     std::fs::write(folder.join("portcullis.yaml"), text).unwrap();
 }
 

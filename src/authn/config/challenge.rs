@@ -14,7 +14,7 @@ pub fn read(node: &Node, reader: &mut Reader) -> Option<Challenge> {
         fields.optional("resource_metadata").map_or(Some(None), |node| url(node, reader).map(Some));
     let login = fields.optional("login").map_or(Some(None), |node| login(node, reader).map(Some));
     fields.close(reader);
-    Some(Challenge { realm: realm?, resource_metadata: metadata?, basic: false, login: login? })
+    Some(Challenge { realm: realm?, resource_metadata: metadata?, login: login?, ..Challenge::default() })
 }
 
 fn login(node: &Node, reader: &mut Reader) -> Option<Login> {

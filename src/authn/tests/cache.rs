@@ -55,7 +55,8 @@ async fn one_token_by_two_peers_is_two_identities() {
     for _ in 0..2 {
         for peer in ["spiffe://a/web", "spiffe://a/job", ""] {
             let call = super::credentials::call(&[&bearer], peer);
-            let Authentication::Authenticated(proven) = authenticator.authenticate(&call, metrics()).await
+            let Authentication::Authenticated(proven) =
+                authenticator.authenticate(&call, None, metrics()).await
             else {
                 panic!("the token was not accepted")
             };

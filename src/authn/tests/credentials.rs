@@ -21,7 +21,7 @@ async fn bearer_tokens() {
     let (signer, authenticator) = simple(|_| ()).await;
     let token = signer.simple_token(&good_claims());
     for value in [format!("Bearer {token}"), format!("bEARER  {token}")] {
-        let answer = authenticator.authenticate(&call(&[&value], ""), metrics()).await;
+        let answer = authenticator.authenticate(&call(&[&value], ""), None, metrics()).await;
         assert!(
             matches!(answer, Authentication::Authenticated(who) if who.identity.subject == "ana"),
             "{value}"
@@ -30,15 +30,15 @@ async fn bearer_tokens() {
     for value in
         ["", " ", "Bearer", "Bearer ", "Basic YTpi", "Bearer\tx.y.z", &token, &format!("Bearer{token}")]
     {
-        let answer = authenticator.authenticate(&call(&[value], ""), metrics()).await;
+        let answer = authenticator.authenticate(&call(&[value], ""), None, metrics()).await;
         assert_eq!(answer, Authentication::Refused(Reason::TokenMalformed), "{value}");
     }
     let good = format!("Bearer {token}");
     for values in [[&*good, &*good], [&*good, ""], ["", &*good]] {
-        let answer = authenticator.authenticate(&call(&values, ""), metrics()).await;
+        let answer = authenticator.authenticate(&call(&values, ""), None, metrics()).await;
         assert_eq!(answer, Authentication::Refused(Reason::HeaderDuplicate));
     }
-    assert_eq!(authenticator.authenticate(&call(&[], ""), metrics()).await, Authentication::Anonymous);
+    assert_eq!(authenticator.authenticate(&call(&[], ""), None, metrics()).await, Authentication::Anonymous);
 }
 
 #[tokio::test]
@@ -46,9 +46,10 @@ async fn peer_certificates_count_when_configured() {
     let (_, off) = simple(|_| ()).await;
     let (signer, on) = simple(with_certificates).await;
     let web = "spiffe://example.com/ns/shop/sa/web";
-    assert_eq!(off.authenticate(&call(&[], web), metrics()).await, Authentication::Anonymous);
+    assert_eq!(off.authenticate(&call(&[], web), None, metrics()).await, Authentication::Anonymous);
     for (principal, spiffe) in [(web, web), ("CN=web", "")] {
-        let Authentication::Authenticated(identity) = on.authenticate(&call(&[], principal), metrics()).await
+        let Authentication::Authenticated(identity) =
+            on.authenticate(&call(&[], principal), None, metrics()).await
         else {
             panic!("{principal} was not accepted")
         };
@@ -57,7 +58,8 @@ async fn peer_certificates_count_when_configured() {
         assert_eq!((&*identity.subject, &*identity.spiffe), (principal, spiffe));
     }
     let token = format!("Bearer {}", signer.simple_token(&good_claims()));
-    let Authentication::Authenticated(both) = on.authenticate(&call(&[&token], web), metrics()).await else {
+    let Authentication::Authenticated(both) = on.authenticate(&call(&[&token], web), None, metrics()).await
+    else {
         panic!("the token was not accepted")
     };
     let both = both.identity;
@@ -73,7 +75,7 @@ async fn peer_certificates_count_when_configured() {
         " ",
     ] {
         for tokens in [&[][..], &[&*token]] {
-            let answer = on.authenticate(&call(tokens, unsound), metrics()).await;
+            let answer = on.authenticate(&call(tokens, unsound), None, metrics()).await;
             assert_eq!(answer, Authentication::Refused(Reason::PeerInvalid), "{unsound:?}");
         }
     }
@@ -83,6 +85,6 @@ async fn peer_certificates_count_when_configured() {
 async fn a_refused_token_does_not_fall_through_to_the_certificate() {
     let (_, authenticator) = simple(with_certificates).await;
     let answer =
-        authenticator.authenticate(&call(&["Bearer x"], "spiffe://example.com/web"), metrics()).await;
+        authenticator.authenticate(&call(&["Bearer x"], "spiffe://example.com/web"), None, metrics()).await;
     assert_eq!(answer, Authentication::Refused(Reason::TokenMalformed));
 }

@@ -122,13 +122,15 @@ async fn the_forwarded_name_is_the_identity() {
     })
     .await;
     let mut call = call(GATEWAY, &[&element(WEB)]);
-    let Authentication::Authenticated(proven) = authenticator.authenticate(&call, metrics()).await else {
+    let Authentication::Authenticated(proven) = authenticator.authenticate(&call, None, metrics()).await
+    else {
         panic!("the certificate was not accepted")
     };
     assert_eq!((proven.identity.method, &*proven.identity.spiffe), (Method::Mtls, WEB));
     let bearer = format!("Bearer {}", signer.simple_token(&good_claims()));
     call.headers.push(Header::new("authorization", bearer));
-    let Authentication::Authenticated(proven) = authenticator.authenticate(&call, metrics()).await else {
+    let Authentication::Authenticated(proven) = authenticator.authenticate(&call, None, metrics()).await
+    else {
         panic!("the token was not accepted")
     };
     assert_eq!((proven.identity.method, &*proven.identity.spiffe), (Method::Jwt, WEB));

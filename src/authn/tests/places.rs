@@ -45,7 +45,7 @@ async fn a_token_is_found_where_it_may_stand_and_taken_out_of_there() {
         // An escaped name is the same name; what is removed is what was written.
         (&format!("/a?%61ccess_token={token}&x"), vec![], parameter("/a?x")),
     ] {
-        let found = authenticator.authenticate(&request(path, &headers), metrics()).await;
+        let found = authenticator.authenticate(&request(path, &headers), None, metrics()).await;
         let Authentication::Authenticated(proven) = found else { panic!("{path} {headers:?}: {found:?}") };
         assert_eq!((&*proven.identity.subject, proven.removal), ("ana", Some(removal)), "{path} {headers:?}");
     }
@@ -63,7 +63,7 @@ async fn a_place_that_is_not_configured_holds_no_token() {
         ("/", vec![("cookie", &*format!("xid={token}"))]),
         (&format!("/?access_token={token}"), vec![]),
     ] {
-        let found = authenticator.authenticate(&request(path, &headers), metrics()).await;
+        let found = authenticator.authenticate(&request(path, &headers), None, metrics()).await;
         assert_eq!(found, Authentication::Anonymous, "{path} {headers:?}");
     }
 }
@@ -86,7 +86,7 @@ async fn two_tokens_are_refused_wherever_they_stand() {
         (&format!("/?access_token={token}&access%5Ftoken=x"), vec![], Reason::TokenRepeated),
         ("/", vec![("x-id-token", &*token), ("x-id-token", &*token)], Reason::HeaderDuplicate),
     ] {
-        let found = authenticator.authenticate(&request(path, &headers), metrics()).await;
+        let found = authenticator.authenticate(&request(path, &headers), None, metrics()).await;
         assert_eq!(found, Authentication::Refused(reason), "{path} {headers:?}");
     }
 }
@@ -101,7 +101,7 @@ async fn an_empty_or_broken_token_is_a_token_that_was_presented() {
         ("/?access_token=%ff", vec![]),
         ("/", vec![("authorization", "Digest x")]),
     ] {
-        let found = authenticator.authenticate(&request(path, &headers), metrics()).await;
+        let found = authenticator.authenticate(&request(path, &headers), None, metrics()).await;
         assert_eq!(found, Authentication::Refused(Reason::TokenMalformed), "{path} {headers:?}");
     }
 }
@@ -118,9 +118,9 @@ async fn an_issuer_accepts_its_tokens_in_its_own_places_only() {
     let token = signer.simple_token(&good_claims());
     let (cookie, bearer) = (format!("id={token}"), format!("Bearer {token}"));
     let in_cookie = request("/", &[("cookie", &cookie)]);
-    let found = authenticator.authenticate(&in_cookie, metrics()).await;
+    let found = authenticator.authenticate(&in_cookie, None, metrics()).await;
     assert_eq!(found, Authentication::Refused(Reason::TokenIssuer));
     let in_header = request("/", &[("authorization", &bearer)]);
-    let found = authenticator.authenticate(&in_header, metrics()).await;
+    let found = authenticator.authenticate(&in_header, None, metrics()).await;
     assert!(matches!(found, Authentication::Authenticated(Proven { removal: None, .. })));
 }

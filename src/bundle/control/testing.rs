@@ -31,6 +31,7 @@ pub async fn ports(folder: &Path) -> Ports {
             Freshness { on_stale: OnStale::Continue, ..Freshness::default() },
             clock.clone(),
         ),
+        api_keys: None,
         audit: audit.clone(),
         metrics: metrics.clone(),
         clock: clock.clone(),
