@@ -62,6 +62,8 @@ pub struct Connection {
     pub mtls: bool,
     /// The SNI that the client asked for; empty without TLS.
     pub requested_server_name: String,
+    /// The peer's certificate in PEM, percent-encoded, where the proxy shows it; empty elsewhere.
+    pub certificate: String,
 }
 
 /// A call as an edge decoded it, nothing checked yet.

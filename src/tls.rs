@@ -21,7 +21,7 @@ mod verify;
 pub use listener::{Connection, Limits, Listener};
 pub use material::{Broken, Material};
 pub use served::Served;
-pub use spiffe::Pattern as SpiffePattern;
+pub use spiffe::{Pattern as SpiffePattern, trust_domain, uri_names};
 
 /// The files of one listener, PEM all of them, and who may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //!
 //! Refused tokens are kept apart, so that garbage can't evict good ones.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,10 +37,8 @@ pub struct Kept {
 }
 
 /// The judged tokens of one authenticator.
-#[derive(Debug)]
 pub struct Tokens(Option<Caches>);
 
-#[derive(Debug)]
 struct Caches {
     accepted: Cache<Key, Arc<Entry>>,
     refused: Cache<Key, Arc<Entry>>,
@@ -50,6 +49,13 @@ struct Entry {
     kept: Kept,
     lasts: Duration,
     bytes: u32,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.as_ref().map_or(0, |caches| caches.accepted.entry_count());
+        f.debug_struct("Tokens").field("accepted", &count).finish_non_exhaustive()
+    }
 }
 
 /// Ends entries with their tokens.

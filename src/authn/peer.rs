@@ -3,13 +3,11 @@
 
 use crate::identity::{Identity, Method};
 use crate::reason::Reason;
-use crate::request::Request;
+use crate::request::{Request, percent_decode};
+use crate::tls::{trust_domain, uri_names};
 
 use super::config::{Forwarded, PeerConfig};
 use super::{place, xfcc};
-
-/// The longest SPIFFE id (SPIFFE-ID section 2.3).
-const MAX_SPIFFE: usize = 2_048;
 
 /// A caller as a certificate names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +21,7 @@ pub fn authenticate(config: &PeerConfig, request: &Request) -> Result<Option<Str
         return Ok(None);
     }
     let principal = Name::read(principal)?;
+    check_certificate(&request.connection.certificate, principal)?;
     match &config.forwarded {
         Some(forwarded) if forwarded.trusts(principal) => {
             let Some(header) = place::header(request, "x-forwarded-client-cert").map_err(|reason| {
@@ -36,6 +35,22 @@ pub fn authenticate(config: &PeerConfig, request: &Request) -> Result<Option<Str
             forwarded.client(&elements)?.map(|name| name.checked(config)).transpose()
         }
         _ => principal.checked(config).map(Some),
+    }
+}
+
+/// Envoy names a peer by the first of its URI names. Where it shows the certificate too, there must be no other.
+fn check_certificate(shown: &str, principal: Name<'_>) -> Result<(), Reason> {
+    if shown.is_empty() {
+        return Ok(());
+    }
+    let pem = percent_decode(shown, false).ok_or(Reason::PeerInvalid)?;
+    let certificate = pem::parse(pem).map_err(|_| Reason::PeerInvalid)?;
+    let names = uri_names(certificate.contents()).map_err(|_| Reason::PeerInvalid)?;
+    match names.as_slice() {
+        [] => Ok(()),
+        [name] if name == principal.0 => Ok(()),
+        [_] => Err(Reason::PeerInvalid),
+        _ => Err(Reason::PeerAmbiguous),
     }
 }
 
@@ -56,7 +71,7 @@ impl<'n> Name<'n> {
     fn read(name: &'n str) -> Result<Self, Reason> {
         let unsound = |c: char| c == ',' || c.is_whitespace() || c.is_control();
         let spiffe = name.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("spiffe:"));
-        if name.contains(unsound) || (spiffe && trust_domain(name).is_none()) {
+        if name.contains(unsound) || (spiffe && trust_domain(name).is_err()) {
             return Err(Reason::PeerInvalid);
         }
         Ok(Self(name))
@@ -65,7 +80,7 @@ impl<'n> Name<'n> {
     fn checked(self, config: &PeerConfig) -> Result<String, Reason> {
         let domains = &config.trust_domains;
         let trusted = |domain: &str| domains.iter().any(|trusted| trusted == domain);
-        if domains.is_empty() || trust_domain(self.0).is_some_and(trusted) {
+        if domains.is_empty() || trust_domain(self.0).is_ok_and(trusted) {
             Ok(self.0.to_owned())
         } else {
             Err(Reason::PeerUntrusted)
@@ -99,18 +114,4 @@ fn name_of(element: &xfcc::Element) -> Result<Name<'_>, Reason> {
         Some([name]) => Name::read(name),
         Some(_) => Err(Reason::PeerAmbiguous),
     }
-}
-
-/// The trust domain of a SPIFFE id that obeys SPIFFE-ID section 2: lower case, nothing but plain segments.
-pub fn trust_domain(name: &str) -> Option<&str> {
-    let rest = name.strip_prefix("spiffe://").filter(|_| name.len() <= MAX_SPIFFE)?;
-    let (domain, path) = rest.split_once('/').map_or((rest, None), |(domain, path)| (domain, Some(path)));
-    let in_domain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
-    let in_segment = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    let segment = |text: &str| !matches!(text, "" | "." | "..") && text.bytes().all(in_segment);
-    let sound = !domain.is_empty()
-        && domain.len() <= 255
-        && domain.bytes().all(in_domain)
-        && path.is_none_or(|path| path.split('/').all(segment));
-    sound.then_some(domain)
 }

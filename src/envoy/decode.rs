@@ -54,6 +54,7 @@ pub(super) fn check(request: CheckRequest, bodies: BodySource) -> Parts {
         connection: Connection {
             mtls: !source.principal.is_empty(),
             requested_server_name: tls_session.map(|tls| tls.sni).unwrap_or_default(),
+            certificate: source.certificate.clone(),
         },
         source: peer(source),
         destination: peer(destination),
@@ -127,6 +128,8 @@ pub(super) fn request_headers(
         connection: Connection {
             mtls: attributes.truth("connection.mtls"),
             requested_server_name: attributes.text("connection.requested_server_name"),
+            // No attribute has it.
+            certificate: String::new(),
         },
         context: BTreeMap::new(),
         metadata: metadata(metadata_context),

@@ -65,10 +65,17 @@ pub(super) fn for_ext_authz(mut options: Vec<HeaderValueOption>) -> Vec<HeaderVa
 
 /// The headers of a denial.
 pub(super) fn denial_headers(headers: &[(&'static str, String)]) -> Vec<HeaderValueOption> {
-    let set = |(name, value): &(&'static str, String)| {
-        option(name, value, HeaderAppendAction::OverwriteIfExistsOrAdd)
+    // ext_proc lets a later copy replace an earlier one otherwise: there can be several challenges.
+    let set = |(place, (name, value)): (usize, &(&'static str, String))| {
+        let first = headers.iter().take(place).all(|(earlier, _)| earlier != name);
+        let action = if first {
+            HeaderAppendAction::OverwriteIfExistsOrAdd
+        } else {
+            HeaderAppendAction::AppendIfExistsOrAdd
+        };
+        option(name, value, action)
     };
-    headers.iter().map(set).collect()
+    headers.iter().enumerate().map(set).collect()
 }
 
 pub(super) fn status(code: u16) -> HttpStatus {

@@ -195,7 +195,11 @@ fn connection(node: &Node, reader: &mut Reader) -> Connection {
     let name =
         fields.optional("requested_server_name").and_then(|node| reader.string(node, "the server name"));
     fields.close(reader);
-    Connection { mtls, requested_server_name: name.unwrap_or_default().to_owned() }
+    Connection {
+        mtls,
+        requested_server_name: name.unwrap_or_default().to_owned(),
+        certificate: String::new(),
+    }
 }
 
 fn response(node: &Node, reader: &mut Reader) -> Option<Response> {

@@ -35,9 +35,9 @@ impl Pattern {
     /// Reads `spiffe://TRUST-DOMAIN/PATH`, or the same with `/*` at its end. The error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         match text.strip_suffix("/*") {
-            Some(above) => check(above).map(|()| Self::Below(format!("{above}/"))),
+            Some(above) => trust_domain(above).map(|_| Self::Below(format!("{above}/"))),
             None if text.contains('*') => Err("a `*` stands alone behind the last `/`"),
-            None => check(text).map(|()| Self::Exactly(text.to_owned())),
+            None => trust_domain(text).map(|_| Self::Exactly(text.to_owned())),
         }
     }
 
@@ -51,34 +51,37 @@ impl Pattern {
 
 /// Whether the client with this certificate (DER), whose signatures hold, is in the list.
 pub fn admit(certificate: &[u8], listed: &[Pattern]) -> Result<(), Refusal> {
+    let uris = uri_names(certificate)?;
+    let id = match uris.as_slice() {
+        [] => return Err(Refusal::Missing),
+        [id] => id,
+        several => return Err(Refusal::Several(several.len())),
+    };
+    trust_domain(id).map_err(|why| Refusal::Invalid(id.clone(), why))?;
+    match listed.iter().any(|pattern| pattern.matches(id)) {
+        true => Ok(()),
+        false => Err(Refusal::NotListed(id.clone())),
+    }
+}
+
+/// The URI names of a certificate (DER), in their order.
+pub fn uri_names(certificate: &[u8]) -> Result<Vec<String>, Refusal> {
     let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| Refusal::Unreadable)?;
     let names = certificate.subject_alternative_name().map_err(|_| Refusal::Unreadable)?;
     let names = names.map(|names| names.value.general_names.as_slice()).unwrap_or_default();
     if names.iter().any(|name| matches!(name, GeneralName::Invalid(..))) {
         return Err(Refusal::Unreadable);
     }
-    let uris: Vec<&str> = names
-        .iter()
-        .filter_map(|name| match name {
-            GeneralName::URI(uri) => Some(*uri),
-            _ => None,
-        })
-        .collect();
-    let id = match uris.as_slice() {
-        [] => return Err(Refusal::Missing),
-        [id] => *id,
-        several => return Err(Refusal::Several(several.len())),
+    let uri = |name: &GeneralName<'_>| match name {
+        GeneralName::URI(uri) => Some((*uri).to_owned()),
+        _ => None,
     };
-    check(id).map_err(|why| Refusal::Invalid(id.to_owned(), why))?;
-    match listed.iter().any(|pattern| pattern.matches(id)) {
-        true => Ok(()),
-        false => Err(Refusal::NotListed(id.to_owned())),
-    }
+    Ok(names.iter().filter_map(uri).collect())
 }
 
-/// Whether `id` is written as the SPIFFE-ID standard says. Only one spelling of an id is one: nothing is decoded, folded
+/// The trust domain of an `id` that is written as the SPIFFE-ID standard says. Only one spelling of an id is one: nothing is decoded, folded
 /// or cut off, so that no two parties read it differently.
-fn check(id: &str) -> Result<(), &'static str> {
+pub fn trust_domain(id: &str) -> Result<&str, &'static str> {
     if id.len() > MOST {
         return Err("it is longer than 2,048 bytes");
     }
@@ -102,7 +105,7 @@ fn check(id: &str) -> Result<(), &'static str> {
             return Err("a path has letters, digits, `-`, `.`, `_` and `/` only");
         }
     }
-    Ok(())
+    Ok(trust_domain)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `identity.mtls`: the certificates of peers.
 
-use crate::authn::peer::trust_domain;
 use crate::document::{Node, Reader, Value};
+use crate::tls::trust_domain;
 
 use super::{names, non_empty};
 
@@ -44,7 +44,7 @@ fn are_domains(node: &Node, reader: &mut Reader) -> bool {
     let before = reader.findings.len();
     for item in reader.list(node, "`trust_domains`").unwrap_or_default() {
         let Some(name) = non_empty(item, "the trust domain", reader) else { continue };
-        if trust_domain(&format!("spiffe://{name}")) != Some(name) {
+        if trust_domain(&format!("spiffe://{name}")) != Ok(name) {
             let message = format!("`{name}` is not a SPIFFE trust domain");
             let help = "write its name alone and in lower case, as in `example.com`";
             reader.error_with_help(item.span, "invalid-trust-domain", message, help);

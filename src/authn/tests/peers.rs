@@ -135,3 +135,32 @@ async fn the_forwarded_name_is_the_identity() {
     };
     assert_eq!((proven.identity.method, &*proven.identity.spiffe), (Method::Jwt, WEB));
 }
+
+/// As Envoy shows a certificate with these URI names.
+fn shown(uris: &[&str]) -> String {
+    let mut params = rcgen::CertificateParams::default();
+    params.subject_alt_names =
+        uris.iter().map(|uri| rcgen::SanType::URI((*uri).try_into().unwrap())).collect();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let pem = params.self_signed(&key).unwrap().pem();
+    pem.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[test]
+fn a_certificate_that_is_shown_has_no_other_name() {
+    let any = PeerConfig::default();
+    for (certificate, expected) in [
+        (String::new(), Ok(Some(WEB.to_owned()))),
+        (shown(&[WEB]), Ok(Some(WEB.to_owned()))),
+        (shown(&[]), Ok(Some(WEB.to_owned()))),
+        (shown(&[WEB, GATEWAY]), Err(Reason::PeerAmbiguous)),
+        (shown(&[WEB, WEB]), Err(Reason::PeerAmbiguous)),
+        (shown(&[GATEWAY]), Err(Reason::PeerInvalid)),
+        ("%2D%2D".to_owned(), Err(Reason::PeerInvalid)),
+        ("%zz".to_owned(), Err(Reason::PeerInvalid)),
+    ] {
+        let mut call = call(WEB, &[]);
+        call.connection.certificate = certificate;
+        assert_eq!(found(&any, &call), expected);
+    }
+}

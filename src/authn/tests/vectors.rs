@@ -79,7 +79,7 @@ async fn what_the_examples_do_otherwise_is_refused() {
         // RFC 7516 A.1: encrypted, in five parts.
         ("encrypted", "eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.AAAA.AAAA.AAAA.AAAA".to_owned(), Reason::TokenAlgorithm),
         // RFC 7515 A.6 and A.7: the JSON serializations.
-        ("JSON", format!("{{\"payload\":\"{CLAIMS}\",\"protected\":\"eyJhbGciOiJFUzI1NiJ9\",\"signature\":\"{mac}\"}}"), Reason::TokenAlgorithm),
+        ("JSON", format!("{{\"payload\":\"{CLAIMS}\",\"protected\":\"eyJhbGciOiJFUzI1NiJ9\",\"signature\":\"{mac}\"}}"), Reason::TokenMalformed),
     ] {
         assert_eq!(joe.verify(&token, metrics()).await, Err(reason), "{what}");
     }

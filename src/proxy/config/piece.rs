@@ -64,6 +64,7 @@ struct Manager {
 #[template(path = "envoy/ext_authz.yaml", escape = "none")]
 struct ExtAuthz {
     check: String,
+    peer_certificate: bool,
     allow_envoy: bool,
     changes_query: bool,
     namespaces: String,
@@ -175,6 +176,7 @@ impl ExtAuthz {
         let (namespaces, any_metadata) = metadata(needs);
         Self {
             check: seconds(figures.check),
+            peer_certificate: needs.server.mtls,
             allow_envoy: changes_envoys_headers(needs),
             changes_query: needs.server.changes_query,
             namespaces,

@@ -297,6 +297,7 @@ impl Drawn {
             connection: Connection {
                 mtls: self.of("mtls", &[true, false]),
                 requested_server_name: self.of("sni", &["sni", ""]).into(),
+                certificate: String::new(),
             },
             context: self
                 .of(
