@@ -23,9 +23,12 @@ pub(super) fn permit(request: &Request, evaluated: &Evaluated) -> Permit {
         }
     }
     for change in &decided.request {
-        changes.push(match (change, removed) {
-            // Envoy removes after it has set, whatever the order here: what replaces the token is set in its place.
-            (HeaderChange::Append { name, value }, Some(token)) if name == token => {
+        changes.push(match change {
+            // By ext_authz Envoy adds to headers that are there, and makes no new ones. A token that is taken out is there
+            // still: Envoy removes after it has set.
+            HeaderChange::Append { name, value }
+                if removed == Some(name) || is_new(name, &changes, request) =>
+            {
                 HeaderChange::Set { name: name.clone(), value: value.clone() }
             }
             _ => change.clone(),
@@ -35,4 +38,13 @@ pub(super) fn permit(request: &Request, evaluated: &Evaluated) -> Permit {
     changes.extend(removed.map(|name| HeaderChange::Remove { name: name.to_owned() }));
     let request = effect::without_aliases(&changes, &request.headers);
     Permit { changes: HeaderChanges { request, response: decided.response.clone() }, path }
+}
+
+/// Whether the caller did not send such a header, and no change so far makes one.
+fn is_new(name: &str, changes: &[HeaderChange], request: &Request) -> bool {
+    let last = changes.iter().rev().find(|change| change.name() == name);
+    match last {
+        Some(change) => matches!(change, HeaderChange::Remove { .. }),
+        None => !request.headers.contains(name),
+    }
 }

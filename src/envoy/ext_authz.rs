@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use tonic::{Request, Response, Status};
 
 use super::decode;
-use super::mutation::{denial_headers, for_ext_authz, mutation, status};
+use super::mutation::{denial_headers_for_ext_authz, for_ext_authz, mutation, status};
 use crate::clock;
 use crate::engine::{Engine, Listener, Patience};
 use crate::metrics::Service;
@@ -98,7 +98,7 @@ fn encode(verdict: &Verdict) -> CheckResponse {
         Answer::Deny(denial) => {
             let denied = DeniedHttpResponse {
                 status: Some(status(denial.status)),
-                headers: for_ext_authz(denial_headers(&denial.headers)),
+                headers: denial_headers_for_ext_authz(&denial.headers),
                 body: denial.body.clone(),
             };
             (tonic::Code::PermissionDenied, HttpResponse::DeniedResponse(denied))

@@ -3,6 +3,7 @@
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
 use envoy_types::pb::envoy::r#type::v3::HttpStatus;
+use envoy_types::pb::google::protobuf::BoolValue;
 
 use crate::effect::HeaderChange;
 
@@ -41,9 +42,12 @@ impl Mutation {
     }
 }
 
-/// One header to add or overwrite, as ext_proc reads it; see [`for_ext_authz`].
+/// One header to add or overwrite, as ext_proc reads it; see [`for_ext_authz`]. Of requests' headers, and ext_proc of all,
+/// Envoy 1.40 takes no notice of the action and goes by the old field `append`.
+#[expect(deprecated, reason = "the field that Envoy reads")]
 pub(super) fn option(name: &str, value: &str, action: HeaderAppendAction) -> HeaderValueOption {
     HeaderValueOption {
+        append: (action == HeaderAppendAction::AppendIfExistsOrAdd).then_some(BoolValue { value: true }),
         header: Some(HeaderValue {
             key: name.to_owned(),
             raw_value: value.as_bytes().to_vec(),
@@ -63,7 +67,15 @@ pub(super) fn for_ext_authz(mut options: Vec<HeaderValueOption>) -> Vec<HeaderVa
     options
 }
 
-/// The headers of a denial.
+/// The headers of a denial by ext_authz, which keeps several of one name, and drops what is to be added to another.
+#[expect(deprecated, reason = "the field that Envoy reads")]
+pub(super) fn denial_headers_for_ext_authz(headers: &[(&'static str, String)]) -> Vec<HeaderValueOption> {
+    let mut options = for_ext_authz(denial_headers(headers));
+    options.iter_mut().for_each(|option| option.append = None);
+    options
+}
+
+/// The headers of a denial by ext_proc.
 pub(super) fn denial_headers(headers: &[(&'static str, String)]) -> Vec<HeaderValueOption> {
     // ext_proc lets a later copy replace an earlier one otherwise: there can be several challenges.
     let set = |(place, (name, value)): (usize, &(&'static str, String))| {

@@ -145,3 +145,24 @@ async fn a_caller_without_a_credential_is_told_how_to_get_one() {
         assert_eq!(world.upstream.calls(), 0);
     }
 }
+
+/// By both services alike: a header that the caller sent is added to, one that nobody sent is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_append_to_headers() {
+    let policies = POLICIES.replace(
+        "allow: {}}\n    - {name: open",
+        "allow: {}, headers: {request: {append: {x-trail: ours, x-new: ours}}, response: {append: {x-answer: ours}}}}\n    - {name: open",
+    );
+    for options in [Options::ext_authz(), Options::default()] {
+        let service = format!("{:?}", options.service);
+        let world = World::start(options.policies(&policies)).await;
+        let request = world.call(Method::GET, "/echo/a", Some("ana")).header("x-trail", "theirs");
+        let got = Got::from(request.send().await.unwrap()).await;
+        assert_eq!(got.status, 200, "{service}: {}", got.text());
+        let shown = got.json();
+        let trail = shown["headers"]["x-trail"].to_string();
+        assert!(trail.contains("theirs") && trail.contains("ours"), "{service}: {trail}");
+        assert_eq!(shown["headers"]["x-new"], json!(["ours"]), "{service}");
+        assert_eq!(got.headers["x-answer"], "ours", "{service}");
+    }
+}

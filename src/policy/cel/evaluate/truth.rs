@@ -216,7 +216,7 @@ impl<'s> Evaluation<'s> {
         self.spend(text.len() / BYTES_PER_STEP + searched)?;
         Ok(match test {
             TextTest::Equals => same(text, wanted),
-            TextTest::StartsWith => text.starts_with(wanted),
+            TextTest::StartsWith => text.get(..wanted.len()).is_some_and(|start| same(start, wanted)),
             TextTest::EndsWith => text.ends_with(wanted),
             TextTest::Contains => text.contains(wanted),
         })
@@ -271,12 +271,26 @@ impl<'s> Evaluation<'s> {
     }
 }
 
-/// Whether two texts are equal. Most that have the same length differ in their first or last byte, and a look at those
-/// takes less than the call that compares the rest.
+/// Whether two texts are equal. Short ones are compared by their two ends, which may overlap: that takes less than the call
+/// that compares long ones.
 #[inline]
 fn same(text: &str, other: &str) -> bool {
     let (a, b) = (text.as_bytes(), other.as_bytes());
-    a.len() == b.len() && a.first() == b.first() && a.last() == b.last() && a == b
+    a.len() == b.len()
+        && match a.len() {
+            0 => true,
+            1 => a.first() == b.first(),
+            2..=3 => ends::<2>(a) == ends(b),
+            4..=7 => ends::<4>(a) == ends(b),
+            8..=16 => ends::<8>(a) == ends(b),
+            _ => a == b,
+        }
+}
+
+/// The first and the last bytes of a text that has so many.
+#[inline]
+fn ends<const N: usize>(text: &[u8]) -> Option<([u8; N], [u8; N])> {
+    Some((*text.first_chunk()?, *text.last_chunk()?))
 }
 
 /// A member of an object. Small objects are gone through: that takes less than hashing the name.
@@ -288,4 +302,23 @@ fn member<'s>(object: &'s serde_json::Map<String, Json>, name: &str) -> Result<&
         object.get(name)
     };
     found.ok_or_else(|| EvaluationError::NoKey(name.to_owned()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn texts_are_the_same_when_every_byte_is() {
+        for len in 0..40 {
+            let text = "x".repeat(len);
+            assert!(same(&text, &text.clone()), "{len}");
+            assert!(!same(&text, &format!("{text}x")), "{len}");
+            for at in 0..len {
+                let mut other = text.clone();
+                other.replace_range(at..=at, "y");
+                assert!(!same(&text, &other), "{len} {at}");
+            }
+        }
+    }
 }
