@@ -334,7 +334,7 @@ impl Bound {
             self;
         let health = server.health();
         let (metrics_listener, ops) = ops;
-        let ops_task = tokio::spawn(axum::serve(metrics_listener, ops::router(ops.clone())).into_future());
+        let ops_task = tokio::spawn(ops::serve(metrics_listener, ops.clone()));
         let admin_task = tokio::spawn(axum::serve(admin.0, admin.1).into_future());
         let beat_task = tokio::spawn(beat(ops, health.clone()));
         let mut grpc_task = tokio::spawn(server.serve());

@@ -67,6 +67,8 @@ pub struct Authenticator {
     api_keys: Option<String>,
     basic: Option<Basic>,
     mtls: Option<PeerConfig>,
+    /// Headers that hold a credential and nothing else, in lower case.
+    pub credentials: Vec<String>,
     /// What upstreams are told of the caller.
     pub forward: Forward,
     /// What callers without an accepted credential are told.
@@ -90,6 +92,9 @@ impl Authenticator {
             let message = "the cryptography that this program was built with fails its self-test";
             return Err(vec![Diagnostic::error("broken-cryptography", message)]);
         }
+        let mut credentials = config.credential_headers();
+        // Other cookies may be what a rule reads.
+        credentials.retain(|name| name != "cookie");
         let jwt = Issuers::build(config.issuers, config.cache_bytes, &clock).await?;
         let asked = |config| Introspection::new(config, clock.clone());
         let introspection = config.introspection.map(asked).transpose()?;
@@ -109,6 +114,7 @@ impl Authenticator {
             api_keys: config.api_keys.map(|keys| keys.header),
             basic,
             mtls: config.mtls,
+            credentials,
             forward: Forward::build(config.forward, &clock)?,
             challenge: Challenge { bearer, basic: realm, ..config.challenge },
         }))
@@ -163,7 +169,10 @@ impl Authenticator {
         metrics: &Metrics,
     ) -> Result<Option<Proven>, Reason> {
         match self.jwt.presented(request)? {
-            Some(presented) if self.takes(Scheme::Jwt, &presented.token) => {
+            // Other schemes read `authorization` alone: what stands elsewhere is nobody else's.
+            Some(presented)
+                if !self.jwt.in_authorization(&presented) || self.takes(Scheme::Jwt, &presented.token) =>
+            {
                 self.jwt.authenticate(presented, spiffe, request, metrics).await.map(Some)
             }
             _ => Ok(None),
@@ -253,6 +262,18 @@ impl Authenticator {
     pub async fn verify(&self, token: &str, metrics: &Metrics) -> Result<Arc<Identity>, Reason> {
         let bearer = self.order.iter().copied().find(|scheme| self.takes(*scheme, token));
         self.ask(bearer.unwrap_or(Scheme::Jwt), token, metrics).await
+    }
+
+    /// Headers of the request that the upstream must not see, whoever was proven by what.
+    pub fn withheld(&self, request: &Request) -> Vec<&str> {
+        let forged = self.mtls.as_ref().is_some_and(|peers| peer::is_forged(peers, request));
+        let certificate = forged.then_some("x-forwarded-client-cert");
+        self.api_keys.as_deref().into_iter().chain(certificate).collect()
+    }
+
+    /// Where to send a caller who would see a page, to prove who they are; the way back has no token in its query.
+    pub fn login(&self, request: &Request) -> Option<String> {
+        self.challenge.login(request, &self.jwt.path_without_tokens(request))
     }
 
     /// Whether every issuer has keys.

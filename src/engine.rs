@@ -284,7 +284,9 @@ impl Engine {
             Authentication::Authenticated(proven) => proven,
         };
         // After any cache of identities, and before any of decisions.
-        if let Err(reason) = self.ports.revocations.check(&identity) {
+        let revocations = &self.ports.revocations;
+        let peer = revocations.check_name(&request.source.principal);
+        if let Err(reason) = peer.and_then(|()| revocations.check(&identity)) {
             return Evaluated { identity, ..Evaluated::refused(snapshot, reason) };
         }
         let (side, candidates) = snapshot.side(routes, &identity, &request.source.address);
@@ -338,7 +340,8 @@ impl Engine {
                     _ => reason.status(),
                 };
                 let denial = Denial::new(id, reason, status, &settled.because, None, challenge);
-                let login = (denial.status == 401).then(|| challenge.login(&call.request)).flatten();
+                let authenticator = &settled.evaluated.snapshot.authenticator;
+                let login = (denial.status == 401).then(|| authenticator.login(&call.request)).flatten();
                 Answer::Deny(match login {
                     Some(login) => denial.redirected_to(login),
                     None => denial,

@@ -19,6 +19,10 @@ pub fn identify(
     issuer: &IssuerConfig,
     now: Timestamp,
 ) -> Result<Identity, Reason> {
+    // Bound to a key that nobody asks the caller to show (RFC 7800), or telling of an event (RFC 8417): no bearer token.
+    if claims.contains_key("cnf") || claims.contains_key("events") {
+        return Err(Reason::TokenClaim);
+    }
     let expires = time(&claims, "exp")?.ok_or(Reason::TokenClaim)?;
     let issued = time(&claims, "iat")?;
     check_times(&claims, expires, issuer.leeway, now)?;

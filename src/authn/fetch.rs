@@ -110,6 +110,8 @@ fn client(remote: &Remote) -> Result<Client, String> {
         .redirect(Policy::none())
         .timeout(TIMEOUT)
         .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
+    // What is asked for in clear goes to this host, or where it was allowed: no proxy stands between.
+    let builder = if remote.url.starts_with("http://") { builder.no_proxy() } else { builder };
     let builder = match &remote.ca_file {
         Some(path) => {
             let read = std::fs::read(path).map_err(|error| format!("`{}`: {error}", path.display()))?;

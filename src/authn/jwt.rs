@@ -20,7 +20,7 @@ use super::fetch::Fetcher;
 use super::jws::Unverified;
 use super::key_set::{Found, KeySet};
 use super::key_source::{self, KeySource, Pace};
-use super::place::{Place, Removal};
+use super::place::{self, Place, Removal};
 
 /// Everybody whose tokens are accepted.
 #[derive(Debug)]
@@ -117,6 +117,24 @@ impl Issuers {
             }
         }
         Ok(found)
+    }
+
+    /// Path and query, tokens left out.
+    pub fn path_without_tokens(&self, request: &Request) -> String {
+        let names: Vec<&str> = self
+            .places
+            .iter()
+            .filter_map(|place| match place {
+                Place::Query(name) => Some(name.as_str()),
+                _ => None,
+            })
+            .collect();
+        place::without_parameters(request, &names)
+    }
+
+    /// Whether the token stands in the header `authorization`.
+    pub fn in_authorization(&self, presented: &Presented<'_>) -> bool {
+        self.places.get(presented.place) == Some(&Place::Authorization)
     }
 
     /// Whether a token says of itself that it is of one of these issuers. Nothing of it is verified.

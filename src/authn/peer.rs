@@ -17,8 +17,9 @@ struct Name<'n>(&'n str);
 pub fn authenticate(config: &PeerConfig, request: &Request) -> Result<Option<String>, Reason> {
     let principal = request.source.principal.as_str();
     if principal.is_empty() {
-        // Whatever `x-forwarded-client-cert` says, nobody vouches for who wrote it.
-        return Ok(None);
+        // Whatever `x-forwarded-client-cert` says, nobody vouches for who wrote it. A certificate whose name is not shown
+        // (ext_proc shows URI names only) is no anonymous caller's.
+        return if request.connection.mtls { Err(Reason::PeerInvalid) } else { Ok(None) };
     }
     let principal = Name::read(principal)?;
     check_certificate(&request.connection.certificate, principal)?;
@@ -38,6 +39,12 @@ pub fn authenticate(config: &PeerConfig, request: &Request) -> Result<Option<Str
     }
 }
 
+/// Whether what the header says of certificates is somebody's own word, which must not reach the upstream.
+pub fn is_forged(config: &PeerConfig, request: &Request) -> bool {
+    let forwarded = config.forwarded.as_ref();
+    forwarded.is_some_and(|forwarded| !forwarded.trusts(Name(&request.source.principal)))
+}
+
 /// Envoy names a peer by the first of its URI names. Where it shows the certificate too, there must be no other.
 fn check_certificate(shown: &str, principal: Name<'_>) -> Result<(), Reason> {
     if shown.is_empty() {
@@ -47,8 +54,10 @@ fn check_certificate(shown: &str, principal: Name<'_>) -> Result<(), Reason> {
     let certificate = pem::parse(pem).map_err(|_| Reason::PeerInvalid)?;
     let names = uri_names(certificate.contents()).map_err(|_| Reason::PeerInvalid)?;
     match names.as_slice() {
-        [] => Ok(()),
+        // The name is of another kind, and of that kind no SPIFFE id is.
+        [] if !principal.is_spiffe() => Ok(()),
         [name] if name == principal.0 => Ok(()),
+        [] => Err(Reason::PeerInvalid),
         [_] => Err(Reason::PeerInvalid),
         _ => Err(Reason::PeerAmbiguous),
     }
@@ -75,6 +84,10 @@ impl<'n> Name<'n> {
             return Err(Reason::PeerInvalid);
         }
         Ok(Self(name))
+    }
+
+    fn is_spiffe(self) -> bool {
+        self.0.starts_with("spiffe://")
     }
 
     fn checked(self, config: &PeerConfig) -> Result<String, Reason> {
@@ -108,10 +121,10 @@ impl Forwarded {
 
 /// As Envoy names a peer: by its URI SAN, else by its DNS SAN, else by its subject. Of several nobody knows which counts.
 fn name_of(element: &xfcc::Element) -> Result<Name<'_>, Reason> {
-    let kinds = [&element.uris, &element.dns, &element.subjects];
-    match kinds.into_iter().find(|names| !names.is_empty()).map(Vec::as_slice) {
-        None => Err(Reason::PeerInvalid),
-        Some([name]) => Name::read(name),
-        Some(_) => Err(Reason::PeerAmbiguous),
-    }
+    let kinds = [(&element.uris, true), (&element.dns, false), (&element.subjects, false)];
+    let (names, uri) = kinds.into_iter().find(|(names, _)| !names.is_empty()).ok_or(Reason::PeerInvalid)?;
+    let [name] = names.as_slice() else { return Err(Reason::PeerAmbiguous) };
+    let name = Name::read(name)?;
+    // A DNS name or subject that reads like a SPIFFE id is somebody's trick.
+    if name.is_spiffe() && !uri { Err(Reason::PeerInvalid) } else { Ok(name) }
 }

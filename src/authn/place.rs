@@ -38,6 +38,10 @@ impl Place {
             }
             Self::Header(name) => header(request, name).map(|value| value.map(Cow::Borrowed)),
             Self::Cookie(name) => {
+                // What can't be read may hold the token that somebody else reads there.
+                if request.headers.all("cookie").any(|value| std::str::from_utf8(value).is_err()) {
+                    return Err(Reason::TokenMalformed);
+                }
                 one(cookies(request).filter(|(cookie, _)| cookie == name).map(|(_, value)| Ok(value.into())))
             }
             Self::Query(name) => one(parameters(request).filter_map(|(parameter, value)| {
@@ -62,14 +66,7 @@ impl Place {
                 let others: Vec<_> = others.map(|(cookie, value)| format!("{cookie}={value}")).collect();
                 Removal::Cookie(others.join("; "))
             }
-            Self::Query(name) => {
-                let is_token = |parameter: &str| percent_decode(parameter, true).as_deref() == Some(name);
-                let others: Vec<_> =
-                    request.path.query().split('&').filter(|pair| !is_token(name_of(pair))).collect();
-                let path = request.path.raw().split('?').next().unwrap_or_default();
-                let question = if others.is_empty() { "" } else { "?" };
-                Removal::Query(format!("{path}{question}{}", others.join("&")))
-            }
+            Self::Query(name) => Removal::Query(without_parameters(request, &[name])),
         }
     }
 }
@@ -100,13 +97,26 @@ fn one<'r>(
     if found.next().is_some() { Err(Reason::TokenRepeated) } else { Ok(first) }
 }
 
-/// The cookies of all `cookie` headers, of which HTTP/2 allows several. One that is not UTF-8 holds no token.
+/// The cookies of all `cookie` headers, of which HTTP/2 allows several.
 fn cookies(request: &Request) -> impl Iterator<Item = (&str, &str)> {
     let texts = request.headers.all("cookie").filter_map(|value| std::str::from_utf8(value).ok());
     texts.flat_map(|text| text.split(';')).filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         Some((name.trim_matches([' ', '\t']), value.trim_matches([' ', '\t'])))
     })
+}
+
+/// Path and query as sent, without the parameters of these names.
+pub fn without_parameters(request: &Request, names: &[&str]) -> String {
+    let is_meant = |pair: &str| {
+        let name = percent_decode(name_of(pair), true);
+        name.is_some_and(|name| names.contains(&&*name))
+    };
+    let raw = request.path.raw();
+    let Some((path, query)) = raw.split_once('?') else { return raw.to_owned() };
+    let others: Vec<_> = query.split('&').filter(|pair| !is_meant(pair)).collect();
+    let question = if others.is_empty() { "" } else { "?" };
+    format!("{path}{question}{}", others.join("&"))
 }
 
 /// The name of a pair such as `a=b`.

@@ -90,6 +90,19 @@ impl Revocations {
         self.check_at(identity, clock::instant())
     }
 
+    /// Whether the peer of this verified name may make calls at all: it may speak for others who are not revoked.
+    pub fn check_name(&self, principal: &str) -> Result<(), Reason> {
+        if principal.is_empty() || self.0.index.read().is_empty() {
+            return Ok(());
+        }
+        let peer = Identity {
+            subject: principal.to_owned(),
+            method: Method::Mtls,
+            ..Identity::clone(&Identity::anonymous())
+        };
+        if self.revokes(&peer) { Err(Reason::Revoked) } else { Ok(()) }
+    }
+
     fn check_at(&self, identity: &Identity, now: Instant) -> Result<(), Reason> {
         if identity.is_anonymous() {
             return Ok(());

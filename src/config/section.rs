@@ -84,14 +84,22 @@ fn groups(node: Option<&Node>, what: &str, reader: &mut Reader) -> Option<Vec<St
 /// Subjects often differ from one application to the next, so by them alone a caller may pass for another person
 /// than the approver that they are.
 fn warn_of_nameless_callers(node: &Node, config: &authn::Config, reader: &mut Reader) {
-    for issuer in config.issuers.iter().filter(|issuer| issuer.claims.person.is_none()) {
-        let name = &issuer.issuer;
-        let message = format!(
-            "tokens of `{name}` name no person: who calls with one may approve that call with another login"
-        );
+    const CLAIM: &str = "set `claims: {person: ...}`";
+    let issuers = config.issuers.iter().filter(|issuer| issuer.claims.person.is_none());
+    let tokens = issuers.map(|issuer| (format!("tokens of `{}` name", issuer.issuer), CLAIM));
+    let opaque = config.introspection.iter().filter(|config| config.claims.person.is_none());
+    let opaque = opaque.map(|_| ("what `introspection` answers names".to_owned(), CLAIM));
+    let password = config.basic.iter().map(|_| {
+        (
+            "user names of `basic` name".to_owned(),
+            "hold no call that such callers may make, or give them tokens",
+        )
+    });
+    for (what, help) in tokens.chain(opaque).chain(password) {
+        let message =
+            format!("{what} no person: who calls with one may approve that call with another login");
         let place = node.span.place(&reader.file);
-        let warning = Diagnostic::warning("missing-person", message);
-        reader.findings.push(warning.at(place).help("set `claims: {person: ...}`"));
+        reader.findings.push(Diagnostic::warning("missing-person", message).at(place).help(help));
     }
 }
 

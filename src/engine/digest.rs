@@ -58,16 +58,18 @@ fn is_circumstance(name: &str) -> bool {
     name == "user-agent" || ["x-envoy-", "x-forwarded-"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Digests a held call: identity, target, covered headers, raw body, and the rules that held it.
+/// Digests a held call: identity, target, covered headers, raw body, and the rules that held it. Of the headers that are
+/// `credentials` it covers none: they are nobody else's business, and new with each login.
 pub(super) fn digest<'a>(
     request: &Request,
     identity: &Identity,
     rules: impl Iterator<Item = &'a HoldRule>,
     always: &[String],
+    credentials: &[String],
 ) -> Covered {
     let mut rules: Vec<_> = rules.collect();
     rules.sort_by(|a, b| a.name.cmp(&b.name));
-    let names = covered_headers(request, &rules, always);
+    let names = covered_headers(request, &rules, always, credentials);
     let headers: Vec<(&str, &[u8])> = names
         .iter()
         .flat_map(|name| request.headers.all(name).map(move |value| (name.as_str(), value)))
@@ -118,7 +120,12 @@ fn destination(request: &Request) -> String {
 }
 
 /// The names of the headers that the digest covers, sorted.
-fn covered_headers(request: &Request, rules: &[&HoldRule], always: &[String]) -> Vec<String> {
+fn covered_headers(
+    request: &Request,
+    rules: &[&HoldRule],
+    always: &[String],
+    credentials: &[String],
+) -> Vec<String> {
     let mut names: Vec<String> = always.to_vec();
     for rule in rules {
         match &rule.headers_read {
@@ -129,7 +136,7 @@ fn covered_headers(request: &Request, rules: &[&HoldRule], always: &[String]) ->
             }
         }
     }
-    names.retain(|name| !is_fleeting(name));
+    names.retain(|name| !is_fleeting(name) && !credentials.contains(name));
     names.sort();
     names.dedup();
     names
@@ -195,7 +202,7 @@ mod tests {
         edit(&mut parts, &mut identity, &mut rule);
         let always: Vec<_> = DEFAULT_HEADERS.iter().map(|name| (*name).to_owned()).collect();
         let request = Request::assemble(parts, &Limits::default());
-        digest(&request, &identity, std::iter::once(&rule), &always).digest
+        digest(&request, &identity, std::iter::once(&rule), &always, &["x-token".to_owned()]).digest
     }
 
     fn set(parts: &mut Parts, name: &str, value: &str) {

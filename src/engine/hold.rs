@@ -135,7 +135,9 @@ impl Engine {
 
     fn covered(&self, call: &Call, evaluated: &Evaluated, rules: &[Arc<HoldRule>]) -> Covered {
         let rules = rules.iter().map(|rule| &**rule);
-        digest::digest(&call.request, &evaluated.identity, rules, &self.settings.digest_headers)
+        let (always, credentials) =
+            (&self.settings.digest_headers, &evaluated.snapshot.authenticator.credentials);
+        digest::digest(&call.request, &evaluated.identity, rules, always, credentials)
     }
 
     async fn open_approval(

@@ -22,6 +22,8 @@ pub(super) fn permit(request: &Request, evaluated: &Evaluated) -> Permit {
             changes.push(HeaderChange::Set { name: "cookie".into(), value: others.clone() });
         }
     }
+    // A header that tells who calls takes the token's place.
+    removed = removed.filter(|token| changes.iter().all(|change| change.name() != *token));
     for change in &decided.request {
         changes.push(match change {
             // By ext_authz Envoy adds to headers that are there, and makes no new ones. A token that is taken out is there
@@ -35,7 +37,12 @@ pub(super) fn permit(request: &Request, evaluated: &Evaluated) -> Permit {
         });
         removed = removed.filter(|token| *token != change.name());
     }
-    changes.extend(removed.map(|name| HeaderChange::Remove { name: name.to_owned() }));
+    let withheld = evaluated.snapshot.authenticator.withheld(request);
+    for name in withheld.into_iter().chain(removed) {
+        if changes.iter().all(|change| change.name() != name) {
+            changes.push(HeaderChange::Remove { name: name.to_owned() });
+        }
+    }
     let request = effect::without_aliases(&changes, &request.headers);
     Permit { changes: HeaderChanges { request, response: decided.response.clone() }, path }
 }

@@ -55,7 +55,6 @@ pub(super) fn option(name: &str, value: &str, action: HeaderAppendAction) -> Hea
         }),
         append_action: action.into(),
         keep_empty_value: true,
-        ..HeaderValueOption::default()
     }
 }
 

@@ -285,3 +285,22 @@ async fn a_taken_port_is_reported_before_the_store_is_opened() {
         std::fs::read_dir(&config.data).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// They would take the file descriptors of proxies: there are only so many, and each must say what it wants.
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_to_the_metrics_port_end() {
+    let world = World::start(Options::default()).await;
+    let address = world.server.as_ref().unwrap().addresses.metrics;
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET /healthz HTTP/1.1\r\nhost: a\r\n")
+            .await
+            .unwrap();
+        idle.push(stream);
+    }
+    assert_eq!(world.fetch("/healthz").await, "ok\n", "it is served once the first of them are gone");
+    let mut rest = Vec::new();
+    let mut first = idle.swap_remove(0);
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut first, &mut rest).await;
+}

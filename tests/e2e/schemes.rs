@@ -97,6 +97,10 @@ async fn world(options: Options) -> (World, Services) {
     let options = options
         .policies(POLICIES)
         .edit_config("admin: {jwt", "admin: {admins: [finance-oncall], jwt")
+        .edit_config(
+            "audiences: [portcullis], alg",
+            "from: [authorization, {header: x-jwt}], audiences: [portcullis], alg",
+        )
         .edit_config("identity: {jwt:", identity.leak());
     (World::start(options).await, services)
 }
@@ -128,6 +132,9 @@ async fn each_scheme(options: Options) {
         assert_eq!(got.status, 200, "{who}: {}", got.text());
         assert_eq!(got.json()["headers"]["x-who"], json!([who]));
     }
+    // A key that nobody asked about is kept from the upstream all the same.
+    let both = got(get().bearer_auth(&jwt).header("x-api-key", "pck_forged")).await;
+    assert_eq!((both.status, both.text().contains("pck_forged")), (200, false), "{}", both.text());
     // A refused credential is final, whatever comes with it.
     let asked = services.asked.load(Ordering::SeqCst);
     let mut claims = world.idp.claims("ana", "elsewhere").unwrap();
@@ -136,6 +143,13 @@ async fn each_scheme(options: Options) {
     for (what, request) in [
         ("a JWT for others, with a good key", get().bearer_auth(&elsewhere).header("x-api-key", key)),
         ("an opaque token that is not active", get().bearer_auth("opaque-bad").header("x-api-key", key)),
+        ("no signature, where other schemes read nothing", {
+            let part =
+                |value: Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
+            let unsigned = format!("{}.{}.", part(json!({"alg": "none"})), part(json!({"sub": "root"})));
+            get().header("x-jwt", unsigned).header("x-api-key", key)
+        }),
+        ("garbage, where other schemes read nothing", get().header("x-jwt", "opaque-good")),
         ("a token of another cluster", get().bearer_auth(cluster_token().replace("AAAA", "AAAB"))),
         ("a wrong key, with a good password", {
             get().header("x-api-key", "pck_x").header("authorization", basic("legacy:correct horse"))
@@ -152,7 +166,7 @@ async fn each_scheme(options: Options) {
     }
     let more = services.asked.load(Ordering::SeqCst) - asked;
     assert_eq!(more, 2, "the JWT of a configured issuer was shown to nobody else");
-    assert_eq!(world.upstream.calls(), 6);
+    assert_eq!(world.upstream.calls(), 7);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -200,3 +200,15 @@ async fn who_waits_is_told_when_it_is_about_them() {
     assert!(futures_util::poll!(waits.as_mut()).is_ready());
     assert!(futures_util::poll!(Box::pin(revocations.revoked(&ana))).is_ready(), "at once");
 }
+
+/// A gateway speaks for its clients: taken back, it speaks for nobody.
+#[test]
+fn a_revoked_peer_makes_no_calls_whoever_it_speaks_for() {
+    let gateway = "spiffe://example.com/gateway";
+    let revocations = with(revocation(RevocationKind::Subject, gateway));
+    assert_eq!(revocations.check_name(gateway), Err(Reason::Revoked));
+    for other in ["", "spiffe://example.com/gateway2", "spiffe://example.com/web"] {
+        assert_eq!(revocations.check_name(other), Ok(()), "{other}");
+    }
+    assert_eq!(empty().check_name(gateway), Ok(()));
+}

@@ -221,3 +221,14 @@ async fn scopes_are_words_or_a_list() {
         assert_eq!(with(name, Some(wrong)).await, Err(Reason::TokenClaim), "{name}");
     }
 }
+
+#[tokio::test]
+async fn tokens_that_are_bound_to_a_key_or_tell_of_events_are_no_bearer_tokens() {
+    for (name, value) in [
+        ("cnf", json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"})),
+        ("cnf", json!(null)),
+        ("events", json!({"http://schemas.openid.net/event/backchannel-logout": {}})),
+    ] {
+        assert_eq!(with(name, Some(value)).await, Err(Reason::TokenClaim), "{name}");
+    }
+}

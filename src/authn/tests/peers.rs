@@ -94,6 +94,8 @@ fn what_can_be_read_in_two_ways_is_refused() {
         (vec!["URI=spiffe://examplexcom/a"], Reason::PeerUntrusted),
         (vec!["URI=spiffe://sub.example.com/a"], Reason::PeerUntrusted),
         (vec!["URI=https://example.com/a"], Reason::PeerUntrusted),
+        (vec!["DNS=spiffe://example.com/a"], Reason::PeerInvalid),
+        (vec!["Subject=\"spiffe://example.com/a\""], Reason::PeerInvalid),
         (vec!["DNS=example.com"], Reason::PeerUntrusted),
         (vec!["URI=spiffe://example.com/a", "URI=spiffe://example.com/a"], Reason::HeaderDuplicate),
     ] {
@@ -152,7 +154,8 @@ fn a_certificate_that_is_shown_has_no_other_name() {
     for (certificate, expected) in [
         (String::new(), Ok(Some(WEB.to_owned()))),
         (shown(&[WEB]), Ok(Some(WEB.to_owned()))),
-        (shown(&[]), Ok(Some(WEB.to_owned()))),
+        // Another kind of name reads like a SPIFFE id.
+        (shown(&[]), Err(Reason::PeerInvalid)),
         (shown(&[WEB, GATEWAY]), Err(Reason::PeerAmbiguous)),
         (shown(&[WEB, WEB]), Err(Reason::PeerAmbiguous)),
         (shown(&[GATEWAY]), Err(Reason::PeerInvalid)),
@@ -162,5 +165,27 @@ fn a_certificate_that_is_shown_has_no_other_name() {
         let mut call = call(WEB, &[]);
         call.connection.certificate = certificate;
         assert_eq!(found(&any, &call), expected);
+    }
+}
+
+#[test]
+fn a_verified_certificate_whose_name_is_not_shown_is_nobody_in_particular_and_not_anonymous() {
+    let mut call = call("", &[]);
+    assert_eq!(found(&PeerConfig::default(), &call), Ok(None));
+    call.connection.mtls = true;
+    assert_eq!(found(&PeerConfig::default(), &call), Err(Reason::PeerInvalid));
+}
+
+#[tokio::test]
+async fn what_others_than_trusted_proxies_say_of_certificates_reaches_no_upstream() {
+    let (_, authenticator) = simple(|config| {
+        config.order = vec![Scheme::Jwt, Scheme::Mtls];
+        config.mtls = Some(forwarded(1));
+    })
+    .await;
+    for (principal, expected) in
+        [(WEB, &["x-forwarded-client-cert"][..]), ("", &["x-forwarded-client-cert"]), (GATEWAY, &[])]
+    {
+        assert_eq!(authenticator.withheld(&call(principal, &[&element(WEB)])), expected, "{principal}");
     }
 }

@@ -124,3 +124,31 @@ async fn an_issuer_accepts_its_tokens_in_its_own_places_only() {
     let found = authenticator.authenticate(&in_header, None, metrics()).await;
     assert!(matches!(found, Authentication::Authenticated(Proven { removal: None, .. })));
 }
+
+/// Whoever reads cookies byte by byte would find the token that we did not.
+#[tokio::test]
+async fn a_cookie_header_that_is_no_text_is_refused_where_tokens_are_cookies() {
+    let (signer, authenticator) = reading(&[Place::Cookie("id".into())]).await;
+    let token = signer.simple_token(&good_claims());
+    for (first, second) in [(format!("id={token}; z="), "\u{0}"), (String::new(), "z=")] {
+        let mut request = request("/", &[]);
+        request.headers.push(Header::new("cookie", [first.as_bytes(), second.as_bytes(), b"\xff"].concat()));
+        request.headers.push(Header::new("cookie", format!("id={token}")));
+        let found = authenticator.authenticate(&request, None, metrics()).await;
+        assert_eq!(found, Authentication::Refused(Reason::TokenMalformed));
+    }
+}
+
+#[tokio::test]
+async fn the_way_back_from_a_login_has_no_token_in_it() {
+    let (_, authenticator) = simple(|config| {
+        config.issuers[0].places = everywhere().to_vec();
+        let url = "https://login.example.com/".to_owned();
+        let login = crate::challenge::Login { url, return_parameter: Some("rd".into()) };
+        config.challenge.login = Some(login);
+    })
+    .await;
+    let request = request("/a?x=1&%61ccess_token=secret&y=2", &[("accept", "text/html")]);
+    let login = authenticator.login(&request).unwrap();
+    assert!(login.ends_with("%2Fa%3Fx%3D1%26y%3D2"), "{login}");
+}
