@@ -101,11 +101,6 @@ impl Basic {
         self.answers.get(key, self.verify(credentials)).await
     }
 
-    /// Whether an identity that was found here is still that of a user.
-    pub fn still_valid(&self, identity: &Identity) -> bool {
-        identity.issuer == self.realm && self.users.groups(&identity.subject) == Some(&*identity.groups)
-    }
-
     /// For the challenge `Basic realm="..."`: ASCII without quotes and backslashes.
     pub fn realm(&self) -> &str {
         &self.realm

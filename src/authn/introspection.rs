@@ -64,12 +64,6 @@ impl Introspection {
         self.callout.identify(token, self.ask(token)).await
     }
 
-    /// Whether an identity that was found here may still be used, by what is known without asking again.
-    pub fn still_valid(&self, identity: &Identity) -> bool {
-        let in_time = |end| claims::in_time(end, self.config.leeway, self.clock.now());
-        identity.issuer == self.issuer && identity.expires.is_none_or(in_time)
-    }
-
     /// Counts requests and remembered answers from now on. The first call decides where to.
     pub fn count_in(&self, metrics: &Metrics) {
         self.callout.count_in(metrics);

@@ -73,12 +73,6 @@ impl TokenReview {
         self.callout.identify(token, self.ask(token)).await
     }
 
-    /// Whether an identity that was found here may still be used, by what is known without asking again: a TokenReview
-    /// does not say when a token ends.
-    pub fn still_valid(&self, identity: &Identity) -> bool {
-        identity.issuer == self.issuer
-    }
-
     /// Counts requests and remembered answers from now on. The first call decides where to.
     pub fn count_in(&self, metrics: &Metrics) {
         self.callout.count_in(metrics);

@@ -238,17 +238,6 @@ async fn without_users_nobody_is_accepted() {
 }
 
 #[tokio::test]
-async fn an_identity_stays_valid_while_the_file_has_it() {
-    let basic = basic().await;
-    let identity = basic.identify(&encoded("ana:s3cr3t")).await.unwrap();
-    assert!(basic.still_valid(&identity));
-    let changed = build(&format!("ana:{}:staff\n", hashed()), clock(), 1).await.unwrap();
-    assert!(!changed.still_valid(&identity), "its groups are others now");
-    let gone = build(&format!("bob:{}\n", hashed()), clock(), 1).await.unwrap();
-    assert!(!gone.still_valid(&identity));
-}
-
-#[tokio::test]
 async fn secrets_are_nowhere() {
     let (logs, _guard) = logged();
     let metrics = Metrics::new().unwrap();

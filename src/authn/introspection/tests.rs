@@ -374,16 +374,3 @@ fn without_its_secret_it_does_not_start() {
     both.callout.ca_file = Some(folder.path().join("ca.pem"));
     assert_eq!(Introspection::new(both, clock()).unwrap_err().len(), 2, "every mistake is named");
 }
-
-#[tokio::test]
-async fn an_identity_stays_valid_until_its_token_ends() {
-    let (_service, introspection) = start(Behaviour::Json(good())).await;
-    let identity = introspection.identify("a").await.unwrap();
-    introspection.clock.advance(Duration::from_secs(329));
-    assert!(introspection.still_valid(&identity));
-    introspection.clock.advance(Duration::from_secs(1));
-    assert!(!introspection.still_valid(&identity));
-    let other = Identity { issuer: "https://b".into(), expires: None, ..Identity::clone(&identity) };
-    assert!(!introspection.still_valid(&other));
-    assert!(introspection.still_valid(&Identity { expires: None, ..Identity::clone(&identity) }));
-}
