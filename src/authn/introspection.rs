@@ -22,7 +22,7 @@ use super::answers::Answer;
 use super::callout::{self, Callout, Failure, Trouble};
 use super::claims::introspected;
 use super::config::IntrospectionConfig;
-use super::{claims, http};
+use super::http;
 
 #[cfg(test)]
 mod tests;
