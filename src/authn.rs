@@ -26,7 +26,6 @@ mod claims;
 mod config;
 mod fetch;
 mod forward;
-mod http;
 mod introspection;
 mod jws;
 mod jwt;

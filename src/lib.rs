@@ -8,6 +8,7 @@
 // floor 0: values
 pub mod actor;
 pub mod approval;
+pub mod challenge;
 pub mod credential;
 pub mod diagnostic;
 pub mod disagreement;
@@ -27,10 +28,10 @@ pub mod mask;
 pub mod policy;
 
 // floor 3: tools
-pub mod challenge;
 pub mod clock;
 pub mod lifecycle;
 pub mod metrics;
+pub mod outbound;
 pub mod tls;
 pub mod watch;
 

@@ -16,13 +16,14 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::clock::{self, Clock};
+use crate::diagnostic::innermost;
 use crate::identity::Identity;
 use crate::metrics::{self, CalloutResult, IdentityCache, Metrics};
+use crate::outbound::{self, BodyError};
 use crate::reason::Reason;
 
 use super::answers::{Answer, Answers};
 use super::config::CalloutConfig;
-use super::http::{self, BodyError, root};
 use super::jws::MAX_TOKEN;
 
 #[cfg(test)]
@@ -235,7 +236,7 @@ impl Trouble {
 
 impl From<reqwest::Error> for Trouble {
     fn from(error: reqwest::Error) -> Self {
-        if error.is_timeout() { Self::Timeout } else { Self::Unreachable(root(&error)) }
+        if error.is_timeout() { Self::Timeout } else { Self::Unreachable(innermost(&error)) }
     }
 }
 
@@ -267,7 +268,7 @@ pub async fn send(request: RequestBuilder, good: &[StatusCode]) -> Result<Vec<u8
     if !good.contains(&response.status()) {
         return Err(Trouble::of_status(response.status(), response.headers()));
     }
-    http::body(response, MAX_ANSWER).await.map_err(|error| match error {
+    outbound::body(response, MAX_ANSWER).await.map_err(|error| match error {
         BodyError::TooLarge => Trouble::TooLarge,
         BodyError::Http(error) => error.into(),
     })

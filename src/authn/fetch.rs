@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, StatusCode};
+use reqwest::{Client, StatusCode, Url};
 use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::diagnostic::{Diagnostic, innermost};
+use crate::outbound::{self, BodyError};
 use crate::strict_json;
 
 use super::config::{Remote, safe_url};
@@ -43,9 +43,10 @@ pub enum FetchError {
 impl Fetcher {
     /// A client for the URL; the certificates to trust are read now.
     pub fn new(remote: Remote) -> Result<Self, Diagnostic> {
-        let client = client(&remote).map_err(|problem| {
-            Diagnostic::error("http-client", format!("can't fetch `{}`: {problem}", remote.url))
-        })?;
+        let refused =
+            |problem| Diagnostic::error("http-client", format!("can't fetch `{}`: {problem}", remote.url));
+        let url = Url::parse(&remote.url).map_err(|error| refused(error.to_string()))?;
+        let client = outbound::client(&url, remote.ca_file.as_deref(), TIMEOUT).map_err(refused)?;
         Ok(Self { client, remote })
     }
 
@@ -90,39 +91,13 @@ impl Fetcher {
     }
 
     async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let mut response = self.client.get(url).send().await?;
+        let response = self.client.get(url).send().await?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            if body.len().saturating_add(chunk.len()) > MAX_SIZE {
-                return Err(FetchError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        outbound::body(response, MAX_SIZE).await.map_err(|error| match error {
+            BodyError::TooLarge => FetchError::TooLarge,
+            BodyError::Http(error) => error.into(),
+        })
     }
-}
-
-fn client(remote: &Remote) -> Result<Client, String> {
-    let builder = Client::builder()
-        .redirect(Policy::none())
-        .timeout(TIMEOUT)
-        .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
-    // What is asked for in clear goes to this host, or where it was allowed: no proxy stands between.
-    let builder = if remote.url.starts_with("http://") { builder.no_proxy() } else { builder };
-    let builder = match &remote.ca_file {
-        Some(path) => {
-            let read = std::fs::read(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
-            let certificates = Certificate::from_pem_bundle(&read)
-                .map_err(|error| format!("`{}`: {}", path.display(), innermost(&error)))?;
-            if certificates.is_empty() {
-                return Err(format!("`{}` holds no certificate in PEM", path.display()));
-            }
-            builder.tls_certs_only(certificates)
-        }
-        None => builder,
-    };
-    builder.build().map_err(|error| innermost(&error))
 }

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
 use crate::identity::Identity;
 use crate::metrics::{self, Metrics};
+use crate::outbound;
 use crate::reason::Reason;
 use crate::strict_json;
 
@@ -22,7 +23,6 @@ use super::answers::Answer;
 use super::callout::{self, Callout, Failure, Trouble};
 use super::claims::introspected;
 use super::config::IntrospectionConfig;
-use super::http;
 
 #[cfg(test)]
 mod tests;
@@ -44,7 +44,7 @@ impl Introspection {
     pub fn new(config: IntrospectionConfig, clock: Clock) -> Result<Self, Vec<Diagnostic>> {
         let (url, ca_file) = (&config.callout.url, config.callout.ca_file.as_deref());
         let host = url.authority().to_owned();
-        let client = http::client(url, ca_file, config.callout.timeout).map_err(|error| {
+        let client = outbound::client(url, ca_file, config.callout.timeout).map_err(|error| {
             vec![Diagnostic::error("http-client", format!("can't ask `{host}` about tokens: {error}"))]
         });
         let credential = credential(&config.client_id, &config.client_secret_file)

@@ -13,13 +13,13 @@ use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
 use crate::identity::{Identity, Method};
 use crate::metrics::{self, Metrics};
+use crate::outbound;
 use crate::reason::Reason;
 use crate::strict_json;
 
 use super::answers::Answer;
 use super::callout::{self, Callout, Failure, Trouble};
 use super::config::TokenReviewConfig;
-use super::http;
 
 #[cfg(test)]
 mod tests;
@@ -47,7 +47,7 @@ impl TokenReview {
         let mut findings = Vec::new();
         let (url, ca_file) = (&config.callout.url, config.callout.ca_file.as_deref());
         let host = url.authority().to_owned();
-        let client = http::client(url, ca_file, config.callout.timeout).map_err(|error| {
+        let client = outbound::client(url, ca_file, config.callout.timeout).map_err(|error| {
             let message = format!("can't ask `{host}` about tokens: {error}");
             findings.push(Diagnostic::error("http-client", message));
         });

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, Client, StatusCode, Url};
+use reqwest::{Client, StatusCode, Url};
 
 use super::control::{Control, Outcome};
 use super::source::{Found, Remote, shown};
 use crate::diagnostic::innermost;
 use crate::metrics::PollResult;
+use crate::outbound::{self, BodyError, USER_AGENT};
 
 /// One request, from the connection to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -89,16 +90,9 @@ impl Fetcher {
                     if stays_home(&attempt) { attempt.follow() } else { attempt.stop() }
                 }))
                 .timeout(timeout)
-                .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
+                .user_agent(USER_AGENT);
         if let Some(path) = &remote.ca_file {
-            let named = |error: String| format!("the certificates in `{}`: {error}", path.display());
-            let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
-            let certificates =
-                Certificate::from_pem_bundle(&pem).map_err(|error| named(innermost(&error)))?;
-            if certificates.is_empty() {
-                return Err(named("there is none".to_owned()));
-            }
-            client = client.tls_certs_only(certificates);
+            client = client.tls_certs_only(outbound::certificates(path)?);
         }
         let client = client.build().map_err(|error| innermost(&error))?;
         let Remote { url, poll, token_file, .. } = remote;
@@ -118,7 +112,7 @@ impl Fetcher {
         if let Some(etag) = etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        let mut response = request.send().await?;
+        let response = request.send().await?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(Fetched::NotModified),
@@ -128,13 +122,11 @@ impl Fetcher {
             status => return Err(FetchError::Status(status)),
         }
         let etag = response.headers().get(ETAG).cloned();
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            bytes.extend_from_slice(&chunk);
-            if u64::try_from(bytes.len()).is_ok_and(|len| len > most) {
-                return Err(FetchError::TooLarge(most));
-            }
-        }
+        let limit = usize::try_from(most).unwrap_or(usize::MAX);
+        let bytes = outbound::body(response, limit).await.map_err(|error| match error {
+            BodyError::TooLarge => FetchError::TooLarge(most),
+            BodyError::Http(error) => error.into(),
+        })?;
         Ok(Fetched::New { bytes, etag })
     }
 }

@@ -9,6 +9,7 @@ use reqwest::Url;
 
 use crate::diagnostic::{Diagnostic, Sources, innermost};
 use crate::document::{Node, Value};
+use crate::outbound::{self, BodyError};
 use crate::proxy::tree::Source;
 
 /// The largest answer of an admin port, in bytes.
@@ -175,16 +176,13 @@ fn fetch(url: &Url) -> Result<String, String> {
 async fn get(url: &Url) -> Result<String, String> {
     let words = |error: reqwest::Error| innermost(&error);
     let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
-    let mut response = client.build().map_err(words)?.get(url.clone()).send().await.map_err(words)?;
+    let response = client.build().map_err(words)?.get(url.clone()).send().await.map_err(words)?;
     if !response.status().is_success() {
         return Err(format!("the answer was {}; is this Envoy's admin port?", response.status()));
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(words)? {
-        if body.len() + chunk.len() > LARGEST {
-            return Err(format!("the answer is larger than {LARGEST} bytes; save it to a file"));
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let body = outbound::body(response, LARGEST).await.map_err(|error| match error {
+        BodyError::TooLarge => format!("the answer is larger than {LARGEST} bytes; save it to a file"),
+        BodyError::Http(error) => words(error),
+    })?;
     String::from_utf8(body).map_err(|_| "the answer is no text".to_owned())
 }
