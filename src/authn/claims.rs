@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::identity::{Identity, Method};
 use crate::reason::Reason;
 
-use super::config::{IssuerConfig, MAX_LEEWAY};
+use super::config::{ClaimNames, IssuerConfig, MAX_LEEWAY};
 
 pub mod introspected;
 
@@ -23,45 +23,39 @@ pub fn identify(
     if claims.contains_key("cnf") || claims.contains_key("events") {
         return Err(Reason::TokenClaim);
     }
-    let expires = time(&claims, "exp")?.ok_or(Reason::TokenClaim)?;
-    let issued = time(&claims, "iat")?;
-    check_times(&claims, expires, issuer.leeway, now)?;
+    if !claims.contains_key("exp") {
+        return Err(Reason::TokenClaim);
+    }
+    let expires = check_times(&claims, issuer.leeway, now)?;
     check_audience(&claims, &issuer.audiences)?;
-    let names = &issuer.claims;
-    let subject = text(lookup(&claims, &names.subject)?)?;
-    let subject = subject.filter(|subject| is_name(subject)).ok_or(Reason::TokenClaim)?.to_owned();
-    let [token_id, session] =
-        ["jti", "sid"].map(|name| text(claims.get(name)).map(Option::unwrap_or_default));
-    let (token_id, session) = (token_id?.to_owned(), session?.to_owned());
-    let scopes = scopes(lookup(&claims, &names.scopes)?)?;
-    let tenant = match &names.tenant {
-        Some(name) => text(lookup(&claims, name)?)?.unwrap_or_default().to_owned(),
-        None => String::new(),
-    };
-    let groups = groups(lookup(&claims, &names.groups)?)?;
-    let email = text(lookup(&claims, &names.email)?)?.unwrap_or_default().to_owned();
+    let named = named(&claims, &issuer.claims)?;
+    Ok(Identity { method: Method::Jwt, issuer: issuer.issuer.clone(), expires, claims, ..named })
+}
+
+/// What claims say of a caller, under these names; how the caller was found out is left to be told.
+fn named(claims: &Map<String, Value>, names: &ClaimNames) -> Result<Identity, Reason> {
+    let claim = |name: &str| text(lookup(claims, name)?).map(Option::unwrap_or_default);
+    let optional = |name: &Option<String>| name.as_deref().map_or(Ok(""), claim);
+    let subject = claim(&names.subject)?;
+    if subject.is_empty() || subject.chars().any(char::is_control) {
+        return Err(Reason::TokenClaim);
+    }
+    let email = claim(&names.email)?;
     if email.matches('@').count() > 1 || email.chars().any(char::is_control) {
         return Err(Reason::TokenClaim);
     }
-    let person = match &names.person {
-        Some(name) => text(lookup(&claims, name)?)?.filter(|person| !person.is_empty()).map(str::to_owned),
-        None => None,
-    };
+    let registered = |name: &str| text(claims.get(name)).map(|text| text.unwrap_or_default().to_owned());
     Ok(Identity {
-        method: Method::Jwt,
-        subject,
-        issuer: issuer.issuer.clone(),
-        groups,
-        email,
-        scopes,
-        tenant,
-        person,
-        claims,
-        spiffe: String::new(),
-        issued,
-        expires: Some(expires),
-        token_id,
-        session,
+        subject: subject.to_owned(),
+        groups: groups(lookup(claims, &names.groups)?)?,
+        email: email.to_owned(),
+        scopes: scopes(lookup(claims, &names.scopes)?)?,
+        tenant: optional(&names.tenant)?.to_owned(),
+        person: Some(optional(&names.person)?.to_owned()).filter(|person| !person.is_empty()),
+        issued: time(claims, "iat")?,
+        token_id: registered("jti")?,
+        session: registered("sid")?,
+        ..Identity::clone(&Identity::anonymous())
     })
 }
 
@@ -71,21 +65,22 @@ pub fn in_time(expires: Timestamp, leeway: Duration, now: Timestamp) -> bool {
     expires.checked_add(leeway).map_or(true, |end| now < end)
 }
 
+/// When the credential ends, if it says so. It must have begun, and not have ended.
 fn check_times(
     claims: &Map<String, Value>,
-    expires: Timestamp,
     leeway: Duration,
     now: Timestamp,
-) -> Result<(), Reason> {
+) -> Result<Option<Timestamp>, Reason> {
+    let expires = time(claims, "exp")?;
     let starts = [time(claims, "nbf")?, time(claims, "iat")?];
-    if !in_time(expires, leeway, now) {
+    if expires.is_some_and(|end| !in_time(end, leeway, now)) {
         return Err(Reason::TokenExpired);
     }
     let latest = now.checked_add(leeway.min(MAX_LEEWAY)).unwrap_or(Timestamp::MAX);
     if starts.into_iter().flatten().any(|start| start > latest) {
         return Err(Reason::TokenNotYetValid);
     }
-    Ok(())
+    Ok(expires)
 }
 
 /// A NumericDate of RFC 7519: seconds since 1970, fractions allowed.
@@ -151,8 +146,4 @@ fn lookup<'c>(claims: &'c Map<String, Value>, name: &str) -> Result<Option<&'c V
         path = rest;
     }
     Ok(map.get(path))
-}
-
-fn is_name(subject: &str) -> bool {
-    !subject.is_empty() && !subject.chars().any(char::is_control)
 }
