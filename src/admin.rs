@@ -30,6 +30,7 @@ mod encode;
 mod fault;
 mod grpc;
 mod http;
+mod page;
 #[cfg(test)]
 mod tests;
 pub mod visible;

@@ -4,13 +4,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::fault::Fault;
+use super::page::{MAX_LIMIT, page};
 use super::{AdminState, encode, v1, visible};
 use crate::approval::{Approval, Choice, State, VoteRefused};
 use crate::identity::Identity;
 use crate::store::{Filter, VoteError};
 
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 500;
 const MAX_REASON: usize = 2_000;
 
 /// How many rows of other people's requests one listing skips before it hands back a page token.
@@ -38,8 +37,8 @@ impl AdminState {
             "" => None,
             name => Some(State::from_str(name).map_err(|error| Fault::Invalid(error.to_string()))?),
         };
-        let limit = if request.limit == 0 { DEFAULT_LIMIT } else { request.limit.min(MAX_LIMIT) };
-        let mut before = Some(request.page_token).filter(|token| !token.is_empty());
+        let (limit, before) = page(request.limit, &request.page_token);
+        let mut before = before.map(str::to_owned);
         let mut response = v1::ListApprovalsResponse::default();
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         for _ in 0..PAGES {

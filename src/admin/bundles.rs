@@ -5,13 +5,11 @@ use std::sync::Arc;
 use super::approvals::check_reason;
 use super::encode::timestamp;
 use super::fault::Fault;
+use super::page::{next_page, page};
 use super::{AdminState, v1};
 use crate::bundle::{Available, CandidateListing, CandidateState, Change, Request};
 use crate::identity::Identity;
 use crate::store::{KeptBundle, RecordedEvent};
-
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 500;
 
 impl AdminState {
     pub(super) async fn bundles(&self, who: &Identity) -> Result<v1::ListBundlesResponse, Fault> {
@@ -49,13 +47,10 @@ impl AdminState {
         request: v1::ListBundleEventsRequest,
     ) -> Result<v1::ListBundleEventsResponse, Fault> {
         self.may_look(who)?;
-        let limit = if request.limit == 0 { DEFAULT_LIMIT } else { request.limit.min(MAX_LIMIT) };
-        let before = Some(request.page_token.as_str()).filter(|token| !token.is_empty());
+        let (limit, before) = page(request.limit, &request.page_token);
         let events = self.control.history(limit, before).await?;
-        let full = u32::try_from(events.len()).is_ok_and(|len| len == limit);
-        let last = events.last().filter(|_| full);
         Ok(v1::ListBundleEventsResponse {
-            next_page_token: last.map(|event| event.id.clone()).unwrap_or_default(),
+            next_page_token: next_page(limit, events.len(), events.last().map(|event| &event.id)),
             events: events.into_iter().map(event).collect(),
         })
     }

@@ -7,14 +7,12 @@ use jiff::Timestamp;
 use super::approvals::check_reason;
 use super::encode::timestamp;
 use super::fault::Fault;
+use super::page::{next_page, page};
 use super::{AdminState, CredentialEvent, v1, visible};
 use crate::actor::Actor;
 use crate::credential::{ApiKey, Revocation, RevocationKind};
 use crate::identity::Identity;
 use crate::store::{Changed, CredentialChange, NewApiKey, NewRevocation};
-
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 500;
 
 /// The longest subject, id, issuer or group, in bytes.
 const LONGEST: usize = 1_024;
@@ -249,16 +247,6 @@ fn invalid(message: &str) -> Fault {
 fn time(what: &str, at: &prost_types::Timestamp) -> Result<Timestamp, Fault> {
     Timestamp::new(at.seconds, at.nanos)
         .map_err(|_| Fault::Invalid(format!("`{what}` is no time between the years -9999 and 9999")))
-}
-
-fn page(limit: u32, token: &str) -> (u32, Option<&str>) {
-    let limit = if limit == 0 { DEFAULT_LIMIT } else { limit.min(MAX_LIMIT) };
-    (limit, Some(token).filter(|token| !token.is_empty()))
-}
-
-fn next_page(limit: u32, count: usize, last: Option<&String>) -> String {
-    let full = u32::try_from(count).is_ok_and(|count| count == limit);
-    last.filter(|_| full).cloned().unwrap_or_default()
 }
 
 fn actor(actor: &Actor) -> v1::Actor {

@@ -1,14 +1,15 @@
 //! The admin API as JSON: the canonical protobuf JSON of the same messages.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -23,6 +24,7 @@ mod credentials;
 use super::fault::Fault;
 use super::{AdminState, v1};
 use crate::approval::Choice;
+use crate::identity::Identity;
 
 static DESCRIPTORS: LazyLock<Option<DescriptorPool>> =
     LazyLock::new(|| DescriptorPool::decode(v1::DESCRIPTORS).ok());
@@ -49,20 +51,45 @@ struct ListQuery {
     page_token: String,
 }
 
+/// Which part of a listing.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Page {
+    #[serde(default)]
+    limit: u32,
+    #[serde(default)]
+    page_token: String,
+}
+
+/// The body of a change that needs nothing but a reason.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Decision {
+struct Why {
     #[serde(default)]
     reason: String,
 }
 
+impl Why {
+    const SHAPE: &str = "{\"reason\": \"...\"}";
+}
+
+/// Who asks; a handler that takes this is not run for anybody else, and before it nothing of a body is read.
+struct Who(Arc<Identity>);
+
+impl FromRequestParts<AdminState> for Who {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Fault> {
+        state.authenticate(authorization(&parts.headers)).await.map(Self)
+    }
+}
+
 async fn list(
     State(state): State<AdminState>,
-    headers: HeaderMap,
+    Who(who): Who,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
-    let Query(query) = query.map_err(|error| Fault::Invalid(error.body_text().to_lowercase()))?;
+    let query = asked(query)?;
     let request =
         v1::ListApprovalsRequest { state: query.state, limit: query.limit, page_token: query.page_token };
     json("portcullis.admin.v1.ListApprovalsResponse", &state.list(&who, request).await?)
@@ -70,29 +97,31 @@ async fn list(
 
 async fn show(
     State(state): State<AdminState>,
-    headers: HeaderMap,
+    Who(who): Who,
     Path(id): Path<String>,
 ) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
     json("portcullis.admin.v1.Approval", &state.get(&who, &id).await?)
 }
 
 /// `POST .../{id}:approve` and `:reject`.
 async fn decide(
     State(state): State<AdminState>,
-    headers: HeaderMap,
+    Who(who): Who,
     Path(target): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
     let (id, choice) = match target.rsplit_once(':') {
         Some((id, "approve")) => (id, Choice::Approve),
         Some((id, "reject")) => (id, Choice::Reject),
         _ => return Err(Fault::Invalid("post to `{id}:approve` or `{id}:reject`".to_owned())),
     };
-    let decision: Decision = read(body, "{\"reason\": \"...\"}")?;
-    let request = v1::DecideApprovalRequest { id: id.to_owned(), reason: decision.reason };
+    let Why { reason } = read(body, Why::SHAPE)?;
+    let request = v1::DecideApprovalRequest { id: id.to_owned(), reason };
     json("portcullis.admin.v1.Approval", &state.decide(&who, request, choice).await?)
+}
+
+fn asked<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Fault> {
+    query.map(|Query(asked)| asked).map_err(|error| Fault::Invalid(error.body_text().to_lowercase()))
 }
 
 /// A JSON body; `shape` is what it should look like.
@@ -105,8 +134,7 @@ fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, shape: &str) -
         .map_err(|error| Fault::Invalid(format!("the body is not `{shape}`: {error}")))
 }
 
-async fn candidate(State(state): State<AdminState>, headers: HeaderMap) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
+async fn candidate(State(state): State<AdminState>, Who(who): Who) -> Result<Response, Fault> {
     json("portcullis.admin.v1.Candidate", &state.candidate(&who)?)
 }
 

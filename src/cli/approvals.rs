@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use serde_json::Value;
 
 mod client;
@@ -17,6 +17,7 @@ use client::{Client, Failure};
 
 use crate::admin::visible::visible;
 use crate::cli::client::Tls;
+use crate::cli::connection::Format;
 
 const EXAMPLES: &str = "Examples:
   portcullis approvals list --state pending
@@ -43,12 +44,6 @@ pub struct Args {
     format: Format,
     #[command(subcommand)]
     action: Action,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Human,
-    Json,
 }
 
 #[derive(Subcommand, Debug)]

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use comfy_table::Table;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -68,6 +69,18 @@ pub fn items<'v>(listing: &'v Value, field: &str) -> &'v [Value] {
     listing.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
+/// An id as one segment of a path: letters, digits and hyphens, or it is none.
+pub fn segment(id: &str) -> Result<&str, Failure> {
+    let sound = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if sound { Ok(id) } else { Err(Failure::Refused(format!("`{id}` is not an id; `list` shows them"))) }
+}
+
+/// A table of a listing, and whether there is more than it shows.
+pub fn listed(table: &Table, listing: &Value) -> String {
+    let more = if text(listing, "nextPageToken").is_empty() { "" } else { "there are more: see `--limit`\n" };
+    format!("{table}\n{more}")
+}
+
 /// A time to come, for options: `2026-12-01T00:00Z`, or how long from now, as `90d` or `1h30m`.
 pub fn later(text: &str) -> Result<Timestamp, String> {
     time(text, |now, away| now.checked_add(away).ok())
@@ -92,6 +105,11 @@ fn time(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_one_segment_of_a_path() {
+        assert!(segment("a/b").is_err() && segment("").is_err() && segment("019b-1c").is_ok());
+    }
 
     #[test]
     fn times_are_written_out_or_as_durations() {

@@ -7,8 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::client::Failure;
-use super::connection::{Connection, earlier, items, later, on_server, text};
-use super::keys::segment;
+use super::connection::{Connection, earlier, items, later, listed, on_server, segment, text};
 
 const EXAMPLES: &str = "Examples:
   portcullis revoke --subject ana --reason 'left on Friday'
@@ -186,8 +185,7 @@ fn human(listing: &Value) -> String {
             ["issuedBefore", "created", "reason"].map(|field| text(revocation, field));
         table.add_row([id, kind, value, issuer, before, until, made, text(by, "subject"), reason]);
     }
-    let more = if text(listing, "nextPageToken").is_empty() { "" } else { "there are more: see `--limit`\n" };
-    format!("{table}\n{more}")
+    listed(&table, listing)
 }
 
 #[cfg(test)]

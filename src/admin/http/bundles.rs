@@ -4,14 +4,13 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Query, Request, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::{authorization, json, method_not_allowed, read};
+use super::{Page, Who, Why, asked, json, method_not_allowed, read};
 use crate::admin::fault::Fault;
 use crate::admin::{AdminState, v1};
 
@@ -26,15 +25,6 @@ pub(super) fn router(state: &AdminState) -> Router<AdminState> {
         .route("/api/v1/bundles:rollback", post(rollback).fallback(method_not_allowed))
         .route("/api/v1/bundles:pin", post(pin).fallback(method_not_allowed))
         .route("/api/v1/bundles:unpin", post(unpin).fallback(method_not_allowed))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct HistoryQuery {
-    #[serde(default)]
-    limit: u32,
-    #[serde(default)]
-    page_token: String,
 }
 
 #[derive(Deserialize)]
@@ -64,33 +54,26 @@ struct Pin {
     reason: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Unpin {
-    #[serde(default)]
-    reason: String,
-}
-
-async fn list(State(state): State<AdminState>, headers: HeaderMap) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
+async fn list(State(state): State<AdminState>, Who(who): Who) -> Result<Response, Fault> {
     json("portcullis.admin.v1.ListBundlesResponse", &state.bundles(&who).await?)
 }
 
 async fn history(
     State(state): State<AdminState>,
-    headers: HeaderMap,
-    query: Result<Query<HistoryQuery>, QueryRejection>,
+    Who(who): Who,
+    query: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
-    let Query(query) = query.map_err(|error| Fault::Invalid(error.body_text().to_lowercase()))?;
-    let request = v1::ListBundleEventsRequest { limit: query.limit, page_token: query.page_token };
-    let events = state.bundle_events(&who, request).await?;
+    let Page { limit, page_token } = asked(query)?;
+    let events = state.bundle_events(&who, v1::ListBundleEventsRequest { limit, page_token }).await?;
     json("portcullis.admin.v1.ListBundleEventsResponse", &events)
 }
 
 /// Who may not change anything is told so before the archive is read.
-async fn activate(State(state): State<AdminState>, request: Request) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(request.headers())).await?;
+async fn activate(
+    State(state): State<AdminState>,
+    Who(who): Who,
+    request: Request,
+) -> Result<Response, Fault> {
     state.may_administer(&who)?;
     let body = Bytes::from_request(request, &()).await;
     let Activation { archive, reason } = read(body, "{\"archive\": \"<base64>\", \"reason\": \"...\"}")?;
@@ -103,30 +86,27 @@ async fn activate(State(state): State<AdminState>, request: Request) -> Result<R
 
 async fn rollback(
     State(state): State<AdminState>,
-    headers: HeaderMap,
+    Who(who): Who,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
     let Rollback { to, reason } = read(body, "{\"to\": \"...\", \"reason\": \"...\"}")?;
     json(BUNDLE, &state.rollback_bundle(&who, v1::RollbackBundleRequest { to, reason }).await?)
 }
 
 async fn pin(
     State(state): State<AdminState>,
-    headers: HeaderMap,
+    Who(who): Who,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
     let Pin { revision, reason } = read(body, "{\"revision\": \"...\", \"reason\": \"...\"}")?;
     json(BUNDLE, &state.pin_bundle(&who, v1::PinBundleRequest { revision, reason }).await?)
 }
 
 async fn unpin(
     State(state): State<AdminState>,
-    headers: HeaderMap,
+    Who(who): Who,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
-    let Unpin { reason } = read(body, "{\"reason\": \"...\"}")?;
+    let Why { reason } = read(body, Why::SHAPE)?;
     json(BUNDLE, &state.unpin_bundle(&who, v1::UnpinBundleRequest { reason }).await?)
 }

@@ -4,13 +4,12 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{authorization, json, method_not_allowed, read};
+use super::{Page, Who, Why, asked, json, method_not_allowed, read};
 use crate::admin::encode::timestamp;
 use crate::admin::fault::Fault;
 use crate::admin::{AdminState, v1};
@@ -24,15 +23,6 @@ pub(super) fn router() -> Router<AdminState> {
         .route("/api/v1/keys/{id}", post(revoke_key).fallback(method_not_allowed))
         .route("/api/v1/revocations", get(list_revocations).post(revoke).fallback(method_not_allowed))
         .route("/api/v1/revocations/{id}", post(undo).fallback(method_not_allowed))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Page {
-    #[serde(default)]
-    limit: u32,
-    #[serde(default)]
-    page_token: String,
 }
 
 #[derive(Deserialize)]
@@ -63,30 +53,21 @@ struct NewRevocation {
     reason: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Why {
-    #[serde(default)]
-    reason: String,
-}
-
 async fn list_keys(
     State(state): State<AdminState>,
-    headers: HeaderMap,
+    Who(who): Who,
     query: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
-    let Page { limit, page_token } = page(query)?;
+    let Page { limit, page_token } = asked(query)?;
     let listed = state.list_api_keys(&who, v1::ListApiKeysRequest { limit, page_token }).await?;
     json("portcullis.admin.v1.ListApiKeysResponse", &listed)
 }
 
 async fn create_key(
     State(state): State<AdminState>,
-    headers: HeaderMap,
+    Who(who): Who,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
     let new: NewKey = read(body, "{\"owner\": \"...\", \"groups\": [\"...\"]}")?;
     let request = v1::CreateApiKeyRequest {
         owner: new.owner,
@@ -101,34 +82,31 @@ async fn create_key(
 /// `POST .../{id}:revoke`.
 async fn revoke_key(
     State(state): State<AdminState>,
-    headers: HeaderMap,
+    Who(who): Who,
     Path(target): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
     let id = target.strip_suffix(":revoke");
     let id = id.ok_or_else(|| Fault::Invalid("post to `{id}:revoke`".to_owned()))?.to_owned();
-    let Why { reason } = read(body, "{\"reason\": \"...\"}")?;
+    let Why { reason } = read(body, Why::SHAPE)?;
     json(API_KEY, &state.revoke_api_key(&who, v1::RevokeApiKeyRequest { id, reason }).await?)
 }
 
 async fn list_revocations(
     State(state): State<AdminState>,
-    headers: HeaderMap,
+    Who(who): Who,
     query: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
-    let Page { limit, page_token } = page(query)?;
+    let Page { limit, page_token } = asked(query)?;
     let listed = state.list_revocations(&who, v1::ListRevocationsRequest { limit, page_token }).await?;
     json("portcullis.admin.v1.ListRevocationsResponse", &listed)
 }
 
 async fn revoke(
     State(state): State<AdminState>,
-    headers: HeaderMap,
+    Who(who): Who,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
     let new: NewRevocation = read(body, "{\"kind\": \"subject\", \"value\": \"...\"}")?;
     let request = v1::CreateRevocationRequest {
         kind: new.kind,
@@ -145,17 +123,12 @@ async fn revoke(
 /// `POST .../{id}:undo`.
 async fn undo(
     State(state): State<AdminState>,
-    headers: HeaderMap,
+    Who(who): Who,
     Path(target): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Fault> {
-    let who = state.authenticate(authorization(&headers)).await?;
     let id = target.strip_suffix(":undo");
     let id = id.ok_or_else(|| Fault::Invalid("post to `{id}:undo`".to_owned()))?.to_owned();
-    let Why { reason } = read(body, "{\"reason\": \"...\"}")?;
+    let Why { reason } = read(body, Why::SHAPE)?;
     json(REVOCATION, &state.undo_revocation(&who, v1::UndoRevocationRequest { id, reason }).await?)
-}
-
-fn page(query: Result<Query<Page>, QueryRejection>) -> Result<Page, Fault> {
-    query.map(|Query(page)| page).map_err(|error| Fault::Invalid(error.body_text().to_lowercase()))
 }
