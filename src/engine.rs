@@ -23,8 +23,9 @@ use crate::policy::{self, Candidates, Decision, Needs, Outcome, PolicySet};
 use crate::reason::Reason;
 use crate::request::{Body, Limits, Request};
 use crate::store::Store;
-use crate::verdict::{Answer, Denial, Ticket, Verdict};
+use crate::verdict::{Answer, Verdict};
 
+mod answer;
 mod cache;
 mod candidate;
 mod credentials;
@@ -315,40 +316,6 @@ impl Engine {
     /// A call that ends without having been evaluated in full.
     fn refuse(&self, call: &Call, reason: Reason) -> Settled {
         Settled::of(Evaluated::refused(call.snapshot.clone(), reason))
-    }
-
-    /// The answer on the wire. The only place that makes an `Answer::Allow`, and only for two reasons.
-    fn verdict(&self, call: &Call, settled: &Settled) -> Verdict {
-        let reason = settled.reason;
-        let id = &call.decision_id;
-        let challenge = &settled.evaluated.snapshot.authenticator.challenge;
-        let answer = match reason {
-            Reason::Allowed | Reason::Approved => {
-                Answer::Allow(upstream::permit(&call.request, &settled.evaluated))
-            }
-            Reason::ApprovalPending => {
-                let ticket = settled.approval.as_ref().map(|approval| Ticket {
-                    approval: approval.id.clone(),
-                    retry_after: hold::RETRY_AFTER.as_secs(),
-                });
-                let status = self.settings.ticket_status;
-                Answer::Deny(Denial::new(id, reason, status, &settled.because, ticket.as_ref(), challenge))
-            }
-            _ => {
-                let status = match &settled.evaluated.decision.outcome {
-                    Outcome::Deny(terms) if reason == settled.evaluated.decision.reason => terms.status,
-                    _ => reason.status(),
-                };
-                let denial = Denial::new(id, reason, status, &settled.because, None, challenge);
-                let authenticator = &settled.evaluated.snapshot.authenticator;
-                let login = (denial.status == 401).then(|| authenticator.login(&call.request)).flatten();
-                Answer::Deny(match login {
-                    Some(login) => denial.redirected_to(login),
-                    None => denial,
-                })
-            }
-        };
-        Verdict { decision_id: id.clone(), reason, answer }
     }
 }
 

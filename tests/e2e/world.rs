@@ -211,15 +211,7 @@ impl World {
 
     /// Runs the command line against the server as this person: whether it succeeded, and what it said on either stream.
     pub async fn cli(&self, person: &str, arguments: &[&str]) -> (bool, String) {
-        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .args(arguments)
-            .args(["--server", &format!("http://{}", self.addresses.admin)])
-            .env("PORTCULLIS_TOKEN", self.idp.token(person, "portcullis-admin").unwrap())
-            .output()
-            .await
-            .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+        cli(self.addresses.admin, &self.idp.token(person, "portcullis-admin").unwrap(), arguments).await
     }
 
     pub async fn decide(&self, id: &str, person: &str, choice: &str) -> Got {
@@ -435,4 +427,17 @@ pub async fn envoy_before(server: &portcullis_sample::portcullis::Config, upstre
     let options = between(Service::ExtProc, server.grpc, upstream.address());
     let text = generated(&options, &server.policies, &server.data.join("portcullis.yaml"));
     Envoy::start(&Settings::new(text, server.grpc, upstream.address())).await.unwrap()
+}
+
+/// Runs a command that asks the server at `admin`: whether it ended well, and all that it printed.
+pub async fn cli(admin: SocketAddr, token: &str, arguments: &[&str]) -> (bool, String) {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(arguments)
+        .args(["--server", &format!("http://{admin}")])
+        .env("PORTCULLIS_TOKEN", token)
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.success(), text(&output.stdout) + &text(&output.stderr))
 }

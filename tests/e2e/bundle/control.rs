@@ -9,7 +9,7 @@ use portcullis_sample::portcullis::{Config, Portcullis};
 use portcullis_sample::upstream::Upstream;
 
 use super::*;
-use crate::world::envoy_before;
+use crate::world::{cli, envoy_before};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 
@@ -52,16 +52,8 @@ impl Shop {
 
     /// Runs `portcullis bundle`: whether it succeeded, and what it said on either stream.
     async fn bundle(&self, person: &str, arguments: &[&str]) -> (bool, String) {
-        let output = tokio::process::Command::new(BINARY)
-            .arg("bundle")
-            .args(arguments)
-            .args(["--server", &format!("http://{}", self.config.admin)])
-            .env("PORTCULLIS_TOKEN", self.idp.token(person, "portcullis-admin").unwrap())
-            .output()
-            .await
-            .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+        let token = self.idp.token(person, "portcullis-admin").unwrap();
+        cli(self.config.admin, &token, &[&["bundle"][..], arguments].concat()).await
     }
 
     /// Waits until the pin holds something off.
