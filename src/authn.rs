@@ -270,6 +270,11 @@ impl Authenticator {
         self.api_keys.as_deref().into_iter().chain(certificate).collect()
     }
 
+    /// The proxies between the connection's peer and the caller, where the configuration trusts them to speak for it.
+    pub fn proxies(&self, request: &Request) -> Result<Vec<String>, Reason> {
+        self.mtls.as_ref().map_or(Ok(Vec::new()), |peers| peer::proxies(peers, request))
+    }
+
     /// Where to send a caller who would see a page, to prove who they are; the way back has no token in its query.
     pub fn login(&self, request: &Request) -> Option<String> {
         self.challenge.login(request, &self.jwt.path_without_tokens(request))

@@ -137,6 +137,8 @@ struct Evaluated {
     side: Option<Side>,
     candidates: Candidates,
     identity: Arc<Identity>,
+    /// Trusted proxies between the connection's peer and the caller.
+    proxies: Vec<String>,
     /// How the credential is kept from the upstream.
     removal: Option<Removal>,
     decision: Decision,
@@ -269,6 +271,25 @@ impl Engine {
     /// they say is a decision too.
     async fn evaluate(&self, call: &Call, snapshot: Arc<Snapshot>, routes: Routes) -> Evaluated {
         let request = &call.request;
+        let (Proven { identity, removal }, proxies) = match self.authenticate(request, &snapshot).await {
+            Ok(found) => found,
+            Err(reason) => return Evaluated::refused(snapshot, reason),
+        };
+        // After any cache of identities, and before any of decisions.
+        if let Err(reason) = self.ports.revocations.check(&identity, vouchers(request, &proxies)) {
+            return Evaluated { identity, ..Evaluated::refused(snapshot, reason) };
+        }
+        let (side, candidates) = snapshot.side(routes, &identity, &request.source.address);
+        let decision = self.decide(snapshot.policies_of(side), &candidates, request, &identity).await;
+        Evaluated { snapshot, side: Some(side), candidates, identity, proxies, removal, decision }
+    }
+
+    /// Who calls, and which proxies vouch for that; or why the call is refused whoever it is.
+    async fn authenticate(
+        &self,
+        request: &Request,
+        snapshot: &Snapshot,
+    ) -> Result<(Proven, Vec<String>), Reason> {
         let authentication = if let Some(defect) = request.defect {
             Authentication::Refused(defect)
         } else if snapshot.policies.is_empty() {
@@ -279,20 +300,12 @@ impl Engine {
             let Ports { api_keys, metrics, .. } = &self.ports;
             snapshot.authenticator.authenticate(request, api_keys.as_ref(), metrics).await
         };
-        let Proven { identity, removal } = match authentication {
-            Authentication::Refused(reason) => return Evaluated::refused(snapshot, reason),
+        let proven = match authentication {
+            Authentication::Refused(reason) => return Err(reason),
             Authentication::Anonymous => Proven { identity: Identity::anonymous(), removal: None },
             Authentication::Authenticated(proven) => proven,
         };
-        // After any cache of identities, and before any of decisions.
-        let revocations = &self.ports.revocations;
-        let peer = revocations.check_name(&request.source.principal);
-        if let Err(reason) = peer.and_then(|()| revocations.check(&identity)) {
-            return Evaluated { identity, ..Evaluated::refused(snapshot, reason) };
-        }
-        let (side, candidates) = snapshot.side(routes, &identity, &request.source.address);
-        let decision = self.decide(snapshot.policies_of(side), &candidates, request, &identity).await;
-        Evaluated { snapshot, side: Some(side), candidates, identity, removal, decision }
+        Ok((proven, snapshot.authenticator.proxies(request)?))
     }
 
     async fn decide(
@@ -344,7 +357,8 @@ impl Evaluated {
     /// A call that no policy was asked about.
     fn refused(snapshot: Arc<Snapshot>, reason: Reason) -> Self {
         let (identity, decision) = (Identity::anonymous(), Decision::refused(reason));
-        Self { snapshot, side: None, candidates: Candidates::default(), identity, removal: None, decision }
+        let (candidates, proxies) = (Candidates::default(), Vec::new());
+        Self { snapshot, side: None, candidates, identity, proxies, removal: None, decision }
     }
 
     /// The policies that decided.
@@ -363,6 +377,11 @@ impl Settled {
         };
         Self { evaluated, reason, because, approval: None, held: None }
     }
+}
+
+/// The verified names of those who brought a call: the connection's peer, and the trusted proxies before it.
+fn vouchers<'v>(request: &'v Request, proxies: &'v [String]) -> impl Iterator<Item = &'v str> + Clone {
+    std::iter::once(request.source.principal.as_str()).chain(proxies.iter().map(String::as_str))
 }
 
 /// Whether the call would go on with a mask that this listener can't apply.

@@ -29,7 +29,7 @@ impl VerifyToken for Tokens {
         async move {
             let verified = self.tokens.verify(token, &self.metrics).await;
             // Who is revoked changes nothing any more, and approves nothing.
-            let verified = verified.and_then(|who| self.revocations.check(&who).map(|()| who));
+            let verified = verified.and_then(|who| self.revocations.check(&who, []).map(|()| who));
             if let Err(reason) = &verified {
                 tracing::info!(reason = reason.as_str(), "a token was refused by the admin API");
             }

@@ -17,7 +17,7 @@ use parking_lot::RwLock;
 use super::jwt::Proven;
 use super::place::{self, Removal};
 use crate::clock::Clock;
-use crate::credential::ApiKey;
+use crate::credential::{ApiKey, KeyState};
 use crate::identity::{Identity, Method};
 use crate::reason::Reason;
 use crate::request::Request;
@@ -142,13 +142,11 @@ impl ApiKeys {
     }
 
     fn judge(&self, key: &ApiKey) -> Result<Identity, Reason> {
-        if key.revoked.is_some() {
-            return Err(Reason::ApiKeyRevoked);
+        match key.state_at(self.0.clock.now()) {
+            KeyState::Active => Ok(identity(key)),
+            KeyState::Expired => Err(Reason::ApiKeyExpired),
+            KeyState::Revoked => Err(Reason::ApiKeyRevoked),
         }
-        if key.expires.is_some_and(|end| end <= self.0.clock.now()) {
-            return Err(Reason::ApiKeyExpired);
-        }
-        Ok(identity(key))
     }
 
     /// Whom the key in this header proves, and that it is kept from the upstream; `None` when there is none. `spiffe` is

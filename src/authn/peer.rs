@@ -23,26 +23,40 @@ pub fn authenticate(config: &PeerConfig, request: &Request) -> Result<Option<Str
     }
     let principal = Name::read(principal)?;
     check_certificate(&request.connection.certificate, principal)?;
-    match &config.forwarded {
-        Some(forwarded) if forwarded.trusts(principal) => {
-            let Some(header) = place::header(request, "x-forwarded-client-cert").map_err(|reason| {
-                if reason == Reason::TokenMalformed { Reason::PeerInvalid } else { reason }
-            })?
-            else {
-                // The proxy's client showed no certificate, and the proxy's own is not its client's.
-                return Ok(None);
-            };
-            let elements = xfcc::parse(header).map_err(|xfcc::Malformed| Reason::PeerInvalid)?;
-            forwarded.client(&elements)?.map(|name| name.checked(config)).transpose()
+    match config.trusted(request) {
+        // Without the header the proxy's client showed no certificate, and the proxy's own is not its client's.
+        Some(forwarded) => {
+            forwarded.client(&elements(request)?)?.map(|name| name.checked(config)).transpose()
         }
-        _ => principal.checked(config).map(Some),
+        None => principal.checked(config).map(Some),
     }
+}
+
+/// The proxies between the connection's peer and the caller, as they are named by the ones after them. They vouch for
+/// the caller as the peer does.
+pub fn proxies(config: &PeerConfig, request: &Request) -> Result<Vec<String>, Reason> {
+    match config.trusted(request) {
+        Some(forwarded) if forwarded.hop > 1 => {
+            let elements = elements(request)?;
+            let proxies = elements.iter().rev().take(forwarded.hop - 1);
+            proxies.map(|proxy| name_of(proxy).map(|name| name.0.to_owned())).collect()
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// What proxies say of their clients, the oldest first; none without the header.
+fn elements(request: &Request) -> Result<Vec<xfcc::Element>, Reason> {
+    let header = place::header(request, "x-forwarded-client-cert").map_err(|reason| match reason {
+        Reason::TokenMalformed => Reason::PeerInvalid,
+        reason => reason,
+    })?;
+    header.map_or(Ok(Vec::new()), |header| xfcc::parse(header).map_err(|xfcc::Malformed| Reason::PeerInvalid))
 }
 
 /// Whether what the header says of certificates is somebody's own word, which must not reach the upstream.
 pub fn is_forged(config: &PeerConfig, request: &Request) -> bool {
-    let forwarded = config.forwarded.as_ref();
-    forwarded.is_some_and(|forwarded| !forwarded.trusts(Name(&request.source.principal)))
+    config.forwarded.is_some() && config.trusted(request).is_none()
 }
 
 /// Envoy names a peer by the first of its URI names. Where it shows the certificate too, there must be no other.
@@ -98,6 +112,14 @@ impl<'n> Name<'n> {
         } else {
             Err(Reason::PeerUntrusted)
         }
+    }
+}
+
+impl PeerConfig {
+    /// What to believe of the header, when the connection's peer is a trusted proxy.
+    fn trusted(&self, request: &Request) -> Option<&Forwarded> {
+        let principal = Name(&request.source.principal);
+        self.forwarded.as_ref().filter(|forwarded| forwarded.trusts(principal))
     }
 }
 

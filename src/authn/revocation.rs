@@ -85,46 +85,51 @@ impl Revocations {
     }
 
     /// Whether a call may be made as this identity: `Revoked`, or `RevocationsStale` where nobody knows.
-    /// Who presented no credential has none that could be revoked.
-    pub fn check(&self, identity: &Identity) -> Result<(), Reason> {
-        self.check_at(identity, clock::instant())
+    /// Who presented no credential has none that could be revoked. `vouchers` are the verified names of those who brought
+    /// the call, empty ones apart: whoever they speak for, none of them may be revoked.
+    pub fn check<'v>(
+        &self,
+        identity: &Identity,
+        vouchers: impl IntoIterator<Item = &'v str>,
+    ) -> Result<(), Reason> {
+        self.check_at(identity, vouchers, clock::instant())
     }
 
-    /// Whether the peer of this verified name may make calls at all: it may speak for others who are not revoked.
-    pub fn check_name(&self, principal: &str) -> Result<(), Reason> {
-        if principal.is_empty() || self.0.index.read().is_empty() {
-            return Ok(());
+    fn check_at<'v>(
+        &self,
+        identity: &Identity,
+        vouchers: impl IntoIterator<Item = &'v str>,
+        now: Instant,
+    ) -> Result<(), Reason> {
+        if self.revokes(identity, vouchers) {
+            return Err(Reason::Revoked);
         }
-        let peer = Identity {
-            subject: principal.to_owned(),
-            method: Method::Mtls,
-            ..Identity::clone(&Identity::anonymous())
-        };
-        if self.revokes(&peer) { Err(Reason::Revoked) } else { Ok(()) }
-    }
-
-    fn check_at(&self, identity: &Identity, now: Instant) -> Result<(), Reason> {
         if identity.is_anonymous() {
             return Ok(());
-        }
-        if self.revokes(identity) {
-            return Err(Reason::Revoked);
         }
         let Freshness { on_stale, max_age } = self.0.freshness;
         let current = self.age_at(now).is_some_and(|age| age <= max_age);
         if current || on_stale == OnStale::Continue { Ok(()) } else { Err(Reason::RevocationsStale) }
     }
 
-    /// Whether something that is known refuses this identity.
-    fn revokes(&self, identity: &Identity) -> bool {
+    /// Whether something that is known refuses this identity, or somebody who vouches for it.
+    fn revokes<'v>(&self, identity: &Identity, vouchers: impl IntoIterator<Item = &'v str>) -> bool {
         let index = self.0.index.read();
-        !index.is_empty() && index.refuses(identity, self.0.clock.now())
+        if index.is_empty() {
+            return false;
+        }
+        let now = self.0.clock.now();
+        index.refuses(identity, now) || vouchers.into_iter().any(|name| index.refuses_name(name, now))
     }
 
-    /// Completes when this identity is revoked; at once when it is.
-    pub async fn revoked(&self, identity: &Identity) {
+    /// Completes when this identity is revoked, or somebody who vouches for it; at once when it is.
+    pub async fn revoked<'v>(
+        &self,
+        identity: &Identity,
+        vouchers: impl IntoIterator<Item = &'v str> + Clone,
+    ) {
         let mut changed = self.0.changed.subscribe();
-        while !self.revokes(identity) {
+        while !self.revokes(identity, vouchers.clone()) {
             // The sender lives as long as `self`.
             if changed.changed().await.is_err() {
                 std::future::pending::<()>().await;
@@ -210,12 +215,8 @@ impl Index {
     }
 
     fn refuses(&self, identity: &Identity, now: Timestamp) -> bool {
-        let hit = |values: &Values, value: &str| {
-            let found = if value.is_empty() { None } else { values.get(value) };
-            found.is_some_and(|revocations| {
-                revocations.iter().any(|revocation| covers(revocation, identity, now))
-            })
-        };
+        let (issuer, issued) = (identity.issuer.as_str(), identity.issued);
+        let hit = |values, value: &str| any_covers(values, value, issuer, issued, now);
         let key = identity.method == Method::ApiKey;
         hit(&self.subjects, &identity.subject)
             || hit(&self.subjects, &identity.spiffe)
@@ -223,18 +224,25 @@ impl Index {
             || hit(&self.sessions, &identity.session)
             || key && (hit(&self.keys, &identity.token_id) || self.revoked_keys.contains(&identity.token_id))
     }
+
+    /// Whether the bearer of a certificate with this name is refused. It is of no issuer, and does not say since when.
+    fn refuses_name(&self, name: &str, now: Timestamp) -> bool {
+        any_covers(&self.subjects, name, "", None, now)
+    }
 }
 
-/// Whether a revocation of something that this identity has holds for it now.
-fn covers(revocation: &Revocation, identity: &Identity, now: Timestamp) -> bool {
-    let of_issuer = revocation.issuer.is_empty() || revocation.issuer == identity.issuer;
-    let old_enough = revocation.issued_before.is_none_or(|before| issued_before(identity, before));
-    of_issuer && old_enough && revocation.is_active_at(now)
+/// Whether a revocation of this value, where there is one, holds now for a credential of this issuer and age.
+fn any_covers(values: &Values, value: &str, issuer: &str, issued: Option<Timestamp>, now: Timestamp) -> bool {
+    let found = if value.is_empty() { None } else { values.get(value) };
+    found.is_some_and(|found| found.iter().any(|revocation| covers(revocation, issuer, issued, now)))
 }
 
-/// A credential that does not say when it was issued may have been issued before.
-fn issued_before(identity: &Identity, before: Timestamp) -> bool {
-    identity.issued.is_none_or(|issued| issued < before)
+/// Whether a revocation holds now for a credential of this issuer. One that does not say when it was issued may have been
+/// issued before.
+fn covers(revocation: &Revocation, issuer: &str, issued: Option<Timestamp>, now: Timestamp) -> bool {
+    let of_issuer = revocation.issuer.is_empty() || revocation.issuer == issuer;
+    let is_before = |before| issued.is_none_or(|issued| issued < before);
+    of_issuer && revocation.issued_before.is_none_or(is_before) && revocation.is_active_at(now)
 }
 
 #[cfg(test)]

@@ -12,11 +12,10 @@ use super::digest::{self, Covered};
 use super::fault::Point;
 use super::patience::remaining;
 use super::record::Facts;
-use super::{Call, Engine, Evaluated, Patience, Settled, is_unmaskable};
+use super::{Call, Engine, Evaluated, Patience, Settled, is_unmaskable, vouchers};
 use crate::approval::{Approval, Caller, Choice, State};
 use crate::clock;
 use crate::effect::Grant;
-use crate::identity::Identity;
 use crate::metrics::ApprovalEvent;
 use crate::policy::{HoldRule, Outcome};
 use crate::reason::Reason;
@@ -124,7 +123,7 @@ impl Engine {
         };
         caller.approval = Some(approval.id.clone());
         let wait = rules.iter().map(|rule| rule.terms.wait).min().unwrap_or_default();
-        match self.wait_for(&approval, &evaluated.identity, wait, patience).await {
+        match self.wait_for(call, &approval, evaluated, wait, patience).await {
             (Reason::Approved, approval) => self.release(call, &digest, approval).await,
             (reason, approval) => {
                 let because = rejection(&approval, reason, rules);
@@ -175,15 +174,18 @@ impl Engine {
         }
     }
 
-    /// Waits until `approval` is decided, `identity` is revoked, time is up, or the server drains. `Approved`, or why the call ends.
+    /// Waits until `approval` is decided, who calls is revoked, time is up, or the server drains. `Approved`, or why the
+    /// call ends.
     async fn wait_for(
         &self,
+        call: &Call,
         approval: &Approval,
-        identity: &Identity,
+        evaluated: &Evaluated,
         wait: Duration,
         patience: &mut Patience,
     ) -> (Reason, Approval) {
         let waiter = self.waiters.of(&approval.id);
+        let (revocations, vouchers) = (&self.ports.revocations, vouchers(&call.request, &evaluated.proxies));
         let mut latest = approval.clone();
         let mut deadline = None;
         let reason = loop {
@@ -213,7 +215,7 @@ impl Engine {
                 () = changed => {}
                 () = tokio::time::sleep(remaining(until).min(POLL)) => {}
                 () = self.ports.lifecycle.draining() => break Reason::ApprovalPending,
-                () = self.ports.revocations.revoked(identity) => break Reason::Revoked,
+                () = revocations.revoked(&evaluated.identity, vouchers.clone()) => break Reason::Revoked,
             }
         };
         (reason, latest)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::candidate::{Job, Side, Subject};
 use super::fault::{Faults, Point};
-use super::{Engine, Evaluated, Listener, Snapshot};
+use super::{Engine, Evaluated, Listener, Snapshot, vouchers};
 use crate::audit::{self, Record};
 use crate::identity::Identity;
 use crate::mask::{self, Format, Masker, Plan, Unmaskable};
@@ -20,6 +20,7 @@ pub struct ResponsePhase {
     request: Arc<Request>,
     listener: Listener,
     identity: Arc<Identity>,
+    proxies: Vec<String>,
     snapshot: Arc<Snapshot>,
     side: Side,
     candidates: Candidates,
@@ -67,6 +68,7 @@ impl ResponsePhase {
             request,
             listener,
             identity: evaluated.identity.clone(),
+            proxies: evaluated.proxies.clone(),
             snapshot: evaluated.snapshot.clone(),
             side: evaluated.side.unwrap_or(Side::Active),
             candidates: evaluated.candidates.clone(),
@@ -137,7 +139,8 @@ impl Engine {
 
     /// Completes when the caller of this response is revoked; at once when they are.
     pub async fn revoked(&self, phase: &ResponsePhase) {
-        self.ports.revocations.revoked(&phase.identity).await;
+        let vouchers = vouchers(&phase.request, &phase.proxies);
+        self.ports.revocations.revoked(&phase.identity, vouchers).await;
     }
 
     fn note_response(

@@ -143,6 +143,50 @@ async fn forwarded(options: Options) {
     assert_eq!(world.upstream.calls(), 2);
 }
 
+/// The caller stands two hops back: who stands between is a proxy, and vouches for it.
+async fn a_revoked_proxy(options: Options) {
+    const PROXY: &str = "spiffe://example.com/ns/edge/sa/proxy";
+    let authority = Authority::new();
+    let trusted = "identity: {mtls: {forwarded_client_cert: {hop: 2, trusted_proxies: ['spiffe://example.com/ns/edge/sa/gateway', \
+                   'spiffe://example.com/ns/edge/sa/proxy', 'spiffe://example.com/ns/edge/sa/proxy2']}}, ";
+    let options = options
+        .policies(POLICIES)
+        .edit("filter_chains:\n        - filters:", mutual_tls(&authority))
+        .edit_config("admin: {jwt", "admin: {admins: [finance-oncall], jwt")
+        .edit_config("identity: {", trusted);
+    let world = World::start(options).await;
+    let url = world.envoy.url().replace("http://", "https://") + "/echo/a";
+    let gateway = authority.client(&["spiffe://example.com/ns/edge/sa/gateway"]);
+    let through = async |proxy: &str| {
+        let way = format!("URI=spiffe://example.com/ns/shop/sa/web,URI={proxy}");
+        gateway.get(&url).header("x-forwarded-client-cert", way).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(through(PROXY).await, 200);
+    let (done, said) = world.cli("bob", &["revoke", "--subject", PROXY]).await;
+    assert!(done, "{said}");
+    let mut status = 200;
+    for _ in 0..400 {
+        status = through(PROXY).await;
+        if status != 200 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    assert_eq!(status, 401);
+    world.recorded(|record| record["reason"] == "revoked").await;
+    assert_eq!(through(&format!("{PROXY}2")).await, 200, "another way");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_proxy_vouches_for_nobody_by_ext_authz() {
+    a_revoked_proxy(Options::ext_authz()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_proxy_vouches_for_nobody_by_ext_proc() {
+    a_revoked_proxy(Options::default()).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trusted_proxy_is_believed_about_its_clients_by_ext_authz() {
     forwarded(Options::ext_authz()).await;

@@ -73,6 +73,21 @@ fn the_configured_hop_counts_from_the_right_and_all_before_it_are_trusted() {
 }
 
 #[test]
+fn who_vouches_is_everybody_between_the_peer_and_the_caller() {
+    let vouching = |hop, principal: &str, xfcc: &[&str]| {
+        super::super::peer::proxies(&forwarded(hop), &call(principal, xfcc)).unwrap()
+    };
+    let way = [element("spiffe://example.com/admin"), element(WEB), element(PROXY)].join(",");
+    assert_eq!(vouching(2, GATEWAY, &[&way]), [PROXY]);
+    assert_eq!(vouching(3, GATEWAY, &[&way]), [PROXY, WEB]);
+    // A caller without a certificate was brought by them too.
+    assert_eq!(vouching(2, GATEWAY, &[&element(PROXY)]), [PROXY]);
+    for nobody in [vouching(1, GATEWAY, &[&way]), vouching(2, WEB, &[&way]), vouching(2, GATEWAY, &[])] {
+        assert!(nobody.is_empty(), "{nobody:?}");
+    }
+}
+
+#[test]
 fn what_can_be_read_in_two_ways_is_refused() {
     let one = forwarded(1);
     for (xfcc, reason) in [

@@ -60,7 +60,7 @@ impl Fixture {
     /// Waits until a check of `subject` comes to this.
     async fn comes_to(&self, subject: &str, expected: Result<(), Reason>) {
         for _ in 0..1_000 {
-            if self.credentials.revocations.check(&of(subject)) == expected {
+            if self.credentials.revocations.check(&of(subject), []) == expected {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -81,7 +81,7 @@ async fn a_revocation_takes_effect_ends_and_outlives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("key"), [7; 32]).unwrap();
     let second = start(folder, other).await;
-    assert_eq!(second.credentials.revocations.check(&of("ana")), Err(Reason::Revoked));
+    assert_eq!(second.credentials.revocations.check(&of("ana"), []), Err(Reason::Revoked));
 
     // What one process commits, another finds by asking.
     fixture.change(CredentialChange::Undo(made.id)).await;
@@ -116,16 +116,16 @@ async fn keys_are_followed_too() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     let revocations = &fixture.credentials.revocations;
-    assert_eq!(revocations.check(&identity), Ok(()));
+    assert_eq!(revocations.check(&identity, []), Ok(()));
     let waits = tokio::spawn({
         let (revocations, identity) = (revocations.clone(), identity.clone());
-        async move { revocations.revoked(&identity).await }
+        async move { revocations.revoked(&identity, []).await }
     });
     fixture.change(CredentialChange::RevokeKey(minted.id.clone())).await;
     // Whoever waits with it is told as of any revocation.
     waits.await.unwrap();
     assert_eq!(keys.verify(minted.key.expose()), Err(Reason::ApiKeyRevoked));
-    assert_eq!(revocations.check(&identity), Err(Reason::Revoked));
+    assert_eq!(revocations.check(&identity, []), Err(Reason::Revoked));
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn a_store_that_can_not_be_read_or_hangs_makes_what_is_known_stale() {
         fixture.comes_to("bob", Err(Reason::Revoked)).await;
         fixture.faults.set(Some((Point::ReadCredentials, fault)));
         fixture.comes_to("ana", Err(Reason::RevocationsStale)).await;
-        assert_eq!(fixture.credentials.revocations.check(&of("bob")), Err(Reason::Revoked));
+        assert_eq!(fixture.credentials.revocations.check(&of("bob"), []), Err(Reason::Revoked));
         fixture.faults.set(None);
         fixture.comes_to("ana", Ok(())).await;
     }
