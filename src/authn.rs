@@ -33,6 +33,7 @@ mod key_set;
 mod key_source;
 mod peer;
 mod place;
+mod redaction;
 pub mod revocation;
 mod signing_key;
 #[cfg(test)]
@@ -46,7 +47,8 @@ pub use config::{BasicConfig, CacheConfig, CalloutConfig, IntrospectionConfig, T
 pub use config::{ClaimNames, Config, IssuerConfig, JwksSource, MAX_LEEWAY, Scheme, is_loopback, issuers};
 pub use introspection::Introspection;
 pub use jwt::Proven;
-pub use place::Removal;
+pub use place::{Place, Removal};
+pub use redaction::{Redaction, SHOWN as SHOWN_FOR_TOKENS};
 pub use token_review::TokenReview;
 
 use api_key::ApiKeys;
@@ -54,7 +56,6 @@ use config::PeerConfig;
 use forward::Forward;
 use jws::Unverified;
 use jwt::Issuers;
-use place::Place;
 
 /// Finds out who is calling. Its background tasks end when it is dropped.
 pub struct Authenticator {
@@ -68,6 +69,8 @@ pub struct Authenticator {
     mtls: Option<PeerConfig>,
     /// Headers that hold a credential and nothing else, in lower case.
     pub credentials: Vec<String>,
+    /// What hides the tokens in queries and cookies from people.
+    pub redaction: Redaction,
     /// What upstreams are told of the caller.
     pub forward: Forward,
     /// What callers without an accepted credential are told.
@@ -95,6 +98,7 @@ impl Authenticator {
         // Other cookies may be what a rule reads.
         credentials.retain(|name| name != "cookie");
         let jwt = Issuers::build(config.issuers, config.cache_bytes, &clock).await?;
+        let redaction = jwt.redaction();
         let asked = |config| Introspection::new(config, clock.clone());
         let introspection = config.introspection.map(asked).transpose()?;
         let reviewed = |config| TokenReview::new(config, clock.clone());
@@ -114,6 +118,7 @@ impl Authenticator {
             basic,
             mtls: config.mtls,
             credentials,
+            redaction,
             forward: Forward::build(config.forward, &clock)?,
             challenge: Challenge { bearer, basic: realm, ..config.challenge },
         }))
@@ -277,7 +282,7 @@ impl Authenticator {
 
     /// Where to send a caller who would see a page, to prove who they are; the way back has no token in its query.
     pub fn login(&self, request: &Request) -> Option<String> {
-        self.challenge.login(request, &self.jwt.path_without_tokens(request))
+        self.challenge.login(request, &self.redaction.path_without_tokens(request))
     }
 
     /// Whether every issuer has keys.

@@ -20,7 +20,8 @@ use super::fetch::Fetcher;
 use super::jws::Unverified;
 use super::key_set::{Found, KeySet};
 use super::key_source::{self, KeySource, Pace};
-use super::place::{self, Place, Removal};
+use super::place::{Place, Removal};
+use super::redaction::Redaction;
 
 /// Everybody whose tokens are accepted.
 #[derive(Debug)]
@@ -119,17 +120,9 @@ impl Issuers {
         Ok(found)
     }
 
-    /// Path and query, tokens left out.
-    pub fn path_without_tokens(&self, request: &Request) -> String {
-        let names: Vec<&str> = self
-            .places
-            .iter()
-            .filter_map(|place| match place {
-                Place::Query(name) => Some(name.as_str()),
-                _ => None,
-            })
-            .collect();
-        place::without_parameters(request, &names)
+    /// What hides the tokens that stand inside something else.
+    pub fn redaction(&self) -> Redaction {
+        Redaction::of(&self.places)
     }
 
     /// Whether the token stands in the header `authorization`.

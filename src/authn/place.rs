@@ -66,7 +66,7 @@ impl Place {
                 let others: Vec<_> = others.map(|(cookie, value)| format!("{cookie}={value}")).collect();
                 Removal::Cookie(others.join("; "))
             }
-            Self::Query(name) => Removal::Query(without_parameters(request, &[name])),
+            Self::Query(name) => Removal::Query(without_parameters(request, std::slice::from_ref(name))),
         }
     }
 }
@@ -98,30 +98,32 @@ fn one<'r>(
 }
 
 /// The cookies of all `cookie` headers, of which HTTP/2 allows several.
-fn cookies(request: &Request) -> impl Iterator<Item = (&str, &str)> {
+pub fn cookies(request: &Request) -> impl Iterator<Item = (&str, &str)> {
     let texts = request.headers.all("cookie").filter_map(|value| std::str::from_utf8(value).ok());
     texts.flat_map(|text| text.split(';')).filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        Some((name.trim_matches([' ', '\t']), value.trim_matches([' ', '\t'])))
+        Some((trimmed(name), trimmed(value)))
     })
 }
 
+/// A cookie's name or value without the blanks around it.
+pub fn trimmed(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
 /// Path and query as sent, without the parameters of these names.
-pub fn without_parameters(request: &Request, names: &[&str]) -> String {
-    let is_meant = |pair: &str| {
-        let name = percent_decode(name_of(pair), true);
-        name.is_some_and(|name| names.contains(&&*name))
-    };
+pub fn without_parameters(request: &Request, names: &[String]) -> String {
     let raw = request.path.raw();
     let Some((path, query)) = raw.split_once('?') else { return raw.to_owned() };
-    let others: Vec<_> = query.split('&').filter(|pair| !is_meant(pair)).collect();
+    let others: Vec<_> = query.split('&').filter(|pair| !is_parameter(pair, names)).collect();
     let question = if others.is_empty() { "" } else { "?" };
     format!("{path}{question}{}", others.join("&"))
 }
 
-/// The name of a pair such as `a=b`.
-fn name_of(pair: &str) -> &str {
-    pair.split('=').next().unwrap_or_default()
+/// Whether a pair such as `a=b`, as it is written in a query, is a parameter of one of these names.
+pub fn is_parameter(pair: &str, names: &[String]) -> bool {
+    let name = pair.split('=').next().unwrap_or_default();
+    percent_decode(name, true).is_some_and(|name| names.contains(&name))
 }
 
 fn parameters(request: &Request) -> impl Iterator<Item = (&str, &str)> {

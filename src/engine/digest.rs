@@ -1,9 +1,12 @@
 //! What an approval covers, as one SHA-256: change any byte of it and the approval is for another call.
 
+use std::borrow::Cow;
+
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::approval::CallSummary;
-use crate::identity::Identity;
+use crate::authn::{Redaction, SHOWN_FOR_TOKENS};
+use crate::identity::{Identity, Method};
 use crate::policy::{HeadersRead, HoldRule};
 use crate::request::{Peer, Request};
 
@@ -58,37 +61,53 @@ fn is_circumstance(name: &str) -> bool {
     name == "user-agent" || ["x-envoy-", "x-forwarded-"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Digests a held call: identity, target, covered headers, raw body, and the rules that held it. Of the headers that are
-/// `credentials` it covers none: they are nobody else's business, and new with each login.
+/// Stands in the digest for the token that proved the caller. No header or path can hold it.
+const COVERED_FOR_TOKENS: &str = "\0";
+
+/// What an approval covers and shows beside the target and the body.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'s> {
+    /// Headers that are always covered.
+    pub headers: &'s [String],
+    /// Headers that hold a credential: never covered or shown, being nobody else's business, and new with each login.
+    pub credentials: &'s [String],
+    /// Hides the tokens in query and cookies likewise.
+    pub redaction: &'s Redaction,
+}
+
+/// Digests a held call: identity, target, covered headers, raw body, and the rules that held it. No token is shown. The one
+/// that proved the caller is not covered either; what merely stands where a token could is an input like any other.
 pub(super) fn digest<'a>(
     request: &Request,
     identity: &Identity,
     rules: impl Iterator<Item = &'a HoldRule>,
-    always: &[String],
-    credentials: &[String],
+    scope: Scope<'_>,
 ) -> Covered {
     let mut rules: Vec<_> = rules.collect();
     rules.sort_by(|a, b| a.name.cmp(&b.name));
-    let names = covered_headers(request, &rules, always, credentials);
-    let headers: Vec<(&str, &[u8])> = names
-        .iter()
-        .flat_map(|name| request.headers.all(name).map(move |value| (name.as_str(), value)))
-        .collect();
-    let body = request.body.complete().map(|bytes| &bytes[..]).unwrap_or_default();
+    let names = covered_headers(request, &rules, scope);
+    let values: Vec<_> = names.iter().flat_map(|name| Value::all(request, name)).collect();
+    let Scope { redaction, .. } = scope;
+    let tokens = redaction.tokens(request);
+    // Of tokens a call has one, if one proves it: `Issuers::presented`.
+    let by_token = identity.method == Method::Jwt;
+    let path = if by_token { redaction.path(request, COVERED_FOR_TOKENS) } else { request.path.raw().into() };
+    let (destination, body) = (destination(request), request.body.complete());
+    let body = body.map(|bytes| &bytes[..]).unwrap_or_default();
 
     let mut hash = Fields(Context::new(&SHA256));
     hash.add(b"portcullis approval 1");
-    for field in [&identity.issuer, &identity.subject, &identity.spiffe] {
-        hash.add(field.as_bytes());
-    }
-    let destination = destination(request);
-    for field in [request.method.as_str(), &request.host, request.path.raw(), &destination] {
-        hash.add(field.as_bytes());
-    }
-    hash.count(headers.len());
-    for (name, value) in &headers {
+    hash.add_texts([&*identity.issuer, &*identity.subject, &*identity.spiffe]);
+    hash.add_texts([&*request.method, &*request.host, &*path, &*destination]);
+    hash.count(values.len());
+    for Value { name, raw, text } in &values {
         hash.add(name.as_bytes());
-        hash.add(value);
+        match text {
+            Cow::Borrowed(text) if by_token => {
+                hash.add(redaction.header(name, text, &tokens, COVERED_FOR_TOKENS).as_bytes());
+            }
+            _ => hash.add(raw),
+        }
     }
     hash.add(body);
     hash.count(rules.len());
@@ -97,17 +116,32 @@ pub(super) fn digest<'a>(
         hash.add(&rule.content);
     }
 
-    let shown =
-        |(name, value): &(&str, &[u8])| ((*name).to_owned(), String::from_utf8_lossy(value).into_owned());
+    let shown = |Value { name, text, .. }: &Value<'_>| {
+        ((*name).to_owned(), redaction.header(name, text, &tokens, SHOWN_FOR_TOKENS))
+    };
     let call = CallSummary {
         method: request.method.clone(),
         host: request.host.clone(),
-        path: request.path.raw().to_owned(),
+        path: redaction.path(request, SHOWN_FOR_TOKENS).into_owned(),
         destination,
-        headers: headers.iter().map(shown).collect(),
+        headers: values.iter().map(shown).collect(),
         body: base64::Engine::encode(&base64::engine::general_purpose::STANDARD, body),
     };
     Covered { digest: hex::encode(hash.0.finish()), call }
+}
+
+/// One value of a covered header.
+struct Value<'v> {
+    name: &'v str,
+    raw: &'v [u8],
+    /// Borrowed when it is text.
+    text: Cow<'v, str>,
+}
+
+impl<'v> Value<'v> {
+    fn all(request: &'v Request, name: &'v str) -> impl Iterator<Item = Self> {
+        request.headers.all(name).map(move |raw| Self { name, raw, text: String::from_utf8_lossy(raw) })
+    }
 }
 
 /// Where the proxy takes the call: behind a sidecar the same host and path can be asked of another workload. Its
@@ -120,13 +154,8 @@ fn destination(request: &Request) -> String {
 }
 
 /// The names of the headers that the digest covers, sorted.
-fn covered_headers(
-    request: &Request,
-    rules: &[&HoldRule],
-    always: &[String],
-    credentials: &[String],
-) -> Vec<String> {
-    let mut names: Vec<String> = always.to_vec();
+fn covered_headers(request: &Request, rules: &[&HoldRule], scope: Scope<'_>) -> Vec<String> {
+    let mut names: Vec<String> = scope.headers.to_vec();
     for rule in rules {
         match &rule.headers_read {
             HeadersRead::Named(read) => names.extend(read.iter().cloned()),
@@ -136,7 +165,7 @@ fn covered_headers(
             }
         }
     }
-    names.retain(|name| !is_fleeting(name) && !credentials.contains(name));
+    names.retain(|name| !is_fleeting(name) && !scope.credentials.contains(name));
     names.sort();
     names.dedup();
     names
@@ -146,6 +175,10 @@ fn covered_headers(
 struct Fields(Context);
 
 impl Fields {
+    fn add_texts<'f>(&mut self, fields: impl IntoIterator<Item = &'f str>) {
+        fields.into_iter().for_each(|field| self.add(field.as_bytes()));
+    }
+
     fn add(&mut self, field: &[u8]) {
         self.count(field.len());
         self.0.update(field);
@@ -161,6 +194,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::authn::Place;
     use crate::effect::{Approvers, Grant, HoldTerms};
     use crate::request::{Body, Header, Headers, Limits, Parts};
 
@@ -198,11 +232,19 @@ mod tests {
     }
 
     fn digest_of(edit: impl FnOnce(&mut Parts, &mut Identity, &mut HoldRule)) -> String {
+        covered_by(&Redaction::default(), edit).digest
+    }
+
+    fn covered_by(
+        redaction: &Redaction,
+        edit: impl FnOnce(&mut Parts, &mut Identity, &mut HoldRule),
+    ) -> Covered {
         let (mut parts, mut identity, mut rule) = (parts(), (*Identity::anonymous()).clone(), rule(1));
         edit(&mut parts, &mut identity, &mut rule);
         let always: Vec<_> = DEFAULT_HEADERS.iter().map(|name| (*name).to_owned()).collect();
         let request = Request::assemble(parts, &Limits::default());
-        digest(&request, &identity, std::iter::once(&rule), &always, &["x-token".to_owned()]).digest
+        let scope = Scope { headers: &always, credentials: &["x-token".to_owned()], redaction };
+        digest(&request, &identity, std::iter::once(&rule), scope)
     }
 
     fn set(parts: &mut Parts, name: &str, value: &str) {
@@ -247,6 +289,62 @@ mod tests {
         {
             assert_eq!(digest_of(|parts, _, _| set(parts, name, value)), same, "{name}");
         }
+    }
+
+    const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.e30.c2lnbmF0dXJl";
+
+    /// Tokens in the query and in a cookie, where a rule reads the cookies and a proxy copies the URL.
+    fn with_token(token: &str, method: Method, edit: impl FnOnce(&mut Parts)) -> Covered {
+        let redaction = Redaction::of(&[Place::Query("access_token".into()), Place::Cookie("id".into())]);
+        covered_by(&redaction, |parts, identity, rule| {
+            identity.method = method;
+            rule.headers_read = HeadersRead::Named(vec!["cookie".into()]);
+            parts.path = format!("/a?b=1&%61ccess_token={token}&c");
+            set(parts, "cookie", &format!("a=1; id={token};z"));
+            set(parts, "x-original-url", &format!("/b?access_token={token}"));
+            edit(parts);
+        })
+    }
+
+    #[test]
+    fn a_token_in_the_query_or_a_cookie_is_neither_shown_nor_covered() {
+        let other = TOKEN.replace("c2l", "d2l");
+        let [one, two] = [TOKEN, &other].map(|token| with_token(token, Method::Jwt, |_| ()));
+        assert_eq!(one.digest, two.digest, "the same call with a fresh token");
+        for covered in [&one, &two, &with_token(TOKEN, Method::ApiKey, |_| ())] {
+            let shown = format!("{:?}", covered.call);
+            assert!(!shown.contains("c2lnb") && !shown.contains("d2lnb"), "{shown}");
+            assert_eq!(covered.call.path, "/a?b=1&%61ccess_token=REDACTED&c");
+            assert!(
+                shown.contains("a=1; id=REDACTED;z") && shown.contains("/b?access_token=REDACTED"),
+                "{shown}"
+            );
+        }
+    }
+
+    /// Whatever stands around the token counts, and so does what stands in its place and proves nobody.
+    #[test]
+    fn only_the_token_itself_is_left_out() {
+        let of = |edit: fn(&mut Parts)| with_token(TOKEN, Method::Jwt, edit).digest;
+        let same = of(|_| ());
+        for edit in [
+            (|parts| parts.path = parts.path.replace("b=1", "b=2")) as fn(&mut Parts),
+            |parts| parts.path = parts.path.replace("ccess", "xcess"),
+            |parts| parts.path = parts.path.replace("&c", "&access_token"),
+            |parts| set(parts, "cookie", &format!("a=2; id={TOKEN};z")),
+            |parts| set(parts, "cookie", &format!("a=1; ie={TOKEN};z")),
+            |parts| set(parts, "x-original-url", "/b?access_token=REDACTED"),
+            |parts| set(parts, "x-original-url", &format!("/c?access_token={TOKEN}")),
+        ] {
+            assert_ne!(of(edit), same);
+        }
+        let of_key = |token: &str| with_token(token, Method::ApiKey, |_| ()).digest;
+        assert_ne!(of_key(TOKEN), of_key("delete"), "no token proved this caller");
+        let shown = with_token("a", Method::ApiKey, |_| ()).call;
+        assert_eq!(
+            shown.path, "/a?b=1&%61ccess_token=REDACTED&c",
+            "what is short is not looked for elsewhere"
+        );
     }
 
     /// What a rule or the configuration names is covered, also where a rule that reads any header leaves it out.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast::error::RecvError;
 
-use super::digest::{self, Covered};
+use super::digest::{self, Covered, Scope};
 use super::fault::Point;
 use super::patience::remaining;
 use super::record::Facts;
@@ -134,9 +134,13 @@ impl Engine {
 
     fn covered(&self, call: &Call, evaluated: &Evaluated, rules: &[Arc<HoldRule>]) -> Covered {
         let rules = rules.iter().map(|rule| &**rule);
-        let (always, credentials) =
-            (&self.settings.digest_headers, &evaluated.snapshot.authenticator.credentials);
-        digest::digest(&call.request, &evaluated.identity, rules, always, credentials)
+        let authenticator = &evaluated.snapshot.authenticator;
+        let scope = Scope {
+            headers: &self.settings.digest_headers,
+            credentials: &authenticator.credentials,
+            redaction: &authenticator.redaction,
+        };
+        digest::digest(&call.request, &evaluated.identity, rules, scope)
     }
 
     async fn open_approval(

@@ -312,3 +312,51 @@ async fn wait_until_held(world: &World, count: usize) {
     }
     panic!("there were never {count} held calls:\n{}", world.metrics().await);
 }
+
+/// Each call brings a token of its own, in the query.
+async fn with_a_token_in_the_query(options: Options) {
+    let places =
+        "forward_token: false, from: [{query: access_token}, {cookie: id}], audiences: [portcullis], alg";
+    let options = options.policies(POLICIES).edit_config("audiences: [portcullis], alg", places);
+    let world = World::start(options).await;
+    let mut tokens = Vec::new();
+    let mut put = |order: &str| {
+        let token = world.idp.token("ana", "portcullis").unwrap();
+        let path = format!("/v1/refunds?order={order}&access_token={token}&urgent");
+        let request =
+            world.call(Method::PUT, &path, None).header("content-type", "application/json").body("{}");
+        assert!(!tokens.contains(&token), "a fresh token");
+        tokens.push(token);
+        world.send(request)
+    };
+    let ticket = put("1").await.unwrap();
+    assert_eq!((ticket.status, ticket.error().as_str()), (403, "approval_pending"), "{}", ticket.text());
+    let id = ticket.json()["approval"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(put("2").await.unwrap().error(), "approval_pending", "another call");
+    assert_eq!(world.decide(&id, "bob", "approve").await.status, 200);
+    let shown = world.admin(Method::GET, &format!("/api/v1/approvals/{id}"), "bob").await;
+    assert_eq!(shown.json()["call"]["path"], "/v1/refunds?order=1&access_token=REDACTED&urgent");
+    assert_eq!(world.upstream.calls_to("/v1/refunds"), 0);
+    put("1").await.unwrap();
+    assert_eq!(world.upstream.calls(), 1, "the approved call, with another token");
+    assert_eq!(put("1").await.unwrap().error(), "approval_pending", "once");
+    let mut left = world.audit_text() + &shown.text();
+    for file in ["portcullis.db", "portcullis.db-wal"] {
+        left += &String::from_utf8_lossy(&std::fs::read(world.folder.path().join(file)).unwrap_or_default());
+    }
+    assert!(left.contains("access_token=REDACTED"));
+    for token in &tokens {
+        let signature = token.rsplit('.').next().unwrap();
+        assert!(!left.contains(&signature[..20]), "a token is stored or shown");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_the_query_is_no_part_of_the_approval_by_ext_authz() {
+    with_a_token_in_the_query(Options::ext_authz()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_the_query_is_no_part_of_the_approval_by_ext_proc() {
+    with_a_token_in_the_query(Options::default()).await;
+}
