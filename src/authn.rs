@@ -104,7 +104,7 @@ impl Authenticator {
         let reviewed = |config| TokenReview::new(config, clock.clone());
         let kubernetes = config.kubernetes.map(reviewed).transpose()?;
         let basic = match config.basic {
-            Some(config) => Some(Basic::build(config).await?),
+            Some(config) => Some(Basic::build(config, clock.clone()).await?),
             None => None,
         };
         let bearer = !jwt.is_empty() || introspection.is_some() || kubernetes.is_some() || basic.is_none();

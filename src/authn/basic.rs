@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
@@ -62,11 +63,7 @@ struct Credentials {
 
 impl Basic {
     /// Reads the file of users.
-    pub async fn build(config: BasicConfig) -> Result<Self, Vec<Diagnostic>> {
-        Self::with_clock(config, Clock::system()).await
-    }
-
-    async fn with_clock(config: BasicConfig, clock: Clock) -> Result<Self, Vec<Diagnostic>> {
+    pub async fn build(config: BasicConfig, clock: Clock) -> Result<Self, Vec<Diagnostic>> {
         let file: Arc<str> = config.file.to_string_lossy().into();
         let unreadable = |error: String| {
             vec![Diagnostic::error("unreadable-file", format!("can't read the users in `{file}`: {error}"))]
@@ -83,6 +80,9 @@ impl Basic {
             tokio::task::spawn_blocking(move || Users::parse(&file, &text)).await
         };
         let users = parsed.map_err(|error| unreadable(error.to_string()))??;
+        if let Some(warning) = nameless(&users, &file) {
+            warn!("{warning}");
+        }
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
         let key = key.map_err(|_| unreadable("the system gives no random numbers".to_owned()))?;
         Ok(Self {
@@ -126,16 +126,15 @@ impl Basic {
         let checked = tokio::task::spawn_blocking(move || {
             // A caller that hangs up does not end this: its memory counts until it is done.
             let _turn = turn;
-            let groups =
-                users.check(&credentials.name, credentials.password.expose().as_bytes(), Hash::is_of);
-            groups.map(<[String]>::to_vec)
+            users.check(&credentials.name, credentials.password.expose().as_bytes(), Hash::is_of).cloned()
         });
-        let groups = checked.await.map_err(|_| Reason::InternalError)?.ok_or(Reason::BasicInvalid)?;
+        let known = checked.await.map_err(|_| Reason::InternalError)?.ok_or(Reason::BasicInvalid)?;
         let identity = Identity {
             method: Method::Basic,
             subject: name,
             issuer: self.realm.clone(),
-            groups,
+            groups: known.groups,
+            person: known.person,
             ..Identity::clone(&Identity::anonymous())
         };
         Ok(Answer { identity, bytes: 0 })
@@ -149,12 +148,33 @@ impl Basic {
     }
 }
 
-/// A line for the file of users. The error says what is wrong with the name or a group.
-pub fn user_line(name: &str, password: &str, groups: &str) -> Result<String, String> {
+/// Subjects differ from one application to the next: without a person, a caller may pass for somebody else than the approver
+/// that they are.
+fn nameless(users: &Users, file: &str) -> Option<String> {
+    let (nameless, all) = (users.nameless(), users.len());
+    (nameless > 0).then(|| {
+        format!(
+            "{nameless} of the {all} users in `{file}` name no person: who calls as one of them may approve that call with \
+             another login; add the person, as in `name:hash:groups:person`"
+        )
+    })
+}
+
+/// A line for the file of users; without groups or a person where these are empty. The error says what is wrong with the
+/// name, a group or the person.
+pub fn user_line(name: &str, password: &str, groups: &str, person: &str) -> Result<String, String> {
     let hash = hash_password(password.as_bytes()).map_err(|error| error.to_string())?;
-    let line = if groups.is_empty() { format!("{name}:{hash}") } else { format!("{name}:{hash}:{groups}") };
+    let line = match (groups, person) {
+        ("", "") => format!("{name}:{hash}"),
+        (_, "") => format!("{name}:{hash}:{groups}"),
+        _ => format!("{name}:{hash}:{groups}:{person}"),
+    };
+    // A colon would move what follows it into the next field.
+    if groups.contains(':') {
+        return Err("a group must not have a colon in it".to_owned());
+    }
     match Users::parse(&"".into(), &line) {
-        Ok(users) if users.groups(name).is_some() => Ok(line),
+        Ok(users) if users.contains(name) => Ok(line),
         Ok(_) => Err("a name must not begin with `#`, nor hold a colon or a line break".to_owned()),
         Err(findings) => Err(findings.into_iter().map(|finding| finding.message).collect()),
     }

@@ -89,13 +89,7 @@ fn warn_of_nameless_callers(node: &Node, config: &authn::Config, reader: &mut Re
     let tokens = issuers.map(|issuer| (format!("tokens of `{}` name", issuer.issuer), CLAIM));
     let opaque = config.introspection.iter().filter(|config| config.claims.person.is_none());
     let opaque = opaque.map(|_| ("what `introspection` answers names".to_owned(), CLAIM));
-    let password = config.basic.iter().map(|_| {
-        (
-            "user names of `basic` name".to_owned(),
-            "hold no call that such callers may make, or give them tokens",
-        )
-    });
-    for (what, help) in tokens.chain(opaque).chain(password) {
+    for (what, help) in tokens.chain(opaque) {
         let message =
             format!("{what} no person: who calls with one may approve that call with another login");
         let place = node.span.place(&reader.file);

@@ -81,7 +81,7 @@ fn identity(canaries: &mut Canaries) -> String {
         path.display().to_string()
     };
     let password = canaries.make("the password in a line of the users");
-    let line = portcullis::authn::user_line("legacy", &password, "staff").unwrap();
+    let line = portcullis::authn::user_line("legacy", &password, "staff", "").unwrap();
     canaries.keep("the hash of a password", line.split(':').nth(1).unwrap());
     let users = file("users", &line);
     let secret = file("secret", &canaries.make("the client secret"));

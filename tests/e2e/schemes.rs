@@ -85,7 +85,7 @@ async fn world(options: Options) -> (World, Services) {
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     };
-    let line = portcullis::authn::user_line("legacy", "correct horse", "staff").unwrap();
+    let line = portcullis::authn::user_line("legacy", "correct horse", "staff", "lea@example.com").unwrap();
     let (users, secret, own) =
         (write("users", &line), write("secret", "s3cret"), write("token", "own-token"));
     let address = services.address;

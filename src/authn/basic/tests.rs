@@ -21,7 +21,7 @@ async fn build(text: &str, clock: Clock, concurrency: usize) -> Result<Basic, Ve
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("users");
     std::fs::write(&file, text).unwrap();
-    Basic::with_clock(BasicConfig { file, realm: "orders".into(), concurrency }, clock).await
+    Basic::build(BasicConfig { file, realm: "orders".into(), concurrency }, clock).await
 }
 
 async fn basic() -> Basic {
@@ -42,6 +42,21 @@ async fn a_right_password_is_an_identity() {
     assert!(basic.identify(&encoded("bob:s3cr3t")).await.unwrap().groups.is_empty());
     assert!(basic.identify(&encoded("Jörg:s3cr3t")).await.unwrap().groups.is_empty());
     assert_eq!(basic.realm(), "orders");
+}
+
+#[tokio::test]
+async fn a_user_may_name_the_person_behind_it() {
+    let text = format!("ana:{0}:staff:ana@example.com\nbot:{0}::bob@example.com\n", hashed());
+    let named = build(&text, clock(), 2).await.unwrap();
+    assert_eq!(nameless(&named.users, "users"), None);
+    let ana = named.identify(&encoded("ana:s3cr3t")).await.unwrap();
+    assert_eq!((ana.person.as_deref(), &*ana.groups), (Some("ana@example.com"), &["staff".to_owned()][..]));
+    let bot = named.identify(&encoded("bot:s3cr3t")).await.unwrap();
+    assert_eq!((bot.person.as_deref(), bot.groups.len()), (Some("bob@example.com"), 0));
+    let some = build(&format!("{text}cyd:{}:staff\n", hashed()), clock(), 2).await.unwrap();
+    assert_eq!(some.identify(&encoded("cyd:s3cr3t")).await.unwrap().person, None);
+    let warning = nameless(&some.users, "users").unwrap();
+    assert!(warning.contains("1 of the 3 users in `users` name no person"), "{warning}");
 }
 
 #[tokio::test]
@@ -193,7 +208,7 @@ async fn every_mistake_of_the_file_is_named_with_its_place_and_without_a_hash() 
     let dear = good.replace("m=19456", "m=4194304");
     let text = format!(
         "ana:{good}:staff\nno-hash\n:{good}\n ana2:{good}\nbob:{weak}\nana:{good}\ncyd:{good}:a,,b\nJörg:{dear}\n\
-         dan:s3cr3t\neve:{good}:a:b\nfay:{good}: a\n"
+         dan:s3cr3t\neve:{good}:a: b\nfay:{good}: a\nguy:{good}::\nhal:{good}:a:b:c\n"
     );
     let findings = build(&text, clock(), 1).await.unwrap_err();
     let shown: Vec<_> = findings.iter().map(ToString::to_string).collect();
@@ -207,13 +222,15 @@ async fn every_mistake_of_the_file_is_named_with_its_place_and_without_a_hash() 
         (&*format!(":7:{}:", 5 + good.len() + 3), "invalid-group"),
         (":8:6:", "invalid-password-hash"),
         (":9:5:", "invalid-password-hash"),
-        (&*format!(":10:{}:", 5 + good.len() + 1), "invalid-group"),
+        (&*format!(":10:{}:", 5 + good.len() + 3), "invalid-person"),
         (&*format!(":11:{}:", 5 + good.len() + 1), "invalid-group"),
+        (&*format!(":12:{}:", 5 + good.len() + 2), "invalid-person"),
+        (&*format!(":13:{}:", 5 + good.len() + 3), "invalid-person"),
     ] {
         let expected = format!("users{place} error[{code}]");
         assert!(all.contains(&expected), "{expected} in\n{all}");
     }
-    assert_eq!(findings.len(), 10, "{all}");
+    assert_eq!(findings.len(), 12, "{all}");
     assert!(all.contains("too weak: m=4096,t=2") && all.contains("`ana` is already"), "{all}");
     let output = good.rsplit('$').next().unwrap();
     assert!(!all.contains(output) && !all.contains("s3cr3t"), "{all}");
@@ -222,12 +239,13 @@ async fn every_mistake_of_the_file_is_named_with_its_place_and_without_a_hash() 
 #[tokio::test]
 async fn a_file_that_is_not_there_or_no_text_is_named() {
     let config = BasicConfig { file: "/nonexistent/users".into(), realm: "r".into(), concurrency: 1 };
-    let findings = Basic::build(config).await.unwrap_err();
+    let findings = Basic::build(config, clock()).await.unwrap_err();
     assert!(findings[0].to_string().contains("/nonexistent/users"), "{findings:?}");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("users");
     std::fs::write(&file, b"ana:\xff").unwrap();
-    let findings = Basic::build(BasicConfig { file, realm: "r".into(), concurrency: 1 }).await.unwrap_err();
+    let findings =
+        Basic::build(BasicConfig { file, realm: "r".into(), concurrency: 1 }, clock()).await.unwrap_err();
     assert!(findings[0].message.contains("can't read the users"), "{findings:?}");
 }
 

@@ -1,5 +1,5 @@
-//! The file of users: `name:$argon2id$...:group1,group2`, one to a line; the groups may be left out. Blank lines, and
-//! lines that begin with `#`, are skipped.
+//! The file of users: `name:$argon2id$...:group1,group2:person`, one to a line; person and groups may be left out. Blank
+//! lines, and lines that begin with `#`, are skipped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,15 @@ pub struct Users {
 
 struct User {
     hash: Hash,
-    groups: Vec<String>,
+    known: Known,
+}
+
+/// What is known of a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub groups: Vec<String>,
+    /// The human being behind the name.
+    pub person: Option<String>,
 }
 
 /// Where a piece of the file stands.
@@ -59,21 +67,26 @@ impl Users {
         if findings.is_empty() { Ok(Self { users, nothing }) } else { Err(findings) }
     }
 
-    /// The groups of `name`, if `password` is theirs. Unknown names are compared too, by `is_of`, so that the time that
+    /// What is known of `name`, if `password` is theirs. Unknown names are compared too, by `is_of`, so that the time that
     /// it takes does not tell who is known.
     pub fn check(
         &self,
         name: &str,
         password: &[u8],
         is_of: impl FnOnce(&Hash, &[u8]) -> bool,
-    ) -> Option<&[String]> {
+    ) -> Option<&Known> {
         let user = self.users.get(name);
         let fits = is_of(user.map_or(&self.nothing, |user| &user.hash), password);
-        user.filter(|_| fits).map(|user| &*user.groups)
+        user.filter(|_| fits).map(|user| &user.known)
     }
 
-    pub fn groups(&self, name: &str) -> Option<&[String]> {
-        self.users.get(name).map(|user| &*user.groups)
+    pub fn contains(&self, name: &str) -> bool {
+        self.users.contains_key(name)
+    }
+
+    /// How many of the users name no person.
+    pub fn nameless(&self) -> usize {
+        self.users.values().filter(|user| user.known.person.is_none()).count()
     }
 
     pub fn len(&self) -> usize {
@@ -92,14 +105,19 @@ fn usual(users: &HashMap<String, User>) -> Parameters {
 
 fn read<'l>(line: &'l str, at: &At<'_>) -> Result<(&'l str, User), Diagnostic> {
     let Some((name, rest)) = line.split_once(':') else {
-        let finding = Diagnostic::error("invalid-user", "a line is `name:hash` or `name:hash:group1,group2`");
+        let finding = Diagnostic::error(
+            "invalid-user",
+            "a line is `name:hash`, `name:hash:group1,group2` or `name:hash:group1,group2:person`",
+        );
         return Err(finding.at(at.place(line, "")));
     };
     if !is_name(name) {
         let message = "a user's name must not be empty, nor have control characters or spaces around it";
         return Err(Diagnostic::error("invalid-user", message).at(at.place(line, name)));
     }
-    let (hash, groups) = rest.split_once(':').unwrap_or((rest, ""));
+    let mut fields = rest.splitn(3, ':');
+    let (hash, groups) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+    let person = fields.next();
     let parsed = Hash::parse(hash).map_err(|unusable| {
         let message = format!("user `{name}`: {unusable}");
         let help = "make it with `portcullis token hash-password`; 19 MiB and 2 passes are the least \
@@ -107,12 +125,17 @@ fn read<'l>(line: &'l str, at: &At<'_>) -> Result<(&'l str, User), Diagnostic> {
         Diagnostic::error("invalid-password-hash", message).at(at.place(line, hash)).help(help)
     })?;
     let groups: Vec<&str> = if groups.is_empty() { Vec::new() } else { groups.split(',').collect() };
-    if let Some(group) = groups.iter().find(|group| !is_name(group) || group.contains(':')) {
-        let message =
-            format!("user `{name}`: a group must not be empty, nor have colons or spaces around it");
+    if let Some(group) = groups.iter().find(|group| !is_name(group)) {
+        let message = format!("user `{name}`: a group must not be empty, nor have spaces around it");
         return Err(Diagnostic::error("invalid-group", message).at(at.place(line, group)));
     }
-    Ok((name, User { hash: parsed, groups: groups.into_iter().map(str::to_owned).collect() }))
+    if let Some(person) = person.filter(|person| !is_name(person) || person.contains(':')) {
+        let message =
+            format!("user `{name}`: a person must not be empty, nor have colons in it or spaces around it");
+        return Err(Diagnostic::error("invalid-person", message).at(at.place(line, person)));
+    }
+    let groups = groups.into_iter().map(str::to_owned).collect();
+    Ok((name, User { hash: parsed, known: Known { groups, person: person.map(str::to_owned) } }))
 }
 
 fn is_name(name: &str) -> bool {

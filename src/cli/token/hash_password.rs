@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::authn::{hash_password, user_line};
 
-pub(super) const EXAMPLE: &str = "Examples:\n  portcullis token hash-password --user ana --groups staff,ops >> users\n  \
+pub(super) const EXAMPLE: &str = "Examples:\n  portcullis token hash-password --user ana --groups staff,ops --person ana@example.com >> users\n  \
                                   portcullis token hash-password < password.txt";
 const MAX_PASSWORD: u64 = 1_024;
 
@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// The user's groups, separated by commas.
     #[arg(long, value_name = "GROUPS", requires = "user", default_value = "")]
     groups: String,
+    /// The person behind the name, as tokens name them (`claims.person`): nobody approves their own call.
+    #[arg(long, value_name = "PERSON", requires = "user", default_value = "")]
+    person: String,
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -69,7 +72,7 @@ fn line(args: &Args, password: &str) -> Result<String, String> {
         return Err("the password has a control character, which HTTP Basic can't send".to_owned());
     }
     match &args.user {
-        Some(user) => user_line(user, password, &args.groups),
+        Some(user) => user_line(user, password, &args.groups, &args.person),
         None => hash_password(password.as_bytes()).map_err(|error| error.to_string()),
     }
 }
@@ -79,7 +82,7 @@ mod tests {
     use super::*;
 
     fn made(user: Option<&str>, groups: &str, input: &[u8]) -> Result<String, String> {
-        let args = Args { user: user.map(str::to_owned), groups: groups.into() };
+        let args = Args { user: user.map(str::to_owned), groups: groups.into(), person: String::new() };
         line(&args, &read(input)?)
     }
 
@@ -91,6 +94,20 @@ mod tests {
         assert!(parts[1].starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{line}");
         assert!(made(None, "", b"s3cr3t").unwrap().starts_with("$argon2id$"));
         assert!(made(Some("bob"), "", b"s3cr3t\r\n").unwrap().starts_with("bob:$argon2id$"));
+    }
+
+    #[test]
+    fn the_person_is_the_last_field_also_without_groups() {
+        for (groups, person, end) in [("staff", "ana@x", ":staff:ana@x"), ("", "ana@x", "::ana@x")] {
+            let args = Args { user: Some("ana".into()), groups: groups.into(), person: person.into() };
+            let line = line(&args, "s3cr3t").unwrap();
+            assert!(line.ends_with(end), "{line}");
+        }
+        for person in ["a:b", " a", "a\nb"] {
+            let args = Args { user: Some("ana".into()), groups: String::new(), person: person.into() };
+            let error = line(&args, "s3cr3t").unwrap_err();
+            assert!(error.contains("person"), "{person:?}: {error}");
+        }
     }
 
     #[test]
@@ -113,7 +130,7 @@ mod tests {
             (Some(""), "", "s", "name must not be empty"),
             (Some("ana\nbob"), "", "s", "name"),
             (Some("ana"), "a,,b", "s", "a group must not be empty"),
-            (Some("ana"), "a:b", "s", "a group must not be empty"),
+            (Some("ana"), "a:b", "s", "a group must not have a colon"),
         ] {
             let error = made(user, groups, input.as_bytes()).unwrap_err();
             assert!(error.contains(expected), "{user:?} {groups:?}: {error}");
