@@ -22,6 +22,7 @@ use crate::diagnostic::{self, Diagnostic, Sources};
 use crate::engine::fault::Faults;
 use crate::engine::{Comparison, Credentials, Engine, Following, Ports, Settings, Snapshot};
 use crate::envoy::{self, ServerConfig};
+use crate::inbound;
 use crate::lifecycle::Lifecycle;
 use crate::mask;
 use crate::metrics::Metrics;
@@ -334,8 +335,9 @@ impl Bound {
             self;
         let health = server.health();
         let (metrics_listener, ops) = ops;
-        let ops_task = tokio::spawn(ops::serve(metrics_listener, ops.clone()));
-        let admin_task = tokio::spawn(axum::serve(admin.0, admin.1).into_future());
+        let limits = inbound::Limits::default();
+        let ops_task = tokio::spawn(inbound::serve(metrics_listener, ops::router(ops.clone()), limits));
+        let admin_task = tokio::spawn(inbound::serve(admin.0, admin.1, limits));
         let beat_task = tokio::spawn(beat(ops, health.clone()));
         let mut grpc_task = tokio::spawn(server.serve());
         tokio::select! {

@@ -29,6 +29,7 @@ pub mod policy;
 
 // floor 3: tools
 pub mod clock;
+pub mod inbound;
 pub mod lifecycle;
 pub mod metrics;
 pub mod outbound;

@@ -1,19 +1,13 @@
 //! `/metrics`, `/healthz` and `/readyz`: for kubelets and Prometheus, without authentication, nothing secret.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use crate::bundle::Control;
 use crate::engine::Engine;
@@ -25,33 +19,6 @@ pub struct Ops {
     pub engine: Arc<Engine>,
     pub store: Store,
     pub control: Arc<Control>,
-}
-
-/// How many connections the metrics port takes at once: whoever opens more of them must not take those of proxies.
-const MOST_CONNECTIONS: usize = 256;
-/// How long a connection may take to say what it wants, also the next time.
-const HEADERS_WITHIN: Duration = Duration::from_secs(10);
-
-/// Serves the metrics port until it is dropped.
-pub async fn serve(listener: TcpListener, ops: Ops) {
-    let (router, turns) = (router(ops), Arc::new(Semaphore::new(MOST_CONNECTIONS)));
-    let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
-    loop {
-        let Ok(turn) = turns.clone().acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors, mostly: that passes.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = server.serve_connection(TokioIo::new(stream), service);
-        tokio::spawn(async move {
-            // How a connection ends is its client's business.
-            let _ = connection.await;
-            drop(turn);
-        });
-    }
 }
 
 /// The routes of the metrics port.

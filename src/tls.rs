@@ -13,6 +13,7 @@ mod failure;
 mod listener;
 mod material;
 mod served;
+mod share;
 mod spiffe;
 #[cfg(test)]
 pub mod tests;

@@ -26,7 +26,7 @@ const FLOORS: [&[&str]; 9] = [
     ],
     &["mask"],
     &["policy"],
-    &["clock", "lifecycle", "metrics", "outbound", "tls", "watch"],
+    &["clock", "inbound", "lifecycle", "metrics", "outbound", "tls", "watch"],
     &["audit", "authn", "store"],
     &["engine"],
     &["bundle", "envoy", "proxy"],

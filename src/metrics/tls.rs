@@ -19,6 +19,8 @@ pub enum HandshakeFailure {
     Timeout,
     /// As many as allowed were under way.
     TooMany,
+    /// As many as allowed of its address were.
+    TooManyOfAddress,
     /// The client went away.
     HungUp,
     /// What came is no TLS, or breaks its rules.
@@ -47,9 +49,10 @@ impl TlsListener {
 }
 
 impl HandshakeFailure {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Timeout,
         Self::TooMany,
+        Self::TooManyOfAddress,
         Self::HungUp,
         Self::NotTls,
         Self::Incompatible,
@@ -68,6 +71,7 @@ impl HandshakeFailure {
         match self {
             Self::Timeout => "timeout",
             Self::TooMany => "too_many",
+            Self::TooManyOfAddress => "too_many_of_address",
             Self::HungUp => "hung_up",
             Self::NotTls => "not_tls",
             Self::Incompatible => "incompatible",

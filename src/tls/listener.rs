@@ -1,7 +1,7 @@
 //! A TCP listener that gives out connections once their TLS handshake is done.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::failure::{self, Failures};
 use super::served::Served;
+use super::share::Shares;
 use crate::metrics::HandshakeFailure;
 
 /// What strangers may take up before they have shown anything.
@@ -24,11 +25,13 @@ pub struct Limits {
     pub time: Duration,
     /// How many may be under way; further connections are closed.
     pub under_way: usize,
+    /// How many of these may be of one address (of an IPv6 network of 64 bits); further ones of it are closed.
+    pub of_address: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { time: Duration::from_secs(10), under_way: 1_024 }
+        Self { time: Duration::from_secs(10), under_way: 1_024, of_address: 64 }
     }
 }
 
@@ -39,7 +42,8 @@ pub struct Listener {
     served: Arc<Served>,
     failures: Failures,
     limits: Limits,
-    under_way: FuturesUnordered<BoxFuture<'static, Option<Connection>>>,
+    under_way: FuturesUnordered<BoxFuture<'static, (IpAddr, Option<Connection>)>>,
+    shares: Shares,
     _following: AbortOnDropHandle<()>,
 }
 
@@ -51,8 +55,8 @@ impl Listener {
     pub fn new(tcp: TcpListener, served: Arc<Served>, limits: Limits) -> Self {
         let failures = Failures::new(served.listener(), served.metrics().clone());
         let following = AbortOnDropHandle::new(tokio::spawn(served.clone().follow()));
-        let under_way = FuturesUnordered::new();
-        Self { tcp, served, failures, limits, under_way, _following: following }
+        let (under_way, shares) = (FuturesUnordered::new(), Shares::new(limits.of_address));
+        Self { tcp, served, failures, limits, under_way, shares, _following: following }
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -70,7 +74,8 @@ impl Listener {
                     let (stream, peer) = accepted?;
                     self.begin(stream, peer);
                 }
-                Some(ended) = self.under_way.next(), if !self.under_way.is_empty() => {
+                Some((address, ended)) = self.under_way.next(), if !self.under_way.is_empty() => {
+                    self.shares.give_back(address);
                     if let Some(connection) = ended {
                         return Ok(connection);
                     }
@@ -79,11 +84,17 @@ impl Listener {
         }
     }
 
-    fn begin(&self, stream: TcpStream, peer: SocketAddr) {
+    fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
         let limits = self.limits;
         if self.under_way.len() >= limits.under_way {
             let detail = format_args!("{} handshakes are under way", limits.under_way).to_string();
             return self.failures.tell(HandshakeFailure::TooMany, peer.ip(), &detail);
+        }
+        let address = peer.ip();
+        if !self.shares.take(address) {
+            let detail =
+                format_args!("{} handshakes of this address are under way", limits.of_address).to_string();
+            return self.failures.tell(HandshakeFailure::TooManyOfAddress, address, &detail);
         }
         // The certificate of this moment, to the end of this handshake.
         let acceptor = TlsAcceptor::from(self.served.current().server.clone());
@@ -92,7 +103,7 @@ impl Listener {
             let nodelay = stream.set_nodelay(true);
             let handshake = async { acceptor.accept(nodelay.map(|()| stream)?).await };
             match tokio::time::timeout(limits.time, handshake).await {
-                Ok(Ok(stream)) => return Some((stream, peer)),
+                Ok(Ok(stream)) => return (address, Some((stream, peer))),
                 Ok(Err(error)) => failures.tell(failure::reason(&error), peer.ip(), &error),
                 Err(_) => failures.tell(
                     HandshakeFailure::Timeout,
@@ -100,7 +111,7 @@ impl Listener {
                     &format!("not done after {:?}", limits.time),
                 ),
             }
-            None
+            (address, None)
         }));
     }
 }

@@ -7,7 +7,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::{Authority, Files, Issued, uris};
@@ -200,7 +200,7 @@ async fn what_is_no_tls_or_speaks_nothing_of_ours_is_told_apart() {
 #[tokio::test]
 async fn strangers_who_say_nothing_hold_up_nobody_and_are_cut_off() {
     let files = Files::valid();
-    let limits = Limits { time: Duration::from_millis(300), under_way: 2 };
+    let limits = Limits { time: Duration::from_millis(300), under_way: 2, of_address: 2 };
     let greeter = Greeter::start(&files.config(&[]), limits, &Clock::system()).await;
     let silent = [
         TcpStream::connect(greeter.address).await.unwrap(),
@@ -216,9 +216,33 @@ async fn strangers_who_say_nothing_hold_up_nobody_and_are_cut_off() {
 }
 
 #[tokio::test]
+async fn an_address_takes_no_more_than_its_share_of_the_handshakes() {
+    let files = Files::valid();
+    let limits = Limits { time: Duration::from_secs(3_600), under_way: 4, of_address: 2 };
+    let greeter = Greeter::start(&files.config(&[]), limits, &Clock::system()).await;
+    let from = async |address: &str| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+        socket.connect(greeter.address).await.unwrap()
+    };
+    let mut silent = [from("127.0.0.2").await, from("127.0.0.2").await, from("127.0.0.2").await];
+    greeter.refused_as("too_many_of_address").await;
+    assert!(matches!(silent[2].read(&mut [0]).await, Ok(0) | Err(_)), "closed");
+    for _ in 0..3 {
+        assert!(greeted(&greeter, client(&files.authority, None)).await.is_ok(), "of another address");
+    }
+    // Who hangs up makes room.
+    silent[0].shutdown().await.unwrap();
+    greeter.refused_as("hung_up").await;
+    let mut next = from("127.0.0.2").await;
+    let waits = tokio::time::timeout(Duration::from_millis(200), next.read(&mut [0])).await;
+    assert!(waits.is_err(), "{waits:?}");
+}
+
+#[tokio::test]
 async fn a_silent_stranger_does_not_delay_the_others() {
     let files = Files::valid();
-    let limits = Limits { time: Duration::from_secs(3_600), under_way: 2 };
+    let limits = Limits { time: Duration::from_secs(3_600), under_way: 2, of_address: 2 };
     let greeter = Greeter::start(&files.config(&[]), limits, &Clock::system()).await;
     let _silent = TcpStream::connect(greeter.address).await.unwrap();
     for _ in 0..3 {

@@ -1,0 +1,199 @@
+//! Serves HTTP/1.1 and HTTP/2 to whoever connects, of whom none may take up the connections of the others: so many at once,
+//! and none for long without a request under way.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::Listener;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, watch};
+use tower::ServiceExt as _;
+
+/// What clients may take up.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; more wait until one ends.
+    pub connections: usize,
+    /// How long a connection may stay without a request under way: before the first, between two, or after the last. A
+    /// request is under way once its head is read, until its answer begins.
+    pub quiet: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 256, quiet: Duration::from_secs(10) }
+    }
+}
+
+/// How long a connection that was told to end may take to do so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Serves `router` until it is dropped. Connections that are served then end by themselves.
+pub async fn serve(mut listener: impl Listener, router: Router, limits: Limits) {
+    let turns = Arc::new(Semaphore::new(limits.connections));
+    loop {
+        let Ok(turn) = turns.clone().acquire_owned().await else { return };
+        let (io, _) = listener.accept().await;
+        let connection = serve_connection(io, router.clone(), limits.quiet);
+        tokio::spawn(async move {
+            connection.await;
+            drop(turn);
+        });
+    }
+}
+
+/// Serves one connection. How it ends is its client's business.
+async fn serve_connection<IO>(io: IO, router: Router, quiet: Duration)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let under_way = watch::Sender::new(0_usize);
+    let mut activity = under_way.subscribe();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (turn, router) = (Turn::new(&under_way), router.clone());
+        async move {
+            let answered: Result<_, Infallible> = router.oneshot(request).await;
+            drop(turn);
+            answered
+        }
+    });
+    let server = auto::Builder::new(TokioExecutor::new());
+    let mut connection = pin!(server.serve_connection(TokioIo::new(io), service));
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = quiet_for(quiet, &mut activity) => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        _ = connection => {}
+        () = quiet_for(LAST_WORDS, &mut activity) => {}
+    }
+}
+
+/// Completes once no request was under way for so long.
+async fn quiet_for(limit: Duration, activity: &mut watch::Receiver<usize>) {
+    loop {
+        let under_way = *activity.borrow_and_update();
+        let changed = match under_way {
+            0 => tokio::time::timeout(limit, activity.changed()).await,
+            _ => Ok(activity.changed().await),
+        };
+        if !matches!(changed, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+/// Counts a request as under way while it lives.
+struct Turn(watch::Sender<usize>);
+
+impl Turn {
+    fn new(under_way: &watch::Sender<usize>) -> Self {
+        under_way.send_modify(|requests| *requests += 1);
+        Self(under_way.clone())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.send_modify(|requests| *requests = requests.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    async fn server(connections: usize, quiet: Duration) -> SocketAddr {
+        let slow = get(async move || {
+            // Longer than the connection may be quiet.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            "slow"
+        });
+        let router = Router::new().route("/", get(|| async { "fine" })).route("/slow", slow);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, router, Limits { connections, quiet }));
+        address
+    }
+
+    async fn sent(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream
+    }
+
+    /// All that the server says until it closes the connection.
+    async fn all_of(mut stream: TcpStream) -> String {
+        let mut said = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut said)).await;
+        // A reset ends a connection too.
+        let _ = read.expect("the server closes the connection");
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// Reads until `end` was said.
+    async fn until(stream: &mut TcpStream, end: &str) {
+        let mut said = Vec::new();
+        while !String::from_utf8_lossy(&said).ends_with(end) {
+            said.push(stream.read_u8().await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_request_is_closed_however_far_it_came() {
+        let address = server(10, Duration::from_millis(50)).await;
+        let (preface, settings) = (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        let http2 = [&preface[..], &settings].concat();
+        for bytes in [&b""[..], b"G", b"PRI", b"GET / HTTP/1.1\r\nhost", preface, &http2] {
+            let said = all_of(sent(address, bytes).await).await;
+            assert!(!said.contains("fine"), "{said}");
+        }
+        let said = all_of(sent(address, GET).await).await;
+        assert!(said.ends_with("fine"), "and one that wants nothing more: {said}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_under_way_is_answered() {
+        let address = server(10, Duration::from_millis(50)).await;
+        let said = all_of(sent(address, b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await).await;
+        assert!(said.ends_with("slow"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_serves_one_request_after_another() {
+        let mut stream = sent(server(10, HOUR).await, GET).await;
+        until(&mut stream, "fine").await;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+        assert!(all_of(stream).await.ends_with("fine"));
+    }
+
+    #[tokio::test]
+    async fn of_more_connections_than_allowed_the_last_wait() {
+        let address = server(2, HOUR).await;
+        let (mut first, mut second) = (sent(address, GET).await, sent(address, GET).await);
+        until(&mut first, "fine").await;
+        until(&mut second, "fine").await;
+        let mut third = sent(address, GET).await;
+        let answered = tokio::time::timeout(Duration::from_millis(200), third.read_u8()).await;
+        assert!(answered.is_err(), "{answered:?}");
+        drop(first);
+        until(&mut third, "fine").await;
+    }
+}
