@@ -44,7 +44,7 @@ mod xfcc;
 pub use algorithm::{Algorithm, KeyType};
 pub use basic::{Basic, hash_password, user_line};
 pub use config::{BasicConfig, CacheConfig, CalloutConfig, IntrospectionConfig, TokenReviewConfig};
-pub use config::{ClaimNames, Config, IssuerConfig, JwksSource, MAX_LEEWAY, Scheme, is_loopback, issuers};
+pub use config::{ClaimNames, Config, IssuerConfig, JwksSource, MAX_LEEWAY, Scheme, issuers};
 pub use introspection::Introspection;
 pub use jwt::Proven;
 pub use place::{Place, Removal};

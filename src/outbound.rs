@@ -1,5 +1,7 @@
-//! HTTP that the server asks others by: a client that goes nowhere else, the certificates to trust, and bodies with a limit.
+//! HTTP that the server asks others by: URLs that may be asked, a client that goes nowhere else, the certificates to trust,
+//! and bodies with a limit.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +18,47 @@ pub const USER_AGENT: &str = concat!("portcullis/", env!("CARGO_PKG_VERSION"));
 pub enum BodyError {
     TooLarge,
     Http(reqwest::Error),
+}
+
+/// Why a text is no URL to ask, or to send somebody to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrlFault {
+    /// It is none, or neither `https://` nor `http://`.
+    NotHttp,
+    /// It holds a user name or a password. Whoever tells of it must not repeat it.
+    Credentials,
+    /// Somebody between here and there could read along, or answer in the server's place.
+    Insecure,
+}
+
+impl UrlFault {
+    /// The code of the finding.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NotHttp | Self::Credentials => "invalid-url",
+            Self::Insecure => "insecure-url",
+        }
+    }
+}
+
+/// An `https://` URL without credentials; or an `http://` one, where nobody can read along or where that is allowed.
+pub fn checked_url(text: &str, allow_insecure: bool) -> Result<Url, UrlFault> {
+    let parsed = Url::parse(text).ok().filter(Url::has_host);
+    let url = parsed.filter(|url| matches!(url.scheme(), "http" | "https")).ok_or(UrlFault::NotHttp)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(UrlFault::Credentials);
+    }
+    if url.scheme() == "http" && !allow_insecure && !is_loopback(&url) {
+        return Err(UrlFault::Insecure);
+    }
+    Ok(url)
+}
+
+/// Whether nobody between here and there could read or change what is fetched.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A client for `url`, which follows no redirect (it would carry credentials elsewhere) and gives up after `timeout`.
@@ -50,4 +93,32 @@ pub async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, BodyEr
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_https_without_credentials_or_stays_on_this_machine() {
+        for (text, insecure, fault) in [
+            ("https://a.example/x?y", false, None),
+            ("http://localhost:1/x", false, None),
+            ("http://127.0.0.2", false, None),
+            ("http://[::1]:8080", false, None),
+            ("http://a.example", true, None),
+            ("http://a.example", false, Some(UrlFault::Insecure)),
+            ("http://localhost.example", false, Some(UrlFault::Insecure)),
+            ("http://127.0.0.1.example", false, Some(UrlFault::Insecure)),
+            ("https://me@a.example", true, Some(UrlFault::Credentials)),
+            ("https://:secret@a.example", true, Some(UrlFault::Credentials)),
+            ("http://me:secret@a.example", false, Some(UrlFault::Credentials)),
+            ("ftp://a.example", true, Some(UrlFault::NotHttp)),
+            ("a.example", true, Some(UrlFault::NotHttp)),
+            ("/x", true, Some(UrlFault::NotHttp)),
+            ("", true, Some(UrlFault::NotHttp)),
+        ] {
+            assert_eq!(checked_url(text, insecure).err(), fault, "{text}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ mod jwt;
 mod peer;
 
 pub use forward::{Field, ForwardConfig, ForwardToken};
-pub use jwt::{ClaimNames, IssuerConfig, JwksSource, Remote, is_loopback, issuers, safe_url};
+pub use jwt::{ClaimNames, IssuerConfig, JwksSource, Remote, issuers, key_set_url};
 pub use peer::{Forwarded, PeerConfig};
 
 mod basic;

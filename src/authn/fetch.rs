@@ -11,7 +11,7 @@ use crate::diagnostic::{Diagnostic, innermost};
 use crate::outbound::{self, BodyError};
 use crate::strict_json;
 
-use super::config::{Remote, safe_url};
+use super::config::{Remote, key_set_url};
 use super::key_set::{KeySet, Unusable};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,8 +85,8 @@ impl Fetcher {
         let Some(Value::String(url)) = configuration.get("jwks_uri") else {
             return Err(refused("it lacks `jwks_uri`".into()));
         };
-        safe_url(url, self.remote.allow_insecure)
-            .map_err(|mistake| refused(format!("its `jwks_uri`: {}", mistake.message)))?;
+        outbound::checked_url(url, self.remote.allow_insecure)
+            .map_err(|fault| refused(format!("its `jwks_uri`: {}", key_set_url(url, fault))))?;
         Ok(url.clone())
     }
 

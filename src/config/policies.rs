@@ -7,9 +7,9 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::value::{duration, flag};
-use crate::authn;
 use crate::bundle::{self, Remote, Source};
 use crate::document::{Fields, Node, Reader, Value};
+use crate::outbound::{UrlFault, checked_url};
 
 /// More often would be a load on the server for nothing.
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
@@ -141,20 +141,22 @@ fn files(node: &Node, what: &str, folder: &Path, reader: &mut Reader) -> Option<
 /// Whoever can answer a plain HTTP request in the server's place can decide every call, or go back to an old version.
 fn url(node: &Node, reader: &mut Reader) -> Option<Url> {
     let text = reader.string(node, "`url`")?;
-    let parsed = Url::parse(text).ok().filter(Url::has_host);
-    let Some(url) = parsed.filter(|url| matches!(url.scheme(), "http" | "https")) else {
-        reader.error(node.span, "invalid-url", format!("`{text}` is not an `https://` URL"));
-        return None;
+    let fault = match checked_url(text, false) {
+        Ok(url) => return Some(url),
+        Err(fault) => fault,
     };
-    if !url.username().is_empty() || url.password().is_some() {
-        let message = "the URL of a bundle must not hold a user name or password";
-        reader.error_with_help(node.span, "invalid-url", message, "put a bearer token in a `token_file`");
-        return None;
+    match fault {
+        UrlFault::NotHttp => {
+            reader.error(node.span, fault.code(), format!("`{text}` is not an `https://` URL"));
+        }
+        UrlFault::Credentials => {
+            let message = "the URL of a bundle must not hold a user name or password";
+            reader.error_with_help(node.span, fault.code(), message, "put a bearer token in a `token_file`");
+        }
+        UrlFault::Insecure => {
+            let message = "policies fetched over `http://` can be replaced on the way";
+            reader.error_with_help(node.span, fault.code(), message, "use `https://`");
+        }
     }
-    if url.scheme() == "http" && !authn::is_loopback(&url) {
-        let message = "policies fetched over `http://` can be replaced on the way";
-        reader.error_with_help(node.span, "insecure-url", message, "use `https://`");
-        return None;
-    }
-    Some(url)
+    None
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use reqwest::Url;
 
 use crate::document::{Fields, Node, Reader};
+use crate::outbound::{UrlFault, checked_url};
 
-use super::{is_loopback, non_empty};
+use super::non_empty;
 
 /// A service to ask, and how much of it.
 #[derive(Clone, Debug)]
@@ -126,24 +127,26 @@ pub fn number(
 /// Tokens are sent there, and whoever answers decides who callers are.
 fn url(node: &Node, allow_insecure: bool, reader: &mut Reader) -> Option<Url> {
     let text = reader.string(node, "`url`")?;
-    let parsed = Url::parse(text).ok().filter(Url::has_host);
-    let Some(url) = parsed.filter(|url| matches!(url.scheme(), "http" | "https")) else {
-        reader.error(node.span, "invalid-url", format!("`{text}` is not an `https://` URL"));
-        return None;
+    let fault = match checked_url(text, allow_insecure) {
+        Ok(url) => return Some(url),
+        Err(fault) => fault,
     };
-    if !url.username().is_empty() || url.password().is_some() {
+    match fault {
+        UrlFault::NotHttp => {
+            reader.error(node.span, fault.code(), format!("`{text}` is not an `https://` URL"));
+        }
         // Not repeated: it would be a password in a log.
-        reader.error(node.span, "invalid-url", "`url` must not hold a user name or password");
-        return None;
+        UrlFault::Credentials => {
+            reader.error(node.span, fault.code(), "`url` must not hold a user name or password");
+        }
+        UrlFault::Insecure => {
+            let message =
+                "over `http://`, tokens can be read on the way, and whoever answers decides who callers are";
+            let help = "use `https://`, or set `allow_insecure: true` beside the URL";
+            reader.error_with_help(node.span, fault.code(), message, help);
+        }
     }
-    if url.scheme() == "http" && !allow_insecure && !is_loopback(&url) {
-        let message =
-            "over `http://`, tokens can be read on the way, and whoever answers decides who callers are";
-        let help = "use `https://`, or set `allow_insecure: true` beside the URL";
-        reader.error_with_help(node.span, "insecure-url", message, help);
-        return None;
-    }
-    Some(url)
+    None
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use crate::challenge::{Challenge, Login};
 use crate::document::{Node, Reader};
+use crate::outbound::{UrlFault, checked_url};
 
-use super::{non_empty, safe_url};
+use super::non_empty;
 
 /// Reads the section.
 pub fn read(node: &Node, reader: &mut Reader) -> Option<Challenge> {
@@ -39,11 +40,14 @@ fn visible(node: &Node, what: &str, reader: &mut Reader) -> Option<String> {
 
 fn url(node: &Node, reader: &mut Reader) -> Option<String> {
     let text = visible(node, "the URL", reader)?;
-    match safe_url(&text, false) {
-        Ok(_) => Some(text),
-        Err(mistake) => {
-            reader.error(node.span, mistake.code, format!("`{text}` is not an `https://` URL"));
-            None
-        }
-    }
+    let fault = match checked_url(&text, false) {
+        Ok(_) => return Some(text),
+        Err(fault) => fault,
+    };
+    let message = match fault {
+        UrlFault::NotHttp | UrlFault::Insecure => format!("`{text}` is not an `https://` URL"),
+        UrlFault::Credentials => "the URL must not hold a user name or password".to_owned(),
+    };
+    reader.error(node.span, fault.code(), message);
+    None
 }

@@ -1,14 +1,12 @@
 //! `identity.jwt`: the issuers of tokens.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use reqwest::Url;
 
 use crate::authn::algorithm::Algorithm;
 use crate::authn::place::Place;
 use crate::document::{Fields, Node, Reader, Span, Value};
+use crate::outbound::{UrlFault, checked_url};
 
 use super::{MAX_LEEWAY, names, non_empty};
 
@@ -225,40 +223,25 @@ fn read_jwks(node: &Node, issuer: &str, folder: &Path, reader: &mut Reader) -> O
 /// Whether `url` is one whose answers can be believed: who can answer a plain HTTP request in the issuer's place can
 /// sign any token.
 fn check_url(place: Span, url: &str, allow_insecure: bool, reader: &mut Reader) -> bool {
-    let Err(Mistake { code, message, help }) = safe_url(url, allow_insecure) else { return true };
-    match help {
-        Some(help) => reader.error_with_help(place, code, message, help),
-        None => reader.error(place, code, message),
+    let Err(fault) = checked_url(url, allow_insecure) else { return true };
+    let message = key_set_url(url, fault);
+    match fault {
+        UrlFault::Insecure => {
+            let help = "use `https://`, or set `allow_insecure: true` beside the URL";
+            reader.error_with_help(place, fault.code(), message, help);
+        }
+        UrlFault::NotHttp | UrlFault::Credentials => reader.error(place, fault.code(), message),
     }
     false
 }
 
-/// Why a URL is not to be fetched.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Mistake {
-    pub code: &'static str,
-    pub message: String,
-    pub help: Option<&'static str>,
-}
-
-/// Whether `text` is an `https://` URL without credentials; an `http://` one where nobody can read along, or where that is
-/// allowed.
-pub fn safe_url(text: &str, allow_insecure: bool) -> Result<Url, Mistake> {
-    let mistake = |code, message: String, help| Mistake { code, message, help };
-    let parsed = Url::parse(text).ok().filter(Url::has_host);
-    let Some(url) = parsed.filter(|url| matches!(url.scheme(), "http" | "https")) else {
-        return Err(mistake("invalid-url", format!("`{text}` is not an `https://` URL"), None));
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        let message = "the URL of a key set must not hold a user name or password".to_owned();
-        return Err(mistake("invalid-url", message, None));
+/// Why no key set is fetched from `url`.
+pub fn key_set_url(url: &str, fault: UrlFault) -> String {
+    match fault {
+        UrlFault::NotHttp => format!("`{url}` is not an `https://` URL"),
+        UrlFault::Credentials => "the URL of a key set must not hold a user name or password".to_owned(),
+        UrlFault::Insecure => "keys fetched over `http://` can be replaced on the way".to_owned(),
     }
-    if url.scheme() == "http" && !allow_insecure && !is_loopback(&url) {
-        let message = "keys fetched over `http://` can be replaced on the way".to_owned();
-        let help = "use `https://`, or set `allow_insecure: true` beside the URL";
-        return Err(mistake("insecure-url", message, Some(help)));
-    }
-    Ok(url)
 }
 
 fn read_places(node: &Node, reader: &mut Reader) -> Option<Vec<Place>> {
@@ -307,13 +290,6 @@ fn read_place(node: &Node, reader: &mut Reader) -> Option<Place> {
             None
         }
     }
-}
-
-/// Whether nobody between here and there could read or change what is fetched.
-pub fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 pub(super) fn read_leeway(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Duration> {
