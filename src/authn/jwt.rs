@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::clock::Clock;
 use crate::diagnostic::Diagnostic;
 use crate::identity::Identity;
-use crate::metrics::Metrics;
+use crate::metrics::{IdentityCache, Metrics};
 use crate::reason::Reason;
 use crate::request::Request;
 
@@ -177,7 +177,7 @@ impl Issuers {
     ) -> Result<(&Issuer, Arc<Identity>), Reason> {
         let key = cache::key(token, spiffe);
         let kept = self.kept(&key);
-        metrics.token_cache(kept.is_some());
+        metrics.identity_cache(IdentityCache::Token, kept.is_some());
         if let Some((issuer, answer)) = kept {
             return answer.map(|identity| (issuer, identity));
         }

@@ -61,8 +61,6 @@ impl Miss {
 pub(super) struct Counters {
     decision_hits: Counter,
     decision_misses: HashMap<Miss, Counter>,
-    token_hits: Counter,
-    token_misses: Counter,
 }
 
 impl Counters {
@@ -75,23 +73,11 @@ impl Counters {
         Self {
             decision_hits: counter(recorder, "portcullis_cache_hits_total", &hits),
             decision_misses: Miss::ALL.map(miss).into(),
-            token_hits: counter(recorder, "portcullis_cache_hits_total", &[("cache", "token")]),
-            token_misses: counter(
-                recorder,
-                "portcullis_cache_misses_total",
-                &[("cache", "token"), ("reason", Miss::Absent.as_str())],
-            ),
         }
     }
 }
 
 impl Metrics {
-    /// The cache of verified tokens was asked.
-    pub fn token_cache(&self, answered: bool) {
-        let counters = &self.0.caches;
-        if answered { &counters.token_hits } else { &counters.token_misses }.increment(1);
-    }
-
     /// The decision cache was asked; `None` when it answered.
     pub fn decision_cache(&self, miss: Option<Miss>) {
         let counters = &self.0.caches;

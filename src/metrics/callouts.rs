@@ -38,6 +38,8 @@ pub enum CalloutResult {
 /// A memory of credentials that were verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IdentityCache {
+    /// JWTs that were verified.
+    Token,
     Introspection,
     TokenReview,
     Basic,
@@ -85,10 +87,11 @@ impl CalloutResult {
 }
 
 impl IdentityCache {
-    pub const ALL: [Self; 3] = [Self::Introspection, Self::TokenReview, Self::Basic];
+    pub const ALL: [Self; 4] = [Self::Token, Self::Introspection, Self::TokenReview, Self::Basic];
 
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Token => "token",
             Self::Introspection => "introspection",
             Self::TokenReview => "token_review",
             Self::Basic => "basic",
