@@ -35,6 +35,7 @@ mod peer;
 mod place;
 mod redaction;
 pub mod revocation;
+mod sha256;
 mod signing_key;
 #[cfg(test)]
 mod tests;

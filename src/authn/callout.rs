@@ -6,7 +6,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -25,6 +24,7 @@ use crate::reason::Reason;
 use super::answers::{Answer, Answers};
 use super::config::CalloutConfig;
 use super::jws::MAX_TOKEN;
+use super::sha256::sha256;
 
 #[cfg(test)]
 pub mod testing;
@@ -122,9 +122,7 @@ impl Callout {
         if !is_token(token) {
             return Err(Reason::TokenMalformed);
         }
-        let digest = digest(&SHA256, token.as_bytes());
-        let key = digest.as_ref().try_into().map_err(|_| Reason::InternalError)?;
-        self.answers.get(key, self.inquire(ask)).await
+        self.answers.get(sha256(token.as_bytes()), self.inquire(ask)).await
     }
 
     async fn inquire<F>(&self, ask: F) -> Result<Answer, Reason>

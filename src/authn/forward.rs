@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use moka::sync::Cache;
 use serde_json::{Map, Value, json};
@@ -16,6 +15,7 @@ use crate::effect::HeaderChange;
 use crate::identity::Identity;
 
 use super::config::{Field, ForwardConfig, ForwardToken};
+use super::sha256::sha256;
 use super::signing_key::SigningKey;
 
 /// How many callers' tokens are kept for their next calls.
@@ -88,9 +88,8 @@ impl Signer {
         }
         let now = self.clock.now();
         let claims = self.claims(identity);
-        let mut key = [0; 32];
         let expires = identity.expires.map_or(0, Timestamp::as_second);
-        key.copy_from_slice(digest(&SHA256, format!("{expires} {claims:?}").as_bytes()).as_ref());
+        let key = sha256(format!("{expires} {claims:?}").as_bytes());
         if let Some(kept) = self.kept.get(&key).filter(|kept| now < kept.until) {
             return kept.token.clone();
         }

@@ -2,7 +2,6 @@
 //!
 //! Knows nothing of where the set came from.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,6 +9,7 @@ use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
 use super::algorithm::{Algorithm, KeyType};
+use super::sha256::sha256;
 use crate::strict_json;
 
 /// The most keys that a set may hold.
@@ -63,8 +63,7 @@ impl KeySet {
     /// The usable keys of `text`, and what is wrong with each of the others that are meant for signatures.
     pub fn parse(text: &[u8]) -> Result<(Self, Vec<String>), Unusable> {
         let object = strict_json::object(text)?;
-        let mut revision = Revision::default();
-        revision.copy_from_slice(digest(&SHA256, text).as_ref());
+        let revision: Revision = sha256(text);
         let Some(Value::Array(items)) = object.get("keys") else { return Err(Unusable::NoKeys) };
         if items.len() > MAX_KEYS {
             return Err(Unusable::TooMany);

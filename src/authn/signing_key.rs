@@ -1,11 +1,12 @@
 //! A private key of ours: signs tokens (RFC 7515), and says what verifies them (RFC 7517).
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+
+use super::sha256::sha256;
 
 /// Ed25519 (RFC 8037) or P-256 (RFC 7518 section 3.4).
 pub struct SigningKey(Kind);
@@ -55,7 +56,7 @@ impl SigningKey {
     }
 
     fn id(&self) -> String {
-        URL_SAFE_NO_PAD.encode(digest(&SHA256, self.members().to_string().as_bytes()))
+        URL_SAFE_NO_PAD.encode(sha256(self.members().to_string().as_bytes()))
     }
 
     /// The members that a thumbprint covers, in the order of their names.

@@ -36,7 +36,7 @@ async fn any_changed_byte_is_another_token() {
     }
 }
 
-/// What is only so for now is asked again.
+/// What time alone changes is asked again.
 #[tokio::test]
 async fn a_token_that_is_not_yet_valid_becomes_valid() {
     let (signer, authenticator, clock) = simple_with_clock().await;
