@@ -6,7 +6,7 @@
 //! the identity may do.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::challenge::Challenge;
 use crate::clock::Clock;
@@ -56,7 +56,7 @@ use api_key::ApiKeys;
 use config::PeerConfig;
 use forward::Forward;
 use jws::Unverified;
-use jwt::Issuers;
+use jwt::{Form, Issuers};
 
 /// Finds out who is calling. Its background tasks end when it is dropped.
 pub struct Authenticator {
@@ -76,6 +76,16 @@ pub struct Authenticator {
     pub forward: Forward,
     /// What callers without an accepted credential are told.
     pub challenge: Challenge,
+}
+
+/// A request whose peer was looked at.
+struct Call<'r> {
+    request: &'r Request,
+    /// The verified peer's SPIFFE id; empty without one.
+    spiffe: &'r str,
+    metrics: &'r Metrics,
+    /// What the token in `authorization` is, once somebody asked.
+    form: OnceLock<Form>,
 }
 
 /// The answer to "who is calling?".
@@ -98,16 +108,26 @@ impl Authenticator {
         let mut credentials = config.credential_headers();
         // Other cookies may be what a rule reads.
         credentials.retain(|name| name != "cookie");
-        let jwt = Issuers::build(config.issuers, config.cache_bytes, &clock).await?;
-        let redaction = jwt.redaction();
+        let jwt = Issuers::build(config.issuers, config.cache_bytes, &clock).await;
         let asked = |config| Introspection::new(config, clock.clone());
-        let introspection = config.introspection.map(asked).transpose()?;
+        let introspection = config.introspection.map(asked).transpose();
         let reviewed = |config| TokenReview::new(config, clock.clone());
-        let kubernetes = config.kubernetes.map(reviewed).transpose()?;
+        let kubernetes = config.kubernetes.map(reviewed).transpose();
         let basic = match config.basic {
-            Some(config) => Some(Basic::build(config, clock.clone()).await?),
-            None => None,
+            Some(config) => Basic::build(config, clock.clone()).await.map(Some),
+            None => Ok(None),
         };
+        let forward = Forward::build(config.forward, &clock);
+        let mut findings = Vec::new();
+        let (jwt, introspection) = (kept(jwt, &mut findings), kept(introspection, &mut findings));
+        let (kubernetes, basic) = (kept(kubernetes, &mut findings), kept(basic, &mut findings));
+        let forward = kept(forward, &mut findings);
+        let (Some(jwt), Some(introspection), Some(kubernetes), Some(basic), Some(forward)) =
+            (jwt, introspection, kubernetes, basic, forward)
+        else {
+            return Err(findings);
+        };
+        let redaction = jwt.redaction();
         let bearer = !jwt.is_empty() || introspection.is_some() || kubernetes.is_some() || basic.is_none();
         let realm = basic.as_ref().map(|basic| basic.realm().to_owned());
         Ok(Arc::new(Self {
@@ -120,7 +140,7 @@ impl Authenticator {
             mtls: config.mtls,
             credentials,
             redaction,
-            forward: Forward::build(config.forward, &clock)?,
+            forward,
             challenge: Challenge { bearer, basic: realm, ..config.challenge },
         }))
     }
@@ -149,14 +169,13 @@ impl Authenticator {
         let peer =
             self.mtls.as_ref().map(|config| peer::authenticate(config, request)).transpose()?.flatten();
         let spiffe = peer.as_deref().map_or("", peer::spiffe_of);
+        let call = Call { request, spiffe, metrics, form: OnceLock::new() };
         for scheme in &self.order {
             let proven = match scheme {
-                Scheme::Jwt => self.token(spiffe, request, metrics).await?,
-                Scheme::Introspection | Scheme::Kubernetes => {
-                    self.asked(*scheme, spiffe, request, metrics).await?
-                }
-                Scheme::ApiKeys => self.api_key(spiffe, request, api_keys)?,
-                Scheme::Basic => self.password(spiffe, request, metrics).await?,
+                Scheme::Jwt => self.token(&call).await?,
+                Scheme::Introspection | Scheme::Kubernetes => self.asked(*scheme, &call).await?,
+                Scheme::ApiKeys => self.api_key(&call, api_keys)?,
+                Scheme::Basic => self.password(&call).await?,
                 Scheme::Mtls => peer.clone().map(|peer| Proven::from(peer::identity(peer))),
             };
             if proven.is_some() {
@@ -167,34 +186,23 @@ impl Authenticator {
         Ok(None)
     }
 
-    async fn token(
-        &self,
-        spiffe: &str,
-        request: &Request,
-        metrics: &Metrics,
-    ) -> Result<Option<Proven>, Reason> {
-        match self.jwt.presented(request)? {
-            // Other schemes read `authorization` alone: what stands elsewhere is nobody else's.
-            Some(presented)
-                if !self.jwt.in_authorization(&presented) || self.takes(Scheme::Jwt, &presented.token) =>
-            {
-                self.jwt.authenticate(presented, spiffe, request, metrics).await.map(Some)
-            }
-            _ => Ok(None),
+    async fn token(&self, call: &Call<'_>) -> Result<Option<Proven>, Reason> {
+        let Some(presented) = self.jwt.presented(call.request)? else { return Ok(None) };
+        // Other schemes read `authorization` alone: what stands elsewhere is nobody else's.
+        let elsewhere = !self.jwt.in_authorization(&presented);
+        if elsewhere || self.takes(Scheme::Jwt, || self.form(call, &presented.token)) {
+            return self.jwt.authenticate(presented, call.spiffe, call.request, call.metrics).await.map(Some);
         }
+        Ok(None)
     }
 
     /// A bearer token that another service is asked about.
-    async fn asked(
-        &self,
-        scheme: Scheme,
-        spiffe: &str,
-        request: &Request,
-        metrics: &Metrics,
-    ) -> Result<Option<Proven>, Reason> {
-        let token = Place::Authorization.token(request)?;
-        let Some(token) = token.filter(|token| self.takes(scheme, token)) else { return Ok(None) };
-        self.ask(scheme, &token, metrics).await.map(|identity| Some(Proven::beside(identity, spiffe)))
+    async fn asked(&self, scheme: Scheme, call: &Call<'_>) -> Result<Option<Proven>, Reason> {
+        let token = Place::Authorization.token(call.request)?;
+        let token = token.filter(|token| self.takes(scheme, || self.form(call, token)));
+        let Some(token) = token else { return Ok(None) };
+        let identity = self.ask(scheme, &token, call.metrics).await?;
+        Ok(Some(Proven::beside(identity, call.spiffe)))
     }
 
     async fn ask(&self, scheme: Scheme, token: &str, metrics: &Metrics) -> Result<Arc<Identity>, Reason> {
@@ -213,43 +221,41 @@ impl Authenticator {
 
     /// Whether a bearer token is for this scheme, by what it says of itself: one of a configured issuer is for nobody else,
     /// and the tokens of a cluster are JWTs. What nobody else takes is judged as a JWT.
-    fn takes(&self, scheme: Scheme, token: &str) -> bool {
+    fn takes(&self, scheme: Scheme, form: impl FnOnce() -> Form) -> bool {
         let others = self.introspection.is_some() || self.kubernetes.is_some();
-        let form = || Unverified::parse(token).is_ok();
         match scheme {
-            Scheme::Jwt => !others || self.jwt.issued(token),
-            Scheme::Kubernetes => !self.jwt.issued(token) && (form() || self.introspection.is_none()),
-            Scheme::Introspection => !self.jwt.issued(token),
+            Scheme::Jwt => !others || form() == Form::Issued,
+            Scheme::Kubernetes => match form() {
+                Form::Issued => false,
+                Form::Foreign => true,
+                Form::Opaque => self.introspection.is_none(),
+            },
+            Scheme::Introspection => form() != Form::Issued,
             _ => false,
         }
     }
 
-    fn api_key(
-        &self,
-        spiffe: &str,
-        request: &Request,
-        keys: Option<&ApiKeys>,
-    ) -> Result<Option<Proven>, Reason> {
+    /// What the token in `authorization` is, found out once for a call.
+    fn form(&self, call: &Call<'_>, token: &str) -> Form {
+        *call.form.get_or_init(|| self.jwt.form(token, call.spiffe))
+    }
+
+    fn api_key(&self, call: &Call<'_>, keys: Option<&ApiKeys>) -> Result<Option<Proven>, Reason> {
         let Some(header) = &self.api_keys else { return Ok(None) };
         match keys {
-            Some(keys) => keys.prove(header, spiffe, request),
+            Some(keys) => keys.prove(header, call.spiffe, call.request),
             // Configured since the start: nobody can know this key.
-            None if request.headers.contains(header) => Err(Reason::ApiKeyInvalid),
+            None if call.request.headers.contains(header) => Err(Reason::ApiKeyInvalid),
             None => Ok(None),
         }
     }
 
-    async fn password(
-        &self,
-        spiffe: &str,
-        request: &Request,
-        metrics: &Metrics,
-    ) -> Result<Option<Proven>, Reason> {
+    async fn password(&self, call: &Call<'_>) -> Result<Option<Proven>, Reason> {
         let Some(basic) = &self.basic else { return Ok(None) };
-        let Some(credentials) = place::authorization(request, "basic")? else { return Ok(None) };
-        basic.count_in(metrics);
+        let Some(credentials) = place::authorization(call.request, "basic")? else { return Ok(None) };
+        basic.count_in(call.metrics);
         let identity = basic.identify(credentials).await?;
-        Ok(Some(Proven::beside(identity, spiffe)))
+        Ok(Some(Proven::beside(identity, call.spiffe)))
     }
 
     /// An `authorization` header that no scheme knows is a credential that was presented and proves nothing.
@@ -265,7 +271,9 @@ impl Authenticator {
 
     /// Whom this token stands for, as in the header `authorization`.
     pub async fn verify(&self, token: &str, metrics: &Metrics) -> Result<Arc<Identity>, Reason> {
-        let bearer = self.order.iter().copied().find(|scheme| self.takes(*scheme, token));
+        let known = OnceLock::new();
+        let form = || *known.get_or_init(|| self.jwt.form(token, ""));
+        let bearer = self.order.iter().copied().find(|scheme| self.takes(*scheme, form));
         self.ask(bearer.unwrap_or(Scheme::Jwt), token, metrics).await
     }
 
@@ -283,7 +291,7 @@ impl Authenticator {
 
     /// Where to send a caller who would see a page, to prove who they are; the way back has no token in its query.
     pub fn login(&self, request: &Request) -> Option<String> {
-        self.challenge.login(request, &self.redaction.path_without_tokens(request))
+        self.challenge.login(request, || self.redaction.path_without_tokens(request))
     }
 
     /// Whether every issuer has keys.
@@ -295,6 +303,11 @@ impl Authenticator {
     pub fn key_ages(&self) -> Vec<(String, f64)> {
         self.jwt.key_ages()
     }
+}
+
+/// What was built; its findings go with those of the others.
+fn kept<T>(built: Result<T, Vec<Diagnostic>>, findings: &mut Vec<Diagnostic>) -> Option<T> {
+    built.map_err(|found| findings.extend(found)).ok()
 }
 
 impl fmt::Debug for Authenticator {

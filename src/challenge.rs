@@ -51,9 +51,9 @@ impl Challenge {
         bearer.into_iter().chain(self.basic.as_ref().map(basic)).collect()
     }
 
-    /// Where to send the caller instead: only who would see a page, and would get there by asking for it. `path` is what
-    /// they asked for.
-    pub fn login(&self, request: &Request, path: &str) -> Option<String> {
+    /// Where to send the caller instead: only who would see a page, and would get there by asking for it. `path` says what
+    /// they asked for, where that is needed.
+    pub fn login(&self, request: &Request, path: impl FnOnce() -> String) -> Option<String> {
         let login = self.login.as_ref()?;
         let accepts = request.headers.text("accept").ok().flatten().unwrap_or_default();
         let mode = request.headers.text("sec-fetch-mode").ok().flatten();
@@ -65,7 +65,7 @@ impl Challenge {
             return None;
         }
         let Some(parameter) = &login.return_parameter else { return Some(login.url.clone()) };
-        let from = format!("{}://{}{path}", request.scheme, request.host);
+        let from = format!("{}://{}{}", request.scheme, request.host, path());
         let joint = if login.url.contains('?') { '&' } else { '?' };
         Some(format!("{}{joint}{}={}", login.url, encoded(parameter), encoded(&from)))
     }
@@ -146,15 +146,15 @@ mod tests {
             Login { url: "https://login.example.com/?app=shop".into(), return_parameter: Some("rd".into()) };
         let challenge = Challenge { login: Some(login), ..Challenge::default() };
         let page = ("accept", "text/html,application/xhtml+xml;q=0.9");
-        let found =
-            challenge.login(&request("GET", "/", &[page, ("sec-fetch-mode", "navigate")]), "/a?b=1&c=\"");
+        let found = challenge
+            .login(&request("GET", "/", &[page, ("sec-fetch-mode", "navigate")]), || "/a?b=1&c=\"".into());
         assert_eq!(
             found.as_deref(),
             Some(
                 "https://login.example.com/?app=shop&rd=https%3A%2F%2Fshop.example.com%2Fa%3Fb%3D1%26c%3D%22"
             )
         );
-        assert!(challenge.login(&request("GET", "/", &[page]), "/").is_some());
+        assert!(challenge.login(&request("GET", "/", &[page]), || "/".into()).is_some());
         for (method, headers) in [
             ("POST", vec![page]),
             ("GET", vec![]),
@@ -162,8 +162,15 @@ mod tests {
             ("GET", vec![("accept", "*/*")]),
             ("GET", vec![page, ("sec-fetch-mode", "cors")]),
         ] {
-            assert_eq!(challenge.login(&request(method, "/", &headers), "/"), None, "{method} {headers:?}");
+            assert_eq!(
+                challenge.login(&request(method, "/", &headers), || "/".into()),
+                None,
+                "{method} {headers:?}"
+            );
         }
-        assert_eq!(Challenge::default().login(&request("GET", "/", &[page]), "/"), None);
+        assert_eq!(
+            Challenge::default().login(&request("GET", "/", &[page]), || unreachable!("there is no login")),
+            None
+        );
     }
 }

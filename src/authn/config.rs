@@ -12,23 +12,21 @@ use super::api_key;
 use super::place::Place;
 use super::revocation::Freshness;
 
-mod challenge;
-mod forward;
-mod jwt;
-mod peer;
-
-pub use forward::{Field, ForwardConfig, ForwardToken};
-pub use jwt::{ClaimNames, IssuerConfig, JwksSource, Remote, issuers, key_set_url};
-pub use peer::{Forwarded, PeerConfig};
-
 mod basic;
 mod callout;
+mod challenge;
+mod forward;
 mod introspection;
+mod jwt;
+mod peer;
 mod token_review;
 
 pub use basic::BasicConfig;
 pub use callout::{CacheConfig, CalloutConfig};
+pub use forward::{Field, ForwardConfig, ForwardToken};
 pub use introspection::IntrospectionConfig;
+pub use jwt::{ClaimNames, IssuerConfig, JwksSource, Remote, issuers, key_set_url};
+pub use peer::{Forwarded, PeerConfig};
 pub use token_review::TokenReviewConfig;
 
 /// A clock of ours and one of an issuer may differ by this much at most, whatever is configured.
@@ -115,11 +113,7 @@ impl Config {
     pub fn credential_headers(&self) -> Vec<String> {
         let mut names = vec!["authorization".to_owned()];
         let places = self.issuers.iter().flat_map(|issuer| &issuer.places);
-        names.extend(places.filter_map(|place| match place {
-            Place::Header(name) => Some(name.clone()),
-            Place::Cookie(_) => Some("cookie".to_owned()),
-            Place::Authorization | Place::Query(_) => None,
-        }));
+        names.extend(places.filter_map(Place::header_name).map(str::to_owned));
         let forwarded = self.mtls.as_ref().is_some_and(|peers| peers.forwarded.is_some());
         names.extend(forwarded.then(|| "x-forwarded-client-cert".to_owned()));
         names.extend(self.api_keys.iter().map(|keys| keys.header.clone()));
@@ -133,12 +127,7 @@ impl Config {
         let token = self.forward.token.iter().map(|token| token.header.clone());
         let mut names: Vec<_> =
             self.forward.headers.iter().map(|(name, _)| name.clone()).chain(token).collect();
-        names.extend(self.withheld().filter_map(|place| match place {
-            Place::Authorization => Some("authorization".to_owned()),
-            Place::Header(name) => Some(name.clone()),
-            Place::Cookie(_) => Some("cookie".to_owned()),
-            Place::Query(_) => None,
-        }));
+        names.extend(self.withheld().filter_map(Place::header_name).map(str::to_owned));
         // Keys never reach the upstream.
         names.extend(self.api_keys.iter().map(|keys| keys.header.clone()));
         names

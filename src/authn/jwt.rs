@@ -39,6 +39,17 @@ struct Issuer {
     keys: KeySource,
 }
 
+/// What a token is, without a look at its signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A JWT of a configured issuer.
+    Issued,
+    /// A JWT of somebody else.
+    Foreign,
+    /// No JWT.
+    Opaque,
+}
+
 /// A token that a request presents.
 #[derive(Debug)]
 pub struct Presented<'r> {
@@ -130,9 +141,17 @@ impl Issuers {
         self.places.get(presented.place) == Some(&Place::Authorization)
     }
 
-    /// Whether a token says of itself that it is of one of these issuers. Nothing of it is verified.
-    pub fn issued(&self, token: &str) -> bool {
-        Unverified::parse(token).is_ok_and(|token| self.issuer_of(&token).is_ok())
+    /// What a token of the peer with this SPIFFE id is, by what was found out before, or else by what it says of itself.
+    pub fn form(&self, token: &str, spiffe: &str) -> Form {
+        // What is kept is of one of these issuers.
+        if self.tokens.get(&cache::key(token, spiffe)).is_some() {
+            return Form::Issued;
+        }
+        match Unverified::parse(token) {
+            Ok(token) if self.issuer_of(&token).is_ok() => Form::Issued,
+            Ok(_) => Form::Foreign,
+            Err(_) => Form::Opaque,
+        }
     }
 
     /// Whom the token that stands there is for; the identity has the peer's SPIFFE id too, if any.

@@ -56,6 +56,16 @@ impl Place {
         }
     }
 
+    /// The header that the token stands in, in lower case; `None` in the query.
+    pub fn header_name(&self) -> Option<&str> {
+        match self {
+            Self::Authorization => Some("authorization"),
+            Self::Header(name) => Some(name),
+            Self::Cookie(_) => Some("cookie"),
+            Self::Query(_) => None,
+        }
+    }
+
     /// What takes the token away that `token` found here.
     pub fn removal(&self, request: &Request) -> Removal {
         match self {

@@ -107,3 +107,15 @@ fn plain_http_is_for_loopback_or_on_request() {
         assert!(!url(bad), "{bad}");
     }
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_several_schemes_is_named_at_once() {
+    let basic = BasicConfig { file: "/nonexistent/users".into(), realm: "r".into(), concurrency: 1 };
+    let findings = over_file("{}", |config| config.basic = Some(basic)).await.unwrap_err();
+    let messages: Vec<_> = findings.iter().map(|finding| finding.message.as_str()).collect();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(
+        messages[0].contains("the key set") && messages[1].contains("/nonexistent/users"),
+        "{messages:?}"
+    );
+}
