@@ -51,6 +51,11 @@ issuers: ## Calls of one issuer's tokens while another one is down, slow, huge, 
 	@$(CARGO) build --locked --release -p portcullis -p portcullis-loadtest
 	@$(TARGET)/release/portcullis-loadtest issuers --portcullis $(TARGET)/release/portcullis
 
+.PHONY: holds
+holds: tools ## 10,000 calls held at once through Envoy, 50,000 on gRPC, then approved: a table, and target/report/holds.json
+	@$(CARGO) build --locked --release -p portcullis -p portcullis-loadtest
+	@$(TARGET)/release/portcullis-loadtest holds --portcullis $(TARGET)/release/portcullis
+
 .PHONY: soak
 soak: ## Minutes: the decision cache against deciding on 3 million random calls; 10 million keys, no two alike
 	@PORTCULLIS_CACHE_PAIRS=$${PORTCULLIS_CACHE_PAIRS:-3000000} PORTCULLIS_CACHE_KEYS=$${PORTCULLIS_CACHE_KEYS:-10000000} \

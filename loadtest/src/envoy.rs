@@ -46,10 +46,28 @@ pub fn binary() -> Option<PathBuf> {
 
 /// Starts Envoy with a listener for each of `routes`: how it asks, and whom.
 pub async fn start(binary: &Path, routes: &[(Filter, SocketAddr)], directory: &Path) -> Result<Envoy> {
+    start_for(binary, routes, &needs(PolicySet::none(), "")?, directory).await
+}
+
+/// What a server with these policies, and these lines in its configuration, needs of a proxy.
+pub fn needs(policies: PolicySet, lines: &str) -> Result<Needs> {
+    let text = format!("policies: [policies]\n{lines}").into();
+    let config = config::parse(&"configuration".into(), &text, Path::new("")).config;
+    let config = config.context("the configuration is refused")?;
+    Ok(Needs::of(&policies, config.for_proxies()))
+}
+
+/// The same for servers with other needs than without policies.
+pub async fn start_for(
+    binary: &Path,
+    routes: &[(Filter, SocketAddr)],
+    needs: &Needs,
+    directory: &Path,
+) -> Result<Envoy> {
     let admin = process::free_address()?;
     let listeners = routes.iter().map(|_| process::free_address()).collect::<Result<Vec<_>>>()?;
     let path = directory.join("envoy.json");
-    fs::write(&path, bootstrap(admin, &listeners, routes)?.to_string())?;
+    fs::write(&path, bootstrap(admin, &listeners, routes, needs)?.to_string())?;
     let mut command = Command::new(binary);
     command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "warn", "--config-path"]);
     command.arg(&path);
@@ -82,26 +100,33 @@ fn is_program(path: &Path) -> bool {
 }
 
 /// What the server itself writes for an Envoy that asks it, with a listener and a cluster for each of `routes`.
-fn bootstrap(admin: SocketAddr, listeners: &[SocketAddr], routes: &[(Filter, SocketAddr)]) -> Result<Value> {
+fn bootstrap(
+    admin: SocketAddr,
+    listeners: &[SocketAddr],
+    routes: &[(Filter, SocketAddr)],
+    needs: &Needs,
+) -> Result<Value> {
     let (mut all, mut clusters) = (Vec::new(), Vec::new());
     for (number, (&listener, &(filter, server))) in listeners.iter().zip(routes).enumerate() {
-        let mut one = generated(admin, listener, filter, server, &format!("server-{number}"))?;
+        let mut one = generated([admin, listener], filter, server, needs, &format!("server-{number}"))?;
         for (path, value) in [
             ("/static_resources/listeners/0/name", json!(format!("listener-{number}"))),
-            // No upstream: what is measured is the question, not the answer behind it.
-            (
-                &format!("{MANAGER}/route_config"),
-                json!({"virtual_hosts": [{
-                    "name": "all",
-                    "domains": ["*"],
-                    "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}}}],
-                }]}),
-            ),
             // The null server knows nothing of health.
             ("/static_resources/clusters/0/health_checks", json!([])),
         ] {
             *one.pointer_mut(path).with_context(|| format!("a generated configuration has no `{path}`"))? =
                 value;
+        }
+        let routes = one.pointer_mut(&format!("{MANAGER}/route_config/virtual_hosts/0/routes"));
+        let routes =
+            routes.and_then(Value::as_array_mut).context("a generated configuration has no routes")?;
+        for route in routes.iter_mut().filter_map(Value::as_object_mut) {
+            // No upstream: what is measured is the question, not the answer behind it.
+            route.remove("route");
+            route.insert(
+                "direct_response".to_owned(),
+                json!({"status": 200, "body": {"inline_string": "ok"}}),
+            );
         }
         all.extend(one.pointer_mut("/static_resources/listeners/0").map(Value::take));
         clusters.extend(one.pointer_mut("/static_resources/clusters/0").map(Value::take));
@@ -118,14 +143,12 @@ const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/t
 
 /// A generated configuration whose cluster of the server has the name `cluster`.
 fn generated(
-    admin: SocketAddr,
-    listener: SocketAddr,
+    [admin, listener]: [SocketAddr; 2],
     filter: Filter,
     server: SocketAddr,
+    needs: &Needs,
     cluster: &str,
 ) -> Result<Value> {
-    let defaults = config::parse(&"defaults".into(), &"policies: [policies]\n".into(), Path::new(""));
-    let defaults = defaults.config.context("the default configuration is refused")?;
     let options = proxy::config::Options {
         service: match filter {
             Filter::ExtAuthz => proxy::config::Service::ExtAuthz,
@@ -138,7 +161,7 @@ fn generated(
         upstream_http2: false,
         tls: None,
     };
-    let text = proxy::config::bootstrap(&Needs::of(&PolicySet::none(), defaults.for_proxies()), &options)?;
+    let text = proxy::config::bootstrap(needs, &options)?;
     Ok(serde_saphyr::from_str(&text.replace("name: portcullis", &format!("name: {cluster}")))?)
 }
 
@@ -150,7 +173,9 @@ mod tests {
     fn every_server_has_its_listener_and_its_cluster() {
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let routes = [(Filter::ExtAuthz, address(3)), (Filter::ExtProc, address(4))];
-        let whole = bootstrap(address(9), &[address(1), address(2)], &routes).unwrap();
+        let whole =
+            bootstrap(address(9), &[address(1), address(2)], &routes, &needs(PolicySet::none(), "").unwrap())
+                .unwrap();
         for (number, filter) in ["ext_authz", "ext_proc"].into_iter().enumerate() {
             let listener = &whole["static_resources"]["listeners"][number];
             let manager = &listener["filter_chains"][0]["filters"][0]["typed_config"];

@@ -86,7 +86,7 @@ impl Options {
             for seen in &mut *seen {
                 troubled.turn_to(seen.trouble);
                 seen.samples.push(lane.sample(window, concurrency).await?);
-                seen.memory.push(resident(lane.pid)?);
+                seen.memory.push(process::resident(lane.pid)?);
             }
         }
         Ok(())
@@ -162,13 +162,4 @@ async fn flood(address: SocketAddr, issuer: &token::Issuer, name: &str) -> Resul
         tokio::spawn(async move { client.check(request).await.map(drop) });
     }
     Ok(())
-}
-
-/// The resident memory of process `pid`, in KiB.
-fn resident(pid: u32) -> Result<u64> {
-    let path = format!("/proc/{pid}/status");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    number.with_context(|| format!("`{path}` is not in the known format"))
 }

@@ -3,6 +3,7 @@
 mod clock;
 mod cpu;
 mod envoy;
+mod holds;
 mod issuers;
 mod lane;
 mod load;
@@ -37,6 +38,8 @@ enum Command {
     Reloads(reloads::Options),
     /// Measure calls of one issuer's tokens while another issuer is down, slow, huge, rotating or lying.
     Issuers(issuers::Options),
+    /// Hold calls by the ten thousand, approve them, and count those that were lost or released twice.
+    Holds(holds::Options),
     /// Serve the null server, which says yes to every call.
     Null {
         /// The address to serve gRPC on.
@@ -50,38 +53,27 @@ enum Command {
 
 fn main() -> Result<()> {
     match Command::parse() {
-        // The servers under test want the other core.
-        Command::Run(options) => {
-            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-                tokio::select! {
-                    ended = run::run(*options) => ended,
-                    // Leaving here, and not at once, ends the servers and removes their files.
-                    stopped = stopped() => stopped.and_then(|()| bail!("stopped before the end")),
-                }
-            })
-        }
-        Command::Reloads(options) => {
-            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-                tokio::select! {
-                    ended = reloads::run(options) => ended,
-                    stopped = stopped() => stopped.and_then(|()| bail!("stopped before the end")),
-                }
-            })
-        }
-        Command::Issuers(options) => {
-            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-                tokio::select! {
-                    ended = issuers::run(options) => ended,
-                    stopped = stopped() => stopped.and_then(|()| bail!("stopped before the end")),
-                }
-            })
-        }
+        Command::Run(options) => on_one_thread(run::run(*options)),
+        Command::Reloads(options) => on_one_thread(reloads::run(options)),
+        Command::Issuers(options) => on_one_thread(issuers::run(options)),
+        Command::Holds(options) => on_one_thread(holds::run(options)),
         // How many workers it has is said by its environment, as it is for Portcullis.
         Command::Null { listen, transport } => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(null::serve(listen, transport))
         }
     }
+}
+
+/// Runs a test to its end; the servers under test want the other core.
+fn on_one_thread(test: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        tokio::select! {
+            ended = test => ended,
+            // Leaving here, and not at once, ends the servers and removes their files.
+            stopped = stopped() => stopped.and_then(|()| bail!("stopped before the end")),
+        }
+    })
 }
 
 /// Waits until the process is asked to end.

@@ -84,6 +84,21 @@ pub fn token_hit_ratio(metrics: &str) -> f64 {
     hits / (hits + misses)
 }
 
+/// What makes a configuration accept the issuer's tokens for `audience`, with the keys in `jwks.json` beside it.
+pub fn issuer(audience: &str) -> String {
+    let issuer = token::ISSUER;
+    format!(
+        "{{issuer: '{issuer}', audiences: [{audience}], algorithms: [RS256], jwks: {{file: jwks.json}}, claims: {{person: email}}}}"
+    )
+}
+
+/// The binaries of one build lie side by side.
+#[cfg(test)]
+pub fn binary_of_this_build() -> PathBuf {
+    let test = std::env::current_exe().unwrap_or_default();
+    test.ancestors().nth(2).unwrap_or(Path::new("")).join("portcullis")
+}
+
 /// The configuration file. Relative paths in it start from its own folder.
 fn render(
     grpc: SocketAddr,
@@ -93,14 +108,8 @@ fn render(
     audit: AuditMode,
 ) -> String {
     let policies = policies.display();
-    let (issuer, audience) = (token::ISSUER, token::AUDIENCE);
-    let jwt = |audience: &str, claims: &str| {
-        format!(
-            "{{issuer: {issuer}, audiences: [{audience}], algorithms: [RS256], jwks: {{file: jwks.json}}{claims}}}"
-        )
-    };
-    let callers = jwt(audience, "");
-    let approvers = jwt(&format!("{audience}-admin"), ", claims: {person: email}");
+    let callers = issuer(token::AUDIENCE);
+    let approvers = issuer(&format!("{}-admin", token::AUDIENCE));
     format!(
         "listen: {{grpc: {grpc}, admin: {admin}, metrics: {metrics}}}\n\
          policies: [{policies}]\n\
@@ -122,8 +131,8 @@ mod tests {
         let expected = "\
 listen: {grpc: 127.0.0.1:1, admin: 127.0.0.1:2, metrics: 127.0.0.1:3}
 policies: [/p]
-identity: {jwt: [{issuer: http://127.0.0.1:1, audiences: [portcullis], algorithms: [RS256], jwks: {file: jwks.json}}]}
-admin: {jwt: [{issuer: http://127.0.0.1:1, audiences: [portcullis-admin], algorithms: [RS256], jwks: {file: jwks.json}, claims: {person: email}}]}
+identity: {jwt: [{issuer: 'http://127.0.0.1:1', audiences: [portcullis], algorithms: [RS256], jwks: {file: jwks.json}, claims: {person: email}}]}
+admin: {jwt: [{issuer: 'http://127.0.0.1:1', audiences: [portcullis-admin], algorithms: [RS256], jwks: {file: jwks.json}, claims: {person: email}}]}
 store: {path: portcullis.db}
 audit: {path: audit.jsonl, mode: required}
 ";

@@ -167,17 +167,11 @@ async fn revision_in_force(metrics: SocketAddr, revision: &str) -> Result<bool> 
 mod tests {
     use super::*;
 
-    /// The binaries of one build lie side by side.
-    fn portcullis() -> PathBuf {
-        let test = std::env::current_exe().unwrap();
-        test.ancestors().nth(2).unwrap().join("portcullis")
-    }
-
     #[tokio::test]
     async fn reloads_under_load_fail_no_call_and_every_decision_replays() {
         let report = tempfile::tempdir().unwrap();
         let options = Options {
-            portcullis: portcullis(),
+            portcullis: portcullis::binary_of_this_build(),
             count: 15,
             period: 700,
             policies: 20,

@@ -47,11 +47,15 @@ impl Issuer {
 
     /// A token that says it is of `issuer` and signed with its key `kid`.
     pub fn token(&self, issuer: &str, kid: &str, subject: &str) -> Result<String> {
-        let now = clock::unix_seconds();
-        let claims = json!({
-            "iss": issuer, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + LIFETIME_SECONDS,
-            "email": format!("{subject}@example.com"), "groups": ["staff", "support"], "scope": "read write",
-        });
+        self.sign(kid, claims(issuer, AUDIENCE, subject, &["staff", "support"]))
+    }
+
+    /// A token for another audience, with these groups.
+    pub fn token_for(&self, audience: &str, subject: &str, groups: &[&str]) -> Result<String> {
+        self.sign(KEY_ID, claims(ISSUER, audience, subject, groups))
+    }
+
+    fn sign(&self, kid: &str, claims: Value) -> Result<String> {
         let encode = |part: Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
         let header = encode(json!({"alg": "RS256", "typ": "JWT", "kid": kid}));
         let signed = format!("{header}.{}", encode(claims));
@@ -61,6 +65,14 @@ impl Issuer {
             .map_err(|_| anyhow!("cannot sign a token"))?;
         Ok(format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
     }
+}
+
+fn claims(issuer: &str, audience: &str, subject: &str, groups: &[&str]) -> Value {
+    let now = clock::unix_seconds();
+    json!({
+        "iss": issuer, "aud": audience, "sub": subject, "iat": now, "exp": now + LIFETIME_SECONDS,
+        "email": format!("{subject}@example.com"), "groups": groups, "scope": "read write",
+    })
 }
 
 /// A token that nobody signed: with another one's signature.

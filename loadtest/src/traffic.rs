@@ -25,11 +25,17 @@ const HEADERS: [(&str, &str); 6] = [
 
 /// A Check of GET `path`, encoded; with a bearer token when there is one.
 pub fn check(path: &str, token: Option<&str>) -> Vec<u8> {
+    check_with(path, token, &[])
+}
+
+/// A Check of GET `path` with more headers.
+pub fn check_with(path: &str, token: Option<&str>, more: &[(&str, &str)]) -> Vec<u8> {
     let authorization = token.map(|token| ("authorization", format!("Bearer {token}")));
     let pseudo = [(":authority", HOST), (":path", path), (":method", "GET"), (":scheme", "http")];
     let headers = pseudo
         .into_iter()
         .chain(HEADERS)
+        .chain(more.iter().copied())
         .chain(authorization.iter().map(|(name, value)| (*name, value.as_str())))
         .map(|(name, value)| HeaderValue {
             key: name.into(),

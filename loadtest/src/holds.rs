@@ -1,0 +1,331 @@
+//! Calls held at once by the ten thousand: what each costs, what other traffic notices, and whether every one of them is
+//! released by its approval, once.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ::portcullis::{bundle, policy};
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use crate::envoy::{self, Envoy, Filter};
+use crate::lane::{Concurrency, Label, Lane, Wire};
+use crate::load::{Sample, Window};
+use crate::report::{Spread, table};
+use crate::server::Server;
+use crate::{clock, policies, portcullis, process, token, traffic};
+use approver::Approver;
+use crowd::{Crowd, Tally, Through};
+
+mod approver;
+mod crowd;
+
+/// How many callers share the held calls.
+const CALLERS: usize = 1_000;
+/// Turns of the other traffic, without and with held calls.
+const TURNS: usize = 3;
+
+/// How many calls to hold.
+#[derive(Args)]
+pub struct Options {
+    /// The portcullis binary.
+    #[arg(long, value_name = "FILE")]
+    portcullis: PathBuf,
+    /// Calls held through Envoy, over HTTP/2; 0 for none.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    envoy: u32,
+    /// Calls held straight on gRPC; 0 for none.
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    straight: u32,
+    /// Milliseconds of each turn of the other traffic.
+    #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    window: u64,
+    /// The file that the numbers are written to.
+    #[arg(long, default_value = "target/report/holds.json", value_name = "FILE")]
+    report: PathBuf,
+}
+
+/// What one crowd of held calls showed.
+struct Found {
+    name: &'static str,
+    calls: u32,
+    /// From the first call to the last one held.
+    gathered: Duration,
+    /// Resident memory of the server that the held calls added, in bytes each.
+    bytes_per_call: f64,
+    /// The 99th percentile of other calls, with the held ones as a ratio to without.
+    others_p99: Spread,
+    /// From the first approval to the last release.
+    released: Duration,
+    tally: Tally,
+    /// Released calls by the audit trail, beyond one for each approval.
+    released_twice: usize,
+}
+
+/// Runs the test, prints a table and writes the numbers; an error when a call was lost or released twice.
+pub async fn run(options: Options) -> Result<()> {
+    let mut found = Vec::new();
+    for (name, calls, envoy) in [("envoy", options.envoy, true), ("straight", options.straight, false)] {
+        if calls > 0 {
+            found.push(
+                options.hold(name, calls, envoy).await.with_context(|| format!("{name}: {calls} calls"))?,
+            );
+        }
+    }
+    options.report(&found)?;
+    for one in &found {
+        let lost = one.tally.lost();
+        ensure!(
+            lost == 0 && one.released_twice == 0,
+            "{}: {lost} lost, {} released twice",
+            one.name,
+            one.released_twice
+        );
+    }
+    Ok(())
+}
+
+impl Options {
+    async fn hold(&self, name: &'static str, calls: u32, through_envoy: bool) -> Result<Found> {
+        let directory = tempfile::tempdir().context("cannot create a folder for the run")?;
+        let issuer = token::Issuer::new()?;
+        let ports = Ports::free()?;
+        let server = start(&self.portcullis, &issuer, calls, ports, directory.path()).await?;
+        let tokens = issuer.tokens(CALLERS)?;
+        let envoy = match through_envoy {
+            true => Some(before(&server, calls, directory.path()).await?),
+            false => None,
+        };
+        let through = match envoy.as_ref().and_then(|envoy| envoy.listeners.first()) {
+            Some(listener) => Through::Envoy(*listener),
+            None => Through::Grpc(server.address),
+        };
+        let others = others(&server, &tokens);
+        let without = self.others(&others).await?;
+        let idle = process::resident(server.process.id())?;
+
+        let begun = clock::instant();
+        let mut crowd = Crowd::gather(through, &tokens, calls);
+        let mut approver = Approver::new(ports.admin, &issuer).await?;
+        let pending = until_held(&mut crowd, &mut approver, calls).await?;
+        let gathered = begun.elapsed();
+        let full = process::resident(server.process.id())?;
+        let with = self.others(&others).await?;
+
+        let begun = clock::instant();
+        approver.approve(pending).await?;
+        let tally = crowd.ended().await;
+        let released = begun.elapsed();
+        server.process.stop().await?;
+        let ratio = |(with, without): (&Sample, &Sample)| with.p99 / without.p99;
+        Ok(Found {
+            name,
+            calls,
+            gathered,
+            bytes_per_call: (full.saturating_sub(idle) as f64) * 1_024.0 / f64::from(calls),
+            others_p99: Spread::of(with.iter().zip(&without).map(ratio)),
+            released,
+            tally,
+            released_twice: released_twice(&directory.path().join("audit.jsonl"), calls)?,
+        })
+    }
+
+    /// What calls that nobody holds take now.
+    async fn others(&self, lane: &Lane) -> Result<Vec<Sample>> {
+        let window =
+            Window { warm_up: Duration::from_millis(500), length: Duration::from_millis(self.window) };
+        let concurrency = Concurrency { connections: 1, streams: 4 };
+        let mut samples = Vec::with_capacity(TURNS);
+        for _ in 0..TURNS {
+            samples.push(lane.sample(window, concurrency).await?);
+        }
+        Ok(samples)
+    }
+
+    fn report(&self, found: &[Found]) -> Result<()> {
+        let columns = [
+            "calls held",
+            "number",
+            "gathered s",
+            "bytes each",
+            "others' p99: min",
+            "median",
+            "max",
+            "released s",
+            "lost",
+            "twice",
+        ];
+        let mut table = table(&columns, 1);
+        let mut numbers = Map::new();
+        for one in found {
+            let Found { name, calls, others_p99: p99, bytes_per_call, .. } = one;
+            let (gathered, released) = (one.gathered.as_secs_f64(), one.released.as_secs_f64());
+            let (lost, twice) = (one.tally.lost(), one.released_twice);
+            table.add_row([
+                (*name).to_owned(),
+                calls.to_string(),
+                format!("{gathered:.1}"),
+                format!("{bytes_per_call:.0}"),
+                format!("{:.2}", p99.min),
+                format!("{:.2}", p99.median),
+                format!("{:.2}", p99.max),
+                format!("{released:.1}"),
+                lost.to_string(),
+                twice.to_string(),
+            ]);
+            let mut number = |what: &str, value: Value| numbers.insert(format!("{name}_{what}"), value);
+            number("held_calls", json!(calls));
+            number("held_bytes_per_call", json!(bytes_per_call));
+            number("held_lost", json!(lost));
+            number("held_released_twice", json!(twice));
+            number("held_released_seconds", json!(released));
+            number("held_others_p99", json!(p99.median));
+            if lost > 0 {
+                println!("{name}: {}", one.tally.others());
+            }
+        }
+        println!(
+            "Held at once, then approved one by one; others' p99 as a ratio to without held calls.\n{table}"
+        );
+        if let Some(folder) = self.report.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&self.report, format!("{:#}\n", Value::Object(numbers)))
+            .with_context(|| format!("cannot write `{}`", self.report.display()))
+    }
+}
+
+/// Where the server listens.
+#[derive(Clone, Copy)]
+struct Ports {
+    grpc: SocketAddr,
+    admin: SocketAddr,
+    metrics: SocketAddr,
+}
+
+impl Ports {
+    fn free() -> Result<Self> {
+        let [grpc, admin, metrics] =
+            [process::free_address()?, process::free_address()?, process::free_address()?];
+        Ok(Self { grpc, admin, metrics })
+    }
+}
+
+/// A server that lets `calls` be held.
+async fn start(
+    binary: &Path,
+    issuer: &token::Issuer,
+    calls: u32,
+    ports: Ports,
+    directory: &Path,
+) -> Result<Server> {
+    policies::write(&directory.join("policies"), 1)?;
+    fs::write(directory.join("policies/hold.yaml"), POLICY)?;
+    fs::write(directory.join("jwks.json"), issuer.jwks())?;
+    let Ports { grpc, admin, metrics } = ports;
+    let callers = portcullis::issuer(token::AUDIENCE);
+    let approvers = portcullis::issuer(approver::AUDIENCE);
+    let text = format!(
+        "listen: {{grpc: {grpc}, admin: {admin}, metrics: {metrics}}}\n\
+         policies: [policies]\n\
+         identity: {{jwt: [{callers}]}}\n\
+         admin: {{jwt: [{approvers}]}}\n\
+         audit: {{mode: best_effort}}\n\
+         holds: {{per_principal: {calls}, per_rule: {calls}, total: {calls}}}\n",
+    );
+    portcullis::start_with(binary, &text, [grpc, metrics], directory).await
+}
+
+/// The Envoy that the server's own command would write for these policies and for so many held calls.
+async fn before(server: &Server, calls: u32, directory: &Path) -> Result<Envoy> {
+    let binary = envoy::binary().context("no Envoy: name its binary in ENVOY_BIN")?;
+    let files = bundle::gather(&[directory.join("policies")])?;
+    let compiled = policy::compile(&files.policies, &policy::Options { gateway: true });
+    let policies = compiled.set.context("the policies are refused")?;
+    let needs = envoy::needs(policies, &format!("holds: {{total: {calls}}}\n"))?;
+    envoy::start_for(&binary, &[(Filter::ExtAuthz, server.address)], &needs, directory).await
+}
+
+/// Calls of one caller that need no approval.
+fn others(server: &Server, tokens: &[String]) -> Lane {
+    let token = tokens.first().map(String::as_str);
+    Lane {
+        label: Label {
+            path: "gRPC Check",
+            server: "portcullis",
+            request: "JWT, not held".to_owned(),
+            policies: Some(2),
+            audit: Some("best_effort".to_owned()),
+        },
+        wire: Wire::Grpc,
+        address: server.address,
+        pid: server.process.id(),
+        calls: vec![traffic::check(&policies::path(1), token)],
+    }
+}
+
+/// The requests for approval of the whole crowd, as soon as each of its calls has one.
+async fn until_held(crowd: &mut Crowd, approver: &mut Approver, calls: u32) -> Result<Vec<String>> {
+    let begun = clock::instant();
+    loop {
+        crowd.check_held()?;
+        let pending = approver.pending().await?;
+        if pending.len() == usize::try_from(calls)? {
+            return Ok(pending);
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(300), "only {} calls are held", pending.len());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Releases that the audit trail has beyond the first of each approval.
+fn released_twice(audit: &Path, calls: u32) -> Result<usize> {
+    let text = fs::read_to_string(audit).with_context(|| format!("cannot read `{}`", audit.display()))?;
+    let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let released = records.filter(|record| record.get("reason").and_then(Value::as_str) == Some("approved"));
+    let mut approvals: Vec<String> =
+        released.filter_map(|record| Some(record.get("approval")?.as_str()?.to_owned())).collect();
+    let all = approvals.len();
+    ensure!(all >= usize::try_from(calls)?, "the audit trail has {all} releases of {calls}");
+    approvals.sort_unstable();
+    approvals.dedup();
+    Ok(all - approvals.len())
+}
+
+const POLICY: &str = "\
+apiVersion: portcullis.dev/v1alpha1
+kind: Policy
+metadata: {name: held}
+spec:
+  match: [{paths: [\"/held/**\"], methods: [GET]}]
+  rules:
+    - name: wait
+      when: '\"staff\" in identity.groups'
+      hold: {approvers: {groups: [approvers], count: 1}, wait: 10m, because: every call waits}
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn held_calls_are_released_by_their_approvals() {
+        let report = tempfile::tempdir().unwrap();
+        let options = Options {
+            portcullis: portcullis::binary_of_this_build(),
+            envoy: 50,
+            straight: 200,
+            window: 200,
+            report: report.path().join("holds.json"),
+        };
+        std::env::set_current_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap();
+        run(options).await.unwrap();
+        let text = fs::read_to_string(report.path().join("holds.json")).unwrap();
+        let numbers: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(numbers["straight_held_calls"], 200);
+        assert_eq!(numbers["envoy_held_lost"], 0);
+    }
+}
