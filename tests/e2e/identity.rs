@@ -18,10 +18,10 @@ spec:
 "#;
 
 /// A certificate authority, a server certificate by it, and client certificates for any URI.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Another name than its certificates have, which would pass for self-signed otherwise.
@@ -37,7 +37,7 @@ impl Authority {
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 
-    fn client(&self, uris: &[&str]) -> reqwest::Client {
+    pub fn client(&self, uris: &[&str]) -> reqwest::Client {
         let names = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())).collect();
         let (certificate, key) = self.issue(names);
         let identity = reqwest::Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap();
@@ -48,7 +48,7 @@ impl Authority {
 }
 
 /// A listener that demands a client certificate by `authority`.
-fn mutual_tls(authority: &Authority) -> &'static str {
+pub fn mutual_tls(authority: &Authority) -> &'static str {
     let (certificate, key) = authority.issue(vec![SanType::IpAddress([127, 0, 0, 1].into())]);
     let inline = |pem: &str| format!("{{inline_string: {}}}", serde_json::to_string(pem).unwrap());
     let socket = format!(
