@@ -292,6 +292,9 @@ mod tests {
         };
         assert_eq!(identity(""), ["missing-person"]);
         assert!(identity(", claims: {person: person}").is_empty());
+        let read = parse_text("policies: [p]\nidentity:\n  basic:\n    {file: users}\n");
+        let line = |finding: &Diagnostic| finding.place.as_ref().map(|place| place.line);
+        assert_eq!(read.findings.iter().map(line).collect::<Vec<_>>(), [Some(4)], "where the scheme stands");
     }
 
     #[test]

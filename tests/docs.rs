@@ -241,17 +241,63 @@ fn policies_in_the_documents_are_valid() {
     assert!(found > 0);
 }
 
+/// A folder with every file that configurations in the documents name.
+fn folder_of_a_reader() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    for name in ["policies", "tls"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let policy = "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {name: shop}\nspec:\n  \
+                  rules: [{name: known, when: identity.subject != \"\", allow: {}}]\n";
+    write("policies/shop.yaml", policy);
+    write("users", &portcullis::authn::user_line("ana", "correct horse", "staff,ops").unwrap());
+    write("introspection-secret", "s3cret");
+    write("service-account", "token");
+    write("api-keys.key", &"k".repeat(32));
+    write("forward.pem", &rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem());
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["portcullis.security".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    write("tls/tls.crt", &certificate);
+    write("tls/ca.crt", &certificate);
+    write("tls/tls.key", &key.serialize_pem());
+    folder
+}
+
+/// Beside the files that they name, `serve --check` accepts them as they stand.
 #[test]
 fn configurations_in_the_documents_are_valid() {
-    for name in ["README.md", "docs/keys-and-revocation.md", "docs/tls.md"] {
+    let folder = folder_of_a_reader();
+    for (name, least) in [
+        ("README.md", 1),
+        ("docs/identity.md", 3),
+        ("docs/identity-schemes.md", 3),
+        ("docs/keys-and-revocation.md", 2),
+        ("docs/tls.md", 1),
+    ] {
         let text = read(name);
-        let blocks: Vec<_> =
-            blocks(&text, "yaml").into_iter().filter(|block| block.starts_with("policies:")).collect();
-        assert!(!blocks.is_empty(), "{name}");
-        for block in blocks {
-            let read = portcullis::config::parse(&name.into(), &block.into(), Path::new(""));
-            assert!(read.config.is_some() && read.findings.is_empty(), "{name}: {:#?}", read.findings);
+        let mut found = 0;
+        for block in blocks(&text, "yaml") {
+            // What such a section stands beside, and what a pod has of itself.
+            let whole = if block.starts_with("identity:") {
+                format!("policies: [policies]\n{block}")
+            } else {
+                block.to_owned()
+            };
+            if !whole.starts_with("policies:") {
+                continue;
+            }
+            let pod = "kubernetes:\n    ca_file: tls/ca.crt\n    token_file: service-account\n";
+            let path = folder.path().join("portcullis.yaml");
+            fs::write(&path, whole.replace("kubernetes:\n", pod)).unwrap();
+            let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+            let output = command.args(["serve", "--check", "--config"]).arg(&path).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{name}:\n{block}\n{said}");
+            found += 1;
         }
+        assert!(found >= least, "{name}: {found} configurations");
     }
 }
 

@@ -32,11 +32,15 @@ pub enum Failure {
     NotHttps(String),
     #[error("no secure connection to the server at {0}: {1}")]
     Insecure(String, String),
-    #[error("can't reach the server at {0}: {1}; is it running, and is this its admin address?")]
+    #[error(
+        "can't reach the server at {0}: {1}; is it running, and is this its admin address (https:// where that has TLS)?"
+    )]
     Unreachable(String, String),
     #[error("{0} does not answer like a portcullis server (status {1})")]
     NotPortcullis(String, StatusCode),
-    #[error("the server does not accept the token: {0}; get a new one for the admin audience")]
+    #[error(
+        "the server does not accept the token: {0}; get a new one for the admin audience, unless you are revoked"
+    )]
     Unauthenticated(String),
     #[error("not permitted: {0}")]
     Forbidden(String),

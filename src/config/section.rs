@@ -84,15 +84,15 @@ fn groups(node: Option<&Node>, what: &str, reader: &mut Reader) -> Option<Vec<St
 /// Subjects often differ from one application to the next, so by them alone a caller may pass for another person
 /// than the approver that they are.
 fn warn_of_nameless_callers(node: &Node, config: &authn::Config, reader: &mut Reader) {
-    const CLAIM: &str = "set `claims: {person: ...}`";
     let issuers = config.issuers.iter().filter(|issuer| issuer.claims.person.is_none());
-    let tokens = issuers.map(|issuer| (format!("tokens of `{}` name", issuer.issuer), CLAIM));
+    let tokens = issuers.map(|issuer| ("jwt", format!("tokens of `{}` name", issuer.issuer)));
     let opaque = config.introspection.iter().filter(|config| config.claims.person.is_none());
-    let opaque = opaque.map(|_| ("what `introspection` answers names".to_owned(), CLAIM));
-    for (what, help) in tokens.chain(opaque) {
+    let opaque = opaque.map(|_| ("introspection", "what `introspection` answers names".to_owned()));
+    for (scheme, what) in tokens.chain(opaque) {
         let message =
             format!("{what} no person: who calls with one may approve that call with another login");
-        let place = node.span.place(&reader.file);
+        let place = node.get(scheme).unwrap_or(node).span.place(&reader.file);
+        let help = "set `claims: {person: ...}`";
         reader.findings.push(Diagnostic::warning("missing-person", message).at(place).help(help));
     }
 }
