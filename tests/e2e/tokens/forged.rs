@@ -15,26 +15,28 @@ fn with_signature(header: &Value, claims: &str, signature: &str) -> String {
     format!("{}.{}.{signature}", base64(header.to_string()), base64(claims))
 }
 
-/// No algorithm, one that does not exist, and signatures that are left out.
-fn unsigned(issuer: &Issuer) -> Vec<Attack> {
-    let claims = issuer.claims().to_string();
-    let good = issuer.token(&claims);
+/// No algorithm, or one that does not exist.
+fn nameless(claims: &str) -> Vec<Attack> {
     let mut attacks = Vec::new();
     for alg in
         ["none", "None", "NONE", "nOnE", "none ", "", "rs256", "RS1", "ES256K", "dir", "HS256", "RS256,none"]
     {
-        for kid in [json!({}), json!({"kid": "rsa"})] {
-            let mut header = kid;
+        for mut header in [json!({}), json!({"kid": "rsa"})] {
             header["alg"] = json!(alg);
-            attacks.push(Attack::new(
-                header.to_string(),
-                with_signature(&header, &claims, "AAAA"),
-                ALGORITHM,
-            ));
-            let bare = with_signature(&header, &claims, "");
+            let token = with_signature(&header, claims, "AAAA");
+            attacks.push(Attack::new(header.to_string(), token, ALGORITHM));
+            let bare = with_signature(&header, claims, "");
             attacks.push(Attack::new(format!("{header} without a signature"), bare, MALFORMED));
         }
     }
+    attacks
+}
+
+/// Headers that readers read differently, and signatures that are left out, cut, or of something else.
+fn unsigned(issuer: &Issuer) -> Vec<Attack> {
+    let claims = issuer.claims().to_string();
+    let good = issuer.token(&claims);
+    let mut attacks = nameless(&claims);
     for header in [
         json!({}),
         json!({"alg": null, "kid": "rsa"}),

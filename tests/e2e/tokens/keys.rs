@@ -48,8 +48,8 @@ impl Trap {
 
 /// A header with everything that could bring a key along.
 fn bringing(url: &str, stranger: &Issuer, alg: &str, kid: &str) -> Value {
-    let mut header = json!({"alg": alg, "jwk": stranger.jwk(kid), "jku": format!("{url}/keys"), "x5u": format!("{url}/certificate"),
-        "x5c": ["AAAA"], "x5t": "AAAA", "x5t#S256": "AAAA"});
+    let mut header = json!({"alg": alg, "jwk": stranger.jwk(kid), "jku": format!("{url}/keys"),
+        "x5u": format!("{url}/certificate"), "x5c": ["AAAA"], "x5t": "AAAA", "x5t#S256": "AAAA"});
     header["jwk"]["alg"] = json!(alg);
     header
 }

@@ -20,7 +20,8 @@ async fn tokens_that_ask_for_work_get_none_done() {
     let body = claims.strip_suffix('}').unwrap();
     let nested =
         |open: &str, close: &str, depth: usize| format!("{}{}", open.repeat(depth), close.repeat(depth));
-    let password = json!({"alg": "PBES2-HS512+A256KW", "enc": "A256GCM", "p2s": "AAAA", "p2c": 2_147_483_647, "kid": "rsa"});
+    let password = json!({"alg": "PBES2-HS512+A256KW", "enc": "A256GCM", "p2s": "AAAA", "p2c": 2_147_483_647,
+        "kid": "rsa"});
     let bomb = json!({"alg": "dir", "enc": "A128GCM", "zip": "DEF", "kid": "oct"});
     let arrays = format!(r#"{{"alg":"RS256","kid":"rsa","x":{}}}"#, nested("[", "]", 2_000));
     let objects = format!("{body},\"x\":{}1{}}}", r#"{"a":"#.repeat(600), "}".repeat(600));
