@@ -251,7 +251,10 @@ fn folder_of_a_reader() -> tempfile::TempDir {
     let policy = "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {name: shop}\nspec:\n  \
                   rules: [{name: known, when: identity.subject != \"\", allow: {}}]\n";
     write("policies/shop.yaml", policy);
-    write("users", &portcullis::authn::user_line("ana", "correct horse", "staff,ops").unwrap());
+    write(
+        "users",
+        &portcullis::authn::user_line("ana", "correct horse", "staff,ops", "ana@example.com").unwrap(),
+    );
     write("introspection-secret", "s3cret");
     write("service-account", "token");
     write("api-keys.key", &"k".repeat(32));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use envoy_types::pb::envoy::service::auth::v3::CheckRequest;
 use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use prost::Message;
@@ -51,24 +51,20 @@ impl Crowd {
             match through {
                 Through::Grpc(address) => {
                     let channel = Channel::from_shared(format!("http://{address}"));
+                    let channel =
+                        channel.map(|channel| channel.connect_lazy()).map_err(|error| error.to_string());
                     for (path, token) in calls {
-                        let channel = channel
-                            .as_ref()
-                            .map(|channel| channel.connect_lazy())
-                            .map_err(ToString::to_string);
-                        set.spawn(
-                            async move { check(channel.map_err(anyhow::Error::msg)?, &path, &token).await },
-                        );
+                        let channel = channel.clone();
+                        set.spawn(async move { check(channel.map_err(Error::msg)?, &path, &token).await });
                     }
                 }
                 Through::Envoy(address) => {
                     let client = reqwest::Client::builder().http2_prior_knowledge().timeout(PATIENCE).build();
+                    let client = client.map_err(|error| error.to_string());
                     for (path, token) in calls {
-                        let client = client.as_ref().cloned().map_err(ToString::to_string);
+                        let client = client.clone();
                         let url = format!("http://{address}{path}");
-                        set.spawn(
-                            async move { get(client.map_err(anyhow::Error::msg)?, &url, &token).await },
-                        );
+                        set.spawn(async move { get(client.map_err(Error::msg)?, &url, &token).await });
                     }
                 }
             }
