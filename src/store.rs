@@ -4,33 +4,42 @@
 //! acknowledges it after the commit. The rules of the state machine are [`crate::approval`]'s; this module loads,
 //! applies and writes. It knows nothing of Envoy, of HTTP and of who may see what.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::approval::{Approval, CallSummary, Caller, Choice, State, VoteRefused};
 use crate::clock::Clock;
 use crate::effect::{Approvers, Grant};
 use crate::identity::Identity;
 
+mod announce;
 mod bundles;
+mod config;
 mod credentials;
-mod sqlite;
+mod database;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use crate::actor::Actor;
+pub use announce::{Change, Changes};
 pub use bundles::{
     Activate, BundleChange, BundleEvent, BundleState, Content, EventKind, KEPT_BUNDLES, KEPT_EVENTS,
     KeptBundle, NewBundle, NewestVersion, RecordedEvent, StateChange,
 };
+pub use config::{Config, Postgres, UrlProblem, UrlSource};
 pub use credentials::{
     Changed, CredentialChange, CredentialChanges, MAX_CREDENTIALS, NewApiKey, NewRevocation,
 };
-use writer::{Announcements, Ballot, Command, Task};
+
+use announce::Announcements;
+use writer::{Ballot, Command, Task};
 
 /// How long finished requests are kept, unless configured otherwise.
 pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600);
@@ -49,17 +58,13 @@ const MAX_LISTED: u32 = 500;
 #[derive(Clone)]
 pub struct Store {
     commands: mpsc::Sender<Command>,
-    reader: sqlite::Reader,
-    changes: broadcast::Sender<Change>,
-    credentials: watch::Sender<()>,
+    reader: statements::Reader,
+    told: Announcements,
     clock: Clock,
-}
-
-/// An approval that was created, decided, used, or expired.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    pub id: String,
-    pub state: State,
+    /// Whether the writer has a connection.
+    up: Arc<AtomicBool>,
+    /// Hears what other servers commit; ends with the last clone.
+    listener: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -119,18 +124,20 @@ pub struct Filter {
 /// The store could not do what it was asked. `Display` is for the operator.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("can't open the store `{}`: {reason}", path.display())]
-    Open { path: PathBuf, reason: String },
-    #[error("the store `{}` was written by a newer version of portcullis", .0.display())]
-    NewerSchema(PathBuf),
-    #[error("the store `{}` is damaged, or not a portcullis store", .0.display())]
-    Corrupt(PathBuf),
+    #[error("can't open the store `{place}`: {reason}")]
+    Open { place: String, reason: String },
+    #[error("the store `{0}` was written by a newer version of portcullis")]
+    NewerSchema(String),
+    #[error("the store `{0}` is damaged, or not a portcullis store")]
+    Corrupt(String),
     #[error("the store failed: {0}")]
     Failed(Arc<sqlx::Error>),
     #[error("the store holds something that can't be read: {0}")]
     Unreadable(Arc<str>),
     #[error("the store did not answer in time; whether it wrote is not known")]
     Slow,
+    #[error("the store's database can't be reached")]
+    Away,
     #[error("the store is closed")]
     Closed,
 }
@@ -154,14 +161,30 @@ impl Store {
 
     /// As `open`; finished requests are deleted when they are older than `retention`.
     pub async fn open_keeping(path: &Path, retention: Duration, clock: Clock) -> Result<Self, StoreError> {
-        let (writing, reader) = sqlite::open(path).await?;
+        Self::connect(&Config::Sqlite(path.to_owned()), retention, clock).await
+    }
+
+    /// Opens the file, or connects to the database, and brings its schema up to date.
+    pub async fn connect(config: &Config, retention: Duration, clock: Clock) -> Result<Self, StoreError> {
+        let (writing, pool) = match config {
+            Config::Sqlite(path) => database::sqlite::open(path).await?,
+            Config::Postgres(postgres) => database::postgres::open(postgres).await?,
+        };
+        let reader = statements::Reader::new(pool);
         let (commands, queue) = mpsc::channel(QUEUE);
-        let changes = broadcast::Sender::new(QUEUE);
-        let credentials = watch::Sender::new(());
-        let told = Announcements { approvals: changes.clone(), credentials: credentials.clone() };
-        let writer = writer::Writer::new(writing, clock.clone(), retention, told);
+        let (told, up) = (Announcements::new(QUEUE), Arc::new(AtomicBool::new(true)));
+        let listener = match config {
+            Config::Sqlite(_) => None,
+            Config::Postgres(postgres) => {
+                let listening = tokio::spawn(database::postgres::listen(postgres.clone(), told.clone()));
+                Some(Arc::new(AbortOnDropHandle::new(listening)))
+            }
+        };
+        let database =
+            writer::Database { connection: writing, config: config.clone(), reader: reader.clone() };
+        let writer = writer::Writer::new(database, clock.clone(), retention, told.clone(), up.clone());
         tokio::spawn(writer.run(queue));
-        Ok(Self { commands, reader, changes, credentials, clock })
+        Ok(Self { commands, reader, told, clock, up, listener })
     }
 
     /// Attaches to the open approval (pending, or approved and unused) of the same digest and idempotency key,
@@ -205,14 +228,17 @@ impl Store {
 
     /// The approvals that changed, after the commit. A receiver that
     /// lagged behind has missed some and must read again what it waits for.
-    pub fn changes(&self) -> broadcast::Receiver<Change> {
-        self.changes.subscribe()
+    pub fn changes(&self) -> Changes {
+        self.told.approvals()
     }
 
     /// Whether the store can read and its writer works.
     pub async fn ping(&self) -> Result<(), StoreError> {
         if self.commands.is_closed() {
             return Err(StoreError::Closed);
+        }
+        if !self.up.load(Ordering::Relaxed) {
+            return Err(StoreError::Away);
         }
         self.reader.ping().await
     }
@@ -223,6 +249,9 @@ impl Store {
         if self.commands.send(Command::Close(done)).await.is_ok() {
             // Either way the writer has ended.
             let _ = closed.await;
+        }
+        if let Some(listener) = &self.listener {
+            listener.abort();
         }
         self.reader.close().await;
     }

@@ -49,7 +49,7 @@ pub(super) fn follow_changes(engine: &Arc<Engine>) {
             let Some(engine) = engine.upgrade() else { return };
             match change {
                 Ok(change) => {
-                    if change.state == State::Expired {
+                    if change.state == State::Expired && change.here {
                         engine.ports.metrics.approval(ApprovalEvent::Expired);
                     }
                     engine.waiters.wake(&change.id);

@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::writer::{Command, Task};
 use super::{Store, StoreError};
@@ -192,5 +193,10 @@ impl Store {
     /// Writes one change; it is durable when this returns. Returns the state after it.
     pub async fn change_bundles(&self, change: BundleChange) -> Result<BundleState, StoreError> {
         self.write(|reply| Command::Bundles(Box::new(Task::new(change, reply)))).await
+    }
+
+    /// Is told after each commit that changed the state. On SQLite, those of other processes are found by asking.
+    pub fn bundles_changed(&self) -> watch::Receiver<()> {
+        self.told.bundles()
     }
 }

@@ -96,9 +96,8 @@ impl Store {
         self.reader.credential_changes(seen).await
     }
 
-    /// Is told after each commit of this process that changed a credential. Those of other processes are found by
-    /// asking.
+    /// Is told after each commit that changed a credential. On SQLite, those of other processes are found by asking.
     pub fn credentials_changed(&self) -> watch::Receiver<()> {
-        self.credentials.subscribe()
+        self.told.credentials()
     }
 }

@@ -205,7 +205,7 @@ async fn what_is_due_expires_and_is_announced() {
     let fixture = fixture().await;
     let mut changes = fixture.store.changes();
     let approval = fixture.create(new("a")).await;
-    let change = |state| Change { id: approval.id.clone(), state };
+    let change = |state| Change { id: approval.id.clone(), state, here: true };
     assert_eq!(changes.recv().await.unwrap(), change(State::Pending));
     fixture.clock.advance(Duration::from_secs(600));
     let read = fixture.store.approval(&approval.id).await.unwrap().unwrap();

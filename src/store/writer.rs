@@ -4,17 +4,20 @@
 //! order, then the commit, then the answers and the announcements.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::{Connection, SqliteConnection};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use super::announce::{Announcements, Change, Committed};
 use super::bundles::{BundleChange, BundleState};
+use super::config::Config;
 use super::credentials::{Changed, CredentialChange};
-use super::sqlite::{self, Transaction};
-use super::{Change, NewApproval, Opened, PendingLimits, StoreError, VoteError};
+use super::database::{self, Connection};
+use super::statements::{self, Reader, Transaction};
+use super::{NewApproval, Opened, PendingLimits, StoreError, VoteError};
 use crate::approval::{Approval, Choice, State, VoteRefused, later};
 use crate::clock::Clock;
 use crate::identity::Identity;
@@ -79,28 +82,46 @@ impl Command {
     }
 }
 
-/// Who is told of what was committed.
-pub(super) struct Announcements {
-    pub(super) approvals: broadcast::Sender<Change>,
-    pub(super) credentials: watch::Sender<()>,
+/// An opened database.
+pub(super) struct Database {
+    pub(super) connection: Connection,
+    pub(super) config: Config,
+    pub(super) reader: Reader,
 }
 
 pub(super) struct Writer {
-    connection: SqliteConnection,
+    /// `None` while the database is away.
+    connection: Option<Connection>,
+    database: Config,
+    /// What it read before the database went away is not to be relied on.
+    reader: Reader,
     clock: Clock,
     retention: Duration,
     told: Announcements,
-    ids: Arc<sqlite::Ids>,
+    ids: Arc<statements::Ids>,
+    /// Whether there is a connection, for those who ask.
+    up: Arc<AtomicBool>,
 }
 
 impl Writer {
     pub(super) fn new(
-        connection: SqliteConnection,
+        database: Database,
         clock: Clock,
         retention: Duration,
         told: Announcements,
+        up: Arc<AtomicBool>,
     ) -> Self {
-        Self { connection, clock, retention, told, ids: Arc::default() }
+        let Database { connection, config, reader } = database;
+        Self {
+            connection: Some(connection),
+            database: config,
+            reader,
+            clock,
+            retention,
+            told,
+            ids: Arc::default(),
+            up,
+        }
     }
 
     /// Runs until it is told to close or every `Store` is gone.
@@ -126,7 +147,9 @@ impl Writer {
             }
         }
         queue.close();
-        if let Err(error) = self.connection.close().await {
+        if let Some(connection) = self.connection
+            && let Err(error) = connection.close().await
+        {
             tracing::warn!(%error, "closing the store failed");
         }
         drop(closing);
@@ -151,15 +174,19 @@ impl Writer {
     }
 
     async fn commit(&mut self, commands: &mut [Command]) -> Result<(), StoreError> {
+        let committed = self.try_commit(commands).await;
+        self.conclude(committed)
+    }
+
+    async fn try_commit(&mut self, commands: &mut [Command]) -> Result<Committed, StoreError> {
         let now = self.now();
         let mut batch = Batch {
-            transaction: Transaction::begin(&mut self.connection).await?,
+            transaction: Transaction::begin(self.connection.as_mut().ok_or(StoreError::Away)?).await?,
             now,
             ids: &self.ids,
-            changed: Vec::new(),
-            credentials: false,
+            committed: Committed::default(),
         };
-        batch.changed.extend(expired(batch.transaction.expire(now).await?));
+        batch.expire().await?;
         for command in commands {
             match command {
                 Command::Open(task) => task.outcome = Some(batch.open(&task.input.0, task.input.1).await?),
@@ -172,31 +199,66 @@ impl Writer {
                 Command::Close(_) => {}
             }
         }
-        let Batch { transaction, changed, credentials, .. } = batch;
-        transaction.commit().await?;
-        self.told.announce(changed, credentials);
-        Ok(())
+        batch.commit(&self.told).await
     }
 
     async fn sweep(&mut self, history_too: bool) {
-        if let Err(error) = self.commit_sweep(history_too).await {
+        if self.connection.is_none() {
+            self.connect_again().await;
+            return;
+        }
+        let swept = self.try_sweep(history_too).await;
+        if let Err(error) = self.conclude(swept) {
             tracing::warn!(%error, "the store could not expire what is due; it tries again");
         }
     }
 
-    async fn commit_sweep(&mut self, history_too: bool) -> Result<(), StoreError> {
+    async fn try_sweep(&mut self, history_too: bool) -> Result<Committed, StoreError> {
         let now = self.now();
-        let mut transaction = Transaction::begin(&mut self.connection).await?;
-        let changed = expired(transaction.expire(now).await?).collect();
-        let mut credentials = false;
+        let mut batch = Batch {
+            transaction: Transaction::begin(self.connection.as_mut().ok_or(StoreError::Away)?).await?,
+            now,
+            ids: &self.ids,
+            committed: Committed::default(),
+        };
+        batch.expire().await?;
         if history_too {
             let kept_since = now.checked_sub(self.retention).unwrap_or(Timestamp::MIN);
-            transaction.forget(kept_since).await?;
-            credentials = transaction.forget_credentials(kept_since, now).await?;
+            batch.transaction.forget(kept_since).await?;
+            batch.committed.credentials = batch.transaction.forget_credentials(kept_since, now).await?;
         }
-        transaction.commit().await?;
-        self.told.announce(changed, credentials);
-        Ok(())
+        batch.commit(&self.told).await
+    }
+
+    /// Tells of what was committed, or gives up a connection that is of no use any more.
+    fn conclude(&mut self, committed: Result<Committed, StoreError>) -> Result<(), StoreError> {
+        match committed {
+            Ok(committed) => {
+                self.told.announce(committed);
+                Ok(())
+            }
+            Err(error) => {
+                let lost = matches!(self.database, Config::Postgres(_)) && database::is_lost(&error);
+                if lost && self.connection.take().is_some() {
+                    self.up.store(false, Ordering::Relaxed);
+                    tracing::error!(%error, database = %self.database, "the store's database is away");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect_again(&mut self) {
+        let Config::Postgres(postgres) = &self.database else { return };
+        match database::postgres::connect(postgres).await {
+            Ok(connection) => {
+                tracing::info!(database = %self.database, "the store's database is back");
+                self.reader.renew();
+                self.connection = Some(connection);
+                self.up.store(true, Ordering::Relaxed);
+            }
+            Err(error) => tracing::debug!(%error, "the store's database is still away"),
+        }
     }
 
     /// As precise as what is stored, so that what is answered equals what is read back.
@@ -204,22 +266,6 @@ impl Writer {
         let now = self.clock.now();
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
-}
-
-impl Announcements {
-    fn announce(&self, approvals: Vec<Change>, credentials: bool) {
-        for change in approvals {
-            // Without a receiver nobody waits.
-            let _ = self.approvals.send(change);
-        }
-        if credentials {
-            self.credentials.send_replace(());
-        }
-    }
-}
-
-fn expired(ids: Vec<String>) -> impl Iterator<Item = Change> {
-    ids.into_iter().map(|id| Change { id, state: State::Expired })
 }
 
 fn take_close(batch: &mut Vec<Command>) -> Option<oneshot::Sender<()>> {
@@ -237,13 +283,29 @@ fn take_close(batch: &mut Vec<Command>) -> Option<oneshot::Sender<()>> {
 struct Batch<'c> {
     transaction: Transaction<'c>,
     now: Timestamp,
-    ids: &'c sqlite::Ids,
-    changed: Vec<Change>,
-    /// Whether a key or revocation changed.
-    credentials: bool,
+    ids: &'c statements::Ids,
+    /// What is committed once this is.
+    committed: Committed,
 }
 
 impl Batch<'_> {
+    /// Tells the other servers with the commit; this process is told by whoever has the answer.
+    async fn commit(mut self, told: &Announcements) -> Result<Committed, StoreError> {
+        let lines = told.lines(&self.committed);
+        if !lines.is_empty() {
+            self.transaction.notify(&lines).await?;
+        }
+        self.transaction.commit().await?;
+        Ok(self.committed)
+    }
+
+    async fn expire(&mut self) -> Result<(), StoreError> {
+        for id in self.transaction.expire(self.now).await? {
+            self.committed.approvals.push(Change { id, state: State::Expired, here: true });
+        }
+        Ok(())
+    }
+
     async fn open(&mut self, new: &NewApproval, limits: PendingLimits) -> Result<Opened, StoreError> {
         if let Some(open) = self.transaction.open_approval(&new.digest, &new.idempotency_key).await? {
             return Ok(Opened::Attached(open));
@@ -272,7 +334,7 @@ impl Batch<'_> {
             votes: Vec::new(),
         };
         self.transaction.insert(&approval).await?;
-        self.changed.push(Change { id: approval.id.clone(), state: approval.state });
+        self.changed(&approval);
         Ok(Opened::Created(approval))
     }
 
@@ -302,6 +364,7 @@ impl Batch<'_> {
     async fn change_bundles(&mut self, change: &BundleChange) -> Result<BundleState, StoreError> {
         if let Some(state) = &change.state {
             self.transaction.change_bundles(state, self.ids.next(self.now), self.now).await?;
+            self.committed.bundles = true;
         }
         self.transaction.record_event(&change.event, self.ids.next(self.now), self.now).await?;
         self.transaction.bundle_state().await
@@ -309,7 +372,12 @@ impl Batch<'_> {
 
     async fn update(&mut self, approval: &Approval) -> Result<(), StoreError> {
         self.transaction.update(approval).await?;
-        self.changed.push(Change { id: approval.id.clone(), state: approval.state });
+        self.changed(approval);
         Ok(())
+    }
+
+    fn changed(&mut self, approval: &Approval) {
+        let change = Change { id: approval.id.clone(), state: approval.state, here: true };
+        self.committed.approvals.push(change);
     }
 }

@@ -18,7 +18,7 @@ impl Batch<'_> {
             CredentialChange::Revoke(new) => self.revoke(new).await?,
             CredentialChange::Undo(id) => self.undo(id).await?,
         };
-        self.credentials |= matches!(changed, Changed::Key(_) | Changed::Revocation(_));
+        self.committed.credentials |= matches!(changed, Changed::Key(_) | Changed::Revocation(_));
         Ok(changed)
     }
 

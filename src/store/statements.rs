@@ -1,76 +1,20 @@
-//! The statements, on SQLite: how an approval becomes a row and a row an approval.
+//! The statements: how an approval becomes a row and a row an approval.
 //!
-//! Parameters are `$1`, so that the statements read the same on PostgreSQL.
+//! They are the same on SQLite and on PostgreSQL.
 
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Connection, Row, Sqlite, SqliteConnection};
 
 use super::StoreError;
+use super::database::{self, Connection, Pool, Row};
 use crate::approval::{Approval, CallSummary, Caller, State};
 use crate::effect::{Approvers, Grant};
 
 mod bundles;
 mod credentials;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
-
-const READERS: u32 = 4;
-
-/// Opens the file, brings its schema up to date, and returns the writer's connection and the readers'.
-pub(super) async fn open(path: &Path) -> Result<(SqliteConnection, Reader), StoreError> {
-    create_private(path)
-        .map_err(|error| StoreError::Open { path: path.to_owned(), reason: error.to_string() })?;
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5));
-    let mut writing = options.clone().connect().await.map_err(|error| open_error(path, error))?;
-    MIGRATIONS.run(&mut writing).await.map_err(|error| match error {
-        MigrateError::VersionMissing(_)
-        | MigrateError::VersionMismatch(_)
-        | MigrateError::VersionTooNew(..) => StoreError::NewerSchema(path.to_owned()),
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => open_error(path, error),
-        error => StoreError::Open { path: path.to_owned(), reason: error.to_string() },
-    })?;
-    // A file that can only be read is found out now, and not by the first call that waits.
-    let probe = Transaction::begin(&mut writing).await.map_err(|error| open_error(path, error))?;
-    drop(probe);
-    let pool = SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .acquire_timeout(Duration::from_secs(5))
-        .connect_with(options.read_only(true))
-        .await
-        .map_err(|error| open_error(path, error))?;
-    Ok((writing, Reader(pool)))
-}
-
-/// The bodies of held calls are nobody else's business.
-fn create_private(path: &Path) -> std::io::Result<()> {
-    std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map(drop)
-}
-
-fn open_error(path: &Path, error: sqlx::Error) -> StoreError {
-    /// SQLITE_CORRUPT and SQLITE_NOTADB.
-    const DAMAGED: [&str; 2] = ["11", "26"];
-    let code = error.as_database_error().and_then(|error| error.code());
-    match code {
-        Some(code) if DAMAGED.contains(&code.as_ref()) => StoreError::Corrupt(path.to_owned()),
-        _ => StoreError::Open { path: path.to_owned(), reason: error.to_string() },
-    }
-}
 
 /// Ids that sort by age, also within one millisecond.
 #[derive(Default)]
@@ -86,12 +30,21 @@ impl Ids {
 
 /// The connections that read.
 #[derive(Clone)]
-pub(super) struct Reader(SqlitePool);
+pub(super) struct Reader(Pool);
 
 impl Reader {
+    pub(super) fn new(pool: Pool) -> Self {
+        Self(pool)
+    }
+
+    /// Forgets connections that are not in use: their server was away.
+    pub(super) fn renew(&self) {
+        self.0.renew();
+    }
+
     pub(super) async fn approval(&self, id: &str) -> Result<Option<Approval>, StoreError> {
         let row =
-            sqlx::query("SELECT * FROM approvals WHERE id = $1").bind(id).fetch_optional(&self.0).await?;
+            self.0.fetch_optional(database::query("SELECT * FROM approvals WHERE id = $1").bind(id)).await?;
         row.map(|row| decode(&row)).transpose()
     }
 
@@ -104,22 +57,22 @@ impl Reader {
         // Sorts after every id.
         let before = before.unwrap_or("~");
         let query = match state {
-            Some(state) => sqlx::query(
+            Some(state) => database::query(
                 "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, '' AS body \
                  FROM approvals WHERE state = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
             )
             .bind(state.as_str()),
-            None => sqlx::query(
+            None => database::query(
                 "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, '' AS body \
                  FROM approvals WHERE id < $1 ORDER BY id DESC LIMIT $2",
             ),
         };
-        let rows = query.bind(before).bind(i64::from(limit)).fetch_all(&self.0).await?;
+        let rows = self.0.fetch_all(query.bind(before).bind(i64::from(limit))).await?;
         rows.iter().map(decode).collect()
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT count(*) FROM pending_rules WHERE rule = ''").fetch_one(&self.0).await?;
+        self.0.fetch_optional(database::query("SELECT count(*) FROM pending_rules WHERE rule = ''")).await?;
         Ok(())
     }
 
@@ -129,20 +82,25 @@ impl Reader {
 }
 
 /// The writer's transaction.
-pub(super) struct Transaction<'c>(sqlx::Transaction<'c, Sqlite>);
+pub(super) struct Transaction<'c>(database::Transaction<'c>);
 
 impl<'c> Transaction<'c> {
-    pub(super) async fn begin(connection: &'c mut SqliteConnection) -> Result<Self, sqlx::Error> {
-        Ok(Self(connection.begin_with("BEGIN IMMEDIATE").await?))
+    pub(super) async fn begin(connection: &'c mut Connection) -> Result<Self, StoreError> {
+        Ok(Self(connection.begin().await?))
     }
 
     pub(super) async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.0.commit().await?)
+        self.0.commit().await
+    }
+
+    /// Tells the other servers of the store, once this is committed; each line is a message.
+    pub(super) async fn notify(&mut self, lines: &str) -> Result<(), StoreError> {
+        self.0.notify(lines).await
     }
 
     pub(super) async fn approval(&mut self, id: &str) -> Result<Option<Approval>, StoreError> {
-        let query = sqlx::query("SELECT * FROM approvals WHERE id = $1").bind(id);
-        query.fetch_optional(&mut *self.0).await?.map(|row| decode(&row)).transpose()
+        let query = database::query("SELECT * FROM approvals WHERE id = $1").bind(id);
+        query.fetch_optional(&mut self.0).await?.map(|row| decode(&row)).transpose()
     }
 
     pub(super) async fn open_approval(
@@ -150,30 +108,30 @@ impl<'c> Transaction<'c> {
         digest: &str,
         idempotency_key: &str,
     ) -> Result<Option<Approval>, StoreError> {
-        let query = sqlx::query(
+        let query = database::query(
             "SELECT * FROM approvals \
              WHERE digest = $1 AND idempotency_key = $2 AND state IN ('pending', 'approved')",
         );
-        let row = query.bind(digest).bind(idempotency_key).fetch_optional(&mut *self.0).await?;
+        let row = query.bind(digest).bind(idempotency_key).fetch_optional(&mut self.0).await?;
         row.map(|row| decode(&row)).transpose()
     }
 
     pub(super) async fn pending_of(&mut self, caller: &Caller) -> Result<i64, StoreError> {
-        let query = sqlx::query_scalar(
+        let query = database::query(
             "SELECT count(*) FROM approvals \
              WHERE issuer = $1 AND subject = $2 AND spiffe = $3 AND state = 'pending'",
         );
         let query = query.bind(&caller.issuer).bind(&caller.subject).bind(&caller.spiffe);
-        Ok(query.fetch_one(&mut *self.0).await?)
+        query.fetch_value(&mut self.0).await
     }
 
     pub(super) async fn pending_by(&mut self, rule: &str) -> Result<i64, StoreError> {
-        let query = sqlx::query_scalar("SELECT count(*) FROM pending_rules WHERE rule = $1").bind(rule);
-        Ok(query.fetch_one(&mut *self.0).await?)
+        let query = database::query("SELECT count(*) FROM pending_rules WHERE rule = $1").bind(rule);
+        query.fetch_value(&mut self.0).await
     }
 
     pub(super) async fn insert(&mut self, approval: &Approval) -> Result<(), StoreError> {
-        let query = sqlx::query(
+        let query = database::query(
             "INSERT INTO approvals (id, digest, idempotency_key, state, created_at, expires_at, \
              issuer, subject, spiffe, terms, votes, body) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -191,25 +149,26 @@ impl<'c> Transaction<'c> {
             .bind(to_json(&Terms::of(approval))?)
             .bind(to_json(&approval.votes)?)
             .bind(&approval.call.body)
-            .execute(&mut *self.0)
+            .execute(&mut self.0)
             .await?;
         for rule in &approval.rules {
-            let query = sqlx::query(
+            let query = database::query(
                 "INSERT INTO pending_rules (rule, approval) VALUES ($1, $2) ON CONFLICT DO NOTHING",
             );
-            query.bind(rule).bind(&approval.id).execute(&mut *self.0).await?;
+            query.bind(rule).bind(&approval.id).execute(&mut self.0).await?;
         }
         Ok(())
     }
 
     /// Writes what a decision or a use changed.
     pub(super) async fn update(&mut self, approval: &Approval) -> Result<(), StoreError> {
-        let query = sqlx::query("UPDATE approvals SET state = $2, expires_at = $3, votes = $4 WHERE id = $1")
-            .bind(&approval.id)
-            .bind(approval.state.as_str())
-            .bind(approval.expires.as_microsecond())
-            .bind(to_json(&approval.votes)?);
-        query.execute(&mut *self.0).await?;
+        let query =
+            database::query("UPDATE approvals SET state = $2, expires_at = $3, votes = $4 WHERE id = $1")
+                .bind(&approval.id)
+                .bind(approval.state.as_str())
+                .bind(approval.expires.as_microsecond())
+                .bind(to_json(&approval.votes)?);
+        query.execute(&mut self.0).await?;
         if approval.state != State::Pending {
             self.not_pending(&approval.id).await?;
         }
@@ -218,11 +177,11 @@ impl<'c> Transaction<'c> {
 
     /// Marks as expired what is due at `now`, and returns the ids.
     pub(super) async fn expire(&mut self, now: Timestamp) -> Result<Vec<String>, StoreError> {
-        let query = sqlx::query_scalar(
+        let query = database::query(
             "UPDATE approvals SET state = 'expired' \
              WHERE state IN ('pending', 'approved') AND expires_at <= $1 RETURNING id",
         );
-        let expired: Vec<String> = query.bind(now.as_microsecond()).fetch_all(&mut *self.0).await?;
+        let expired: Vec<String> = query.bind(now.as_microsecond()).fetch_values(&mut self.0).await?;
         for id in &expired {
             self.not_pending(id).await?;
         }
@@ -231,15 +190,18 @@ impl<'c> Transaction<'c> {
 
     /// Deletes the finished requests made before `kept_since`.
     pub(super) async fn forget(&mut self, kept_since: Timestamp) -> Result<(), StoreError> {
-        let query = sqlx::query(
+        let query = database::query(
             "DELETE FROM approvals WHERE created_at < $1 AND state IN ('rejected', 'expired', 'used')",
         );
-        query.bind(kept_since.as_microsecond()).execute(&mut *self.0).await?;
+        query.bind(kept_since.as_microsecond()).execute(&mut self.0).await?;
         Ok(())
     }
 
     async fn not_pending(&mut self, id: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM pending_rules WHERE approval = $1").bind(id).execute(&mut *self.0).await?;
+        database::query("DELETE FROM pending_rules WHERE approval = $1")
+            .bind(id)
+            .execute(&mut self.0)
+            .await?;
         Ok(())
     }
 }
@@ -269,7 +231,7 @@ impl Terms {
     }
 }
 
-fn decode(row: &SqliteRow) -> Result<Approval, StoreError> {
+fn decode(row: &Row) -> Result<Approval, StoreError> {
     let mut terms: Terms = from_json(row.try_get("terms")?)?;
     terms.call.body = row.try_get("body")?;
     Ok(Approval {

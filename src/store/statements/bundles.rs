@@ -1,8 +1,7 @@
 //! The statements of the policies' revisions and of their history.
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+use sqlx::AssertSqlSafe;
 
 use super::{Reader, Transaction, from_json, to_json, unreadable};
 use crate::store::StoreError;
@@ -10,6 +9,7 @@ use crate::store::bundles::{
     Activate, BundleEvent, BundleState, Content, KEPT_BUNDLES, KEPT_EVENTS, KeptBundle, NewBundle,
     NewestVersion, RecordedEvent, StateChange,
 };
+use crate::store::database::{self, Row};
 
 const KEPT: &str =
     "SELECT id, revision, name, version, digest, signer, source, kept_at, active_at, previous FROM bundles";
@@ -17,19 +17,23 @@ const KEPT: &str =
 impl Reader {
     pub(in crate::store) async fn bundle_state(&self) -> Result<BundleState, StoreError> {
         // One transaction, so that the state and what it points to belong together.
-        let mut transaction = self.0.begin().await?;
-        state(&mut transaction).await
+        let mut lease = self.0.lease().await?;
+        let mut transaction = lease.snapshot().await?;
+        let state = state(&mut transaction).await?;
+        transaction.commit().await?;
+        lease.give_back();
+        Ok(state)
     }
 
     pub(in crate::store) async fn bundles(&self) -> Result<Vec<KeptBundle>, StoreError> {
-        let query = format!("{KEPT} ORDER BY active_at DESC, id DESC");
-        let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(&self.0).await?;
+        let text = format!("{KEPT} ORDER BY active_at DESC, id DESC");
+        let rows = self.0.fetch_all(database::query(AssertSqlSafe(text))).await?;
         rows.iter().map(kept).collect()
     }
 
     pub(in crate::store) async fn bundle_content(&self, id: &str) -> Result<Option<Content>, StoreError> {
-        let query = sqlx::query("SELECT form, content FROM bundles WHERE id = $1").bind(id);
-        let Some(row) = query.fetch_optional(&self.0).await? else { return Ok(None) };
+        let query = database::query("SELECT form, content FROM bundles WHERE id = $1").bind(id);
+        let Some(row) = self.0.fetch_optional(query).await? else { return Ok(None) };
         let bytes = row.try_get("content")?;
         match row.try_get("form")? {
             "archive" => Ok(Some(Content::Archive(bytes))),
@@ -44,10 +48,11 @@ impl Reader {
         before: Option<&str>,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         // `~` sorts after every id.
-        let query =
-            sqlx::query("SELECT id, at, event FROM bundle_events WHERE id < $1 ORDER BY id DESC LIMIT $2");
-        let rows = query.bind(before.unwrap_or("~")).bind(i64::from(limit)).fetch_all(&self.0).await?;
-        let event = |row: &SqliteRow| {
+        let query = database::query(
+            "SELECT id, at, event FROM bundle_events WHERE id < $1 ORDER BY id DESC LIMIT $2",
+        );
+        let rows = self.0.fetch_all(query.bind(before.unwrap_or("~")).bind(i64::from(limit))).await?;
+        let event = |row: &Row| {
             Ok(RecordedEvent {
                 id: row.try_get("id")?,
                 at: time(row, "at")?,
@@ -75,33 +80,33 @@ impl Transaction<'_> {
             Activate::Same => before.unwrap_or_default(),
             Activate::New(new) => self.keep(new, id, before, now).await?,
             Activate::Kept(id) => {
-                let query = sqlx::query("UPDATE bundles SET active_at = $2 WHERE id = $1");
-                query.bind(id).bind(now.as_microsecond()).execute(&mut *self.0).await?;
+                let query = database::query("UPDATE bundles SET active_at = $2 WHERE id = $1");
+                query.bind(id).bind(now.as_microsecond()).execute(&mut self.0).await?;
                 id.clone()
             }
         };
-        let query = sqlx::query(
+        let query = database::query(
             "INSERT INTO bundle_state (only_one, active, pinned, rolled_back, passed_over) \
              VALUES (1, $1, $2, $3, $4) ON CONFLICT (only_one) \
              DO UPDATE SET active = $1, pinned = $2, rolled_back = $3, passed_over = $4",
         );
         let passed_over = change.passed_over.as_deref().unwrap_or_default();
         let query = query.bind(active).bind(i64::from(change.pinned)).bind(i64::from(change.rolled_back));
-        query.bind(passed_over).execute(&mut *self.0).await?;
+        query.bind(passed_over).execute(&mut self.0).await?;
         if let Some(newest) = &change.newest {
-            let query = sqlx::query(
+            let query = database::query(
                 "INSERT INTO bundle_versions (name, version, digest) VALUES ($1, $2, $3) \
                  ON CONFLICT (name) DO UPDATE SET version = $2, digest = $3",
             );
             let query = query.bind(&newest.name).bind(&newest.version).bind(&newest.digest);
-            query.execute(&mut *self.0).await?;
+            query.execute(&mut self.0).await?;
         }
-        let query = sqlx::query(
+        let query = database::query(
             "DELETE FROM bundles WHERE id NOT IN \
              (SELECT id FROM bundles ORDER BY active_at DESC, id DESC LIMIT $1) \
              AND id NOT IN (SELECT active FROM bundle_state)",
         );
-        query.bind(i64::from(KEPT_BUNDLES)).execute(&mut *self.0).await?;
+        query.bind(i64::from(KEPT_BUNDLES)).execute(&mut self.0).await?;
         Ok(())
     }
 
@@ -111,12 +116,12 @@ impl Transaction<'_> {
         id: String,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let query = sqlx::query("INSERT INTO bundle_events (id, at, event) VALUES ($1, $2, $3)");
-        query.bind(id).bind(now.as_microsecond()).bind(to_json(event)?).execute(&mut *self.0).await?;
-        let query = sqlx::query(
+        let query = database::query("INSERT INTO bundle_events (id, at, event) VALUES ($1, $2, $3)");
+        query.bind(id).bind(now.as_microsecond()).bind(to_json(event)?).execute(&mut self.0).await?;
+        let query = database::query(
             "DELETE FROM bundle_events WHERE id NOT IN (SELECT id FROM bundle_events ORDER BY id DESC LIMIT $1)",
         );
-        query.bind(i64::from(KEPT_EVENTS)).execute(&mut *self.0).await?;
+        query.bind(i64::from(KEPT_EVENTS)).execute(&mut self.0).await?;
         Ok(())
     }
 
@@ -133,7 +138,7 @@ impl Transaction<'_> {
             Content::Archive(bytes) => ("archive", bytes),
             Content::Files(bytes) => ("files", bytes),
         };
-        let query = sqlx::query_scalar(
+        let query = database::query(
             "INSERT INTO bundles (id, revision, name, version, digest, signer, source, form, content, kept_at, \
              active_at, previous) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11) \
              ON CONFLICT (name, version, digest) DO UPDATE SET revision = $2, signer = $6, source = $7, \
@@ -152,13 +157,13 @@ impl Transaction<'_> {
             .bind(content)
             .bind(now.as_microsecond())
             .bind(before.unwrap_or_default());
-        Ok(query.fetch_one(&mut *self.0).await?)
+        query.fetch_value(&mut self.0).await
     }
 }
 
-async fn state(connection: &mut SqliteConnection) -> Result<BundleState, StoreError> {
-    let newest = sqlx::query("SELECT name, version, digest FROM bundle_versions ORDER BY name");
-    let newest = newest.fetch_all(&mut *connection).await?;
+async fn state(transaction: &mut database::Transaction<'_>) -> Result<BundleState, StoreError> {
+    let newest = database::query("SELECT name, version, digest FROM bundle_versions ORDER BY name");
+    let newest = newest.fetch_all(&mut *transaction).await?;
     let newest = newest.iter().map(|row| {
         Ok(NewestVersion {
             name: row.try_get("name")?,
@@ -167,13 +172,13 @@ async fn state(connection: &mut SqliteConnection) -> Result<BundleState, StoreEr
         })
     });
     let newest = newest.collect::<Result<_, StoreError>>()?;
-    let row = sqlx::query("SELECT active, pinned, rolled_back, passed_over FROM bundle_state");
-    let Some(row) = row.fetch_optional(&mut *connection).await? else {
+    let row = database::query("SELECT active, pinned, rolled_back, passed_over FROM bundle_state");
+    let Some(row) = row.fetch_optional(&mut *transaction).await? else {
         return Ok(BundleState { newest, ..BundleState::default() });
     };
     let active: String = row.try_get("active")?;
-    let query = format!("{KEPT} WHERE id = $1");
-    let active = sqlx::query(AssertSqlSafe(query)).bind(active).fetch_optional(connection).await?;
+    let text = format!("{KEPT} WHERE id = $1");
+    let active = database::query(AssertSqlSafe(text)).bind(active).fetch_optional(&mut *transaction).await?;
     Ok(BundleState {
         active: active.map(|row| kept(&row)).transpose()?,
         pinned: row.try_get::<i64, _>("pinned")? != 0,
@@ -183,7 +188,7 @@ async fn state(connection: &mut SqliteConnection) -> Result<BundleState, StoreEr
     })
 }
 
-fn kept(row: &SqliteRow) -> Result<KeptBundle, StoreError> {
+fn kept(row: &Row) -> Result<KeptBundle, StoreError> {
     Ok(KeptBundle {
         id: row.try_get("id")?,
         revision: row.try_get("revision")?,
@@ -198,7 +203,7 @@ fn kept(row: &SqliteRow) -> Result<KeptBundle, StoreError> {
     })
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, StoreError> {
+fn time(row: &Row, column: &str) -> Result<Timestamp, StoreError> {
     Timestamp::from_microsecond(row.try_get(column)?).map_err(unreadable)
 }
 

@@ -3,13 +3,12 @@
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
 use super::{Reader, Transaction, from_json, to_json, unreadable};
 use crate::credential::{ApiKey, Revocation, RevocationKind};
 use crate::store::StoreError;
 use crate::store::credentials::CredentialChanges;
+use crate::store::database::{self, Row};
 
 /// A follower that missed more than this reads everything again.
 const MOST_CHANGES: i64 = 1_000;
@@ -24,8 +23,8 @@ impl Reader {
         before: Option<&str>,
     ) -> Result<Vec<ApiKey>, StoreError> {
         // `~` sorts after every id.
-        let query = sqlx::query("SELECT * FROM api_keys WHERE id < $1 ORDER BY id DESC LIMIT $2");
-        let rows = query.bind(before.unwrap_or("~")).bind(i64::from(limit)).fetch_all(&self.0).await?;
+        let query = database::query("SELECT * FROM api_keys WHERE id < $1 ORDER BY id DESC LIMIT $2");
+        let rows = self.0.fetch_all(query.bind(before.unwrap_or("~")).bind(i64::from(limit))).await?;
         rows.iter().map(api_key).collect()
     }
 
@@ -34,8 +33,8 @@ impl Reader {
         limit: u32,
         before: Option<&str>,
     ) -> Result<Vec<Revocation>, StoreError> {
-        let query = sqlx::query("SELECT * FROM revocations WHERE id < $1 ORDER BY id DESC LIMIT $2");
-        let rows = query.bind(before.unwrap_or("~")).bind(i64::from(limit)).fetch_all(&self.0).await?;
+        let query = database::query("SELECT * FROM revocations WHERE id < $1 ORDER BY id DESC LIMIT $2");
+        let rows = self.0.fetch_all(query.bind(before.unwrap_or("~")).bind(i64::from(limit))).await?;
         rows.iter().map(revocation).collect()
     }
 
@@ -44,47 +43,63 @@ impl Reader {
         seen: Option<i64>,
     ) -> Result<CredentialChanges, StoreError> {
         // One transaction, so that the number and what it stands for belong together.
-        let mut transaction = self.0.begin().await?;
-        let numbers = sqlx::query("SELECT coalesce(min(number), 0), coalesce(max(number), 0) FROM changes");
-        let numbers = numbers.fetch_one(&mut *transaction).await?;
-        let (oldest, newest): (i64, i64) = (numbers.try_get(0)?, numbers.try_get(1)?);
-        match seen {
-            Some(seen) if seen == newest => Ok(CredentialChanges { newest, ..CredentialChanges::default() }),
-            // A number that was never given is of another file: one that was put back from a copy.
-            Some(seen) if seen < newest && seen >= oldest - 1 && newest - seen <= MOST_CHANGES => {
-                since(&mut transaction, seen, newest).await
-            }
-            _ => everything(&mut transaction, newest).await,
-        }
+        let mut lease = self.0.lease().await?;
+        let mut transaction = lease.snapshot().await?;
+        let changes = changes(&mut transaction, seen).await?;
+        transaction.commit().await?;
+        lease.give_back();
+        Ok(changes)
     }
 }
 
-async fn everything(connection: &mut SqliteConnection, newest: i64) -> Result<CredentialChanges, StoreError> {
-    let rows = sqlx::query("SELECT * FROM api_keys").fetch_all(&mut *connection).await?;
+async fn changes(
+    transaction: &mut database::Transaction<'_>,
+    seen: Option<i64>,
+) -> Result<CredentialChanges, StoreError> {
+    let numbers = database::query(
+        "SELECT coalesce(min(number), 0) AS oldest, coalesce(max(number), 0) AS newest FROM changes",
+    );
+    let numbers = numbers.fetch_one(&mut *transaction).await?;
+    let (oldest, newest): (i64, i64) = (numbers.try_get("oldest")?, numbers.try_get("newest")?);
+    match seen {
+        Some(seen) if seen == newest => Ok(CredentialChanges { newest, ..CredentialChanges::default() }),
+        // A number that was never given is of another file: one that was put back from a copy.
+        Some(seen) if seen < newest && seen >= oldest - 1 && newest - seen <= MOST_CHANGES => {
+            since(transaction, seen, newest).await
+        }
+        _ => everything(transaction, newest).await,
+    }
+}
+
+async fn everything(
+    transaction: &mut database::Transaction<'_>,
+    newest: i64,
+) -> Result<CredentialChanges, StoreError> {
+    let rows = database::query("SELECT * FROM api_keys").fetch_all(&mut *transaction).await?;
     let keys = rows.iter().map(|row| api_key(row).map(|key| (key.id.clone(), Some(key))));
     let api_keys = keys.collect::<Result<_, StoreError>>()?;
-    let rows = sqlx::query("SELECT * FROM revocations").fetch_all(connection).await?;
+    let rows = database::query("SELECT * FROM revocations").fetch_all(&mut *transaction).await?;
     let revoked = rows.iter().map(|row| revocation(row).map(|one| (one.id.clone(), Some(one))));
     Ok(CredentialChanges { newest, whole: true, api_keys, revocations: revoked.collect::<Result<_, _>>()? })
 }
 
 async fn since(
-    connection: &mut SqliteConnection,
+    transaction: &mut database::Transaction<'_>,
     seen: i64,
     newest: i64,
 ) -> Result<CredentialChanges, StoreError> {
-    let query = sqlx::query("SELECT DISTINCT kind, id FROM changes WHERE number > $1");
-    let rows = query.bind(seen).fetch_all(&mut *connection).await?;
+    let query = database::query("SELECT DISTINCT kind, id FROM changes WHERE number > $1");
+    let rows = query.bind(seen).fetch_all(&mut *transaction).await?;
     let mut changes = CredentialChanges { newest, ..CredentialChanges::default() };
     for row in rows {
         let id: String = row.try_get("id")?;
         match row.try_get("kind")? {
             API_KEY => {
-                let key = find_api_key(connection, &id).await?;
+                let key = find_api_key(transaction, &id).await?;
                 changes.api_keys.push((id, key));
             }
             REVOCATION => {
-                let found = find_revocation(connection, &id).await?;
+                let found = find_revocation(transaction, &id).await?;
                 changes.revocations.push((id, found));
             }
             other => return Err(unreadable(format!("a change of the unknown kind `{other}`"))),
@@ -103,15 +118,15 @@ impl Transaction<'_> {
     }
 
     pub(in crate::store) async fn count_api_keys(&mut self) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar("SELECT count(*) FROM api_keys").fetch_one(&mut *self.0).await?)
+        database::query("SELECT count(*) FROM api_keys").fetch_value(&mut self.0).await
     }
 
     pub(in crate::store) async fn count_revocations(&mut self) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar("SELECT count(*) FROM revocations").fetch_one(&mut *self.0).await?)
+        database::query("SELECT count(*) FROM revocations").fetch_value(&mut self.0).await
     }
 
     pub(in crate::store) async fn insert_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError> {
-        let query = sqlx::query(
+        let query = database::query(
             "INSERT INTO api_keys (id, name, owner, person, member_of, hash, created_at, created_by, \
              expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         );
@@ -126,7 +141,7 @@ impl Transaction<'_> {
             .bind(to_json(&key.created_by)?)
             .bind(key.expires.map(Timestamp::as_microsecond))
             .bind(key.revoked.map(Timestamp::as_microsecond))
-            .execute(&mut *self.0)
+            .execute(&mut self.0)
             .await?;
         self.changed(API_KEY, &key.id, key.created).await
     }
@@ -136,13 +151,13 @@ impl Transaction<'_> {
         id: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let query = sqlx::query("UPDATE api_keys SET revoked_at = $2 WHERE id = $1");
-        query.bind(id).bind(now.as_microsecond()).execute(&mut *self.0).await?;
+        let query = database::query("UPDATE api_keys SET revoked_at = $2 WHERE id = $1");
+        query.bind(id).bind(now.as_microsecond()).execute(&mut self.0).await?;
         self.changed(API_KEY, id, now).await
     }
 
     pub(in crate::store) async fn insert_revocation(&mut self, new: &Revocation) -> Result<(), StoreError> {
-        let query = sqlx::query(
+        let query = database::query(
             "INSERT INTO revocations (id, kind, value, issuer, issued_before, until_at, created_at, created_by, \
              reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         );
@@ -156,7 +171,7 @@ impl Transaction<'_> {
             .bind(new.created.as_microsecond())
             .bind(to_json(&new.created_by)?)
             .bind(&new.reason)
-            .execute(&mut *self.0)
+            .execute(&mut self.0)
             .await?;
         self.changed(REVOCATION, &new.id, new.created).await
     }
@@ -166,7 +181,7 @@ impl Transaction<'_> {
         id: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM revocations WHERE id = $1").bind(id).execute(&mut *self.0).await?;
+        database::query("DELETE FROM revocations WHERE id = $1").bind(id).execute(&mut self.0).await?;
         self.changed(REVOCATION, id, now).await
     }
 
@@ -178,48 +193,51 @@ impl Transaction<'_> {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let since = kept_since.as_microsecond();
-        let query = sqlx::query_scalar("DELETE FROM revocations WHERE until_at < $1 RETURNING id");
-        let ended: Vec<String> = query.bind(since).fetch_all(&mut *self.0).await?;
+        let query = database::query("DELETE FROM revocations WHERE until_at < $1 RETURNING id");
+        let ended: Vec<String> = query.bind(since).fetch_values(&mut self.0).await?;
         for id in &ended {
             self.changed(REVOCATION, id, now).await?;
         }
         let query =
-            sqlx::query_scalar("DELETE FROM api_keys WHERE revoked_at < $1 OR expires_at < $1 RETURNING id");
-        let keys: Vec<String> = query.bind(since).fetch_all(&mut *self.0).await?;
+            database::query("DELETE FROM api_keys WHERE revoked_at < $1 OR expires_at < $1 RETURNING id");
+        let keys: Vec<String> = query.bind(since).fetch_values(&mut self.0).await?;
         for id in &keys {
             self.changed(API_KEY, id, now).await?;
         }
-        let query = sqlx::query(
+        let query = database::query(
             "DELETE FROM changes WHERE changed_at < $1 AND number < (SELECT max(number) FROM changes)",
         );
-        query.bind(since).execute(&mut *self.0).await?;
+        query.bind(since).execute(&mut self.0).await?;
         Ok(!ended.is_empty() || !keys.is_empty())
     }
 
     async fn changed(&mut self, kind: &str, id: &str, now: Timestamp) -> Result<(), StoreError> {
-        let query = sqlx::query(
+        let query = database::query(
             "INSERT INTO changes (number, kind, id, changed_at) \
              SELECT coalesce(max(number), 0) + 1, $1, $2, $3 FROM changes",
         );
-        query.bind(kind).bind(id).bind(now.as_microsecond()).execute(&mut *self.0).await?;
+        query.bind(kind).bind(id).bind(now.as_microsecond()).execute(&mut self.0).await?;
         Ok(())
     }
 }
 
-async fn find_api_key(connection: &mut SqliteConnection, id: &str) -> Result<Option<ApiKey>, StoreError> {
-    let query = sqlx::query("SELECT * FROM api_keys WHERE id = $1").bind(id);
-    query.fetch_optional(connection).await?.map(|row| api_key(&row)).transpose()
+async fn find_api_key(
+    transaction: &mut database::Transaction<'_>,
+    id: &str,
+) -> Result<Option<ApiKey>, StoreError> {
+    let query = database::query("SELECT * FROM api_keys WHERE id = $1").bind(id);
+    query.fetch_optional(transaction).await?.map(|row| api_key(&row)).transpose()
 }
 
 async fn find_revocation(
-    connection: &mut SqliteConnection,
+    transaction: &mut database::Transaction<'_>,
     id: &str,
 ) -> Result<Option<Revocation>, StoreError> {
-    let query = sqlx::query("SELECT * FROM revocations WHERE id = $1").bind(id);
-    query.fetch_optional(connection).await?.map(|row| revocation(&row)).transpose()
+    let query = database::query("SELECT * FROM revocations WHERE id = $1").bind(id);
+    query.fetch_optional(transaction).await?.map(|row| revocation(&row)).transpose()
 }
 
-fn api_key(row: &SqliteRow) -> Result<ApiKey, StoreError> {
+fn api_key(row: &Row) -> Result<ApiKey, StoreError> {
     Ok(ApiKey {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
@@ -234,7 +252,7 @@ fn api_key(row: &SqliteRow) -> Result<ApiKey, StoreError> {
     })
 }
 
-fn revocation(row: &SqliteRow) -> Result<Revocation, StoreError> {
+fn revocation(row: &Row) -> Result<Revocation, StoreError> {
     Ok(Revocation {
         id: row.try_get("id")?,
         kind: RevocationKind::from_str(row.try_get("kind")?).map_err(unreadable)?,
@@ -252,6 +270,6 @@ fn time(microseconds: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_microsecond(microseconds).map_err(unreadable)
 }
 
-fn optional_time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, StoreError> {
+fn optional_time(row: &Row, column: &str) -> Result<Option<Timestamp>, StoreError> {
     row.try_get::<Option<i64>, _>(column)?.map(time).transpose()
 }

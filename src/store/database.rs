@@ -1,0 +1,350 @@
+//! The two databases behind one set of statements.
+//!
+//! Statements use what SQLite and PostgreSQL have in common: `$1` for parameters, texts, 64-bit integers and bytes.
+//! This module hands them to whichever database is there; it knows nothing of what they mean.
+
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::{ColumnIndex, Connection as _, Decode, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, Type};
+
+use super::StoreError;
+
+pub(super) mod postgres;
+pub(super) mod sqlite;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// One connection, for the writer.
+pub(super) enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+/// A transaction; without `commit` it is rolled back.
+pub(super) enum Transaction<'c> {
+    Sqlite(sqlx::Transaction<'c, Sqlite>),
+    Postgres(sqlx::Transaction<'c, Postgres>),
+}
+
+/// The connections that read.
+#[derive(Clone)]
+pub(super) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(postgres::Pool),
+}
+
+/// A connection out of the pool.
+pub(super) enum Lease {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(postgres::Lease),
+}
+
+/// Where a statement runs.
+pub(super) enum On<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+/// One row of an answer.
+pub(super) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+/// A parameter.
+pub(super) enum Value {
+    Text(Option<String>),
+    Integer(Option<i64>),
+    Bytes(Vec<u8>),
+}
+
+/// A statement with its parameters, `$1` first.
+pub(super) struct Query {
+    sql: SqlStr,
+    values: Vec<Value>,
+}
+
+/// What a column may hold, on both databases.
+pub(super) trait Column<'r>:
+    Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+impl<'r, T> Column<'r> for T where T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>
+{}
+
+/// How a column is named: by its name, or by its place from 0.
+pub(super) trait Name: ColumnIndex<SqliteRow> + ColumnIndex<PgRow> {}
+
+impl<T: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>> Name for T {}
+
+pub(super) fn query(sql: impl SqlSafeStr) -> Query {
+    Query { sql: sql.into_sql_str(), values: Vec::new() }
+}
+
+impl Query {
+    pub(super) fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    pub(super) async fn fetch_all<'c>(self, on: impl Into<On<'c>>) -> Result<Vec<Row>, StoreError> {
+        match on.into() {
+            On::Sqlite(connection) => {
+                let rows = self.on_sqlite().fetch_all(connection).await?;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
+            }
+            On::Postgres(connection) => {
+                let rows = postgres::in_time(self.on_postgres().fetch_all(connection)).await?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
+            }
+        }
+    }
+
+    pub(super) async fn fetch_optional<'c>(self, on: impl Into<On<'c>>) -> Result<Option<Row>, StoreError> {
+        match on.into() {
+            On::Sqlite(connection) => Ok(self.on_sqlite().fetch_optional(connection).await?.map(Row::Sqlite)),
+            On::Postgres(connection) => {
+                let row = postgres::in_time(self.on_postgres().fetch_optional(connection)).await?;
+                Ok(row.map(Row::Postgres))
+            }
+        }
+    }
+
+    pub(super) async fn fetch_one<'c>(self, on: impl Into<On<'c>>) -> Result<Row, StoreError> {
+        self.fetch_optional(on).await?.ok_or_else(|| sqlx::Error::RowNotFound.into())
+    }
+
+    /// The first column of the only row.
+    pub(super) async fn fetch_value<'c, T>(self, on: impl Into<On<'c>>) -> Result<T, StoreError>
+    where
+        T: for<'r> Column<'r>,
+    {
+        Ok(self.fetch_one(on).await?.try_get(0)?)
+    }
+
+    /// The first column of every row.
+    pub(super) async fn fetch_values<'c, T>(self, on: impl Into<On<'c>>) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> Column<'r>,
+    {
+        let rows = self.fetch_all(on).await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// Returns how many rows it changed.
+    pub(super) async fn execute<'c>(self, on: impl Into<On<'c>>) -> Result<u64, StoreError> {
+        match on.into() {
+            On::Sqlite(connection) => Ok(self.on_sqlite().execute(connection).await?.rows_affected()),
+            On::Postgres(connection) => {
+                Ok(postgres::in_time(self.on_postgres().execute(connection)).await?.rows_affected())
+            }
+        }
+    }
+
+    fn on_sqlite(self) -> sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments> {
+        self.values.into_iter().fold(sqlx::query(self.sql), |query, value| match value {
+            Value::Text(text) => query.bind(text),
+            Value::Integer(number) => query.bind(number),
+            Value::Bytes(bytes) => query.bind(bytes),
+        })
+    }
+
+    fn on_postgres(self) -> sqlx::query::Query<'static, Postgres, sqlx::postgres::PgArguments> {
+        self.values.into_iter().fold(sqlx::query(self.sql), |query, value| match value {
+            Value::Text(text) => query.bind(text),
+            Value::Integer(number) => query.bind(number),
+            Value::Bytes(bytes) => query.bind(bytes),
+        })
+    }
+}
+
+impl Row {
+    pub(super) fn try_get<'r, T: Column<'r>, N: Name>(&'r self, name: N) -> Result<T, sqlx::Error> {
+        match self {
+            Self::Sqlite(row) => row.try_get(name),
+            Self::Postgres(row) => row.try_get(name),
+        }
+    }
+}
+
+/// Whether a connection is of no use after this error: what it was asked last may be still under way, or it is to a
+/// server that ends or takes no changes.
+pub(super) fn is_lost(error: &StoreError) -> bool {
+    /// Classes of errors after which the same connection works on: data, constraints, conflicts, locks.
+    const OF_THE_STATEMENT: [&str; 4] = ["22", "23", "40", "55"];
+    match error {
+        StoreError::Failed(error) => {
+            let code = error.as_database_error().and_then(|error| error.code());
+            !code.is_some_and(|code| OF_THE_STATEMENT.iter().any(|class| code.starts_with(class)))
+        }
+        StoreError::Slow | StoreError::Away => true,
+        _ => false,
+    }
+}
+
+impl Connection {
+    /// Begins a transaction that writes; no other one writes until it ends.
+    pub(super) async fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
+        match self {
+            Self::Sqlite(connection) => {
+                Ok(Transaction::Sqlite(connection.begin_with("BEGIN IMMEDIATE").await?))
+            }
+            Self::Postgres(connection) => Ok(Transaction::Postgres(postgres::begin(connection).await?)),
+        }
+    }
+
+    pub(super) async fn close(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => Ok(connection.close().await?),
+            Self::Postgres(connection) => postgres::in_time(connection.close()).await,
+        }
+    }
+}
+
+impl Transaction<'_> {
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(transaction) => Ok(transaction.commit().await?),
+            Self::Postgres(transaction) => postgres::in_time(transaction.commit()).await,
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// Where others share the database, they are told these lines after the commit.
+    pub(super) async fn notify(&mut self, lines: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(_) => postgres::notify(lines).execute(self).await.map(drop),
+        }
+    }
+}
+
+impl Pool {
+    /// Closes the connections that are not in use.
+    pub(super) fn renew(&self) {
+        match self {
+            Self::Sqlite(_) => {}
+            Self::Postgres(pool) => pool.renew(),
+        }
+    }
+
+    /// A connection, which goes back by `Lease::give_back` and else, on PostgreSQL, is closed.
+    pub(super) async fn lease(&self) -> Result<Lease, StoreError> {
+        match self {
+            Self::Sqlite(pool) => Ok(Lease::Sqlite(pool.acquire().await?)),
+            Self::Postgres(pool) => Ok(Lease::Postgres(pool.lease().await?)),
+        }
+    }
+
+    pub(super) async fn fetch_all(&self, query: Query) -> Result<Vec<Row>, StoreError> {
+        let mut lease = self.lease().await?;
+        let rows = query.fetch_all(&mut lease).await?;
+        lease.give_back();
+        Ok(rows)
+    }
+
+    pub(super) async fn fetch_optional(&self, query: Query) -> Result<Option<Row>, StoreError> {
+        let mut lease = self.lease().await?;
+        let row = query.fetch_optional(&mut lease).await?;
+        lease.give_back();
+        Ok(row)
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close(),
+        }
+    }
+}
+
+impl Lease {
+    /// Begins a transaction that sees one moment throughout, and writes nothing.
+    pub(super) async fn snapshot(&mut self) -> Result<Transaction<'_>, StoreError> {
+        match self {
+            Self::Sqlite(connection) => Ok(Transaction::Sqlite(connection.begin().await?)),
+            Self::Postgres(lease) => Ok(Transaction::Postgres(postgres::snapshot(lease.connection()).await?)),
+        }
+    }
+
+    /// The connection is in order, and may serve the next one.
+    pub(super) fn give_back(self) {
+        match self {
+            Self::Sqlite(connection) => drop(connection),
+            Self::Postgres(lease) => lease.give_back(),
+        }
+    }
+}
+
+impl<'c> From<&'c mut Connection> for On<'c> {
+    fn from(connection: &'c mut Connection) -> Self {
+        match connection {
+            Connection::Sqlite(connection) => Self::Sqlite(connection),
+            Connection::Postgres(connection) => Self::Postgres(connection),
+        }
+    }
+}
+
+impl<'c> From<&'c mut Transaction<'_>> for On<'c> {
+    fn from(transaction: &'c mut Transaction<'_>) -> Self {
+        match transaction {
+            Transaction::Sqlite(transaction) => Self::Sqlite(transaction),
+            Transaction::Postgres(transaction) => Self::Postgres(transaction),
+        }
+    }
+}
+
+impl<'c> From<&'c mut Lease> for On<'c> {
+    fn from(lease: &'c mut Lease) -> Self {
+        match lease {
+            Lease::Sqlite(connection) => Self::Sqlite(connection),
+            Lease::Postgres(lease) => Self::Postgres(lease.connection()),
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        Self::Text(Some(text.clone()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Integer(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(number: Option<i64>) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<&Vec<u8>> for Value {
+    fn from(bytes: &Vec<u8>) -> Self {
+        Self::Bytes(bytes.clone())
+    }
+}

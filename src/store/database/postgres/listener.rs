@@ -1,0 +1,66 @@
+//! Hears what other servers of the store committed.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgListener, PgPoolOptions};
+
+use super::{LIMIT, in_time, limited};
+use crate::store::StoreError;
+use crate::store::announce::{Announcements, CHANNEL};
+use crate::store::config::Postgres;
+
+/// How long silence is taken for granted: then the connection has to show that it lives.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// How long it waits before it connects again.
+const RETRY: Duration = Duration::from_millis(300);
+
+/// Tells `told` what others commit, until it is dropped. What may have been missed while there was no connection is
+/// announced as that.
+pub(in crate::store) async fn listen(config: Postgres, told: Announcements) {
+    let mut failing = false;
+    loop {
+        match connect(&config).await {
+            Ok(listener) => {
+                if std::mem::take(&mut failing) {
+                    tracing::info!("changes of other servers are heard again");
+                }
+                told.missed();
+                hear(listener, &told).await;
+                told.missed();
+            }
+            Err(error) if !failing => {
+                tracing::warn!(%error, "changes of other servers can't be heard; they are polled for");
+                failing = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+async fn connect(config: &Postgres) -> Result<PgListener, StoreError> {
+    let options = limited(config.options().map_err(|reason| StoreError::Unreadable(reason.into()))?);
+    let one = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+    let pool = in_time(one.acquire_timeout(LIMIT).connect_with(options)).await?;
+    let mut listener = in_time(PgListener::connect_with(&pool)).await?;
+    listener.eager_reconnect(false);
+    in_time(listener.listen(CHANNEL)).await?;
+    Ok(listener)
+}
+
+/// Returns when the connection is gone.
+async fn hear(mut listener: PgListener, told: &Announcements) {
+    loop {
+        match tokio::time::timeout(SILENCE, listener.try_recv()).await {
+            Ok(Ok(Some(notification))) => told.heard(notification.payload()),
+            Ok(Ok(None) | Err(_)) => return,
+            Err(_) => {
+                let alive = in_time(sqlx::query("SELECT 1").execute(&mut listener)).await;
+                if alive.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
