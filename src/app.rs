@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin;
 use crate::audit::Audit;
@@ -28,7 +29,7 @@ use crate::mask;
 use crate::metrics::Metrics;
 use crate::ops::{self, Ops};
 use crate::policy::PolicySet;
-use crate::store::Store;
+use crate::store::{self, DEFAULT_RETENTION, Store};
 
 mod admin_events;
 mod candidate;
@@ -102,8 +103,11 @@ pub struct Bound {
     lifecycle: Lifecycle,
     drain: Duration,
     reloader: Arc<Reloader>,
-    following: Following,
+    following: Followers,
 }
+
+/// What keeps this server in step with the store, until it is dropped.
+type Followers = (Following, AbortOnDropHandle<()>);
 
 /// Reads everything that `read`'s configuration names. Every mistake of every file is in the refusal. Policies alone
 /// that can't be used don't refuse it: others may have been active before.
@@ -132,6 +136,11 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
     let authenticator = authenticator(config.identity.clone(), clock, &mut findings).await;
     let admin = self::authenticator(config.admin.identity.clone(), clock, &mut findings).await;
     let hash_key = hash_key(&config, &mut findings);
+    if let store::Config::Postgres(postgres) = &config.store
+        && let Err(error) = postgres.check()
+    {
+        findings.push(Diagnostic::error("invalid-store", format!("the store: {error}")));
+    }
     let tls = Tls::read(&config.listen, clock, &mut findings).await;
     let credentials = credentials::read(&config.identity, clock, &mut findings);
     if let Some(offer) = policies.as_ref().and_then(Policies::offer) {
@@ -217,7 +226,8 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     let sockets = tls.bind(&config.listen, &metrics, &clock).await?;
     let lifecycle = Lifecycle::new();
     let audit = Audit::open(&config.audit, metrics.clone()).map_err(anyhow::Error::from)?;
-    let store = Store::open(&config.store, clock.clone()).await.map_err(anyhow::Error::from)?;
+    let store = Store::connect(&config.store, DEFAULT_RETENTION, clock.clone()).await;
+    let store = store.map_err(anyhow::Error::from)?;
     let following =
         credentials.clone().follow(store.clone(), faults.clone()).await.map_err(anyhow::Error::from)?;
     let ports = Ports {
@@ -240,6 +250,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         clock: clock.clone(),
     };
     let (control, source) = policies.start(control_ports.clone()).await?;
+    let following = (following, control.follow_store());
     let trying = tokio::sync::Mutex::new(Some(Trying::start(candidate, &control).await));
     let server = envoy::Server::new(sockets.grpc, engine.clone(), server_config(&config));
     let events = admin_events::Recorded { audit: audit.clone(), metrics, clock: clock.clone() };

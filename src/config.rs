@@ -24,6 +24,7 @@ mod candidate;
 mod listen;
 mod policies;
 mod section;
+mod store;
 mod value;
 
 /// All that one file says.
@@ -34,8 +35,8 @@ pub struct Config {
     pub policies: bundle::Config,
     pub identity: authn::Config,
     pub admin: Admin,
-    /// The SQLite file.
-    pub store: PathBuf,
+    /// Where approvals, keys, revocations and revisions live.
+    pub store: crate::store::Config,
     pub audit: audit::Config,
     pub holds: Holds,
     pub limits: Limits,
@@ -207,7 +208,7 @@ mod tests {
             bundle::Config { source, keys: Vec::new(), watch: true, max_bytes: None, candidate: None };
         assert_eq!(config.policies, policies);
         assert!(config.admin.admins.is_empty());
-        assert_eq!(config.store, Path::new("/etc/portcullis/portcullis.db"));
+        assert_eq!(config.store, crate::store::Config::Sqlite("/etc/portcullis/portcullis.db".into()));
         assert_eq!(config.holds.held.per_principal, 20);
         assert!(config.admin.identity.issuers.is_empty());
     }

@@ -229,6 +229,11 @@ impl Metrics {
         gauge(&self.0.recorder, "portcullis_revocations_age_seconds", &[]).set(seconds);
     }
 
+    /// Whether the store answered when it was asked last.
+    pub fn store_up(&self, up: bool) {
+        gauge(&self.0.recorder, "portcullis_store_up", &[]).set(f64::from(u8::from(up)));
+    }
+
     fn of(&self, service: Service) -> &PerService {
         let [ext_authz, ext_proc] = &self.0.services;
         match service {
@@ -288,6 +293,7 @@ fn describe(recorder: &PrometheusRecorder) {
             "portcullis_revocations_age_seconds",
             "Seconds since keys and revocations were last read from the store",
         ),
+        ("portcullis_store_up", "Whether the store answered when it was asked last"),
         ("portcullis_bundle_pinned", "Whether the policies are pinned"),
         ("portcullis_policies_refused", "Whether the newest offered policies are refused"),
         ("portcullis_candidate_state", "1 for what the candidate policies do now"),

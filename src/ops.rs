@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::bundle::Control;
@@ -21,6 +22,9 @@ pub struct Ops {
     pub control: Arc<Control>,
 }
 
+/// What is said of a store that fails.
+const STORE_MISSING: &str = "the store does not answer";
+
 /// The routes of the metrics port.
 pub fn router(ops: Ops) -> Router {
     Router::new()
@@ -31,15 +35,17 @@ pub fn router(ops: Ops) -> Router {
         .with_state(ops)
 }
 
-/// What stands in the way of serving calls well; empty when the server is ready.
 impl Ops {
+    /// What stands in the way of serving calls well; empty when the server is ready.
     pub async fn not_ready(&self) -> Vec<&'static str> {
         let snapshot = self.engine.snapshot();
+        let store = self.store.ping().await.is_ok();
+        self.engine.metrics().store_up(store);
         let checks = [
             ("draining", self.engine.lifecycle().is_draining()),
             ("no policies are loaded", snapshot.policies.is_empty()),
             ("an issuer's keys have not been fetched", !snapshot.authenticator.ready()),
-            ("the store does not answer", self.store.ping().await.is_err()),
+            (STORE_MISSING, !store),
         ];
         checks.into_iter().filter(|(_, holds)| *holds).map(|(what, _)| what).collect()
     }
@@ -71,8 +77,17 @@ async fn key_set(State(ops): State<Ops>) -> impl IntoResponse {
     }
 }
 
-async fn readyz(State(ops): State<Ops>) -> impl IntoResponse {
+/// `?exclude=store` leaves out the store: servers that share one would all be taken out of service with it, and most
+/// calls need none. It is named either way.
+async fn readyz(State(ops): State<Ops>, Query(asked): Query<Readiness>) -> impl IntoResponse {
     let missing = ops.not_ready().await;
-    let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, axum::Json(json!({"ready": missing.is_empty(), "missing": missing})))
+    let tolerated = asked.exclude.as_deref() == Some("store");
+    let ready = missing.iter().all(|what| tolerated && *what == STORE_MISSING);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(json!({"ready": ready, "missing": missing})))
+}
+
+#[derive(Deserialize)]
+struct Readiness {
+    exclude: Option<String>,
 }

@@ -22,9 +22,17 @@ mod bundles;
 mod config;
 mod credentials;
 mod database;
+#[cfg(test)]
+mod replicas;
 mod statements;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+#[expect(clippy::duplicate_mod, reason = "one suite, on both databases")]
+#[path = "store/tests.rs"]
+mod tests_on_postgres;
 mod writer;
 
 pub use crate::actor::Actor;
@@ -136,6 +144,8 @@ pub enum StoreError {
     Unreadable(Arc<str>),
     #[error("the store did not answer in time; whether it wrote is not known")]
     Slow,
+    #[error("another server changed which policies decide meanwhile; look at them again")]
+    Conflict,
     #[error("the store's database can't be reached")]
     Away,
     #[error("the store is closed")]
@@ -176,8 +186,9 @@ impl Store {
         let listener = match config {
             Config::Sqlite(_) => None,
             Config::Postgres(postgres) => {
-                let listening = tokio::spawn(database::postgres::listen(postgres.clone(), told.clone()));
-                Some(Arc::new(AbortOnDropHandle::new(listening)))
+                let listener = database::postgres::listener(postgres).await?;
+                let hearing = database::postgres::listen(listener, postgres.clone(), told.clone());
+                Some(Arc::new(AbortOnDropHandle::new(tokio::spawn(hearing))))
             }
         };
         let database =

@@ -10,6 +10,7 @@ pub mod envoy;
 pub mod guide;
 pub mod idp;
 pub mod portcullis;
+pub mod postgres;
 pub mod serving;
 pub mod setup;
 pub mod template;

@@ -149,6 +149,7 @@ impl From<VoteError> for Fault {
 impl From<ChangeError> for Fault {
     fn from(error: ChangeError) -> Self {
         let code = match &error {
+            ChangeError::Store(StoreError::Conflict) => "changed_meanwhile",
             ChangeError::Store(error) => return error.clone().into(),
             ChangeError::Refused(refused) => refused.refusal.code(),
             ChangeError::Unknown(_) => "unknown_revision",

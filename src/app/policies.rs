@@ -89,7 +89,13 @@ impl Policies {
             {
                 return Err(NotStarted::Refused(refused.clone().into()));
             }
-            control.offer(&location, fingerprint, &control.admission(), offer).await;
+            let admission = control.admission();
+            let outcome = control.offer(&location, fingerprint.clone(), &admission, offer.clone()).await;
+            // Another server may have been first.
+            if outcome == Outcome::NotKept {
+                control.catch_up().await.map_err(anyhow::Error::from)?;
+                control.offer(&location, fingerprint, &admission, offer).await;
+            }
         }
         let following = Following(Mutex::new(None));
         following.replace(follow, &control);

@@ -20,6 +20,7 @@ use crate::store::{RecordedEvent, Store, StoreError};
 mod change;
 mod explicit;
 mod listing;
+mod replicas;
 mod standing;
 #[cfg(test)]
 pub(crate) mod testing;

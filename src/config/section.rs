@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::value::{duration, empty_map, lower_case, number, path, path_in, wide};
+use super::value::{duration, empty_map, lower_case, number, path, wide};
 use super::{Admin, Config, Holds};
 use crate::audit;
 use crate::authn;
@@ -30,7 +30,7 @@ pub(super) fn config(
         Some(config)
     });
     let admin = admin(fields.optional("admin"), folder, reader);
-    let store = path_in(&mut fields, "store", "portcullis.db", folder, reader);
+    let store = super::store::store(fields.optional("store"), folder, reader);
     let audit = audit(fields.optional("audit"), folder, reader);
     let holds = holds(fields.optional("holds"), reader);
     let limits = limits(fields.optional("limits"), reader);

@@ -69,21 +69,6 @@ pub(super) fn path(
     Some(folder.join(text))
 }
 
-/// `section: {path: ...}`, a section of nothing but a path.
-pub(super) fn path_in(
-    fields: &mut Fields<'_>,
-    section: &'static str,
-    default: &str,
-    folder: &Path,
-    reader: &mut Reader,
-) -> Option<PathBuf> {
-    let Some(node) = fields.optional(section) else { return Some(folder.join(default)) };
-    let mut fields = reader.fields(node, section)?;
-    let path = path(&mut fields, "path", default, folder, reader);
-    fields.close(reader);
-    path
-}
-
 pub(super) fn lower_case(names: &[String]) -> Vec<String> {
     names.iter().map(|name| name.to_ascii_lowercase()).collect()
 }

@@ -72,6 +72,8 @@ pub struct BundleState {
     pub passed_over: Option<String>,
     /// The newest version of each bundle that was ever active.
     pub newest: Vec<NewestVersion>,
+    /// Counts the changes of it; 0 before the first.
+    pub number: i64,
 }
 
 /// The newest version of a bundle that was ever active.
@@ -192,7 +194,17 @@ impl Store {
 
     /// Writes one change; it is durable when this returns. Returns the state after it.
     pub async fn change_bundles(&self, change: BundleChange) -> Result<BundleState, StoreError> {
-        self.write(|reply| Command::Bundles(Box::new(Task::new(change, reply)))).await
+        self.write(|reply| Command::Bundles(Box::new(Task::new((None, change), reply)))).await?
+    }
+
+    /// As [`Store::change_bundles`], for a change that was decided by the state with this number: where it is another
+    /// one by now, the change of it is a `Conflict`, and nothing is written.
+    pub async fn change_bundles_after(
+        &self,
+        number: i64,
+        change: BundleChange,
+    ) -> Result<BundleState, StoreError> {
+        self.write(|reply| Command::Bundles(Box::new(Task::new((Some(number), change), reply)))).await?
     }
 
     /// Is told after each commit that changed the state. On SQLite, those of other processes are found by asking.

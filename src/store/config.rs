@@ -55,6 +55,9 @@ pub enum UrlProblem {
     Insecure,
 }
 
+/// The words of `sslmode`, as libpq has them.
+const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
 impl Postgres {
     /// One writes, one listens, two read.
     pub const LEAST_CONNECTIONS: u32 = 4;
@@ -107,6 +110,10 @@ impl Postgres {
         if url.query_pairs().any(|(key, _)| !["sslmode", "host", "application_name"].contains(&&*key)) {
             return Err(UrlProblem::Parameter);
         }
+        let mode = parameter("sslmode");
+        if mode.as_deref().is_some_and(|mode| !MODES.contains(&mode)) {
+            return Err(UrlProblem::Parameter);
+        }
         if url.host_str().is_none_or(str::is_empty) && parameter("host").is_none() {
             return Err(UrlProblem::Lacks("host"));
         }
@@ -119,13 +126,12 @@ impl Postgres {
         // What the parser says may hold the password.
         let options = PgConnectOptions::from_str(text).map_err(|_| UrlProblem::Invalid)?;
         let local = options.get_socket().is_some() || is_loopback(options.get_host());
-        let mode = match parameter("sslmode").as_deref() {
+        let mode = match mode.as_deref() {
             None if local && self.ca_file.is_none() => PgSslMode::Disable,
             None | Some("require" | "verify-full") => PgSslMode::VerifyFull,
             Some("verify-ca") => PgSslMode::VerifyCa,
-            Some("disable" | "allow" | "prefer") if local => PgSslMode::Disable,
-            Some("disable" | "allow" | "prefer") => return Err(UrlProblem::Insecure),
-            Some(_) => return Err(UrlProblem::Parameter),
+            Some(_) if local => PgSslMode::Disable,
+            Some(_) => return Err(UrlProblem::Insecure),
         };
         let port = url.port().unwrap_or(5432);
         let named = parameter("application_name").is_some();
@@ -202,7 +208,7 @@ mod tests {
         for local in ["localhost", "127.0.0.1", "[::1]"] {
             assert_eq!(mode(&format!("postgres://p@{local}/portcullis")), Ok("none"), "{local}");
         }
-        assert_eq!(mode("postgres://p@/portcullis?host=/run/postgresql"), Ok("none"));
+        assert_eq!(mode("postgres://p@localhost/portcullis?host=/run/postgresql"), Ok("none"));
         let with_ca = Postgres { ca_file: Some("ca.pem".into()), ..at("") };
         let options = with_ca.parse("postgres://p@localhost/portcullis").unwrap();
         assert!(matches!(options.get_ssl_mode(), PgSslMode::VerifyFull), "a CA is there to be used");

@@ -1,16 +1,19 @@
-//! What every store must do; the suite speaks to `Store` only.
+//! What every store must do; the suite speaks to `Store` only. It runs twice: as `tests` on SQLite, and as
+//! `tests_on_postgres`.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
-use tempfile::TempDir;
 
+use super::testing::{Place, said};
 use super::*;
 use crate::identity::Method;
 
+#[path = "tests/bundles.rs"]
 mod bundles;
+#[path = "tests/credentials.rs"]
 mod credentials;
 
 const LIMITS: PendingLimits = PendingLimits { per_principal: 10_000, per_rule: 10_000 };
@@ -18,20 +21,20 @@ const LIMITS: PendingLimits = PendingLimits { per_principal: 10_000, per_rule: 1
 struct Fixture {
     store: Store,
     clock: Clock,
-    directory: TempDir,
+    place: Place,
 }
 
 async fn fixture() -> Fixture {
-    let directory = tempfile::tempdir().unwrap();
+    let place = Place::of(module_path!());
     let clock = Clock::fixed("2026-01-01T00:00:00Z".parse().unwrap());
-    let store = Store::open(&directory.path().join("store.db"), clock.clone()).await.unwrap();
-    Fixture { store, clock, directory }
+    let store = place.open(clock.clone()).await;
+    Fixture { store, clock, place }
 }
 
 impl Fixture {
     async fn reopen(&self) -> Store {
         self.store.close().await;
-        Store::open(&self.directory.path().join("store.db"), self.clock.clone()).await.unwrap()
+        self.place.open(self.clock.clone()).await
     }
 
     async fn create(&self, new: NewApproval) -> Approval {
@@ -219,17 +222,16 @@ async fn what_is_due_expires_and_is_announced() {
 
 #[tokio::test]
 async fn history_is_forgotten_after_its_retention() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store.db");
+    let place = Place::of(module_path!());
     let clock = Clock::fixed(Timestamp::UNIX_EPOCH);
     let day = Duration::from_secs(24 * 3_600);
-    let store = Store::open_keeping(&path, day, clock.clone()).await.unwrap();
+    let store = place.open_keeping(day, clock.clone()).await;
     let old = created(store.open_approval(new("a"), LIMITS).await.unwrap());
     let open = NewApproval { expires_in: 9 * day, ..new("b") };
     let open = created(store.open_approval(open, LIMITS).await.unwrap());
     store.close().await;
     clock.advance(2 * day);
-    let store = Store::open_keeping(&path, day, clock).await.unwrap();
+    let store = place.open_keeping(day, clock).await;
     let gone = async {
         while store.approval(&old.id).await.unwrap().is_some() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -240,40 +242,12 @@ async fn history_is_forgotten_after_its_retention() {
 }
 
 #[tokio::test]
-async fn unusable_files_are_named() {
-    let directory = tempfile::tempdir().unwrap();
-    let open = async |path: &Path| Store::open(path, Clock::system()).await.err().unwrap().to_string();
-
-    let garbage = directory.path().join("garbage.db");
-    std::fs::write(&garbage, "not a database, but long enough to look like one".repeat(100)).unwrap();
-    let message = open(&garbage).await;
-    assert!(message.contains("is damaged") && message.contains("garbage.db"), "{message}");
-
-    let missing = directory.path().join("missing/store.db");
-    let message = open(&missing).await;
-    assert!(message.contains("missing/store.db") && message.contains("can't open"), "{message}");
-
-    let newer = directory.path().join("newer.db");
-    Store::open(&newer, Clock::system()).await.unwrap().close().await;
-    let mut connection =
-        <sqlx::SqliteConnection as sqlx::Connection>::connect(newer.to_str().unwrap()).await.unwrap();
-    let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-                 VALUES (9999, 'later', true, x'00', 0)";
-    sqlx::query(later).execute(&mut connection).await.unwrap();
-    let message = open(&newer).await;
-    assert!(message.contains("newer version"), "{message}");
-}
-
-#[tokio::test]
 async fn a_closed_store_refuses() {
     let fixture = fixture().await;
     fixture.store.ping().await.unwrap();
     fixture.store.close().await;
     assert!(matches!(fixture.store.ping().await, Err(StoreError::Closed)));
     assert!(matches!(fixture.store.consume("x").await, Err(StoreError::Closed)));
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fixture.directory.path().join("store.db").metadata().unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
 }
 
 const CHILD_PATH: &str = "PORTCULLIS_TEST_STORE";
@@ -281,8 +255,8 @@ const CHILD_PATH: &str = "PORTCULLIS_TEST_STORE";
 /// Not a test of its own: the process that `what_was_acknowledged_survives_a_kill` kills.
 #[tokio::test]
 async fn child_that_is_killed() {
-    let Ok(path) = std::env::var(CHILD_PATH) else { return };
-    let store = Store::open(Path::new(&path), Clock::system()).await.unwrap();
+    let Ok(place) = std::env::var(CHILD_PATH) else { return };
+    let store = Store::connect(&said(&place), DEFAULT_RETENTION, Clock::system()).await.unwrap();
     for n in 0.. {
         let approval = created(store.open_approval(new(&format!("d{n}")), LIMITS).await.unwrap());
         store.vote(&approval.id, &person("bob"), Choice::Approve, "").await.unwrap();
@@ -293,11 +267,11 @@ async fn child_that_is_killed() {
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_kill() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store.db");
+    let place = Place::of(module_path!());
+    let (_, module) = module_path!().split_once("::").unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::tests::child_that_is_killed", "--nocapture"])
-        .env(CHILD_PATH, &path)
+        .args(["--exact", &format!("{module}::child_that_is_killed"), "--nocapture"])
+        .env(CHILD_PATH, place.say())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -307,7 +281,7 @@ async fn what_was_acknowledged_survives_a_kill() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(used.len(), 50);
-    let store = Store::open(&path, Clock::system()).await.unwrap();
+    let store = place.open(Clock::system()).await;
     for id in used {
         assert_eq!(store.approval(&id).await.unwrap().unwrap().state, State::Used);
         assert!(!store.consume(&id).await.unwrap(), "used once, also after a crash");

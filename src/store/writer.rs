@@ -37,7 +37,7 @@ pub(super) enum Command {
     Open(Box<Task<(NewApproval, PendingLimits), Opened>>),
     Vote(Box<Task<Ballot, Result<Approval, VoteError>>>),
     Consume(Task<String, bool>),
-    Bundles(Box<Task<BundleChange, BundleState>>),
+    Bundles(Box<Task<(Option<i64>, BundleChange), Result<BundleState, StoreError>>>),
     Credential(Box<Task<CredentialChange, Changed>>),
     Close(oneshot::Sender<()>),
 }
@@ -361,13 +361,21 @@ impl Batch<'_> {
         Ok(used)
     }
 
-    async fn change_bundles(&mut self, change: &BundleChange) -> Result<BundleState, StoreError> {
+    /// With the number of the state that it was decided by, if that matters.
+    async fn change_bundles(
+        &mut self,
+        (number, change): &(Option<i64>, BundleChange),
+    ) -> Result<Result<BundleState, StoreError>, StoreError> {
         if let Some(state) = &change.state {
-            self.transaction.change_bundles(state, self.ids.next(self.now), self.now).await?;
+            let before = self.transaction.bundle_state().await?;
+            if number.is_some_and(|number| number != before.number) {
+                return Ok(Err(StoreError::Conflict));
+            }
+            self.transaction.change_bundles(state, before, self.ids.next(self.now), self.now).await?;
             self.committed.bundles = true;
         }
         self.transaction.record_event(&change.event, self.ids.next(self.now), self.now).await?;
-        self.transaction.bundle_state().await
+        Ok(Ok(self.transaction.bundle_state().await?))
     }
 
     async fn update(&mut self, approval: &Approval) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 //! `World` is the set-up of one test, `generated` the Envoy configurations that all of them use. `decide` has verdicts,
 //! `told` what upstreams and callers are told of identities, `tokens` tokens that are forged, `revocation` credentials that are taken back, `hold` held calls,
 //! `mask` masked responses, `fault` failures of ours, `lifecycle` restarts and drains, `bundle` policies
-//! that change while the server runs, `candidate` policies on trial, `cache` decisions that are kept, `kubernetes` what manifests become, `tls` who may ask, `doctor` what proxies
+//! that change while the server runs, `candidate` policies on trial, `cache` decisions that are kept, `replicas` several servers on one PostgreSQL, `kubernetes` what manifests become, `tls` who may ask, `doctor` what proxies
 //! that are configured wrong let through.
 
 #![allow(
@@ -32,6 +32,7 @@ mod identity;
 mod kubernetes;
 mod lifecycle;
 mod mask;
+mod replicas;
 mod revocation;
 mod schemes;
 mod tls;

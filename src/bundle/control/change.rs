@@ -148,7 +148,7 @@ impl Control {
         change: BundleChange,
     ) -> Result<(), StoreError> {
         let wanted = change.state.clone();
-        let after = match self.ports.store.change_bundles(change).await {
+        let after = match self.ports.store.change_bundles_after(standing.kept.number, change).await {
             Err(StoreError::Slow) => {
                 let after = self.ports.store.bundle_state().await?;
                 if !wanted.is_some_and(|wanted| is_made(&wanted, &after)) {

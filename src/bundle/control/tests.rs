@@ -14,6 +14,7 @@ use crate::policy::{self, SourceFile};
 use crate::store::{EventKind, KeptBundle};
 
 mod held_off;
+mod replicas;
 mod trial;
 
 struct Fixture {

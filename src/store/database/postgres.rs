@@ -17,7 +17,7 @@ use crate::store::{StoreError, announce};
 mod listener;
 mod pool;
 
-pub(in crate::store) use listener::listen;
+pub(in crate::store) use listener::{connect as listener, listen};
 pub(in crate::store) use pool::{Lease, Pool};
 
 /// How long connecting, a statement, or a commit may take; then the connection is given up. With the time that a

@@ -60,3 +60,44 @@ fn open_error(path: &Path, error: sqlx::Error) -> StoreError {
         _ => StoreError::Open { place: path.display().to_string(), reason: error.to_string() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn unusable_files_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = async |path: &Path| Store::open(path, Clock::system()).await.err().unwrap().to_string();
+
+        let garbage = directory.path().join("garbage.db");
+        std::fs::write(&garbage, "not a database, but long enough to look like one".repeat(100)).unwrap();
+        let message = open(&garbage).await;
+        assert!(message.contains("is damaged") && message.contains("garbage.db"), "{message}");
+
+        let missing = directory.path().join("missing/store.db");
+        let message = open(&missing).await;
+        assert!(message.contains("missing/store.db") && message.contains("can't open"), "{message}");
+
+        let newer = directory.path().join("newer.db");
+        Store::open(&newer, Clock::system()).await.unwrap().close().await;
+        let mut connection =
+            <sqlx::SqliteConnection as sqlx::Connection>::connect(newer.to_str().unwrap()).await.unwrap();
+        let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                     VALUES (9999, 'later', true, x'00', 0)";
+        sqlx::query(later).execute(&mut connection).await.unwrap();
+        let message = open(&newer).await;
+        assert!(message.contains("newer version"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn the_file_is_its_owners_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        Store::open(&path, Clock::system()).await.unwrap().close().await;
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}

@@ -68,14 +68,16 @@ impl Transaction<'_> {
         state(&mut self.0).await
     }
 
-    /// Writes the change; `id` is for a revision that is not kept yet.
+    /// Writes the change of the state `before`; `id` is for a revision that is not kept yet.
     pub(in crate::store) async fn change_bundles(
         &mut self,
         change: &StateChange,
+        before: BundleState,
         id: String,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let before = state(&mut self.0).await?.active.map(|active| active.id);
+        let number = before.number + 1;
+        let before = before.active.map(|active| active.id);
         let active = match &change.active {
             Activate::Same => before.unwrap_or_default(),
             Activate::New(new) => self.keep(new, id, before, now).await?,
@@ -86,13 +88,13 @@ impl Transaction<'_> {
             }
         };
         let query = database::query(
-            "INSERT INTO bundle_state (only_one, active, pinned, rolled_back, passed_over) \
-             VALUES (1, $1, $2, $3, $4) ON CONFLICT (only_one) \
-             DO UPDATE SET active = $1, pinned = $2, rolled_back = $3, passed_over = $4",
+            "INSERT INTO bundle_state (only_one, active, pinned, rolled_back, passed_over, number) \
+             VALUES (1, $1, $2, $3, $4, $5) ON CONFLICT (only_one) \
+             DO UPDATE SET active = $1, pinned = $2, rolled_back = $3, passed_over = $4, number = $5",
         );
         let passed_over = change.passed_over.as_deref().unwrap_or_default();
         let query = query.bind(active).bind(i64::from(change.pinned)).bind(i64::from(change.rolled_back));
-        query.bind(passed_over).execute(&mut self.0).await?;
+        query.bind(passed_over).bind(number).execute(&mut self.0).await?;
         if let Some(newest) = &change.newest {
             let query = database::query(
                 "INSERT INTO bundle_versions (name, version, digest) VALUES ($1, $2, $3) \
@@ -172,7 +174,7 @@ async fn state(transaction: &mut database::Transaction<'_>) -> Result<BundleStat
         })
     });
     let newest = newest.collect::<Result<_, StoreError>>()?;
-    let row = database::query("SELECT active, pinned, rolled_back, passed_over FROM bundle_state");
+    let row = database::query("SELECT active, pinned, rolled_back, passed_over, number FROM bundle_state");
     let Some(row) = row.fetch_optional(&mut *transaction).await? else {
         return Ok(BundleState { newest, ..BundleState::default() });
     };
@@ -185,6 +187,7 @@ async fn state(transaction: &mut database::Transaction<'_>) -> Result<BundleStat
         rolled_back: row.try_get::<i64, _>("rolled_back")? != 0,
         passed_over: filled(row.try_get("passed_over")?),
         newest,
+        number: row.try_get("number")?,
     })
 }
 

@@ -15,9 +15,10 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// How long it waits before it connects again.
 const RETRY: Duration = Duration::from_millis(300);
 
-/// Tells `told` what others commit, until it is dropped. What may have been missed while there was no connection is
-/// announced as that.
-pub(in crate::store) async fn listen(config: Postgres, told: Announcements) {
+/// Tells `told` what others commit, until it is dropped: `listener` first, and others in its place. What may have been
+/// missed while there was no connection is announced as that.
+pub(in crate::store) async fn listen(listener: PgListener, config: Postgres, told: Announcements) {
+    hear(listener, &told).await;
     let mut failing = false;
     loop {
         match connect(&config).await {
@@ -27,19 +28,19 @@ pub(in crate::store) async fn listen(config: Postgres, told: Announcements) {
                 }
                 told.missed();
                 hear(listener, &told).await;
-                told.missed();
             }
-            Err(error) if !failing => {
-                tracing::warn!(%error, "changes of other servers can't be heard; they are polled for");
-                failing = true;
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "changes of other servers can't be heard; they are polled for");
+                }
+                tokio::time::sleep(RETRY).await;
             }
-            Err(_) => {}
         }
-        tokio::time::sleep(RETRY).await;
     }
 }
 
-async fn connect(config: &Postgres) -> Result<PgListener, StoreError> {
+/// Listens from the moment that it returns.
+pub(in crate::store) async fn connect(config: &Postgres) -> Result<PgListener, StoreError> {
     let options = limited(config.options().map_err(|reason| StoreError::Unreadable(reason.into()))?);
     let one = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let pool = in_time(one.acquire_timeout(LIMIT).connect_with(options)).await?;

@@ -1,0 +1,375 @@
+//! Two replicas on one PostgreSQL, each the binary behind an Envoy of its own: what one decides holds on the other, a
+//! replica may die, and the database may go away.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use portcullis_sample::address;
+use portcullis_sample::envoy::Envoy;
+use portcullis_sample::idp::IdentityProvider;
+use portcullis_sample::portcullis::{Config, Portcullis};
+use portcullis_sample::postgres::{self, Postgres};
+use portcullis_sample::upstream::Upstream;
+use reqwest::Method;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, tcp};
+use tokio::sync::watch;
+
+use crate::world::{Got, envoy_before};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
+const DATABASE: &str = "portcullis";
+
+struct Replica {
+    config: Config,
+    server: Portcullis,
+    envoy: Envoy,
+}
+
+struct Replicas {
+    postgres: Postgres,
+    /// Between the first replica and the database.
+    wire: Wire,
+    idp: IdentityProvider,
+    upstream: Upstream,
+    replicas: Vec<Replica>,
+    client: reqwest::Client,
+    _folder: TempDir,
+}
+
+/// A connection that can be cut without either side being told.
+struct Wire {
+    address: SocketAddr,
+    cut: watch::Sender<bool>,
+}
+
+impl Wire {
+    async fn to(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address::ANY).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (cut, is_cut) = watch::channel(false);
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let Ok(far) = TcpStream::connect(target).await else { continue };
+                let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+                tokio::spawn(carry(near_in, far_out, is_cut.clone()));
+                tokio::spawn(carry(far_in, near_out, is_cut.clone()));
+            }
+        });
+        Self { address, cut }
+    }
+}
+
+/// What is under way when the wire is cut is lost, as is all that follows on this connection.
+async fn carry(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mut is_cut: watch::Receiver<bool>) {
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        let read = from.read(&mut buffer).await.unwrap_or(0);
+        if *is_cut.borrow_and_update() {
+            return std::future::pending().await;
+        }
+        if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Replicas {
+    /// `None` where no PostgreSQL can be started; the test is then named as skipped.
+    async fn start(name: &str, count: usize) -> Option<Self> {
+        if let Err(reason) = postgres::programs() {
+            assert!(std::env::var_os("PORTCULLIS_REQUIRE_POSTGRES").is_none(), "{reason}");
+            std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("test replicas::{name} ... ignored, {reason}\n").as_bytes(),
+            )
+            .unwrap();
+            return None;
+        }
+        let postgres = Postgres::start().unwrap();
+        postgres.create_database(DATABASE).unwrap();
+        let wire = Wire::to(postgres.address()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let upstream = Upstream::start(address::ANY).await.unwrap();
+        let idp = IdentityProvider::start(address::ANY).await.unwrap();
+        let mut replicas = Vec::new();
+        for number in 0..count {
+            let by = if number == 0 { wire.address } else { postgres.address() };
+            let data = folder.path().join(number.to_string());
+            replicas.push(Replica::start(&idp, &upstream, data, by).await);
+        }
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        Some(Self { postgres, wire, idp, upstream, replicas, client, _folder: folder })
+    }
+
+    /// A refund of ana's of so much, which waits for somebody in finance.
+    fn refund(&self, replica: usize, amount: u32) -> tokio::task::JoinHandle<Got> {
+        let url = format!("{}/v1/refunds", self.replicas[replica].envoy.url());
+        let request = self.client.post(url).bearer_auth(self.idp.token("ana", "portcullis").unwrap());
+        let body = format!(r#"{{"order": "o-1", "amount": {amount}}}"#);
+        let request = request.header("content-type", "application/json").body(body);
+        tokio::spawn(async move { Got::from(request.send().await.unwrap()).await })
+    }
+
+    async fn plain(&self, replica: usize) -> u16 {
+        let url = format!("{}/public/hello", self.replicas[replica].envoy.url());
+        self.client.get(url).send().await.unwrap().status().as_u16()
+    }
+
+    async fn orders(&self, replica: usize) -> u16 {
+        let url = format!("{}/v1/orders", self.replicas[replica].envoy.url());
+        let request = self.client.get(url).bearer_auth(self.idp.token("ana", "portcullis").unwrap());
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    async fn admin(&self, replica: usize, method: Method, path: &str) -> Got {
+        let url = format!("http://{}{path}", self.replicas[replica].config.admin);
+        let token = self.idp.token("bob", "portcullis-admin").unwrap();
+        let request = self.client.request(method, url).bearer_auth(token);
+        Got::from(request.json(&serde_json::json!({"reason": "seen"})).send().await.unwrap()).await
+    }
+
+    /// The ids in this state, once there are `count` of them.
+    async fn ids(&self, replica: usize, state: &str, count: usize) -> Vec<String> {
+        for _ in 0..400 {
+            let listed = self.admin(replica, Method::GET, &format!("/api/v1/approvals?state={state}")).await;
+            let list = listed.json()["approvals"].as_array().cloned().unwrap_or_default();
+            if list.len() == count {
+                return list.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("there were never {count} {state} requests");
+    }
+
+    async fn approve(&self, replica: usize, id: &str) -> u16 {
+        self.admin(replica, Method::POST, &format!("/api/v1/approvals/{id}:approve")).await.status
+    }
+
+    async fn cli(&self, replica: usize, arguments: &[&str]) -> String {
+        let output = tokio::process::Command::new(BINARY)
+            .args(arguments)
+            .args(["--server", &format!("http://{}", self.replicas[replica].config.admin)])
+            .env("PORTCULLIS_TOKEN", self.idp.token("bob", "portcullis-admin").unwrap())
+            .output()
+            .await
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    }
+
+    async fn ops(&self, replica: usize, path: &str) -> (u16, String) {
+        let url = format!("http://{}{path}", self.replicas[replica].config.metrics);
+        let answer = self.client.get(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    async fn until(&self, what: &str, mut is: impl AsyncFnMut() -> bool) {
+        for _ in 0..400 {
+            if is().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("never: {what}\n{}", self.logs());
+    }
+
+    fn logs(&self) -> String {
+        let log = |replica: &Replica| {
+            std::fs::read_to_string(replica.config.data.join("portcullis.log")).unwrap_or_default()
+        };
+        self.replicas.iter().map(log).collect()
+    }
+
+    /// The database is away: plain calls go on, what needs it is refused, and readiness says so.
+    async fn is_away(&self) {
+        self.until("not ready", async || self.ops(0, "/readyz").await.0 == 503).await;
+        assert_eq!((self.plain(0).await, self.orders(0).await), (200, 200));
+        let before = self.upstream.calls_to("/v1/refunds");
+        let refused = self.refund(0, 999).await.unwrap();
+        assert_eq!((refused.status, refused.error().as_str()), (503, "store_unavailable"));
+        assert_eq!(self.upstream.calls_to("/v1/refunds"), before);
+        let (status, said) = self.ops(0, "/readyz").await;
+        assert!(status == 503 && said.contains("the store does not answer"), "{said}");
+        let (status, said) = self.ops(0, "/readyz?exclude=store").await;
+        assert!(status == 200 && said.contains("the store does not answer"), "{said}");
+        self.until("a metric", async || self.ops(0, "/metrics").await.1.contains("portcullis_store_up 0"))
+            .await;
+        assert_eq!((self.plain(0).await, self.orders(0).await), (200, 200));
+    }
+
+    /// It is back: nothing acknowledged is lost, and calls are held and released again.
+    async fn is_back(&self, approved: &str, amount: u32) {
+        self.until("ready", async || self.ops(0, "/readyz").await.0 == 200).await;
+        self.until("a metric", async || self.ops(0, "/metrics").await.1.contains("portcullis_store_up 1"))
+            .await;
+        assert_eq!(self.ids(0, "approved", 1).await, [approved]);
+        let before = self.upstream.calls_to("/v1/refunds");
+        assert_eq!(self.refund(0, amount).await.unwrap().status, 200, "the approval was kept");
+        let held = self.refund(0, amount + 1);
+        let [id] = self.ids(0, "pending", 1).await.try_into().unwrap();
+        assert_eq!(self.approve(0, &id).await, 200);
+        assert_eq!(held.await.unwrap().status, 200);
+        assert_eq!(self.upstream.calls_to("/v1/refunds"), before + 2);
+    }
+
+    /// An approval that is given and not used yet, of ana's refund of so much.
+    async fn given(&self, amount: u32) -> String {
+        let held = self.refund(0, amount);
+        let [id] = self.ids(0, "pending", 1).await.try_into().unwrap();
+        // Whoever hangs up leaves the request.
+        held.abort();
+        let _ = held.await;
+        self.until("the call is gone", async || {
+            self.ops(0, "/metrics").await.1.contains("portcullis_held_calls 0")
+        })
+        .await;
+        assert_eq!(self.approve(0, &id).await, 200);
+        id
+    }
+}
+
+impl Replica {
+    async fn start(
+        idp: &IdentityProvider,
+        upstream: &Upstream,
+        data: std::path::PathBuf,
+        database: SocketAddr,
+    ) -> Self {
+        let config = Config::sample(idp.issuer(), data).unwrap();
+        std::fs::create_dir_all(&config.data).unwrap();
+        std::fs::write(config.data.join("password"), postgres::PASSWORD).unwrap();
+        let file = format!("store: {{path: \"{}/portcullis.db\"}}", config.data.display());
+        let shared = format!(
+            "store: {{postgres: {{url: \"postgres://postgres@{database}/{DATABASE}\", password_file: password}}}}"
+        );
+        let text = config.render().unwrap();
+        assert!(text.contains(&file), "{text}");
+        let path = config.data.join("portcullis.yaml");
+        std::fs::write(&path, text.replace(&file, &shared)).unwrap();
+        let log = config.data.join("portcullis.log");
+        let server = Portcullis::start_with(Path::new(BINARY), &path, config.metrics, &log).await.unwrap();
+        let envoy = envoy_before(&config, upstream).await;
+        Self { config, server, envoy }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_held_at_one_replica_is_released_by_an_approval_given_at_another() {
+    let Some(world) = Replicas::start("a_call_held_at_one_replica", 2).await else { return };
+    let held = world.refund(0, 700);
+    let [id] = world.ids(1, "pending", 1).await.try_into().unwrap();
+    assert_eq!(world.approve(1, &id).await, 200);
+    assert_eq!(held.await.unwrap().status, 200);
+    assert_eq!(world.ids(1, "used", 1).await, [id]);
+    assert_eq!(world.upstream.calls_to("/v1/refunds"), 1);
+    let logs = world.logs();
+    assert!(!logs.contains(postgres::PASSWORD), "{logs}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_dies_loses_no_approval_and_the_same_call_finds_it_at_another() {
+    let Some(mut world) = Replicas::start("a_replica_that_dies", 2).await else { return };
+    let held = world.refund(0, 700);
+    let [id] = world.ids(1, "pending", 1).await.try_into().unwrap();
+    world.replicas[0].server.kill().await.unwrap();
+    assert!(held.await.unwrap().status >= 400);
+    let again = world.refund(1, 700);
+    world.until("held", async || world.ops(1, "/metrics").await.1.contains("portcullis_held_calls 1")).await;
+    assert_eq!(world.ids(1, "pending", 1).await, [id.clone()], "the same approval");
+    assert_eq!(world.approve(1, &id).await, 200);
+    assert_eq!(again.await.unwrap().status, 200);
+    assert_eq!(world.upstream.calls_to("/v1/refunds"), 1);
+    // It is used: the next one waits anew.
+    let _next = world.refund(1, 700);
+    let [next] = world.ids(1, "pending", 1).await.try_into().unwrap();
+    assert_ne!(next, id);
+    assert_eq!(world.upstream.calls_to("/v1/refunds"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_and_the_choice_of_policies_reach_every_replica() {
+    let Some(world) = Replicas::start("a_revocation", 2).await else { return };
+    assert_eq!((world.orders(0).await, world.orders(1).await), (200, 200));
+    world.cli(1, &["revoke", "--subject", "ana", "--reason", "left"]).await;
+    world.until("refused", async || world.orders(0).await == 401).await;
+    world.cli(0, &["bundle", "pin", "--reason", "careful"]).await;
+    world
+        .until("pinned", async || world.ops(1, "/metrics").await.1.contains("portcullis_bundle_pinned 1"))
+        .await;
+    world.cli(1, &["bundle", "unpin", "--reason", "done"]).await;
+    world
+        .until("unpinned", async || world.ops(0, "/metrics").await.1.contains("portcullis_bundle_pinned 0"))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_database_plain_calls_go_on_and_holds_fail_closed_until_it_is_back() {
+    let Some(mut world) = Replicas::start("without_the_database", 1).await else { return };
+    let approved = world.given(700).await;
+    world.postgres.kill().unwrap();
+    world.is_away().await;
+    world.postgres.start_again().unwrap();
+    world.is_back(&approved, 700).await;
+
+    let approved = world.given(710).await;
+    world.postgres.pause().unwrap();
+    world.is_away().await;
+    world.postgres.resume().unwrap();
+    world.is_back(&approved, 710).await;
+
+    // No packet passes, and nobody is told.
+    let approved = world.given(720).await;
+    world.wire.cut.send_replace(true);
+    world.is_away().await;
+    world.wire.cut.send_replace(false);
+    world.is_back(&approved, 720).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stands_still_does_not_keep_the_others_from_writing() {
+    let Some(mut world) = Replicas::start("a_replica_that_stands_still", 2).await else { return };
+    // Wherever it is: in the middle of a transaction, one time or another.
+    for round in 0..5 {
+        world.replicas[0].server.child().pause().unwrap();
+        let id = {
+            let held = world.refund(1, 700 + round);
+            let [id] = world.ids(1, "pending", 1).await.try_into().unwrap();
+            assert_eq!(world.approve(1, &id).await, 200);
+            assert_eq!(held.await.unwrap().status, 200);
+            id
+        };
+        world.replicas[0].server.child().resume().unwrap();
+        assert!(world.ids(0, "used", usize::try_from(round).unwrap() + 1).await.contains(&id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_database_is_not_there_does_not_start_and_says_which() {
+    let folder = tempfile::tempdir().unwrap();
+    let idp = IdentityProvider::start(address::ANY).await.unwrap();
+    let config = Config::sample(idp.issuer(), folder.path().to_owned()).unwrap();
+    let [nowhere] = address::free().unwrap();
+    std::fs::write(folder.path().join("url"), format!("postgres://p:hunter2@{nowhere}/portcullis\n"))
+        .unwrap();
+    let file = format!("store: {{path: \"{}/portcullis.db\"}}", config.data.display());
+    let text = config.render().unwrap().replace(&file, "store: {postgres: {url_file: url}}");
+    let path = folder.path().join("portcullis.yaml");
+    std::fs::write(&path, text).unwrap();
+    let serve = async |check: bool| {
+        let mut command = tokio::process::Command::new(BINARY);
+        command.args(["serve", "--config"]).arg(&path);
+        let output = if check { command.arg("--check") } else { &mut command }.output().await.unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(serve(true).await, (true, String::new()), "a check does not connect");
+    let (started, said) = serve(false).await;
+    let place = format!("postgres://p@{nowhere}/portcullis");
+    assert!(!started && said.contains(&place) && !said.contains("hunter2"), "{said}");
+    std::fs::write(folder.path().join("url"), "postgres://p:hunter2@\n").unwrap();
+    let (checked, said) = serve(true).await;
+    assert!(!checked && said.contains("invalid-store") && !said.contains("hunter2"), "{said}");
+}
