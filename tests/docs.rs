@@ -14,7 +14,7 @@ use portcullis::metrics::Metrics;
 use portcullis::policy::{self, SourceFile};
 use portcullis::reason::Reason;
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/bundles.md",
@@ -25,6 +25,7 @@ const DOCUMENTS: [&str; 13] = [
     "docs/keys-and-revocation.md",
     "docs/kubernetes.md",
     "docs/reference.md",
+    "docs/replicas.md",
     "docs/tls.md",
     "policies/README.md",
     "proto/README.md",
@@ -128,6 +129,7 @@ fn every_configuration_field_stands_there() {
         ("src/config/listen.rs", 9),
         ("src/config/policies.rs", 8),
         ("src/config/candidate.rs", 4),
+        ("src/config/store.rs", 8),
         ("src/authn/config.rs", 11),
         ("src/authn/config/jwt.rs", 18),
         ("src/authn/config/peer.rs", 4),
@@ -256,6 +258,7 @@ fn folder_of_a_reader() -> tempfile::TempDir {
         &portcullis::authn::user_line("ana", "correct horse", "staff,ops", "ana@example.com").unwrap(),
     );
     write("introspection-secret", "s3cret");
+    write("db-password", "s3cret");
     write("service-account", "token");
     write("api-keys.key", &"k".repeat(32));
     write("forward.pem", &rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem());
@@ -277,6 +280,7 @@ fn configurations_in_the_documents_are_valid() {
         ("docs/identity.md", 3),
         ("docs/identity-schemes.md", 3),
         ("docs/keys-and-revocation.md", 2),
+        ("docs/replicas.md", 1),
         ("docs/tls.md", 1),
     ] {
         let text = read(name);

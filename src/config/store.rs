@@ -1,10 +1,14 @@
 //! The section `store`: the path of a SQLite file, or a PostgreSQL database that several servers share.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::value::number;
+use super::value::{duration, number};
 use crate::document::{Fields, Node, Reader, Value};
 use crate::store::{Config, Postgres, UrlProblem, UrlSource};
+
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(10);
 
 const DEFAULT_PATH: &str = "portcullis.db";
 
@@ -38,6 +42,7 @@ fn postgres(node: &Node, folder: &Path, reader: &mut Reader) -> Option<Postgres>
     let key = file(&mut fields, "key_file", folder, reader)?;
     let (least, default) = (i64::from(Postgres::LEAST_CONNECTIONS), i64::from(Postgres::DEFAULT_CONNECTIONS));
     let most = number(&mut fields, "max_connections", default, least..=1_000, reader);
+    let patience = patience(&mut fields, reader);
     let span = fields.span;
     fields.close(reader);
     let client = match (certificate, key) {
@@ -57,11 +62,22 @@ fn postgres(node: &Node, folder: &Path, reader: &mut Reader) -> Option<Postgres>
         }
     };
     let max_connections = u32::try_from(most?).ok()?;
-    let config = Postgres { url, password_file, ca_file, client, max_connections };
+    let config = Postgres { url, password_file, ca_file, client, max_connections, patience: patience? };
     match (&config.url, given) {
         (UrlSource::Given(url), Some(node)) => check_url(url, node, &config, reader).then_some(config),
         _ => Some(config),
     }
+}
+
+fn patience(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Duration> {
+    let timeout = duration(fields, "timeout", Postgres::PATIENCE, reader)?;
+    if let Some(node) = fields.optional("timeout")
+        && !(SHORTEST..=LONGEST).contains(&timeout)
+    {
+        reader.error(node.span, "out-of-range", "`timeout` must be from `100ms` to `10s`");
+        return None;
+    }
+    Some(timeout)
 }
 
 /// A URL that stands in the configuration; what is wrong is told without showing it.
@@ -127,7 +143,7 @@ mod tests {
     #[test]
     fn a_store_is_a_database_with_what_it_takes_to_reach_it() {
         let text = "store: {postgres: {url: postgres://p@db/portcullis, password_file: pw, ca_file: ca.pem, \
-                    cert_file: c.pem, key_file: k.pem, max_connections: 20}}";
+                    cert_file: c.pem, key_file: k.pem, max_connections: 20, timeout: 2s}}";
         let in_folder = |name: &str| Path::new("/etc/portcullis").join(name);
         let expected = Postgres {
             url: UrlSource::Given("postgres://p@db/portcullis".into()),
@@ -135,12 +151,14 @@ mod tests {
             ca_file: Some(in_folder("ca.pem")),
             client: Some((in_folder("c.pem"), in_folder("k.pem"))),
             max_connections: 20,
+            patience: Duration::from_secs(2),
         };
         assert_eq!(read(text), (Some(Config::Postgres(expected)), vec![]));
         let (config, findings) = read("store: {postgres: {url_file: /run/secrets/url}}");
         let Some(Config::Postgres(postgres)) = config else { panic!("{findings:?}") };
         assert_eq!(postgres.url, UrlSource::File("/run/secrets/url".into()));
         assert_eq!(postgres.max_connections, Postgres::DEFAULT_CONNECTIONS);
+        assert_eq!(postgres.patience, Postgres::PATIENCE);
     }
 
     #[test]
@@ -156,6 +174,7 @@ mod tests {
             ("{postgres: {url: \"postgres://p@db/x?sslmode=disable\"}}", "insecure-url"),
             ("{postgres: {url: postgres://p@db/x, cert_file: c}}", "incomplete-certificate"),
             ("{postgres: {url: postgres://p@db/x, max_connections: 3}}", "out-of-range"),
+            ("{postgres: {url: postgres://p@db/x, timeout: 50ms}}", "out-of-range"),
             ("{postgres: {url: postgres://p@db/x, pasword_file: p}}", "unknown-field"),
         ] {
             let (config, findings) = read(&format!("store: {text}"));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use reqwest::Url;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -28,6 +29,8 @@ pub struct Postgres {
     pub client: Option<(PathBuf, PathBuf)>,
     /// How many connections this process opens at most; see [`Postgres::LEAST_CONNECTIONS`].
     pub max_connections: u32,
+    /// How long connecting, a statement, or a commit may take; then the connection is given up.
+    pub patience: Duration,
 }
 
 /// Where the URL stands.
@@ -62,6 +65,8 @@ impl Postgres {
     /// One writes, one listens, two read.
     pub const LEAST_CONNECTIONS: u32 = 4;
     pub const DEFAULT_CONNECTIONS: u32 = 10;
+    /// With the time that a call needs besides, it ends within a second.
+    pub const PATIENCE: Duration = Duration::from_millis(700);
 
     /// Whether everything that it names can be read and understood; opens no connection. The error is for people.
     pub fn check(&self) -> Result<(), String> {
@@ -183,6 +188,7 @@ mod tests {
             ca_file: None,
             client: None,
             max_connections: Postgres::DEFAULT_CONNECTIONS,
+            patience: Postgres::PATIENCE,
         }
     }
 

@@ -3,6 +3,8 @@
 //! Statements use what SQLite and PostgreSQL have in common: `$1` for parameters, texts, 64-bit integers and bytes.
 //! This module hands them to whichever database is there; it knows nothing of what they mean.
 
+use std::time::Duration;
+
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -19,13 +21,13 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// One connection, for the writer.
 pub(super) enum Connection {
     Sqlite(SqliteConnection),
-    Postgres(PgConnection),
+    Postgres(postgres::Link),
 }
 
 /// A transaction; without `commit` it is rolled back.
 pub(super) enum Transaction<'c> {
     Sqlite(sqlx::Transaction<'c, Sqlite>),
-    Postgres(sqlx::Transaction<'c, Postgres>),
+    Postgres(postgres::Open<'c>),
 }
 
 /// The connections that read.
@@ -44,7 +46,8 @@ pub(super) enum Lease {
 /// Where a statement runs.
 pub(super) enum On<'c> {
     Sqlite(&'c mut SqliteConnection),
-    Postgres(&'c mut PgConnection),
+    /// With how long it may take.
+    Postgres(&'c mut PgConnection, Duration),
 }
 
 /// One row of an answer.
@@ -64,6 +67,8 @@ pub(super) enum Value {
 pub(super) struct Query {
     sql: SqlStr,
     values: Vec<Value>,
+    /// Whether it moves more than a few rows.
+    is_long: bool,
 }
 
 /// What a column may hold, on both databases.
@@ -81,7 +86,7 @@ pub(super) trait Name: ColumnIndex<SqliteRow> + ColumnIndex<PgRow> {}
 impl<T: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>> Name for T {}
 
 pub(super) fn query(sql: impl SqlSafeStr) -> Query {
-    Query { sql: sql.into_sql_str(), values: Vec::new() }
+    Query { sql: sql.into_sql_str(), values: Vec::new(), is_long: false }
 }
 
 impl Query {
@@ -90,14 +95,24 @@ impl Query {
         self
     }
 
+    /// It moves much, and may take longer than others.
+    pub(super) fn long(self) -> Self {
+        Self { is_long: true, ..self }
+    }
+
+    fn limit(&self, limit: Duration) -> Duration {
+        if self.is_long { limit.max(postgres::LONG) } else { limit }
+    }
+
     pub(super) async fn fetch_all<'c>(self, on: impl Into<On<'c>>) -> Result<Vec<Row>, StoreError> {
         match on.into() {
             On::Sqlite(connection) => {
                 let rows = self.on_sqlite().fetch_all(connection).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
-            On::Postgres(connection) => {
-                let rows = postgres::in_time(self.on_postgres().fetch_all(connection)).await?;
+            On::Postgres(connection, limit) => {
+                let rows =
+                    postgres::in_time(self.limit(limit), self.on_postgres().fetch_all(connection)).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
         }
@@ -106,8 +121,9 @@ impl Query {
     pub(super) async fn fetch_optional<'c>(self, on: impl Into<On<'c>>) -> Result<Option<Row>, StoreError> {
         match on.into() {
             On::Sqlite(connection) => Ok(self.on_sqlite().fetch_optional(connection).await?.map(Row::Sqlite)),
-            On::Postgres(connection) => {
-                let row = postgres::in_time(self.on_postgres().fetch_optional(connection)).await?;
+            On::Postgres(connection, limit) => {
+                let row = postgres::in_time(self.limit(limit), self.on_postgres().fetch_optional(connection))
+                    .await?;
                 Ok(row.map(Row::Postgres))
             }
         }
@@ -138,8 +154,9 @@ impl Query {
     pub(super) async fn execute<'c>(self, on: impl Into<On<'c>>) -> Result<u64, StoreError> {
         match on.into() {
             On::Sqlite(connection) => Ok(self.on_sqlite().execute(connection).await?.rows_affected()),
-            On::Postgres(connection) => {
-                Ok(postgres::in_time(self.on_postgres().execute(connection)).await?.rows_affected())
+            On::Postgres(connection, limit) => {
+                let done = postgres::in_time(self.limit(limit), self.on_postgres().execute(connection));
+                Ok(done.await?.rows_affected())
             }
         }
     }
@@ -170,19 +187,27 @@ impl Row {
     }
 }
 
-/// Whether a connection is of no use after this error: what it was asked last may be still under way, or it is to a
+/// Whether the connection is of no use after this error: what it was asked last may be still under way, or it is to a
 /// server that ends or takes no changes.
 pub(super) fn is_lost(error: &StoreError) -> bool {
     /// Classes of errors after which the same connection works on: data, constraints, conflicts, locks.
     const OF_THE_STATEMENT: [&str; 4] = ["22", "23", "40", "55"];
     match error {
-        StoreError::Failed(error) => {
-            let code = error.as_database_error().and_then(|error| error.code());
-            !code.is_some_and(|code| OF_THE_STATEMENT.iter().any(|class| code.starts_with(class)))
-        }
+        StoreError::Failed(_) => !has_class(error, &OF_THE_STATEMENT),
         StoreError::Slow | StoreError::Away => true,
         _ => false,
     }
+}
+
+/// Whether one change is wrong, and others of its transaction may be good: not, where the database fails or is busy.
+pub(super) fn is_of_one_change(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unreadable(_)) || has_class(error, &["22", "23"])
+}
+
+fn has_class(error: &StoreError, classes: &[&str]) -> bool {
+    let StoreError::Failed(error) = error else { return false };
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
 }
 
 impl Connection {
@@ -192,14 +217,14 @@ impl Connection {
             Self::Sqlite(connection) => {
                 Ok(Transaction::Sqlite(connection.begin_with("BEGIN IMMEDIATE").await?))
             }
-            Self::Postgres(connection) => Ok(Transaction::Postgres(postgres::begin(connection).await?)),
+            Self::Postgres(link) => Ok(Transaction::Postgres(link.begin().await?)),
         }
     }
 
     pub(super) async fn close(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(connection) => Ok(connection.close().await?),
-            Self::Postgres(connection) => postgres::in_time(connection.close()).await,
+            Self::Postgres(link) => link.close().await,
         }
     }
 }
@@ -208,12 +233,20 @@ impl Transaction<'_> {
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(transaction) => Ok(transaction.commit().await?),
-            Self::Postgres(transaction) => postgres::in_time(transaction.commit()).await,
+            Self::Postgres(transaction) => transaction.commit().await,
         }
     }
 }
 
 impl Transaction<'_> {
+    /// Lets the statements that follow take longer than others.
+    pub(super) async fn allow_long(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(transaction) => transaction.allow_long().await,
+        }
+    }
+
     /// Where others share the database, they are told these lines after the commit.
     pub(super) async fn notify(&mut self, lines: &str) -> Result<(), StoreError> {
         match self {
@@ -267,7 +300,7 @@ impl Lease {
     pub(super) async fn snapshot(&mut self) -> Result<Transaction<'_>, StoreError> {
         match self {
             Self::Sqlite(connection) => Ok(Transaction::Sqlite(connection.begin().await?)),
-            Self::Postgres(lease) => Ok(Transaction::Postgres(postgres::snapshot(lease.connection()).await?)),
+            Self::Postgres(lease) => Ok(Transaction::Postgres(lease.link().snapshot().await?)),
         }
     }
 
@@ -284,7 +317,7 @@ impl<'c> From<&'c mut Connection> for On<'c> {
     fn from(connection: &'c mut Connection) -> Self {
         match connection {
             Connection::Sqlite(connection) => Self::Sqlite(connection),
-            Connection::Postgres(connection) => Self::Postgres(connection),
+            Connection::Postgres(link) => link.on(),
         }
     }
 }
@@ -293,7 +326,7 @@ impl<'c> From<&'c mut Transaction<'_>> for On<'c> {
     fn from(transaction: &'c mut Transaction<'_>) -> Self {
         match transaction {
             Transaction::Sqlite(transaction) => Self::Sqlite(transaction),
-            Transaction::Postgres(transaction) => Self::Postgres(transaction),
+            Transaction::Postgres(transaction) => transaction.on(),
         }
     }
 }
@@ -302,7 +335,7 @@ impl<'c> From<&'c mut Lease> for On<'c> {
     fn from(lease: &'c mut Lease) -> Self {
         match lease {
             Lease::Sqlite(connection) => Self::Sqlite(connection),
-            Lease::Postgres(lease) => Self::Postgres(lease.connection()),
+            Lease::Postgres(lease) => lease.link().on(),
         }
     }
 }

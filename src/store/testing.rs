@@ -86,5 +86,7 @@ pub(crate) fn said(text: &str) -> Config {
 fn at(url: String, password_file: Option<PathBuf>) -> Config {
     let url = UrlSource::Given(url);
     let max_connections = Postgres::DEFAULT_CONNECTIONS;
-    Config::Postgres(Postgres { url, password_file, ca_file: None, client: None, max_connections })
+    // All tests at once are more than a machine can do in time.
+    let patience = Duration::from_secs(20);
+    Config::Postgres(Postgres { url, password_file, ca_file: None, client: None, max_connections, patience })
 }

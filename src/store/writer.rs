@@ -159,7 +159,7 @@ impl Writer {
     async fn write(&mut self, mut batch: Vec<Command>) {
         match self.commit(&mut batch).await {
             Ok(()) => batch.into_iter().for_each(|command| command.answer(Ok(()))),
-            Err(error) if batch.len() == 1 => {
+            Err(error) if batch.len() == 1 || !self.may_be_of_one(&error) => {
                 batch.into_iter().for_each(|command| command.answer(Err(error.clone())));
             }
             Err(error) => {
@@ -171,6 +171,12 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Whether the other changes of a batch deserve another try. Where the database is away or busy, that would keep all
+    /// who wait much longer.
+    fn may_be_of_one(&self, error: &StoreError) -> bool {
+        matches!(self.database, Config::Sqlite(_)) || database::is_of_one_change(error)
     }
 
     async fn commit(&mut self, commands: &mut [Command]) -> Result<(), StoreError> {

@@ -78,14 +78,13 @@ async fn carry(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mut is
 
 impl Replicas {
     /// `None` where no PostgreSQL can be started; the test is then named as skipped.
-    async fn start(name: &str, count: usize) -> Option<Self> {
+    async fn start(count: usize) -> Option<Self> {
         if let Err(reason) = postgres::programs() {
             assert!(std::env::var_os("PORTCULLIS_REQUIRE_POSTGRES").is_none(), "{reason}");
-            std::io::Write::write_all(
-                &mut std::io::stderr(),
-                format!("test replicas::{name} ... ignored, {reason}\n").as_bytes(),
-            )
-            .unwrap();
+            let thread = std::thread::current();
+            let line = format!("test {} ... ignored, {reason}\n", thread.name().unwrap_or("replicas"));
+            // Past the capture of the test's output: `scripts/skipped` reads this.
+            std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
             return None;
         }
         let postgres = Postgres::start().unwrap();
@@ -244,7 +243,7 @@ impl Replica {
         std::fs::write(config.data.join("password"), postgres::PASSWORD).unwrap();
         let file = format!("store: {{path: \"{}/portcullis.db\"}}", config.data.display());
         let shared = format!(
-            "store: {{postgres: {{url: \"postgres://postgres@{database}/{DATABASE}\", password_file: password}}}}"
+            "store: {{postgres: {{url: \"postgres://postgres@{database}/{DATABASE}\", password_file: password, timeout: 3s}}}}"
         );
         let text = config.render().unwrap();
         assert!(text.contains(&file), "{text}");
@@ -259,7 +258,7 @@ impl Replica {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_held_at_one_replica_is_released_by_an_approval_given_at_another() {
-    let Some(world) = Replicas::start("a_call_held_at_one_replica", 2).await else { return };
+    let Some(world) = Replicas::start(2).await else { return };
     let held = world.refund(0, 700);
     let [id] = world.ids(1, "pending", 1).await.try_into().unwrap();
     assert_eq!(world.approve(1, &id).await, 200);
@@ -272,7 +271,7 @@ async fn a_call_held_at_one_replica_is_released_by_an_approval_given_at_another(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_dies_loses_no_approval_and_the_same_call_finds_it_at_another() {
-    let Some(mut world) = Replicas::start("a_replica_that_dies", 2).await else { return };
+    let Some(mut world) = Replicas::start(2).await else { return };
     let held = world.refund(0, 700);
     let [id] = world.ids(1, "pending", 1).await.try_into().unwrap();
     world.replicas[0].server.kill().await.unwrap();
@@ -292,7 +291,7 @@ async fn a_replica_that_dies_loses_no_approval_and_the_same_call_finds_it_at_ano
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_and_the_choice_of_policies_reach_every_replica() {
-    let Some(world) = Replicas::start("a_revocation", 2).await else { return };
+    let Some(world) = Replicas::start(2).await else { return };
     assert_eq!((world.orders(0).await, world.orders(1).await), (200, 200));
     world.cli(1, &["revoke", "--subject", "ana", "--reason", "left"]).await;
     world.until("refused", async || world.orders(0).await == 401).await;
@@ -308,7 +307,7 @@ async fn a_revocation_and_the_choice_of_policies_reach_every_replica() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_database_plain_calls_go_on_and_holds_fail_closed_until_it_is_back() {
-    let Some(mut world) = Replicas::start("without_the_database", 1).await else { return };
+    let Some(mut world) = Replicas::start(1).await else { return };
     let approved = world.given(700).await;
     world.postgres.kill().unwrap();
     world.is_away().await;
@@ -331,7 +330,7 @@ async fn without_the_database_plain_calls_go_on_and_holds_fail_closed_until_it_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_stands_still_does_not_keep_the_others_from_writing() {
-    let Some(mut world) = Replicas::start("a_replica_that_stands_still", 2).await else { return };
+    let Some(mut world) = Replicas::start(2).await else { return };
     // Wherever it is: in the middle of a transaction, one time or another.
     for round in 0..5 {
         world.replicas[0].server.child().pause().unwrap();

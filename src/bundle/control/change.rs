@@ -151,15 +151,18 @@ impl Control {
         let after = match self.ports.store.change_bundles_after(standing.kept.number, change).await {
             Err(StoreError::Slow) => {
                 let after = self.ports.store.bundle_state().await?;
-                if !wanted.is_some_and(|wanted| is_made(&wanted, &after)) {
+                if !wanted.as_ref().is_some_and(|wanted| is_made(wanted, &after)) {
                     return Err(StoreError::Slow);
                 }
                 after
             }
             written => written?,
         };
-        self.ports.metrics.pinned(after.pinned);
-        standing.kept = after;
+        // What another server changed meanwhile is taken up as a whole, by `catch_up`.
+        if wanted.is_some() || after.number == standing.kept.number {
+            self.ports.metrics.pinned(after.pinned);
+            standing.kept = after;
+        }
         Ok(())
     }
 

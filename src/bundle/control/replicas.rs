@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
+use super::Control;
 use super::change::{event, is_content};
 use super::standing::Standing;
-use super::{Control, Outcome};
 use crate::bundle::refusal::{Refusal, Refused};
 use crate::bundle::source::{Admission, Offer};
 use crate::store::{BundleState, EventKind, KeptBundle, StoreError};
@@ -75,10 +75,7 @@ impl Control {
                 self.tell(&event(EventKind::Activated, SOURCE, Some(&offer), None), None).await;
             }
             Some(Err(refused)) => {
-                let Outcome::Refused(_) = self.refuse(standing, &SOURCE.into(), "", None, &refused).await
-                else {
-                    return Ok(());
-                };
+                self.refuse(standing, &SOURCE.into(), "", None, &refused).await;
             }
             None => {}
         }

@@ -10,7 +10,7 @@ use sqlx::migrate::{Migrate, MigrateError, Migration, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Postgres, Row as _, SqlSafeStr};
 
-use super::{Connection, MIGRATIONS, Query, query};
+use super::{Connection, MIGRATIONS, On, Query, query};
 use crate::store::config::{self, Config};
 use crate::store::{StoreError, announce};
 
@@ -20,16 +20,8 @@ mod pool;
 pub(in crate::store) use listener::{connect as listener, listen};
 pub(in crate::store) use pool::{Lease, Pool};
 
-/// How long connecting, a statement, or a commit may take; then the connection is given up. With the time that a
-/// call needs besides, it ends within a second.
-const LIMIT: Duration = Duration::from_millis(700);
-
-/// What the server is told, in milliseconds: it gives up before this side does.
-const LOCK_TIMEOUT: &str = "500";
-const STATEMENT_TIMEOUT: &str = "650";
-
-/// How long a transaction may wait for its server's next statement: a server that stands still holds the lock no longer.
-const IDLE_TIMEOUT: &str = "400";
+/// How long a statement may take that moves much: all revocations, or a revision's content.
+pub(super) const LONG: Duration = Duration::from_secs(5);
 
 /// How long a first connection may take, and a migration that another server is making.
 const START: Duration = Duration::from_secs(5);
@@ -38,13 +30,72 @@ const MIGRATION_TIMEOUT: &str = "60000";
 /// The lock of those who write: `portcull` in ASCII.
 const WRITERS: i64 = 0x706f_7274_6375_6c6c;
 
-/// As long as is allowed.
+/// A connection with how long anything may take on it.
+pub(in crate::store) struct Link {
+    connection: PgConnection,
+    limit: Duration,
+}
+
+/// A transaction on it.
+pub(in crate::store) struct Open<'c> {
+    transaction: sqlx::Transaction<'c, Postgres>,
+    limit: Duration,
+}
+
+/// An answer, if it comes within the limit. After `Slow` the connection is of no use.
 pub(super) async fn in_time<T>(
+    limit: Duration,
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, StoreError> {
-    match tokio::time::timeout(LIMIT, answer).await {
+    match tokio::time::timeout(limit, answer).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(StoreError::Slow),
+    }
+}
+
+impl Link {
+    /// Begins a transaction that writes: alone, and seeing all that was committed before it had the lock.
+    pub(super) async fn begin(&mut self) -> Result<Open<'_>, StoreError> {
+        let limit = self.limit;
+        let begun = self.connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED");
+        let mut transaction = in_time(limit, begun).await?;
+        let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITERS);
+        in_time(limit, lock.execute(&mut *transaction)).await?;
+        Ok(Open { transaction, limit })
+    }
+
+    /// Begins a transaction that sees one moment throughout.
+    pub(super) async fn snapshot(&mut self) -> Result<Open<'_>, StoreError> {
+        let limit = self.limit;
+        let begun = self.connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
+        Ok(Open { transaction: in_time(limit, begun).await?, limit })
+    }
+
+    pub(super) fn on(&mut self) -> On<'_> {
+        On::Postgres(&mut self.connection, self.limit)
+    }
+
+    pub(super) async fn close(self) -> Result<(), StoreError> {
+        in_time(self.limit, self.connection.close()).await
+    }
+}
+
+impl Open<'_> {
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        in_time(self.limit, self.transaction.commit()).await
+    }
+
+    pub(super) async fn allow_long(&mut self) -> Result<(), StoreError> {
+        let limit = milliseconds(LONG);
+        for what in ["statement_timeout", "idle_in_transaction_session_timeout"] {
+            let set = sqlx::query("SELECT set_config($1, $2, true)").bind(what).bind(&limit);
+            in_time(self.limit, set.execute(&mut *self.transaction)).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn on(&mut self) -> On<'_> {
+        On::Postgres(&mut self.transaction, self.limit)
     }
 }
 
@@ -66,13 +117,13 @@ pub(in crate::store) async fn open(
         return Err(failed("it is read-only, as a standby is".to_owned()));
     }
     first.close().await.map_err(|error| failed(error.to_string()))?;
-    let writing = connect(config).await?;
+    let writing = connect(config).await.map_err(|error| failed(error.to_string()))?;
     Ok((writing, super::Pool::Postgres(Pool::new(config.clone()))))
 }
 
 /// The writer's connection, opened again.
 pub(in crate::store) async fn connect(config: &config::Postgres) -> Result<Connection, StoreError> {
-    let mut connection = Connection::Postgres(connection(config).await?);
+    let mut connection = Connection::Postgres(link(config, Use::Writing).await?);
     // A standby answers, and takes no change.
     connection.begin().await?.commit().await?;
     let row = query("SHOW transaction_read_only").fetch_one(&mut connection).await?;
@@ -82,36 +133,36 @@ pub(in crate::store) async fn connect(config: &config::Postgres) -> Result<Conne
     }
 }
 
-/// A connection with the limits that all work is under.
-async fn connection(config: &config::Postgres) -> Result<PgConnection, StoreError> {
-    let options = limited(config.options().map_err(|reason| StoreError::Unreadable(reason.into()))?);
-    in_time(options.connect()).await
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Writing,
+    Reading,
 }
 
-fn limited(options: PgConnectOptions) -> PgConnectOptions {
-    options.options([
-        ("lock_timeout", LOCK_TIMEOUT),
-        ("statement_timeout", STATEMENT_TIMEOUT),
-        ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
+async fn link(config: &config::Postgres, purpose: Use) -> Result<Link, StoreError> {
+    let options = limited(config, purpose)?;
+    let connection = in_time(config.patience, options.connect()).await?;
+    Ok(Link { connection, limit: config.patience })
+}
+
+/// The server gives up a little before this side does. One that stands still holds the lock for less than others wait
+/// for it.
+fn limited(config: &config::Postgres, purpose: Use) -> Result<PgConnectOptions, StoreError> {
+    let options = config.options().map_err(|reason| StoreError::Unreadable(reason.into()))?;
+    let part = |parts: u32| milliseconds(config.patience * parts / 14);
+    let statement = if purpose == Use::Writing { part(13) } else { milliseconds(LONG) };
+    Ok(options.options([
+        ("lock_timeout", part(10).as_str()),
+        ("statement_timeout", statement.as_str()),
+        ("idle_in_transaction_session_timeout", part(8).as_str()),
         // Acknowledged is durable, whatever the database's default.
         ("synchronous_commit", "on"),
-    ])
+    ]))
 }
 
-/// Begins a transaction that writes: alone, and seeing all that was committed before it had the lock.
-pub(super) async fn begin(
-    connection: &mut PgConnection,
-) -> Result<sqlx::Transaction<'_, Postgres>, StoreError> {
-    let mut transaction = in_time(connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?;
-    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITERS);
-    in_time(lock.execute(&mut *transaction)).await?;
-    Ok(transaction)
-}
-
-pub(super) async fn snapshot(
-    connection: &mut PgConnection,
-) -> Result<sqlx::Transaction<'_, Postgres>, StoreError> {
-    in_time(connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")).await
+fn milliseconds(duration: Duration) -> String {
+    duration.as_millis().to_string()
 }
 
 /// Each line is sent after the commit.
@@ -170,14 +221,4 @@ fn in_postgres(sql: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn types_are_translated_and_nothing_else() {
-        let sql = "CREATE TABLE t (id TEXT NOT NULL, content BLOB, at INTEGER, TEXTUAL BIGINT);";
-        let expected =
-            "CREATE TABLE t (id TEXT COLLATE \"C\" NOT NULL, content BYTEA, at BIGINT, TEXTUAL BIGINT);";
-        assert_eq!(in_postgres(sql), expected);
-    }
-}
+mod tests;

@@ -14,6 +14,9 @@ use crate::store::database::{self, Row};
 const KEPT: &str =
     "SELECT id, revision, name, version, digest, signer, source, kept_at, active_at, previous FROM bundles";
 
+/// Content, in bytes, that may take longer to write.
+const LARGE: usize = 256 << 10;
+
 impl Reader {
     pub(in crate::store) async fn bundle_state(&self) -> Result<BundleState, StoreError> {
         // One transaction, so that the state and what it points to belong together.
@@ -32,7 +35,7 @@ impl Reader {
     }
 
     pub(in crate::store) async fn bundle_content(&self, id: &str) -> Result<Option<Content>, StoreError> {
-        let query = database::query("SELECT form, content FROM bundles WHERE id = $1").bind(id);
+        let query = database::query("SELECT form, content FROM bundles WHERE id = $1").long().bind(id);
         let Some(row) = self.0.fetch_optional(query).await? else { return Ok(None) };
         let bytes = row.try_get("content")?;
         match row.try_get("form")? {
@@ -140,6 +143,9 @@ impl Transaction<'_> {
             Content::Archive(bytes) => ("archive", bytes),
             Content::Files(bytes) => ("files", bytes),
         };
+        if content.len() > LARGE {
+            self.0.allow_long().await?;
+        }
         let query = database::query(
             "INSERT INTO bundles (id, revision, name, version, digest, signer, source, form, content, kept_at, \
              active_at, previous) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11) \
@@ -158,7 +164,8 @@ impl Transaction<'_> {
             .bind(form)
             .bind(content)
             .bind(now.as_microsecond())
-            .bind(before.unwrap_or_default());
+            .bind(before.unwrap_or_default())
+            .long();
         query.fetch_value(&mut self.0).await
     }
 }

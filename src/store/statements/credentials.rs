@@ -75,10 +75,10 @@ async fn everything(
     transaction: &mut database::Transaction<'_>,
     newest: i64,
 ) -> Result<CredentialChanges, StoreError> {
-    let rows = database::query("SELECT * FROM api_keys").fetch_all(&mut *transaction).await?;
+    let rows = database::query("SELECT * FROM api_keys").long().fetch_all(&mut *transaction).await?;
     let keys = rows.iter().map(|row| api_key(row).map(|key| (key.id.clone(), Some(key))));
     let api_keys = keys.collect::<Result<_, StoreError>>()?;
-    let rows = database::query("SELECT * FROM revocations").fetch_all(&mut *transaction).await?;
+    let rows = database::query("SELECT * FROM revocations").long().fetch_all(&mut *transaction).await?;
     let revoked = rows.iter().map(|row| revocation(row).map(|one| (one.id.clone(), Some(one))));
     Ok(CredentialChanges { newest, whole: true, api_keys, revocations: revoked.collect::<Result<_, _>>()? })
 }

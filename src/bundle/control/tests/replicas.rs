@@ -12,65 +12,71 @@ async fn beside(first: &Fixture) -> Fixture {
     Fixture { control, engine, store, metrics, audit, folder }
 }
 
-fn revision(fixture: &Fixture) -> String {
-    fixture.engine.snapshot().policies.revision().to_string()
-}
-
 #[tokio::test]
 async fn what_one_server_activates_pins_or_rolls_back_the_other_follows() {
     let first = fixture().await;
     let second = beside(&first).await;
-    assert_eq!(first.offer_files(OLD).await, Outcome::Taken);
+    let (old, new) = (archive("shop", "1.0.0", "old"), archive("shop", "2.0.0", "new"));
+    assert_eq!(first.offer(&old).await, Outcome::Taken);
     second.control.catch_up().await.unwrap();
-    assert_eq!(revision(&second), revision(&first));
-    let old = revision(&first);
-    assert_eq!(first.offer_files(NEW).await, Outcome::Taken);
+    assert_eq!(second.decides(), "p/old");
+    assert_eq!(first.offer(&new).await, Outcome::Taken);
     second.control.catch_up().await.unwrap();
-    assert_eq!(revision(&second), revision(&first));
-    assert_ne!(revision(&second), old);
+    assert_eq!(second.decides(), "p/new");
 
-    second.control.change(Change::Rollback(None), request()).await.unwrap();
+    second.change(Change::Rollback(None)).await.unwrap();
     first.control.catch_up().await.unwrap();
-    assert_eq!(revision(&first), old);
-    assert_eq!(first.offer_files(NEW).await, Outcome::PassedOver, "a rollback holds for the other one too");
-    second.control.change(Change::Pin(None), request()).await.unwrap();
+    assert_eq!(first.decides(), "p/old");
+    assert_eq!(first.offer(&new).await, Outcome::PassedOver, "a rollback holds for the other one too");
+    second.change(Change::Pin(None)).await.unwrap();
     first.control.catch_up().await.unwrap();
     assert!(first.control.list().await.unwrap().pinned);
-    assert!(first.metrics.render().contains("portcullis_bundle_pinned 1"));
+    assert!(first.counts("portcullis_bundle_pinned 1"));
 }
 
 #[tokio::test]
 async fn a_change_that_was_decided_by_an_older_state_is_not_made() {
     let first = fixture().await;
-    assert_eq!(first.offer_files(OLD).await, Outcome::Taken);
+    assert_eq!(first.offer(&archive("shop", "1.0.0", "old")).await, Outcome::Taken);
     let second = beside(&first).await;
-    second.control.change(Change::Pin(None), request()).await.unwrap();
+    second.change(Change::Pin(None)).await.unwrap();
     // It does not know of the pin, and must not lift it.
-    assert_eq!(first.offer_files(NEW).await, Outcome::NotKept);
-    assert!(first.store.bundle_state().await.unwrap().pinned);
-    let refused = first.control.change(Change::Rollback(None), request()).await.unwrap_err();
-    assert!(
-        matches!(refused, ChangeError::NoPrevious | ChangeError::Store(StoreError::Conflict)),
-        "{refused}"
-    );
+    let new = archive("shop", "2.0.0", "new");
+    assert_eq!(first.offer(&new).await, Outcome::NotKept);
+    let refused = first.change(Change::Activate(new.clone())).await.unwrap_err();
+    assert!(matches!(refused, ChangeError::Store(StoreError::Conflict)), "{refused}");
+    let state = first.store.bundle_state().await.unwrap();
+    assert!(state.pinned && state.active.unwrap().version == "1.0.0");
     first.control.catch_up().await.unwrap();
-    assert_eq!(first.offer_files(NEW).await, Outcome::Refused(Refusal::Pinned));
+    assert_eq!(first.offer(&new).await, Outcome::Refused(Refusal::Pinned));
+    assert_eq!(first.decides(), "p/old");
 }
 
 #[tokio::test]
 async fn a_revision_that_this_server_can_not_use_leaves_in_force_what_is() {
     let first = fixture().await;
-    assert_eq!(first.offer_files(OLD).await, Outcome::Taken);
+    assert_eq!(first.offer(&archive("shop", "1.0.0", "old")).await, Outcome::Taken);
     let second = beside(&first).await;
-    let before = revision(&second);
+    assert_eq!(second.decides(), "p/old");
     let mut strict = admission(Trust::none());
     strict.limits.packed = 1;
     *second.control.admission.write() = Arc::new(strict);
-    assert_eq!(first.offer_files(NEW).await, Outcome::Taken);
-    second.control.catch_up().await.unwrap();
-    assert_eq!(revision(&second), before);
-    let listing = second.control.list().await.unwrap();
-    assert!(listing.refused.is_some(), "it is told");
-    second.control.catch_up().await.unwrap();
-    assert_eq!(revision(&second), before);
+    assert_eq!(first.offer(&archive("shop", "2.0.0", "new")).await, Outcome::Taken);
+    for _ in 0..2 {
+        second.control.catch_up().await.unwrap();
+        assert_eq!(second.decides(), "p/old");
+    }
+    assert!(second.control.list().await.unwrap().refused.is_some(), "it is told");
+    assert!(second.counts("portcullis_policies_refused 1"));
+}
+
+#[tokio::test]
+async fn what_is_only_recorded_hides_no_change_of_another_server() {
+    let first = fixture().await;
+    assert_eq!(first.offer(&archive("shop", "1.0.0", "old")).await, Outcome::Taken);
+    let second = beside(&first).await;
+    assert_eq!(second.offer(&archive("shop", "2.0.0", "new")).await, Outcome::Taken);
+    assert_eq!(first.offer(b"no archive").await, Outcome::Refused(Refusal::Truncated));
+    first.control.catch_up().await.unwrap();
+    assert_eq!(first.decides(), "p/new");
 }

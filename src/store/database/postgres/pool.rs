@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sqlx::postgres::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::LIMIT;
+use super::{Link, Use};
 use crate::clock;
 use crate::store::StoreError;
 use crate::store::config::Postgres;
@@ -28,13 +27,13 @@ pub(in crate::store) struct Pool(Arc<Shared>);
 struct Shared {
     config: Postgres,
     turns: Arc<Semaphore>,
-    idle: Mutex<Vec<(PgConnection, Instant)>>,
+    idle: Mutex<Vec<(Link, Instant)>>,
 }
 
 /// A connection in use. Unless it is given back it is closed: whoever gave up waiting leaves it in the middle of
 /// something.
 pub(in crate::store) struct Lease {
-    connection: PgConnection,
+    link: Link,
     pool: Pool,
     _turn: OwnedSemaphorePermit,
 }
@@ -50,13 +49,13 @@ impl Pool {
     pub(in crate::store) async fn lease(&self) -> Result<Lease, StoreError> {
         let leased = async {
             let turn = self.0.turns.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
-            let connection = match self.idle() {
-                Some(connection) => connection,
-                None => super::connection(&self.0.config).await?,
+            let link = match self.idle() {
+                Some(link) => link,
+                None => super::link(&self.0.config, Use::Reading).await?,
             };
-            Ok(Lease { connection, pool: self.clone(), _turn: turn })
+            Ok(Lease { link, pool: self.clone(), _turn: turn })
         };
-        tokio::time::timeout(LIMIT, leased).await.unwrap_or(Err(StoreError::Slow))
+        tokio::time::timeout(self.0.config.patience, leased).await.unwrap_or(Err(StoreError::Slow))
     }
 
     /// Closes what is not in use.
@@ -70,11 +69,11 @@ impl Pool {
     }
 
     /// The one used last, if that is not long ago.
-    fn idle(&self) -> Option<PgConnection> {
+    fn idle(&self) -> Option<Link> {
         let mut idle = self.0.idle.lock();
-        let (connection, since) = idle.pop()?;
+        let (link, since) = idle.pop()?;
         if since.elapsed() < KEPT {
-            return Some(connection);
+            return Some(link);
         }
         idle.clear();
         None
@@ -82,13 +81,13 @@ impl Pool {
 }
 
 impl Lease {
-    pub(in crate::store) fn connection(&mut self) -> &mut PgConnection {
-        &mut self.connection
+    pub(in crate::store) fn link(&mut self) -> &mut Link {
+        &mut self.link
     }
 
     pub(in crate::store) fn give_back(self) {
         if !self.pool.0.turns.is_closed() {
-            self.pool.0.idle.lock().push((self.connection, clock::instant()));
+            self.pool.0.idle.lock().push((self.link, clock::instant()));
         }
     }
 }
