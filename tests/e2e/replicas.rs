@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use portcullis::proxy::config::Service;
 use portcullis_sample::address;
-use portcullis_sample::envoy::Envoy;
+use portcullis_sample::envoy::{Envoy, Settings};
 use portcullis_sample::idp::IdentityProvider;
 use portcullis_sample::portcullis::{Config, Portcullis};
 use portcullis_sample::postgres::{self, Postgres};
@@ -17,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::sync::watch;
 
-use crate::world::{Got, envoy_before};
+use crate::world::{Got, between, envoy_before, generated};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 const DATABASE: &str = "portcullis";
@@ -105,7 +106,11 @@ impl Replicas {
 
     /// A refund of ana's of so much, which waits for somebody in finance.
     fn refund(&self, replica: usize, amount: u32) -> tokio::task::JoinHandle<Got> {
-        let url = format!("{}/v1/refunds", self.replicas[replica].envoy.url());
+        self.refund_by(&self.replicas[replica].envoy, amount)
+    }
+
+    fn refund_by(&self, envoy: &Envoy, amount: u32) -> tokio::task::JoinHandle<Got> {
+        let url = format!("{}/v1/refunds", envoy.url());
         let request = self.client.post(url).bearer_auth(self.idp.token("ana", "portcullis").unwrap());
         let body = format!(r#"{{"order": "o-1", "amount": {amount}}}"#);
         let request = request.header("content-type", "application/json").body(body);
@@ -215,6 +220,16 @@ impl Replicas {
         assert_eq!(self.upstream.calls_to("/v1/refunds"), before + 2);
     }
 
+    /// One Envoy that asks the first replica, and the second where that one is gone.
+    async fn envoy_before_both(&self) -> Envoy {
+        let [first, second] = self.replicas.as_slice() else { panic!("two replicas") };
+        let mut options = between(Service::ExtProc, first.config.grpc, self.upstream.address());
+        options.portcullis.push(second.config.grpc.into());
+        let config = first.config.data.join("portcullis.yaml");
+        let text = generated(&options, &first.config.policies, &config);
+        Envoy::start(&Settings::new(text, first.config.grpc, self.upstream.address())).await.unwrap()
+    }
+
     /// An approval that is given and not used yet, of ana's refund of so much.
     async fn given(&self, amount: u32) -> String {
         let held = self.refund(0, amount);
@@ -272,18 +287,28 @@ async fn a_call_held_at_one_replica_is_released_by_an_approval_given_at_another(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_dies_loses_no_approval_and_the_same_call_finds_it_at_another() {
     let Some(mut world) = Replicas::start(2).await else { return };
-    let held = world.refund(0, 700);
+    let both = world.envoy_before_both().await;
+    let held = world.refund_by(&both, 700);
     let [id] = world.ids(1, "pending", 1).await.try_into().unwrap();
     world.replicas[0].server.kill().await.unwrap();
     assert!(held.await.unwrap().status >= 400);
-    let again = world.refund(1, 700);
-    world.until("held", async || world.ops(1, "/metrics").await.1.contains("portcullis_held_calls 1")).await;
+    // Sent again until the proxy has found out which replica lives.
+    let again = 'sent: loop {
+        let again = world.refund_by(&both, 700);
+        while !again.is_finished() {
+            if world.ops(1, "/metrics").await.1.contains("portcullis_held_calls 1") {
+                break 'sent again;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(again.await.unwrap().status >= 400);
+    };
     assert_eq!(world.ids(1, "pending", 1).await, [id.clone()], "the same approval");
     assert_eq!(world.approve(1, &id).await, 200);
     assert_eq!(again.await.unwrap().status, 200);
     assert_eq!(world.upstream.calls_to("/v1/refunds"), 1);
     // It is used: the next one waits anew.
-    let _next = world.refund(1, 700);
+    let _next = world.refund_by(&both, 700);
     let [next] = world.ids(1, "pending", 1).await.try_into().unwrap();
     assert_ne!(next, id);
     assert_eq!(world.upstream.calls_to("/v1/refunds"), 1);
