@@ -64,7 +64,7 @@ async fn a_name_that_runs_into_its_password_is_another() {
     let folder = tempfile::tempdir().unwrap();
     let users = folder.path().join("users");
     let lines = [("abc", "def"), ("ab", "another")]
-        .map(|(name, password)| portcullis::authn::user_line(name, password, "").unwrap());
+        .map(|(name, password)| portcullis::authn::user_line(name, password, "", "").unwrap());
     std::fs::write(&users, lines.join("\n")).unwrap();
     let identity: &str = format!("identity: {{basic: {{file: {}}}, jwt:", users.display()).leak();
     for options in [Options::ext_authz(), Options::default()] {
