@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::world::{Got, between, envoy_before, generated};
 
@@ -189,7 +190,11 @@ impl Replicas {
     }
 
     /// The database is away: plain calls go on, what needs it is refused, and readiness says so.
-    async fn is_away(&self) {
+    async fn is_away(&self, how: &str) {
+        let began = Instant::now();
+        let refused = self.refund(0, 998).await.unwrap();
+        println!("{how}: a call that a rule holds was refused after {:?}", began.elapsed());
+        assert_eq!((refused.status, refused.error().as_str()), (503, "store_unavailable"));
         self.until("not ready", async || self.ops(0, "/readyz").await.0 == 503).await;
         assert_eq!((self.plain(0).await, self.orders(0).await), (200, 200));
         let before = self.upstream.calls_to("/v1/refunds");
@@ -207,6 +212,7 @@ impl Replicas {
 
     /// It is back: nothing acknowledged is lost, and calls are held and released again.
     async fn is_back(&self, approved: &str, amount: u32) {
+        let began = Instant::now();
         self.until("ready", async || self.ops(0, "/readyz").await.0 == 200).await;
         self.until("a metric", async || self.ops(0, "/metrics").await.1.contains("portcullis_store_up 1"))
             .await;
@@ -217,6 +223,7 @@ impl Replicas {
         let [id] = self.ids(0, "pending", 1).await.try_into().unwrap();
         assert_eq!(self.approve(0, &id).await, 200);
         assert_eq!(held.await.unwrap().status, 200);
+        println!("back after {:?}, two calls released", began.elapsed());
         assert_eq!(self.upstream.calls_to("/v1/refunds"), before + 2);
     }
 
@@ -257,8 +264,10 @@ impl Replica {
         std::fs::create_dir_all(&config.data).unwrap();
         std::fs::write(config.data.join("password"), postgres::PASSWORD).unwrap();
         let file = format!("store: {{path: \"{}/portcullis.db\"}}", config.data.display());
+        // All tests at once are more than a machine can do in the time that it has otherwise.
+        let timeout = std::env::var("PORTCULLIS_TEST_STORE_TIMEOUT").unwrap_or_else(|_| "3s".to_owned());
         let shared = format!(
-            "store: {{postgres: {{url: \"postgres://postgres@{database}/{DATABASE}\", password_file: password, timeout: 3s}}}}"
+            "store: {{postgres: {{url: \"postgres://postgres@{database}/{DATABASE}\", password_file: password, timeout: {timeout}}}}}"
         );
         let text = config.render().unwrap();
         assert!(text.contains(&file), "{text}");
@@ -335,20 +344,20 @@ async fn without_the_database_plain_calls_go_on_and_holds_fail_closed_until_it_i
     let Some(mut world) = Replicas::start(1).await else { return };
     let approved = world.given(700).await;
     world.postgres.kill().unwrap();
-    world.is_away().await;
+    world.is_away("killed").await;
     world.postgres.start_again().unwrap();
     world.is_back(&approved, 700).await;
 
     let approved = world.given(710).await;
     world.postgres.pause().unwrap();
-    world.is_away().await;
+    world.is_away("paused").await;
     world.postgres.resume().unwrap();
     world.is_back(&approved, 710).await;
 
     // No packet passes, and nobody is told.
     let approved = world.given(720).await;
     world.wire.cut.send_replace(true);
-    world.is_away().await;
+    world.is_away("cut off").await;
     world.wire.cut.send_replace(false);
     world.is_back(&approved, 720).await;
 }
