@@ -30,7 +30,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-#[expect(clippy::duplicate_mod, reason = "one suite, on both databases")]
+#[allow(clippy::duplicate_mod, reason = "one suite, on both databases")]
 #[path = "store/tests.rs"]
 mod tests_on_postgres;
 mod writer;

@@ -27,6 +27,9 @@ mod credentials;
 /// The most changes in one transaction.
 const BATCH: usize = 256;
 
+/// Where others wait meanwhile, and each statement goes over a network.
+const SHARED_BATCH: usize = 64;
+
 /// How often expiry looks around; nothing is announced later than this.
 const SWEEP: Duration = Duration::from_millis(500);
 
@@ -129,11 +132,12 @@ impl Writer {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut sweeps = 0_u32;
-        let mut batch = Vec::with_capacity(BATCH);
+        let most = if matches!(self.database, Config::Sqlite(_)) { BATCH } else { SHARED_BATCH };
+        let mut batch = Vec::with_capacity(most);
         let mut closing = None;
         while closing.is_none() {
             tokio::select! {
-                received = queue.recv_many(&mut batch, BATCH) => {
+                received = queue.recv_many(&mut batch, most) => {
                     if received == 0 {
                         break;
                     }
@@ -185,13 +189,8 @@ impl Writer {
     }
 
     async fn try_commit(&mut self, commands: &mut [Command]) -> Result<Committed, StoreError> {
-        let now = self.now();
-        let mut batch = Batch {
-            transaction: Transaction::begin(self.connection.as_mut().ok_or(StoreError::Away)?).await?,
-            now,
-            ids: &self.ids,
-            committed: Committed::default(),
-        };
+        let told = self.told.clone();
+        let mut batch = self.begin().await?;
         batch.expire().await?;
         for command in commands {
             match command {
@@ -205,7 +204,7 @@ impl Writer {
                 Command::Close(_) => {}
             }
         }
-        batch.commit(&self.told).await
+        batch.commit(&told).await
     }
 
     async fn sweep(&mut self, history_too: bool) {
@@ -220,20 +219,16 @@ impl Writer {
     }
 
     async fn try_sweep(&mut self, history_too: bool) -> Result<Committed, StoreError> {
-        let now = self.now();
-        let mut batch = Batch {
-            transaction: Transaction::begin(self.connection.as_mut().ok_or(StoreError::Away)?).await?,
-            now,
-            ids: &self.ids,
-            committed: Committed::default(),
-        };
+        let (retention, told) = (self.retention, self.told.clone());
+        let mut batch = self.begin().await?;
+        let now = batch.now;
         batch.expire().await?;
         if history_too {
-            let kept_since = now.checked_sub(self.retention).unwrap_or(Timestamp::MIN);
+            let kept_since = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
             batch.transaction.forget(kept_since).await?;
             batch.committed.credentials = batch.transaction.forget_credentials(kept_since, now).await?;
         }
-        batch.commit(&self.told).await
+        batch.commit(&told).await
     }
 
     /// Tells of what was committed, or gives up a connection that is of no use any more.
@@ -267,11 +262,17 @@ impl Writer {
         }
     }
 
-    /// As precise as what is stored, so that what is answered equals what is read back.
-    fn now(&self) -> Timestamp {
-        let now = self.clock.now();
-        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    /// A transaction at the moment from which nobody else writes.
+    async fn begin(&mut self) -> Result<Batch<'_>, StoreError> {
+        let transaction = Transaction::begin(self.connection.as_mut().ok_or(StoreError::Away)?).await?;
+        Ok(Batch { transaction, now: moment(&self.clock), ids: &self.ids, committed: Committed::default() })
     }
+}
+
+/// As precise as what is stored, so that what is answered equals what is read back.
+fn moment(clock: &Clock) -> Timestamp {
+    let now = clock.now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 fn take_close(batch: &mut Vec<Command>) -> Option<oneshot::Sender<()>> {

@@ -123,14 +123,16 @@ pub(in crate::store) async fn open(
 
 /// The writer's connection, opened again.
 pub(in crate::store) async fn connect(config: &config::Postgres) -> Result<Connection, StoreError> {
-    let mut connection = Connection::Postgres(link(config, Use::Writing).await?);
-    // A standby answers, and takes no change.
-    connection.begin().await?.commit().await?;
-    let row = query("SHOW transaction_read_only").fetch_one(&mut connection).await?;
-    match row.try_get::<String, _>(0)?.as_str() {
-        "on" => Err(StoreError::Away),
-        _ => Ok(connection),
-    }
+    let connected = async {
+        let mut connection = Connection::Postgres(link(config, Use::Writing).await?);
+        let row = query("SHOW transaction_read_only").fetch_one(&mut connection).await?;
+        match row.try_get::<String, _>(0)?.as_str() {
+            // A standby answers, and takes no change.
+            "on" => Err(StoreError::Away),
+            _ => Ok(connection),
+        }
+    };
+    tokio::time::timeout(config.patience, connected).await.unwrap_or(Err(StoreError::Slow))
 }
 
 /// What a connection is for.
