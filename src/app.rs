@@ -322,6 +322,7 @@ fn settings(config: &Config, hash_key: mask::HashKey) -> Settings {
         pending: config.holds.pending,
         digest_headers: config.holds.digest_headers.clone(),
         ticket_status: config.holds.ticket_status,
+        status_path: config.holds.status_path.clone(),
         hash_key,
         mask_limits: mask::Limits::default(),
         decision_cache_bytes: config.decision_cache_bytes,

@@ -134,6 +134,8 @@ pub struct Holds {
     /// Envoy's `max_message_timeout`.
     pub max_message_timeout: Duration,
     pub ticket_status: u16,
+    /// Below which path callers ask what became of their held calls; `None` where nobody is told.
+    pub status_path: Option<String>,
     pub digest_headers: Vec<String>,
     pub held: HeldLimits,
     pub pending: PendingLimits,
@@ -296,6 +298,21 @@ mod tests {
         let read = parse_text("policies: [p]\nidentity:\n  basic:\n    {file: users}\n");
         let line = |finding: &Diagnostic| finding.place.as_ref().map(|place| place.line);
         assert_eq!(read.findings.iter().map(line).collect::<Vec<_>>(), [Some(4)], "where the scheme stands");
+    }
+
+    #[test]
+    fn the_status_path_is_a_path_as_proxies_show_it_or_none() {
+        let read = |path: &str| {
+            let read = parse_text(&format!("policies: [p]\nholds: {{status_path: \"{path}\"}}\n"));
+            (read.config.map(|config| config.holds.status_path), read.findings.first().map(|one| one.code))
+        };
+        assert_eq!(read("/held"), (Some(Some("/held".to_owned())), None));
+        assert_eq!(read("none"), (Some(None), None));
+        for path in ["", "held", "/", "/held/", "//held", "/a/../held", "/held?x", "/%68eld", "/h%20"] {
+            assert_eq!(read(path), (None, Some("invalid-path")), "{path}");
+        }
+        let default = parse_text("policies: [p]\n").config.unwrap().holds.status_path;
+        assert_eq!(default.as_deref(), Some("/.well-known/portcullis/approvals"));
     }
 
     #[test]

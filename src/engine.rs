@@ -33,9 +33,11 @@ mod digest;
 pub mod fault;
 mod hold;
 mod patience;
+mod prefer;
 mod record;
 mod response;
 mod snapshot;
+mod status;
 mod upstream;
 mod waiters;
 
@@ -93,6 +95,8 @@ pub struct Settings {
     pub digest_headers: Vec<String>,
     /// The HTTP status of a ticket.
     pub ticket_status: u16,
+    /// Below which path callers ask what became of their held calls; `None` where nobody is told.
+    pub status_path: Option<String>,
     pub hash_key: mask::HashKey,
     pub mask_limits: mask::Limits,
     /// How much memory decisions may take that are kept for the same call again; 0 keeps none.
@@ -117,6 +121,8 @@ pub struct Call {
     snapshot: Arc<Snapshot>,
     routes: Routes,
     needs: Needs,
+    /// The request for approval whose state this call asks for: it goes no further than here.
+    status_of: Option<String>,
     decision_id: String,
     received: Instant,
 }
@@ -198,9 +204,19 @@ impl Engine {
     pub fn receive(&self, request: Request, listener: Listener) -> Call {
         let snapshot = self.snapshots.current();
         let routes = snapshot.routes(&request, listener.gateway);
-        let needs = snapshot.needs(&routes);
+        let status_of = status::asked(&request, self.settings.status_path.as_deref());
+        let needs = if status_of.is_some() { Needs::default() } else { snapshot.needs(&routes) };
         let decision_id = uuid::Uuid::now_v7().to_string();
-        Call { request, listener, snapshot, routes, needs, decision_id, received: clock::instant() }
+        Call {
+            request,
+            listener,
+            snapshot,
+            routes,
+            needs,
+            status_of,
+            decision_id,
+            received: clock::instant(),
+        }
     }
 
     /// Answers a call. Dropping the future (the caller hung up) ends the wait of a held call, nothing else.
@@ -247,6 +263,10 @@ impl Engine {
         let within = patience.until.map_or(self.settings.decision_timeout, |until| {
             remaining(until).min(self.settings.decision_timeout)
         });
+        if let Some(id) = &call.status_of {
+            let status = tokio::time::timeout(within, self.status(call, snapshot, id)).await;
+            return status.unwrap_or_else(|_late| self.refuse(call, Reason::DecisionTimeout));
+        }
         let evaluation = self.evaluate(call, snapshot, routes);
         let Ok(evaluated) = tokio::time::timeout(within, evaluation).await else {
             return self.refuse(call, Reason::DecisionTimeout);

@@ -8,6 +8,7 @@ mod counted;
 mod decode;
 pub mod ext_authz;
 pub mod ext_proc;
+mod grpc_status;
 mod mutation;
 mod server;
 mod services;

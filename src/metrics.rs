@@ -66,6 +66,8 @@ pub enum Service {
 pub enum Outcome {
     Allow,
     Deny,
+    /// Answered here by what was asked for: the state of a request for approval.
+    Answer,
     /// Answered with a ticket, or the caller hung up while the call was held.
     Hold,
     /// Denied because something failed.
@@ -98,6 +100,7 @@ impl Outcome {
         match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
+            Self::Answer => "answer",
             Self::Hold => "hold",
             Self::Indeterminate => "indeterminate",
         }
@@ -336,6 +339,7 @@ impl Outcome {
     pub fn of(reason: Reason) -> Self {
         match reason {
             Reason::Allowed | Reason::Approved => Self::Allow,
+            Reason::ApprovalStatus => Self::Answer,
             Reason::ApprovalPending | Reason::CallerGone => Self::Hold,
             Reason::ConditionError
             | Reason::StoreUnavailable

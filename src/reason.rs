@@ -20,6 +20,10 @@ pub enum Reason {
     TooManyPending,
     TooManyHeld,
     CallerGone,
+    // answered here: what became of a held call
+    ApprovalStatus,
+    ApprovalNotFound,
+    MethodNotAllowed,
     // the credential was refused; the caller is told no more than `credential_refused`
     TokenMalformed,
     TokenTooLarge,
@@ -74,7 +78,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 60] = [
         Self::Allowed,
         Self::Approved,
         Self::NoRuleAllows,
@@ -87,6 +91,9 @@ impl Reason {
         Self::TooManyPending,
         Self::TooManyHeld,
         Self::CallerGone,
+        Self::ApprovalStatus,
+        Self::ApprovalNotFound,
+        Self::MethodNotAllowed,
         Self::TokenMalformed,
         Self::TokenTooLarge,
         Self::TokenAlgorithm,
@@ -148,6 +155,9 @@ impl Reason {
             Self::TooManyPending => "too_many_pending",
             Self::TooManyHeld => "too_many_held",
             Self::CallerGone => "caller_gone",
+            Self::ApprovalStatus => "approval_status",
+            Self::ApprovalNotFound => "approval_not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
             Self::TokenMalformed => "token_malformed",
             Self::TokenTooLarge => "token_too_large",
             Self::TokenAlgorithm => "token_algorithm_not_allowed",
@@ -226,6 +236,9 @@ impl Reason {
             | Self::HeaderInvalid
             | Self::HeaderDuplicate
             | Self::TokenRepeated => 400,
+            Self::ApprovalStatus => 200,
+            Self::ApprovalNotFound => 404,
+            Self::MethodNotAllowed => 405,
             Self::ApprovalUsed => 409,
             Self::BodyTooLarge => 413,
             Self::PathTooLong => 414,

@@ -162,6 +162,13 @@ impl Request {
         host.into()
     }
 
+    /// Whether the caller speaks gRPC, as its proxy sees it.
+    pub fn is_grpc(&self) -> bool {
+        let Ok(Some(kind)) = self.headers.text("content-type") else { return false };
+        let rest = kind.strip_prefix("application/grpc");
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
+    }
+
     /// The trace id of the W3C `traceparent` header, if the call carries a well-formed one.
     pub fn trace_id(&self) -> Option<&str> {
         let value = self.headers.text("traceparent").ok()??;

@@ -32,19 +32,27 @@ pub struct Permit {
 /// An HTTP answer in the upstream's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// 400 to 599; 302 for a person who is sent to log in.
+    /// 400 to 599; 302 for a person who is sent to log in, 202 for a ticket that was asked for, 200 for the state of a
+    /// request for approval.
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     /// JSON: `error` (the reason code), `message`, `decision_id`, and for tickets `approval`.
     pub body: String,
+    /// What the body says to people.
+    pub message: String,
+    pub ticket: Option<Ticket>,
 }
 
 /// The approval that a ticket stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub approval: String,
+    /// Where the caller is told what became of it; `None` where nobody is.
+    pub location: Option<String>,
     /// Seconds after which asking again makes sense.
     pub retry_after: u64,
+    /// Whether the caller preferred a ticket to waiting (`prefer: respond-async`), and gets 202.
+    pub preferred: bool,
 }
 
 impl Verdict {
@@ -78,13 +86,24 @@ impl Denial {
         if let Some(ticket) = ticket
             && let Value::Object(fields) = &mut body
         {
-            fields.insert("approval".to_owned(), json!({"id": ticket.approval, "state": "pending"}));
+            let mut approval = json!({"id": ticket.approval, "state": "pending"});
+            if let (Some(location), Value::Object(approval)) = (&ticket.location, &mut approval) {
+                approval.insert("location".to_owned(), location.as_str().into());
+            }
+            fields.insert("approval".to_owned(), approval);
             headers.push(("retry-after", ticket.retry_after.to_string()));
+            if ticket.preferred {
+                // It is what the caller asked for.
+                fields.remove("error");
+                headers.push(("preference-applied", "respond-async".to_owned()));
+                headers.extend(ticket.location.clone().map(|location| ("location", location)));
+            }
         }
         if status == 401 || reason == Reason::TokenRepeated {
             headers.extend(challenge.values(reason).into_iter().map(|value| ("www-authenticate", value)));
         }
-        Self { status, headers, body: body.to_string() }
+        let message = message.to_owned();
+        Self { status, headers, body: body.to_string(), message, ticket: ticket.cloned() }
     }
 
     /// Sends a person who needs a credential to where they get one.
@@ -112,6 +131,9 @@ fn explanation(reason: Reason) -> &'static str {
         Reason::TooManyPending => "too many calls of this caller or rule wait for approval",
         Reason::TooManyHeld => "too many calls are held open",
         Reason::CallerGone => "the caller hung up",
+        Reason::ApprovalStatus => "this is the state of a request for approval",
+        Reason::ApprovalNotFound => "no request for approval of this caller has this id",
+        Reason::MethodNotAllowed => "ask for the state of a request for approval with GET",
         Reason::PathInvalid => "the path is not valid",
         Reason::PathAmbiguous => "the path can be read in more than one way",
         Reason::PathTooLong => "the path is too long",
@@ -144,13 +166,28 @@ mod tests {
 
     #[test]
     fn a_ticket_says_what_to_come_back_with() {
-        let ticket = Ticket { approval: "a-1".into(), retry_after: 5 };
+        let ticket = Ticket {
+            approval: "a-1".into(),
+            location: Some("/approvals/a-1".into()),
+            retry_after: 5,
+            preferred: false,
+        };
         let denial =
             Denial::new("d-1", Reason::ApprovalPending, 403, "", Some(&ticket), &Challenge::default());
         let body: Value = serde_json::from_str(&denial.body).unwrap();
         assert_eq!(body["error"], "approval_pending");
         assert_eq!(body["approval"]["id"], "a-1");
+        assert_eq!(body["approval"]["location"], "/approvals/a-1");
         assert!(denial.headers.contains(&("retry-after", "5".to_owned())));
+        assert!(denial.headers.iter().all(|(name, _)| *name != "location"));
+        // Who asked for it is told no error, and where to look.
+        let preferred = Ticket { preferred: true, ..ticket };
+        let denial =
+            Denial::new("d-1", Reason::ApprovalPending, 202, "", Some(&preferred), &Challenge::default());
+        assert_eq!(serde_json::from_str::<Value>(&denial.body).unwrap()["error"], Value::Null);
+        for header in [("location", "/approvals/a-1"), ("preference-applied", "respond-async")] {
+            assert!(denial.headers.contains(&(header.0, header.1.to_owned())), "{header:?}");
+        }
     }
 
     #[test]

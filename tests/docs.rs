@@ -17,6 +17,7 @@ use portcullis::reason::Reason;
 const DOCUMENTS: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
+    "docs/approvals.md",
     "docs/bundles.md",
     "docs/cel.md",
     "docs/envoy.md",

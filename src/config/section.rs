@@ -11,7 +11,7 @@ use crate::bundle;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Node, Reader};
 use crate::engine::{DEFAULT_DIGEST_HEADERS, HeldLimits};
-use crate::request::Limits;
+use crate::request::{Limits, Path as RequestPath};
 use crate::store::PendingLimits;
 
 pub(super) fn config(
@@ -113,6 +113,9 @@ fn holds(node: Option<&Node>, reader: &mut Reader) -> Option<Holds> {
     let mut fields = reader.fields(node.unwrap_or(&empty), "`holds`")?;
     let max_message_timeout = duration(&mut fields, "max_message_timeout", Duration::from_secs(900), reader);
     let ticket_status = number(&mut fields, "ticket_status", 403, 400..=599, reader);
+    let status_path = fields
+        .optional("status_path")
+        .map_or(Some(Some(STATUS_PATH.to_owned())), |node| status_path(node, reader));
     // Added to those that change what a call does anywhere: nobody should have to repeat them.
     let more = fields.optional("digest_headers").map_or(Some(Vec::new()), |node| {
         reader.strings(node, "`digest_headers`").map(|names| lower_case(&names))
@@ -128,6 +131,7 @@ fn holds(node: Option<&Node>, reader: &mut Reader) -> Option<Holds> {
     Some(Holds {
         max_message_timeout: max_message_timeout?,
         ticket_status: u16::try_from(ticket_status?).ok()?,
+        status_path: status_path?,
         digest_headers: digest_headers?,
         held: HeldLimits {
             per_principal: usize::try_from(per_principal).ok()?,
@@ -139,6 +143,25 @@ fn holds(node: Option<&Node>, reader: &mut Reader) -> Option<Holds> {
             per_rule: u32::try_from(per_rule).unwrap_or(pending.per_rule),
         },
     })
+}
+
+/// Where callers ask what became of their held calls, unless the configuration says otherwise.
+const STATUS_PATH: &str = "/.well-known/portcullis/approvals";
+
+/// A path as proxies show it, or `none`.
+fn status_path(node: &Node, reader: &mut Reader) -> Option<Option<String>> {
+    let text = reader.string(node, "`status_path`")?;
+    if text == "none" {
+        return Some(None);
+    }
+    let (path, defect) = RequestPath::parse(text.to_owned());
+    if defect.is_some() || path.url_path() != text || text.ends_with('/') || text.contains('%') {
+        let message = format!("`status_path` is no path as proxies show it: `{text}`");
+        let help = format!("write it as {STATUS_PATH}, without a `/` at its end; or `none`");
+        reader.error_with_help(node.span, "invalid-path", message, help);
+        return None;
+    }
+    Some(Some(text.to_owned()))
 }
 
 fn limits(node: Option<&Node>, reader: &mut Reader) -> Option<(Limits, Duration)> {

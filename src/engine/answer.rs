@@ -1,9 +1,13 @@
-//! From how a call ended to its answer on the wire.
+//! From a settled call to its answer.
 
-use super::{Call, Engine, Settled, hold, upstream};
+use super::{Call, Engine, Settled, hold, prefer, status, upstream};
+use crate::approval::Approval;
 use crate::policy::Outcome;
 use crate::reason::Reason;
 use crate::verdict::{Answer, Denial, Ticket, Verdict};
+
+/// The status of a ticket that the caller asked for in place of waiting.
+const ACCEPTED: u16 = 202;
 
 impl Engine {
     /// The answer on the wire. The only place that makes an `Answer::Allow`, and only for two reasons.
@@ -11,24 +15,28 @@ impl Engine {
         let reason = settled.reason;
         let id = &call.decision_id;
         let challenge = &settled.evaluated.snapshot.authenticator.challenge;
-        let answer = match reason {
-            Reason::Allowed | Reason::Approved => {
+        let answer = match (reason, &settled.approval) {
+            (Reason::Allowed | Reason::Approved, _) => {
                 Answer::Allow(upstream::permit(&call.request, &settled.evaluated))
             }
-            Reason::ApprovalPending => {
-                let ticket = settled.approval.as_ref().map(|approval| Ticket {
-                    approval: approval.id.clone(),
-                    retry_after: hold::RETRY_AFTER.as_secs(),
-                });
-                let status = self.settings.ticket_status;
+            (Reason::ApprovalPending, approval) => {
+                let ticket = approval.as_ref().map(|approval| self.ticket(call, approval));
+                let preferred = ticket.as_ref().is_some_and(|ticket| ticket.preferred);
+                let status = if preferred { ACCEPTED } else { self.settings.ticket_status };
                 Answer::Deny(Denial::new(id, reason, status, &settled.because, ticket.as_ref(), challenge))
+            }
+            (Reason::ApprovalStatus, Some(approval)) => {
+                Answer::Deny(status::document(id, approval, self.ports.clock.now()))
             }
             _ => {
                 let status = match &settled.evaluated.decision.outcome {
                     Outcome::Deny(terms) if reason == settled.evaluated.decision.reason => terms.status,
                     _ => reason.status(),
                 };
-                let denial = Denial::new(id, reason, status, &settled.because, None, challenge);
+                let mut denial = Denial::new(id, reason, status, &settled.because, None, challenge);
+                if reason == Reason::MethodNotAllowed {
+                    denial.headers.push(("allow", "GET, HEAD".to_owned()));
+                }
                 let authenticator = &settled.evaluated.snapshot.authenticator;
                 let login = (denial.status == 401).then(|| authenticator.login(&call.request)).flatten();
                 Answer::Deny(match login {
@@ -38,5 +46,16 @@ impl Engine {
             }
         };
         Verdict { decision_id: id.clone(), reason, answer }
+    }
+
+    fn ticket(&self, call: &Call, approval: &Approval) -> Ticket {
+        let base = self.settings.status_path.as_deref();
+        Ticket {
+            approval: approval.id.clone(),
+            location: base.map(|base| format!("{base}/{}", approval.id)),
+            retry_after: hold::RETRY_AFTER.as_secs(),
+            // To gRPC callers a 202 is an unknown error.
+            preferred: !call.request.is_grpc() && prefer::respond_async(&call.request.headers).is_some(),
+        }
     }
 }

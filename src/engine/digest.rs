@@ -43,10 +43,11 @@ pub const DEFAULT_HEADERS: [&str; 19] = [
 
 /// Headers that differ when the same call is sent again, or that carry the token: never covered.
 fn is_fleeting(name: &str) -> bool {
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 8] = [
         "authorization",
         "date",
         "idempotency-key",
+        "prefer",
         "proxy-authorization",
         "traceparent",
         "tracestate",

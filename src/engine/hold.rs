@@ -12,7 +12,7 @@ use super::digest::{self, Covered, Scope};
 use super::fault::Point;
 use super::patience::remaining;
 use super::record::Facts;
-use super::{Call, Engine, Evaluated, Patience, Settled, is_unmaskable, vouchers};
+use super::{Call, Engine, Evaluated, Patience, Settled, is_unmaskable, prefer, vouchers};
 use crate::approval::{Approval, Caller, Choice, State};
 use crate::clock;
 use crate::effect::Grant;
@@ -122,7 +122,8 @@ impl Engine {
             Err(reason) => return over(reason),
         };
         caller.approval = Some(approval.id.clone());
-        let wait = rules.iter().map(|rule| rule.terms.wait).min().unwrap_or_default();
+        let preferred = prefer::respond_async(&call.request.headers);
+        let wait = rules.iter().map(|rule| rule.terms.wait).chain(preferred).min().unwrap_or_default();
         match self.wait_for(call, &approval, evaluated, wait, patience).await {
             (Reason::Approved, approval) => self.release(call, &digest, approval).await,
             (reason, approval) => {

@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use tonic::{Request, Response, Status};
 
 use super::decode;
+use super::grpc_status::for_grpc;
 use super::mutation::{denial_headers_for_ext_authz, for_ext_authz, mutation, status};
 use crate::clock;
 use crate::engine::{Engine, Listener, Patience};
@@ -42,7 +43,7 @@ impl Authorization for ExtAuthz {
         metrics.grpc_received(Service::ExtAuthz);
         // The engine catches its own panics; this catches those of decoding and encoding.
         let answer = AssertUnwindSafe(self.answer(request, received)).catch_unwind().await;
-        let answer = answer.unwrap_or_else(|_panic| encode(&Verdict::internal_error()));
+        let answer = answer.unwrap_or_else(|_panic| encode(&Verdict::internal_error(), false));
         metrics.grpc_sent(Service::ExtAuthz);
         metrics.grpc_handled(Service::ExtAuthz, "OK", received.elapsed());
         Ok(Response::new(answer))
@@ -54,10 +55,11 @@ impl ExtAuthz {
         let until = deadline(request.metadata(), received);
         let parts = decode::check(request.into_inner(), self.request_body);
         let request = request::Request::assemble(parts, self.engine.limits());
+        let grpc = request.is_grpc();
         let listener = Listener { service: Service::ExtAuthz, gateway: self.gateway, masks: false };
         let call = self.engine.receive(request, listener);
         let checked = self.engine.check(call, Patience { until, announce: None }).await;
-        encode(&checked.verdict)
+        encode(&checked.verdict, grpc)
     }
 }
 
@@ -78,7 +80,8 @@ fn deadline(metadata: &tonic::metadata::MetadataMap, received: Instant) -> Optio
     received.checked_add(timeout)
 }
 
-fn encode(verdict: &Verdict) -> CheckResponse {
+/// `grpc`: the caller speaks gRPC.
+fn encode(verdict: &Verdict, grpc: bool) -> CheckResponse {
     let (code, response) = match &verdict.answer {
         Answer::Allow(permit) => {
             let mut request = mutation(&permit.changes.request);
@@ -96,6 +99,8 @@ fn encode(verdict: &Verdict) -> CheckResponse {
             (tonic::Code::Ok, HttpResponse::OkResponse(ok))
         }
         Answer::Deny(denial) => {
+            let in_grpc = grpc.then(|| for_grpc(denial, verdict.reason, &verdict.decision_id));
+            let denial = in_grpc.as_ref().unwrap_or(denial);
             let denied = DeniedHttpResponse {
                 status: Some(status(denial.status)),
                 headers: denial_headers_for_ext_authz(&denial.headers),

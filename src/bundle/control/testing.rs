@@ -45,6 +45,7 @@ pub async fn ports(folder: &Path) -> Ports {
         pending: PendingLimits::default(),
         digest_headers: Vec::new(),
         ticket_status: 403,
+        status_path: None,
         hash_key: mask::HashKey::random().unwrap(),
         mask_limits: mask::Limits::default(),
         decision_cache_bytes: 0,

@@ -21,6 +21,7 @@ use crate::engine::{
 };
 use crate::envoy::answers::Answers;
 use crate::envoy::decode;
+use crate::envoy::grpc_status::for_grpc;
 use crate::envoy::mutation::{Mutation, mutation};
 use crate::metrics::Service;
 use crate::policy::ResponseHead;
@@ -40,6 +41,8 @@ pub(super) struct Session {
     answers: Answers,
     order: Order,
     modes: Modes,
+    /// Whether the caller speaks gRPC.
+    grpc: bool,
     /// A call whose verdict waits for its body.
     waiting: Option<Call>,
     /// Response headers to change.
@@ -58,6 +61,7 @@ impl Session {
             answers,
             order: Order::default(),
             modes: Modes { request: BodySendMode::None, response: BodySendMode::None },
+            grpc: false,
             waiting: None,
             changes: Vec::new(),
             phase: None,
@@ -135,6 +139,7 @@ impl Session {
                     metadata_context,
                 );
                 let request = Request::assemble(parts, self.service.engine.limits());
+                self.grpc = request.is_grpc();
                 self.request_headers(request).await
             }
             Message::RequestBody(body) => self.request_body(body).await,
@@ -254,7 +259,7 @@ impl Session {
                 Ok(Some(to_request))
             }
             Answer::Deny(denial) => {
-                self.refuse(&denial, verdict.reason).await?;
+                self.refuse(&denial, verdict.reason, &verdict.decision_id).await?;
                 Ok(None)
             }
         }
@@ -333,12 +338,13 @@ impl Session {
         self.service.engine.response_blocked(&phase, code);
         let denial =
             Denial::new(phase.decision_id(), reason, reason.status(), "", None, &Challenge::default());
-        self.refuse(&denial, reason).await
+        self.refuse(&denial, reason, phase.decision_id()).await
     }
 
-    async fn refuse(&mut self, denial: &Denial, reason: Reason) -> Result<(), Status> {
+    async fn refuse(&mut self, denial: &Denial, reason: Reason, decision_id: &str) -> Result<(), Status> {
         self.order.close();
-        self.send(encode::immediate(denial, reason)).await
+        let in_grpc = self.grpc.then(|| for_grpc(denial, reason, decision_id));
+        self.send(encode::immediate(in_grpc.as_ref().unwrap_or(denial), reason)).await
     }
 
     async fn send(
