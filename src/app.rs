@@ -34,12 +34,14 @@ use crate::store::{self, DEFAULT_RETENTION, Store};
 mod admin_events;
 mod candidate;
 mod credentials;
+mod keys;
 mod listen;
 mod policies;
 mod reload;
 
 pub use candidate::Candidate;
 use candidate::Trying;
+use keys::Keys;
 use listen::{AdminListener, Tls};
 use policies::Policies;
 pub use reload::Reloader;
@@ -52,7 +54,7 @@ pub struct Loaded {
     pub candidate: Option<Candidate>,
     pub authenticator: Arc<Authenticator>,
     pub admin: Arc<Authenticator>,
-    hash_key: mask::HashKey,
+    keys: Keys,
     tls: Tls,
     credentials: Credentials,
     /// Warnings: they do not stop a load.
@@ -135,7 +137,7 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
     };
     let authenticator = authenticator(config.identity.clone(), clock, &mut findings).await;
     let admin = self::authenticator(config.admin.identity.clone(), clock, &mut findings).await;
-    let hash_key = hash_key(&config, &mut findings);
+    let keys = Keys::read(&config, &mut findings);
     if let store::Config::Postgres(postgres) = &config.store
         && let Err(error) = postgres.check()
     {
@@ -160,8 +162,8 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
         policies::add(refused.clone(), &mut findings, &mut sources);
     }
     diagnostic::sort(&mut findings);
-    match (policies, authenticator, admin, hash_key, tls, credentials) {
-        (Some(policies), Some(authenticator), Some(admin), Some(hash_key), Some(tls), Some(credentials))
+    match (policies, authenticator, admin, keys, tls, credentials) {
+        (Some(policies), Some(authenticator), Some(admin), Some(keys), Some(tls), Some(credentials))
             if !broken =>
         {
             Ok(Loaded {
@@ -170,7 +172,7 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
                 candidate,
                 authenticator,
                 admin,
-                hash_key,
+                keys,
                 tls,
                 credentials,
                 findings,
@@ -205,22 +207,9 @@ async fn authenticator(
     }
 }
 
-/// The configured key, or a random one for the life of this process.
-fn hash_key(config: &Config, findings: &mut Vec<Diagnostic>) -> Option<mask::HashKey> {
-    let key = match &config.hash_key_file {
-        Some(path) => match std::fs::read(path) {
-            Ok(bytes) => mask::HashKey::from_file(&bytes).map_err(|error| error.to_string()),
-            Err(error) => Err(format!("can't read `{}`: {error}", path.display())),
-        },
-        None => mask::HashKey::random().map_err(|error| error.to_string()),
-    };
-    let refused = |error| Diagnostic::error("invalid-hash-key", format!("the key of masked hashes: {error}"));
-    key.map_err(|error| findings.push(refused(error))).ok()
-}
-
 /// Binds every socket, opens the store and the audit trail, and puts policies in force. Must run within a tokio runtime.
 pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound, NotStarted> {
-    let Loaded { config, policies, candidate, authenticator, admin, hash_key, tls, credentials, .. } = loaded;
+    let Loaded { config, policies, candidate, authenticator, admin, keys, tls, credentials, .. } = loaded;
     let metrics = Metrics::new().map_err(anyhow::Error::from)?;
     // Before anything is opened: a second server by mistake is told so before it touches the first one's files.
     let sockets = tls.bind(&config.listen, &metrics, &clock).await?;
@@ -241,7 +230,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         faults,
     };
     let nothing = Snapshot { policies: Arc::new(PolicySet::none()), authenticator, candidate: None };
-    let engine = Engine::new(nothing, ports, settings(&config, hash_key));
+    let engine = Engine::new(nothing, ports, settings(&config, keys));
     let control_ports = ControlPorts {
         engine: engine.clone(),
         store: store.clone(),
@@ -279,6 +268,7 @@ fn server_config(config: &Config) -> ServerConfig {
         request_body: config.listen.request_body,
         max_message_timeout: config.holds.max_message_timeout,
         reflection: config.listen.reflection,
+        handover: config.listen.handover,
         max_message: (config.limits.body + (1 << 20)).max(16 << 20),
     }
 }
@@ -314,7 +304,7 @@ fn comparison_of(engine: &Arc<Engine>) -> impl Fn() -> Option<Comparison> + Send
     move || engine.snapshot().comparison()
 }
 
-fn settings(config: &Config, hash_key: mask::HashKey) -> Settings {
+fn settings(config: &Config, keys: Keys) -> Settings {
     Settings {
         limits: config.limits,
         decision_timeout: config.decision_timeout,
@@ -323,7 +313,8 @@ fn settings(config: &Config, hash_key: mask::HashKey) -> Settings {
         digest_headers: config.holds.digest_headers.clone(),
         ticket_status: config.holds.ticket_status,
         status_path: config.holds.status_path.clone(),
-        hash_key,
+        hash_key: keys.hash,
+        handover: keys.handover,
         mask_limits: mask::Limits::default(),
         decision_cache_bytes: config.decision_cache_bytes,
     }

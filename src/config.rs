@@ -14,7 +14,7 @@ use crate::authn;
 use crate::bundle;
 use crate::diagnostic::{Diagnostic, Sources};
 use crate::document::{Document, Reader};
-use crate::engine::HeldLimits;
+use crate::engine::{HandoverUse, HeldLimits};
 use crate::proxy;
 use crate::request::{BodySource, Limits};
 use crate::store::PendingLimits;
@@ -45,6 +45,8 @@ pub struct Config {
     pub decision_cache_bytes: u64,
     /// The key of keyed hashes in masked bodies; without one, a key of this process's own.
     pub hash_key_file: Option<PathBuf>,
+    /// The key that replicas seal handovers with, and the one before it; without one, a key of this process's own.
+    pub handover: HandoverFiles,
     /// How long calls in flight may take once the server is told to stop.
     pub drain: Duration,
 }
@@ -62,6 +64,8 @@ pub struct Listen {
     /// Whether the ext_authz filters that call here show whole bodies.
     pub request_body: BodySource,
     pub reflection: bool,
+    /// Whether ext_authz decides for ext_proc.
+    pub handover: HandoverUse,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +94,7 @@ impl Config {
             held: self.holds.held.total,
             gateway: self.listen.gateway,
             body: self.listen.request_body,
+            handover_always: self.listen.handover == HandoverUse::Always,
             mtls: self.identity.mtls.is_some(),
             tls: match &self.listen.grpc_tls {
                 None => proxy::ListenerTls::Off,
@@ -139,6 +144,12 @@ pub struct Holds {
     pub digest_headers: Vec<String>,
     pub held: HeldLimits,
     pub pending: PendingLimits,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HandoverFiles {
+    pub key: Option<PathBuf>,
+    pub previous: Option<PathBuf>,
 }
 
 /// A configuration that was read, or everything that is wrong with it.
@@ -313,6 +324,29 @@ mod tests {
         }
         let default = parse_text("policies: [p]\n").config.unwrap().holds.status_path;
         assert_eq!(default.as_deref(), Some("/.well-known/portcullis/approvals"));
+    }
+
+    #[test]
+    fn the_keys_of_handovers_are_files_and_the_old_one_needs_a_new_one() {
+        let read = |text: &str| {
+            let read = parse_text(&format!("policies: [p]\n{text}\n"));
+            (read.config, read.findings.first().map(|one| one.code))
+        };
+        let (config, _) = read("handover: {key_file: a, previous_key_file: b}\nlisten: {handover: always}");
+        let config = config.unwrap();
+        assert_eq!(config.handover.key.as_deref(), Some(Path::new("/etc/portcullis/a")));
+        assert_eq!(config.handover.previous.as_deref(), Some(Path::new("/etc/portcullis/b")));
+        assert!(config.for_proxies().handover_always);
+        assert!(!read("").0.unwrap().for_proxies().handover_always);
+        for (text, code) in [
+            ("handover: {previous_key_file: b}", "missing-field"),
+            ("handover: {key: b}", "unknown-field"),
+            ("handover: {key_file: 5}", "wrong-type"),
+            ("listen: {handover: never}", "unknown-value"),
+        ] {
+            let (config, found) = read(text);
+            assert!(config.is_none() && found == Some(code), "{text}: {found:?}");
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod candidate;
 mod credentials;
 mod digest;
 pub mod fault;
+mod handover;
 mod hold;
 mod patience;
 mod prefer;
@@ -45,6 +46,7 @@ pub use cache::Decisions as DecisionCache;
 pub use candidate::{Candidate, Comparison, Example, Side, View};
 pub use credentials::{Credentials, Following};
 pub use digest::DEFAULT_HEADERS as DEFAULT_DIGEST_HEADERS;
+pub use handover::{HandoverKeyError, HandoverKeys, HandoverUse, Taken};
 pub use patience::Patience;
 pub use record::principal;
 pub use response::{MaskedResponse, ResponsePhase, ResponsePlan, STALE_HEADERS};
@@ -98,6 +100,8 @@ pub struct Settings {
     /// Below which path callers ask what became of their held calls; `None` where nobody is told.
     pub status_path: Option<String>,
     pub hash_key: mask::HashKey,
+    /// Seals what one filter of a proxy tells the next.
+    pub handover: HandoverKeys,
     pub mask_limits: mask::Limits,
     /// How much memory decisions may take that are kept for the same call again; 0 keeps none.
     pub decision_cache_bytes: u64,
@@ -109,8 +113,10 @@ pub struct Listener {
     pub service: Service,
     /// Whether hosts are more than the caller's claim here.
     pub gateway: bool,
-    /// Whether this service can mask response bodies.
+    /// Whether response bodies can be masked: by this service, or by the one that calls are handed over to.
     pub masks: bool,
+    /// Whether calls that go on are handed over to ext_proc.
+    pub hands_over: bool,
 }
 
 /// A call taken up: it sees one snapshot until it is answered.
@@ -225,18 +231,11 @@ impl Engine {
             Ok(settled) => settled,
             Err(_panic) => self.refuse(&call, Reason::InternalError),
         };
-        let verdict = self.verdict(&call, &settled);
-        let recorded = self.record_decision(&call, &settled, &verdict);
-        let recorded = AssertUnwindSafe(recorded).catch_unwind().await;
-        let verdict = match recorded.unwrap_or(Err(Reason::InternalError)) {
-            Ok(()) => verdict,
-            Err(reason) => self.verdict(&call, &self.refuse(&call, reason)),
-        };
-        let (service, reason) = (call.listener.service, verdict.reason);
-        self.ports.metrics.decided(service, reason, call.received.elapsed());
+        let (settled, verdict) = self.conclude(&call, settled).await;
         let goes_on = matches!(verdict.answer, Answer::Allow(_));
         let may_mask = settled.evaluated.decision.may_mask;
-        let response = self.part(call, settled.evaluated, goes_on && may_mask);
+        let masks_here = goes_on && may_mask && !call.listener.hands_over;
+        let response = self.part(call, settled.evaluated, masks_here);
         Checked { verdict, response }
     }
 
@@ -384,18 +383,6 @@ impl Evaluated {
     /// The policies that decided.
     fn policies(&self) -> &Arc<PolicySet> {
         self.snapshot.policies_of(self.side.unwrap_or(Side::Active))
-    }
-}
-
-impl Settled {
-    /// A call that the evaluation itself decided.
-    fn of(evaluated: Evaluated) -> Self {
-        let reason = evaluated.decision.reason;
-        let because = match &evaluated.decision.outcome {
-            Outcome::Deny(terms) => terms.because.as_deref().unwrap_or_default().to_owned(),
-            _ => String::new(),
-        };
-        Self { evaluated, reason, because, approval: None, held: None }
     }
 }
 

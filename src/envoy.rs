@@ -9,6 +9,7 @@ mod decode;
 pub mod ext_authz;
 pub mod ext_proc;
 mod grpc_status;
+mod handover;
 mod mutation;
 mod server;
 mod services;

@@ -16,12 +16,14 @@ mod cache;
 mod callouts;
 mod candidate;
 mod grpc;
+mod handover;
 mod policies;
 mod tls;
 
 pub use cache::Miss;
 pub use callouts::{Callout, CalloutResult, IdentityCache};
 pub use candidate::{Compared, NotComparable};
+pub use handover::Handover;
 pub use policies::PollResult;
 pub use tls::{HandshakeFailure, TlsListener};
 
@@ -197,6 +199,11 @@ impl Metrics {
         counter(&self.0.recorder, "portcullis_mask_failures_total", &[("reason", reason)]).increment(1);
     }
 
+    /// A call went from one filter of a proxy to the next, or did not.
+    pub fn handover(&self, result: Handover) {
+        counter(&self.0.recorder, "portcullis_handover_total", &[("result", result.as_str())]).increment(1);
+    }
+
     pub fn audit_written(&self, records: u64) {
         self.0.audit_records.increment(records);
     }
@@ -282,6 +289,10 @@ fn describe(recorder: &PrometheusRecorder) {
         ("portcullis_candidate_disagreements_total", "Disagreements of the candidate policies, by kind"),
         ("portcullis_candidate_not_comparable_total", "Calls not compared with the candidate, by reason"),
         ("portcullis_callouts_total", "Credentials that another service was asked about, by result"),
+        (
+            "portcullis_handover_total",
+            "Calls that ext_authz decides and ext_proc masks, by what became of the handover",
+        ),
         ("portcullis_audit_records_total", "Audit records written"),
         ("portcullis_audit_lost_total", "Audit records lost (best_effort mode)"),
     ];
@@ -352,7 +363,13 @@ impl Outcome {
             | Reason::TokenReviewUnavailable
             | Reason::TooManyCallouts
             | Reason::BasicOverloaded
-            | Reason::NoPolicies => Self::Indeterminate,
+            | Reason::NoPolicies
+            | Reason::HandoverMissing
+            | Reason::HandoverInvalid
+            | Reason::HandoverStale
+            | Reason::HandoverMismatch
+            | Reason::HandoverPolicies
+            | Reason::HandoverTooLarge => Self::Indeterminate,
             _ => Self::Deny,
         }
     }

@@ -185,6 +185,24 @@ impl PolicySet {
     ) -> Result<Vec<Arc<mask::Rule>>, ConditionError> {
         decide::response_masks(self, &candidates.0, call)
     }
+
+    /// The masks that apply whatever the response says, and whether others depend on it.
+    pub fn request_masks(
+        &self,
+        candidates: &Candidates,
+        call: &Call<'_>,
+    ) -> Result<(Vec<Arc<mask::Rule>>, bool), ConditionError> {
+        decide::request_masks(self, &candidates.0, call)
+    }
+
+    /// The masks that depend on the response, as far as they apply; `call.response` is known by now.
+    pub fn dependent_masks(
+        &self,
+        candidates: &Candidates,
+        call: &Call<'_>,
+    ) -> Result<Vec<Arc<mask::Rule>>, ConditionError> {
+        decide::dependent_masks(self, &candidates.0, call)
+    }
 }
 
 #[cfg(test)]

@@ -74,11 +74,18 @@ pub enum Reason {
     // the answer can't be masked
     MaskUnavailable,
     Unmaskable,
+    // what another filter of the same proxy decided is not known
+    HandoverMissing,
+    HandoverInvalid,
+    HandoverStale,
+    HandoverMismatch,
+    HandoverPolicies,
+    HandoverTooLarge,
 }
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 66] = [
         Self::Allowed,
         Self::Approved,
         Self::NoRuleAllows,
@@ -139,6 +146,12 @@ impl Reason {
         Self::InternalError,
         Self::MaskUnavailable,
         Self::Unmaskable,
+        Self::HandoverMissing,
+        Self::HandoverInvalid,
+        Self::HandoverStale,
+        Self::HandoverMismatch,
+        Self::HandoverPolicies,
+        Self::HandoverTooLarge,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -203,6 +216,12 @@ impl Reason {
             Self::InternalError => "internal_error",
             Self::MaskUnavailable => "mask_unavailable",
             Self::Unmaskable => "unmaskable",
+            Self::HandoverMissing => "handover_missing",
+            Self::HandoverInvalid => "handover_invalid",
+            Self::HandoverStale => "handover_stale",
+            Self::HandoverMismatch => "handover_mismatch",
+            Self::HandoverPolicies => "handover_policies",
+            Self::HandoverTooLarge => "handover_too_large",
         }
     }
 
@@ -253,6 +272,8 @@ impl Reason {
             | Self::StoreUnavailable
             | Self::RevocationsStale
             | Self::AuditUnavailable
+            | Self::HandoverStale
+            | Self::HandoverPolicies
             | Self::DecisionTimeout => 503,
             Self::Unmaskable => 502,
             Self::Allowed
@@ -266,6 +287,10 @@ impl Reason {
             | Self::BodyUnavailable
             | Self::ConditionError
             | Self::InternalError
+            | Self::HandoverMissing
+            | Self::HandoverInvalid
+            | Self::HandoverMismatch
+            | Self::HandoverTooLarge
             | Self::MaskUnavailable => 403,
         }
     }

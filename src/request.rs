@@ -12,10 +12,12 @@ use jiff::Timestamp;
 use crate::reason::Reason;
 
 mod body;
+mod handover;
 mod headers;
 mod path;
 
 pub use body::{Body, BodySource};
+pub use handover::Handover;
 pub use headers::{Header, Headers, NotText};
 pub use path::{Part, Path, percent_decode};
 

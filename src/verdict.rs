@@ -27,6 +27,8 @@ pub struct Permit {
     pub changes: HeaderChanges,
     /// Path and query for the upstream, where these are not what the caller sent.
     pub path: Option<String>,
+    /// What the next filter of the proxy is to know, sealed.
+    pub handover: Option<String>,
 }
 
 /// An HTTP answer in the upstream's place.
@@ -155,6 +157,11 @@ fn explanation(reason: Reason) -> &'static str {
         | Reason::StoreUnavailable
         | Reason::AuditUnavailable
         | Reason::DecisionTimeout => "the call can't be judged now; try again later",
+        Reason::HandoverMissing
+        | Reason::HandoverInvalid
+        | Reason::HandoverMismatch
+        | Reason::HandoverTooLarge => "the proxy did not show how this call was decided",
+        Reason::HandoverStale | Reason::HandoverPolicies => "the call can't be judged now; try again",
         Reason::ConditionError | Reason::InternalError => "the call could not be judged",
         _ => "the credential was refused",
     }

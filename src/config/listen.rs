@@ -7,6 +7,7 @@ use super::value::{address, empty_map, flag, loopback};
 use super::{GrpcAddress, Listen};
 use crate::diagnostic::Diagnostic;
 use crate::document::{Node, Reader, Span, Value};
+use crate::engine::HandoverUse;
 use crate::request::BodySource;
 use crate::tls::{self, SpiffePattern};
 
@@ -31,6 +32,10 @@ pub(super) fn listen(node: Option<&Node>, folder: &Path, reader: &mut Reader) ->
     let request_body = fields.optional("request_body").map_or(Some(BodySource::default()), |node| {
         reader.word(node, "`request_body`", &sources.map(|source| (source.as_str(), source)))
     });
+    let uses = [HandoverUse::ByFilter, HandoverUse::Always];
+    let handover = fields.optional("handover").map_or(Some(HandoverUse::default()), |node| {
+        reader.word(node, "`handover`", &uses.map(|one| (one.as_str(), one)))
+    });
     let reflection = flag(&mut fields, "reflection", true, reader);
     fields.close(reader);
     let ((grpc, grpc_tls), (admin, admin_tls)) = (grpc?, admin?);
@@ -43,6 +48,7 @@ pub(super) fn listen(node: Option<&Node>, folder: &Path, reader: &mut Reader) ->
         gateway: gateway?,
         request_body: request_body?,
         reflection: reflection?,
+        handover: handover?,
     })
 }
 

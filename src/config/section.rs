@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::value::{duration, empty_map, lower_case, number, path, wide};
-use super::{Admin, Config, Holds};
+use super::{Admin, Config, HandoverFiles, Holds};
 use crate::audit;
 use crate::authn;
 use crate::bundle;
@@ -35,6 +35,7 @@ pub(super) fn config(
     let holds = holds(fields.optional("holds"), reader);
     let limits = limits(fields.optional("limits"), reader);
     let hash_key_file = mask(fields.optional("mask"), folder, reader);
+    let handover = handover(fields.optional("handover"), folder, reader);
     let decision_cache_bytes = cache(fields.optional("cache"), reader);
     let drain = duration(&mut fields, "drain", Duration::from_secs(25), reader);
     fields.close(reader);
@@ -51,6 +52,7 @@ pub(super) fn config(
         decision_timeout,
         decision_cache_bytes: decision_cache_bytes?,
         hash_key_file: hash_key_file?,
+        handover: handover?,
         drain: drain?,
     })
 }
@@ -187,6 +189,24 @@ fn cache(node: Option<&Node>, reader: &mut Reader) -> Option<u64> {
     let decisions = number(&mut fields, "decisions_bytes", 16 << 20, 0..=(64 << 30), reader);
     fields.close(reader);
     decisions.map(i64::unsigned_abs)
+}
+
+fn handover(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<HandoverFiles> {
+    let empty = empty_map();
+    let mut fields = reader.fields(node.unwrap_or(&empty), "`handover`")?;
+    let (key, previous) = (fields.optional("key_file"), fields.optional("previous_key_file"));
+    fields.close(reader);
+    if let (None, Some(node)) = (key, previous) {
+        let message = "`previous_key_file` needs `key_file`: nothing would be sealed with it";
+        reader.error_with_help(node.span, "missing-field", message, "set `key_file: FILE`");
+        return None;
+    }
+    let mut file = |node: Option<&Node>, what: &str| match node {
+        None => Some(None),
+        Some(node) => reader.string(node, what).map(|path| Some(folder.join(path))),
+    };
+    let (key, previous) = (file(key, "`key_file`"), file(previous, "`previous_key_file`"));
+    Some(HandoverFiles { key: key?, previous: previous? })
 }
 
 fn mask(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Option<PathBuf>> {

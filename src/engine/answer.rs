@@ -1,6 +1,10 @@
 //! From a settled call to its answer.
 
-use super::{Call, Engine, Settled, hold, prefer, status, upstream};
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+
+use super::{Call, Engine, Evaluated, Settled, hold, prefer, status, upstream};
 use crate::approval::Approval;
 use crate::policy::Outcome;
 use crate::reason::Reason;
@@ -10,6 +14,28 @@ use crate::verdict::{Answer, Denial, Ticket, Verdict};
 const ACCEPTED: u16 = 202;
 
 impl Engine {
+    /// Answers a settled call: seals what ext_proc is to know where the call is handed over, records, counts.
+    pub(super) async fn conclude(&self, call: &Call, settled: Settled) -> (Settled, Verdict) {
+        let mut settled = settled;
+        let mut verdict = self.verdict(call, &settled);
+        if let (true, Answer::Allow(permit)) = (call.listener.hands_over, &mut verdict.answer)
+            && let Err(reason) = self.hand_over(call, &settled.evaluated, permit)
+        {
+            let identity = settled.evaluated.identity.clone();
+            let refused = Evaluated::refused(settled.evaluated.snapshot.clone(), reason);
+            let refused = Settled::of(Evaluated { identity, ..refused });
+            settled = Settled { approval: settled.approval, held: settled.held, ..refused };
+            verdict = self.verdict(call, &settled);
+        }
+        let recorded = AssertUnwindSafe(self.record_decision(call, &settled, &verdict)).catch_unwind().await;
+        if let Err(reason) = recorded.unwrap_or(Err(Reason::InternalError)) {
+            verdict = self.verdict(call, &self.refuse(call, reason));
+        }
+        let (service, reason) = (call.listener.service, verdict.reason);
+        self.ports.metrics.decided(service, reason, call.received.elapsed());
+        (settled, verdict)
+    }
+
     /// The answer on the wire. The only place that makes an `Answer::Allow`, and only for two reasons.
     pub(super) fn verdict(&self, call: &Call, settled: &Settled) -> Verdict {
         let reason = settled.reason;
@@ -57,5 +83,17 @@ impl Engine {
             // To gRPC callers a 202 is an unknown error.
             preferred: !call.request.is_grpc() && prefer::respond_async(&call.request.headers).is_some(),
         }
+    }
+}
+
+impl Settled {
+    /// A call that the evaluation itself decided.
+    pub(super) fn of(evaluated: Evaluated) -> Self {
+        let reason = evaluated.decision.reason;
+        let because = match &evaluated.decision.outcome {
+            Outcome::Deny(terms) => terms.because.as_deref().unwrap_or_default().to_owned(),
+            _ => String::new(),
+        };
+        Self { evaluated, reason, because, approval: None, held: None }
     }
 }

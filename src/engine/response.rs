@@ -10,7 +10,7 @@ use super::{Engine, Evaluated, Listener, Snapshot, vouchers};
 use crate::audit::{self, Record};
 use crate::identity::Identity;
 use crate::mask::{self, Format, Masker, Plan, Unmaskable};
-use crate::policy::{self, Candidates, PolicySet, ResponseHead};
+use crate::policy::{self, Candidates, ConditionError, PolicySet, ResponseHead};
 use crate::request::Request;
 
 /// What is kept of an allowed call until its response has passed.
@@ -21,9 +21,18 @@ pub struct ResponsePhase {
     listener: Listener,
     identity: Arc<Identity>,
     proxies: Vec<String>,
-    snapshot: Arc<Snapshot>,
-    side: Side,
-    candidates: Candidates,
+    /// Masks that the Check of this call asked for.
+    handed_over: Option<Vec<Arc<mask::Rule>>>,
+    /// Whose conditions say what is masked; after a Check that left none to be asked, `None`.
+    deciding: Option<Deciding>,
+}
+
+/// The policies that decided a call.
+#[derive(Debug)]
+pub(super) struct Deciding {
+    pub snapshot: Arc<Snapshot>,
+    pub side: Side,
+    pub candidates: Candidates,
 }
 
 /// What is to be done with a response.
@@ -69,10 +78,43 @@ impl ResponsePhase {
             listener,
             identity: evaluated.identity.clone(),
             proxies: evaluated.proxies.clone(),
-            snapshot: evaluated.snapshot.clone(),
-            side: evaluated.side.unwrap_or(Side::Active),
-            candidates: evaluated.candidates.clone(),
+            handed_over: None,
+            deciding: Some(Deciding {
+                snapshot: evaluated.snapshot.clone(),
+                side: evaluated.side.unwrap_or(Side::Active),
+                candidates: evaluated.candidates.clone(),
+            }),
         }
+    }
+
+    /// The response of a call that was decided by a Check; `deciding` when masks depend on the response.
+    pub(super) fn handed_over(
+        decision_id: String,
+        request: Request,
+        listener: Listener,
+        (identity, proxies): (Identity, Vec<String>),
+        masks: Vec<Arc<mask::Rule>>,
+        deciding: Option<Deciding>,
+    ) -> Self {
+        let (request, identity) = (Arc::new(request), Arc::new(identity));
+        Self { decision_id, request, listener, identity, proxies, handed_over: Some(masks), deciding }
+    }
+
+    /// Which masks this response gets; `None` when it passes as it is, or the code of the reason to block it.
+    fn masks(&self, head: &ResponseHead, has_body: bool) -> Result<Option<Masks>, &'static str> {
+        let call = policy::Call { request: &self.request, identity: &self.identity, response: Some(head) };
+        let asked = |ask: Ask| match &self.deciding {
+            Some(deciding) => {
+                let policies = deciding.snapshot.policies_of(deciding.side);
+                ask(policies, &deciding.candidates, &call).map_err(|error| condition_error(&error))
+            }
+            None => Ok(Vec::new()),
+        };
+        let rules = match &self.handed_over {
+            None => asked(PolicySet::response_masks)?,
+            Some(known) => [known.clone(), asked(PolicySet::dependent_masks)?].concat(),
+        };
+        of_format(rules, head, has_body)
     }
 }
 
@@ -82,9 +124,7 @@ impl Engine {
         if self.ports.faults.pass_sync(Point::MaskHead).is_err() {
             return ResponsePlan::Block("internal_error");
         }
-        let call = policy::Call { request: &phase.request, identity: &phase.identity, response: Some(head) };
-        let policies = phase.snapshot.policies_of(phase.side);
-        let masks = masks(policies, &phase.candidates, &call, has_body);
+        let masks = phase.masks(head, has_body);
         self.compare_masks(phase, head, has_body, &masks);
         match masks {
             Ok(None) => ResponsePlan::Pass,
@@ -108,9 +148,12 @@ impl Engine {
         has_body: bool,
         masks: &Result<Option<Masks>, &'static str>,
     ) {
-        if phase.snapshot.candidate.is_none() {
+        // After a Check the candidate was asked about the request, and elsewhere.
+        let decided_here = phase.deciding.as_ref().filter(|_| phase.handed_over.is_none());
+        let Some(Deciding { snapshot, side, .. }) = decided_here.filter(|by| by.snapshot.candidate.is_some())
+        else {
             return;
-        }
+        };
         let masks = masks.as_ref().ok();
         let masks = masks.map(|masks| masks.as_ref().map_or_else(Vec::new, |(rules, _)| rules.clone()));
         let job = Job {
@@ -118,8 +161,8 @@ impl Engine {
             listener: phase.listener,
             request: phase.request.clone(),
             identity: phase.identity.clone(),
-            snapshot: phase.snapshot.clone(),
-            side: phase.side,
+            snapshot: snapshot.clone(),
+            side: *side,
             subject: Subject::Response { head: head.clone(), has_body, masks },
         };
         self.comparer.compare(job, &self.ports);
@@ -186,6 +229,9 @@ fn code(error: &Unmaskable) -> &'static str {
     error.code()
 }
 
+/// What is asked of policies about one response.
+type Ask = fn(&PolicySet, &Candidates, &policy::Call<'_>) -> Result<Vec<Arc<mask::Rule>>, ConditionError>;
+
 /// The masks of one response and the format of its body.
 pub(super) type Masks = (Vec<Arc<mask::Rule>>, Format);
 
@@ -196,14 +242,21 @@ pub(super) fn masks(
     call: &policy::Call<'_>,
     has_body: bool,
 ) -> Result<Option<Masks>, &'static str> {
-    let rules = policies.response_masks(candidates, call).map_err(|error| {
-        tracing::warn!(%error, "a mask rule could not be evaluated");
-        "condition_error"
-    })?;
-    match call.response {
-        Some(head) if has_body && !rules.is_empty() => Ok(Some((rules, maskable(head)?))),
-        _ => Ok(None),
-    }
+    let rules = policies.response_masks(candidates, call).map_err(|error| condition_error(&error))?;
+    call.response.map_or(Ok(None), |head| of_format(rules, head, has_body))
+}
+
+fn condition_error(error: &ConditionError) -> &'static str {
+    tracing::warn!(%error, "a mask rule could not be evaluated");
+    "condition_error"
+}
+
+fn of_format(
+    rules: Vec<Arc<mask::Rule>>,
+    head: &ResponseHead,
+    has_body: bool,
+) -> Result<Option<Masks>, &'static str> {
+    if has_body && !rules.is_empty() { Ok(Some((rules, maskable(head)?))) } else { Ok(None) }
 }
 
 /// The format of a body that can be masked, or the code of the reason why it can't.

@@ -44,7 +44,7 @@ pub(super) fn permit(request: &Request, evaluated: &Evaluated) -> Permit {
         }
     }
     let request = effect::without_aliases(&changes, &request.headers);
-    Permit { changes: HeaderChanges { request, response: decided.response.clone() }, path }
+    Permit { changes: HeaderChanges { request, response: decided.response.clone() }, path, handover: None }
 }
 
 /// Whether the caller did not send such a header, and no change so far makes one.

@@ -18,11 +18,12 @@ use tonic::{Request, Response, Status};
 
 use super::decode;
 use super::grpc_status::for_grpc;
+use super::handover;
 use super::mutation::{denial_headers_for_ext_authz, for_ext_authz, mutation, status};
 use crate::clock;
-use crate::engine::{Engine, Listener, Patience};
+use crate::engine::{Engine, HandoverUse, Listener, Patience};
 use crate::metrics::Service;
-use crate::request::{self, BodySource};
+use crate::request::{self, BodySource, Handover};
 use crate::verdict::{Answer, Verdict};
 
 /// The ext_authz service of one listener.
@@ -32,6 +33,7 @@ pub struct ExtAuthz {
     pub gateway: bool,
     /// Whether the filters that call here show whole bodies.
     pub request_body: BodySource,
+    pub handover: HandoverUse,
 }
 
 #[tonic::async_trait]
@@ -53,10 +55,12 @@ impl Authorization for ExtAuthz {
 impl ExtAuthz {
     async fn answer(&self, request: Request<CheckRequest>, received: Instant) -> CheckResponse {
         let until = deadline(request.metadata(), received);
+        let hands_over = handover::is_marked(self.handover, request.metadata(), Handover::GIVES);
         let parts = decode::check(request.into_inner(), self.request_body);
         let request = request::Request::assemble(parts, self.engine.limits());
         let grpc = request.is_grpc();
-        let listener = Listener { service: Service::ExtAuthz, gateway: self.gateway, masks: false };
+        let listener =
+            Listener { service: Service::ExtAuthz, gateway: self.gateway, masks: hands_over, hands_over };
         let call = self.engine.receive(request, listener);
         let checked = self.engine.check(call, Patience { until, announce: None }).await;
         encode(&checked.verdict, grpc)
@@ -82,6 +86,10 @@ fn deadline(metadata: &tonic::metadata::MetadataMap, received: Instant) -> Optio
 
 /// `grpc`: the caller speaks gRPC.
 fn encode(verdict: &Verdict, grpc: bool) -> CheckResponse {
+    let sealed = match &verdict.answer {
+        Answer::Allow(permit) => permit.handover.as_deref(),
+        Answer::Deny(_) => None,
+    };
     let (code, response) = match &verdict.answer {
         Answer::Allow(permit) => {
             let mut request = mutation(&permit.changes.request);
@@ -112,7 +120,7 @@ fn encode(verdict: &Verdict, grpc: bool) -> CheckResponse {
     CheckResponse {
         status: Some(rpc::Status { code: code.into(), ..rpc::Status::default() }),
         http_response: Some(response),
-        dynamic_metadata: None,
+        dynamic_metadata: sealed.map(handover::metadata),
     }
 }
 

@@ -16,8 +16,9 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::answers::{AnswerStream, Answers};
 use crate::clock;
-use crate::engine::Engine;
+use crate::engine::{Engine, HandoverUse};
 use crate::metrics::{Metrics, Service};
+use crate::request::Handover;
 
 pub(in crate::envoy) mod encode;
 mod order;
@@ -28,6 +29,7 @@ mod session;
 pub struct ExtProc {
     pub engine: Arc<Engine>,
     pub gateway: bool,
+    pub handover: HandoverUse,
     /// Envoy's `max_message_timeout`: how long a call can be held.
     pub max_message_timeout: Duration,
 }
@@ -42,7 +44,8 @@ impl ExternalProcessor for ExtProc {
     ) -> Result<Response<AnswerStream>, Status> {
         let answers = Answers::default();
         let handled = Handled::start(self.engine.metrics().clone());
-        let session = session::Session::new(self.clone(), request.into_inner(), answers.clone());
+        let expected = super::handover::is_marked(self.handover, request.metadata(), Handover::EXPECTS);
+        let session = session::Session::new(self.clone(), request.into_inner(), answers.clone(), expected);
         let stream =
             AnswerStream::new(answers, Box::pin(run(session, handled)), self.engine.lifecycle().call());
         Ok(Response::new(stream))

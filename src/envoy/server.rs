@@ -13,7 +13,7 @@ use tower::Layer;
 
 use super::counted::CountFailed;
 use super::{connection, services};
-use crate::engine::Engine;
+use crate::engine::{Engine, HandoverUse};
 use crate::request::BodySource;
 use crate::tls;
 
@@ -24,6 +24,7 @@ pub struct ServerConfig {
     pub request_body: BodySource,
     pub max_message_timeout: Duration,
     pub reflection: bool,
+    pub handover: HandoverUse,
     /// The largest message accepted, in bytes: a Check with its body, or a buffered response body.
     pub max_message: usize,
 }

@@ -29,11 +29,16 @@ pub(super) struct Services {
 
 impl Services {
     pub fn new(engine: &Arc<Engine>, config: &ServerConfig, health: HealthReporter) -> Self {
-        let authorization =
-            ExtAuthz { engine: engine.clone(), gateway: config.gateway, request_body: config.request_body };
+        let authorization = ExtAuthz {
+            engine: engine.clone(),
+            gateway: config.gateway,
+            request_body: config.request_body,
+            handover: config.handover,
+        };
         let processor = ExtProc {
             engine: engine.clone(),
             gateway: config.gateway,
+            handover: config.handover,
             max_message_timeout: config.max_message_timeout,
         };
         let mut others = Routes::new(HealthServer::new(HealthService::from_health_reporter(health)));

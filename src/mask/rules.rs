@@ -5,6 +5,8 @@
 //! - {field: note, with: {redact: "[hidden]"}}
 //! ```
 
+use serde_json::{Value as Json, json};
+
 use super::{FieldPath, Method, Rule};
 use crate::document::{Node, Reader, Value};
 
@@ -18,6 +20,18 @@ const WORDS: [(&str, Make); 5] = [
     ("hash", || Method::Hash),
     ("last4", || Method::Last4),
 ];
+
+impl Rule {
+    /// The rule as people write it, which `rules_from_node` reads again.
+    pub fn to_json(&self) -> Json {
+        let with = match &self.method {
+            Method::Redact { text } => json!({"redact": text}),
+            // `null` is a word to people, and no value.
+            Method::Remove | Method::Null | Method::Hash | Method::Last4 => self.method.name().into(),
+        };
+        json!({"field": self.field.as_str(), "with": with})
+    }
+}
 
 /// Reads a list of rules; every mistake is reported to `reader`, and a rule with one is left out.
 pub fn rules_from_node(node: &Node, reader: &mut Reader) -> Vec<Rule> {

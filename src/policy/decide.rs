@@ -78,11 +78,25 @@ pub fn response_masks(
     candidates: &[Candidate],
     call: &Call<'_>,
 ) -> Result<Vec<Arc<mask::Rule>>, ConditionError> {
+    masks_of(set, candidates, call, masking(set, candidates))
+}
+
+/// The enforced rules that mask.
+fn masking<'s>(set: &'s PolicySet, candidates: &'s [Candidate]) -> impl Iterator<Item = Asked<'s>> {
+    asked(set, candidates).filter(|asked| asked.rule.enforce && !asked.rule.masks.is_empty())
+}
+
+/// The masks of those of these rules that apply.
+fn masks_of<'s>(
+    set: &'s PolicySet,
+    candidates: &[Candidate],
+    call: &Call<'_>,
+    rules: impl Iterator<Item = Asked<'s>>,
+) -> Result<Vec<Arc<mask::Rule>>, ConditionError> {
     let mut masks: Vec<Arc<mask::Rule>> = Vec::new();
     let mut memo = Memo::new(candidates.len() > 1);
     let mut scope = Scope::of(*call);
-    let masking = |asked: &Asked<'_>| asked.rule.enforce && !asked.rule.masks.is_empty();
-    for asked in asked(set, candidates).filter(masking) {
+    for asked in rules {
         scope.capture(set.index.captures(asked.candidate));
         let failed = |error: Box<EvaluationError>| ConditionError {
             rule: asked.rule.name.clone(),
@@ -93,6 +107,27 @@ pub fn response_masks(
         }
     }
     Ok(masks)
+}
+
+/// The enforced masks that apply whatever the response says, and whether others depend on it.
+pub fn request_masks(
+    set: &PolicySet,
+    candidates: &[Candidate],
+    call: &Call<'_>,
+) -> Result<(Vec<Arc<mask::Rule>>, bool), ConditionError> {
+    let depends = masking(set, candidates).any(|asked| asked.planned.reads_response);
+    let known = masking(set, candidates).filter(|asked| !asked.planned.reads_response);
+    masks_of(set, candidates, call, known).map(|masks| (masks, depends))
+}
+
+/// The enforced masks of rules that read the response, as far as they apply.
+pub fn dependent_masks(
+    set: &PolicySet,
+    candidates: &[Candidate],
+    call: &Call<'_>,
+) -> Result<Vec<Arc<mask::Rule>>, ConditionError> {
+    let dependent = masking(set, candidates).filter(|asked| asked.planned.reads_response);
+    masks_of(set, candidates, call, dependent)
 }
 
 /// A rule and its rank among all rules.

@@ -25,6 +25,8 @@ use askama::Template as _;
 pub enum Service {
     ExtAuthz,
     ExtProc,
+    /// Both in one chain: ext_authz decides, ext_proc masks by what that says.
+    Both,
 }
 
 /// Where Envoy listens, whom it asks and what it protects. What the policies need is no option.
@@ -47,6 +49,8 @@ pub struct Options {
 /// Why a configuration can't be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
+    #[error("both filters in one chain are written for `--for envoy` alone: choose ext_authz or ext_proc")]
+    BothElsewhere,
     #[error("no replica of Portcullis is named")]
     NoReplica,
     #[error("`{socket}` and `{name}` can't be in one cluster: Envoy resolves no names beside Unix sockets")]
@@ -125,7 +129,7 @@ fn check_times(needs: &Needs, service: Service) -> Result<(), Refused> {
             ("two `limits.decision_timeout` and 5 s", figures.answer, message),
             ("`holds.max_message_timeout`", figures.longest_message, message),
         ],
-        Service::ExtAuthz => [
+        Service::ExtAuthz | Service::Both => [
             ("the longest hold, two `limits.decision_timeout` and 5 s", figures.check, general),
             ("two `limits.decision_timeout` and 5 s", figures.answer, general),
         ],

@@ -14,6 +14,7 @@ use super::view::{Envoy, Given};
 use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::document::{Node, Value};
 
+mod handover;
 mod manifests;
 mod names;
 mod page;

@@ -26,6 +26,8 @@ pub struct Server {
     pub gateway: bool,
     /// `listen.request_body`
     pub body: BodySource,
+    /// Whether `listen.handover` is `always`: every ext_authz decides for an ext_proc behind it.
+    pub handover_always: bool,
     /// `identity.mtls`
     pub mtls: bool,
     /// `listen.grpc.tls`

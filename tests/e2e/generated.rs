@@ -13,7 +13,7 @@ use portcullis_sample::{address, repository};
 
 use crate::world::{self, between};
 
-const SERVICES: [Service; 2] = [Service::ExtAuthz, Service::ExtProc];
+const SERVICES: [Service; 3] = [Service::ExtAuthz, Service::ExtProc, Service::Both];
 
 /// Every kind of match, of metadata, of changed headers.
 const ALL_KINDS: &str = r#"

@@ -95,6 +95,11 @@ impl Options {
         Self { service: Service::ExtAuthz, ..Self::default() }
     }
 
+    /// ext_authz decides, ext_proc masks.
+    pub fn both() -> Self {
+        Self { service: Service::Both, ..Self::default() }
+    }
+
     pub fn policies(self, policies: &str) -> Self {
         Self { policies: Some(policies.to_owned()), ..self }
     }
@@ -267,7 +272,8 @@ impl World {
 }
 
 impl Server {
-    async fn start(folder: &Path) -> Self {
+    /// One whose configuration lies in `folder`.
+    pub async fn start(folder: &Path) -> Self {
         let clock = Clock::system();
         let loaded = match app::load(config::read(&folder.join("portcullis.yaml")), &clock).await {
             Ok(loaded) => loaded,
@@ -367,6 +373,9 @@ fn write_config(folder: &Path, idp: &IdentityProvider, options: &Options) {
         text = text.replace(from, to);
     }
     std::fs::write(folder.join("hash.key"), [7; 32]).unwrap();
+    let key = folder.join("handover.key");
+    std::fs::write(&key, [8; 32]).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     std::fs::write(folder.join("portcullis.yaml"), text).unwrap();
 }
 

@@ -46,6 +46,7 @@ pub async fn ports(folder: &Path) -> Ports {
         digest_headers: Vec::new(),
         ticket_status: 403,
         status_path: None,
+        handover: crate::engine::HandoverKeys::random().unwrap(),
         hash_key: mask::HashKey::random().unwrap(),
         mask_limits: mask::Limits::default(),
         decision_cache_bytes: 0,

@@ -95,6 +95,8 @@ enum Service {
     ExtAuthz,
     #[value(name = "ext_proc", alias = "ext-proc")]
     ExtProc,
+    /// One filter after the other: ext_authz decides and holds, ext_proc masks
+    Both,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -178,6 +180,7 @@ impl Args {
             Service::Auto => config::Service::for_needs(needs),
             Service::ExtAuthz => config::Service::ExtAuthz,
             Service::ExtProc => config::Service::ExtProc,
+            Service::Both => config::Service::Both,
         }
     }
 
@@ -223,7 +226,7 @@ fn warnings(needs: &Needs, service: config::Service, proxy: Proxy) -> String {
         Proxy::EnvoyGateway => BodySource::Buffered.as_str(),
     };
     let written = needs.server.body.as_str();
-    if service == config::Service::ExtAuthz && wanted != written {
+    if service != config::Service::ExtProc && wanted != written {
         text.push_str(&format!(
             "warning: the server's configuration says `listen.request_body: {written}`; this needs `{wanted}`\n"
         ));

@@ -22,12 +22,15 @@ use crate::engine::{
 use crate::envoy::answers::Answers;
 use crate::envoy::decode;
 use crate::envoy::grpc_status::for_grpc;
+use crate::envoy::handover;
 use crate::envoy::mutation::{Mutation, mutation};
 use crate::metrics::Service;
 use crate::policy::ResponseHead;
 use crate::reason::Reason;
 use crate::request::{Body, Request};
 use crate::verdict::{Answer, Denial, Permit};
+
+mod taken;
 
 /// Headers that ask for a response that can't be masked: parts, encodings.
 const UNMASKABLE_WISHES: [&str; 2] = ["range", "if-range"];
@@ -41,6 +44,8 @@ pub(super) struct Session {
     answers: Answers,
     order: Order,
     modes: Modes,
+    /// Whether calls come past ext_authz, which decides for both.
+    expects_check: bool,
     /// Whether the caller speaks gRPC.
     grpc: bool,
     /// A call whose verdict waits for its body.
@@ -54,13 +59,20 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub fn new(service: ExtProc, inbound: Streaming<ProcessingRequest>, answers: Answers) -> Self {
+    /// `expects_check`: calls come past ext_authz, which decides for both.
+    pub fn new(
+        service: ExtProc,
+        inbound: Streaming<ProcessingRequest>,
+        answers: Answers,
+        expects_check: bool,
+    ) -> Self {
         Self {
             service,
             inbound,
             answers,
             order: Order::default(),
             modes: Modes { request: BodySendMode::None, response: BodySendMode::None },
+            expects_check,
             grpc: false,
             waiting: None,
             changes: Vec::new(),
@@ -132,15 +144,16 @@ impl Session {
         match message {
             Message::RequestHeaders(headers) => {
                 self.modes = Modes::of(protocol_config);
-                let parts = decode::request_headers(
+                let mut parts = decode::request_headers(
                     headers.headers,
                     headers.end_of_stream,
                     attributes,
                     metadata_context,
                 );
+                let sealed = handover::take(&mut parts);
                 let request = Request::assemble(parts, self.service.engine.limits());
                 self.grpc = request.is_grpc();
-                self.request_headers(request).await
+                self.request_headers(request, sealed).await
             }
             Message::RequestBody(body) => self.request_body(body).await,
             Message::RequestTrailers(_) => match self.waiting.take() {
@@ -155,12 +168,14 @@ impl Session {
 
     // === the request ===
 
-    async fn request_headers(&mut self, request: Request) -> Result<(), Status> {
+    async fn request_headers(&mut self, request: Request, sealed: Option<String>) -> Result<(), Status> {
         let listener = Listener {
             service: Service::ExtProc,
             gateway: self.service.gateway,
             masks: self.modes.can_mask(),
+            hands_over: false,
         };
+        let Some(request) = self.take_over(request, sealed, listener).await? else { return Ok(()) };
         let has_body = request.body.complete().is_none();
         let call = self.service.engine.receive(request, listener);
         let needs = call.needs();
@@ -171,6 +186,11 @@ impl Session {
         }
         let checked = self.check(call).await?;
         let Some(changes) = self.permit(checked).await? else { return Ok(()) };
+        self.go_on(changes).await
+    }
+
+    /// Lets the call go on, with what its response will need.
+    async fn go_on(&mut self, changes: Mutation) -> Result<(), Status> {
         let mode = match (&self.phase, self.changes.is_empty()) {
             (Some(_), _) => Some(self.modes.with_response(self.modes.masking())),
             (None, false) => Some(self.modes.with_response(BodySendMode::None)),
@@ -246,7 +266,7 @@ impl Session {
     async fn permit(&mut self, checked: Checked) -> Result<Option<Mutation>, Status> {
         let Checked { verdict, response } = checked;
         match verdict.answer {
-            Answer::Allow(Permit { changes: HeaderChanges { request, response: changes }, path }) => {
+            Answer::Allow(Permit { changes: HeaderChanges { request, response: changes }, path, .. }) => {
                 let mut to_request = mutation(&request);
                 if let Some(path) = path {
                     to_request.set(":path", &path);

@@ -122,7 +122,7 @@ struct Heading {
 impl Heading {
     fn of(title: &'static str, service: Service, needs: &Needs, body: Option<BodySource>) -> Self {
         let server = match service {
-            Service::ExtProc => {
+            Service::ExtProc | Service::Both => {
                 Some(format!("holds.max_message_timeout: {}", seconds(needs.server.max_message_timeout)))
             }
             Service::ExtAuthz => body.map(|body| format!("listen.request_body: {}", body.as_str())),

@@ -6,6 +6,7 @@ use super::text::{json, seconds};
 use super::{Address, Figures, Options, Refused, RouteMatch, Service, buffered, tls};
 use crate::policy::cel::attribute::Attribute;
 use crate::proxy::Needs;
+use crate::request::Handover;
 
 /// Envoy's own default of `per_connection_buffer_limit_bytes`.
 const LEAST_BUFFER: usize = 1 << 20;
@@ -32,7 +33,8 @@ pub(super) struct Snippet {
 
 /// What both have.
 struct Pieces {
-    ext_proc: bool,
+    /// What Portcullis is to the proxy.
+    role: &'static str,
     heading: Heading,
     manager: Manager,
     /// The entry of `http_filters`.
@@ -64,11 +66,25 @@ struct Manager {
 #[template(path = "envoy/ext_authz.yaml", escape = "none")]
 struct ExtAuthz {
     check: String,
+    /// The mark by which the filter says that it takes part in a handover.
+    mark: Option<Mark>,
     peer_certificate: bool,
     allow_envoy: bool,
     changes_query: bool,
     namespaces: String,
     any_metadata: bool,
+}
+
+/// An entry of `initial_metadata`.
+struct Mark {
+    key: &'static str,
+    value: &'static str,
+}
+
+impl Mark {
+    fn of(value: &'static str) -> Self {
+        Self { key: Handover::MARK, value }
+    }
 }
 
 #[derive(Template)]
@@ -86,6 +102,8 @@ pub(super) struct ExtProc {
     authority: Option<String>,
     answer: String,
     longest_message: String,
+    /// As for ext_authz.
+    mark: Option<Mark>,
     mode: Mode,
     allow_envoy: bool,
     changes_query: bool,
@@ -141,18 +159,25 @@ impl Snippet {
 impl Pieces {
     fn of(needs: &Needs, options: &Options) -> Result<Self, Refused> {
         let figures = Figures::of(needs);
-        let (filter, per_route) = match options.service {
-            Service::ExtAuthz => {
-                (ExtAuthz::of(needs, &figures).render()?, ExtAuthzRoute { body: figures.body }.render()?)
-            }
+        let (ext_authz, ext_proc) =
+            (ExtAuthz::of(needs, &figures), ExtProc::of(needs, &figures, "portcullis", None));
+        let ext_authz_route = ExtAuthzRoute { body: figures.body };
+        let (role, filter, per_route) = match options.service {
+            Service::ExtAuthz => ("authorization service", ext_authz.render()?, ext_authz_route.render()?),
             Service::ExtProc => (
-                ExtProc::of(needs, &figures, "portcullis", None).render()?,
+                "external processor",
+                ext_proc.render()?,
                 ExtProcRoute { mode: Mode { whole_request: true } }.render()?,
+            ),
+            Service::Both => (
+                "authorization service, and as the processor that masks what it decided",
+                format!("{}\n{}", ext_authz.handing_over().render()?, ext_proc.taking_over().render()?),
+                ext_authz_route.render()?,
             ),
         };
         let routes = buffered(needs);
         Ok(Self {
-            ext_proc: options.service == Service::ExtProc,
+            role,
             heading: Heading {
                 ext_proc: options.service == Service::ExtProc,
                 longest_message: seconds(figures.longest_message),
@@ -176,6 +201,7 @@ impl ExtAuthz {
         let (namespaces, any_metadata) = metadata(needs);
         Self {
             check: seconds(figures.check),
+            mark: None,
             peer_certificate: needs.server.mtls,
             allow_envoy: changes_envoys_headers(needs),
             changes_query: needs.server.changes_query,
@@ -185,7 +211,22 @@ impl ExtAuthz {
     }
 }
 
+impl ExtAuthz {
+    /// Before an ext_proc that masks.
+    fn handing_over(self) -> Self {
+        Self { mark: Some(Mark::of(Handover::GIVES)), ..self }
+    }
+}
+
 impl ExtProc {
+    /// After an ext_authz that decides.
+    fn taking_over(self) -> Self {
+        let own = json(Handover::NAMESPACE);
+        let others = self.namespaces.split(", ").filter(|name| !name.is_empty() && *name != own);
+        let namespaces = std::iter::once(own.as_str()).chain(others).collect::<Vec<_>>().join(", ");
+        Self { mark: Some(Mark::of(Handover::EXPECTS)), namespaces, ..self }
+    }
+
     pub fn of(needs: &Needs, figures: &Figures, cluster: &str, authority: Option<String>) -> Self {
         let (namespaces, any_metadata) = metadata(needs);
         Self {
@@ -193,6 +234,7 @@ impl ExtProc {
             authority,
             answer: seconds(figures.answer),
             longest_message: seconds(figures.longest_message),
+            mark: None,
             mode: Mode { whole_request: false },
             allow_envoy: changes_envoys_headers(needs),
             changes_query: needs.server.changes_query,

@@ -32,6 +32,7 @@ fn server() -> Server {
         forwarded_certificates: false,
         changes: Vec::new(),
         changes_query: false,
+        handover_always: false,
         digest_headers: Vec::new(),
     }
 }

@@ -10,6 +10,7 @@ use crate::proxy::{BodySource, ListenerTls, Server};
 mod asked;
 mod cases;
 mod forms;
+mod handover;
 mod hostile;
 mod manifests;
 mod routes;
@@ -60,6 +61,7 @@ pub(super) fn server() -> Server {
         forwarded_certificates: false,
         changes: Vec::new(),
         changes_query: false,
+        handover_always: false,
         digest_headers: vec!["content-type".to_owned()],
     }
 }

@@ -57,6 +57,9 @@ struct Patch {
 /// # Errors
 /// Times that Envoy doesn't take.
 pub fn envoy_gateway(needs: &Needs, options: &GatewayOptions) -> Result<String, Refused> {
+    if options.service == Service::Both {
+        return Err(Refused::BothElsewhere);
+    }
     check_times(needs, options.service)?;
     Ok(Manifests::of(needs, options).render()? + "\n")
 }
@@ -73,7 +76,7 @@ impl Manifests {
         let policy = format!("{}/portcullis", options.namespace.0);
         let filter_name = match options.service {
             Service::ExtAuthz => format!("envoy.filters.http.ext_authz/securitypolicy/{policy}"),
-            Service::ExtProc => {
+            Service::ExtProc | Service::Both => {
                 format!("envoy.filters.http.ext_proc/envoyextensionpolicy/{policy}/extproc/0")
             }
         };
@@ -132,7 +135,7 @@ fn patches(needs: &Needs, figures: &Figures, service: Service, whole_request: bo
             patch("As above.", "/decoder_header_mutation_rules", rules),
             patch("`connection.requested_server_name` of conditions.", "/include_tls_session", yes()),
         ],
-        Service::ExtProc => vec![
+        Service::ExtProc | Service::Both => vec![
             patch(
                 "Bounds a hold; has to equal Portcullis's `holds.max_message_timeout`.",
                 "/max_message_timeout",
@@ -160,7 +163,7 @@ fn patches(needs: &Needs, figures: &Figures, service: Service, whole_request: bo
                 "/with_request_body/pack_as_bytes",
                 yes(),
             ),
-            Service::ExtProc => patch(
+            Service::ExtProc | Service::Both => patch(
                 "Trailers in the body's place must not take a call past its verdict.",
                 "/processing_mode/request_trailer_mode",
                 "SEND".to_owned(),

@@ -63,6 +63,9 @@ struct Manifests {
 /// # Errors
 /// Times that Envoy doesn't take.
 pub fn istio(needs: &Needs, options: &IstioOptions) -> Result<String, Refused> {
+    if options.service == Service::Both {
+        return Err(Refused::BothElsewhere);
+    }
     check_times(needs, options.service)?;
     Ok(Manifests::of(needs, options)?.render()? + "\n")
 }
@@ -78,7 +81,9 @@ impl Manifests {
         let cluster = json(&format!("outbound|{}||{host}", options.portcullis.port));
         let per_route = match options.service {
             Service::ExtAuthz => ExtAuthzRoute { body: figures.body }.render()?,
-            Service::ExtProc => ExtProcRoute { mode: Mode { whole_request: true } }.render()?,
+            Service::ExtProc | Service::Both => {
+                ExtProcRoute { mode: Mode { whole_request: true } }.render()?
+            }
         };
         let (gateway, labels, workload_labels) = selected(&options.selection);
         let context = context(&options.selection);

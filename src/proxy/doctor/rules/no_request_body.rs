@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Severity;
 use crate::proxy::BodySource;
+use crate::proxy::doctor::handover;
 use crate::proxy::doctor::text::BODY_MODES;
 use crate::proxy::doctor::{Report, Rule};
 use crate::proxy::tree::At;
@@ -30,7 +31,7 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
             let Some(example) = spot.example() else { continue };
             if filter.is(&Kind::ExtAuthz) {
                 ext_authz(&spot, filter, &example, report);
-            } else {
+            } else if !handover::is_expected(&spot, filter, &report.needs.server) {
                 ext_proc(&spot, filter, &example, report);
             }
         }

@@ -1,0 +1,99 @@
+//! The keys of this server's own, from files or made up for the life of the process.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::config::Config;
+use crate::diagnostic::Diagnostic;
+use crate::engine::HandoverKeys;
+use crate::mask;
+
+#[derive(Debug)]
+pub struct Keys {
+    /// Of keyed hashes in masked bodies.
+    pub hash: mask::HashKey,
+    /// Of the seal on what one filter tells the next.
+    pub handover: HandoverKeys,
+}
+
+impl Keys {
+    /// `None`, with findings, when a file can't be used.
+    pub fn read(config: &Config, findings: &mut Vec<Diagnostic>) -> Option<Self> {
+        let refused =
+            |error| Diagnostic::error("invalid-hash-key", format!("the key of masked hashes: {error}"));
+        let hash = hash(config).map_err(|error| findings.push(refused(error))).ok();
+        let refused = |error| Diagnostic::error("invalid-handover-key", error);
+        let handover = handover(config).map_err(|error| findings.push(refused(error))).ok();
+        Some(Self { hash: hash?, handover: handover? })
+    }
+}
+
+fn hash(config: &Config) -> Result<mask::HashKey, String> {
+    match &config.hash_key_file {
+        Some(path) => match fs::read(path) {
+            Ok(bytes) => mask::HashKey::from_file(&bytes).map_err(|error| error.to_string()),
+            Err(error) => Err(format!("can't read `{}`: {error}", path.display())),
+        },
+        None => mask::HashKey::random().map_err(|error| error.to_string()),
+    }
+}
+
+fn handover(config: &Config) -> Result<HandoverKeys, String> {
+    let files = &config.handover;
+    let Some(path) = &files.key else { return HandoverKeys::random().map_err(|error| error.to_string()) };
+    let current = secret(path, "handover.key_file")?;
+    let previous =
+        files.previous.as_ref().map(|path| secret(path, "handover.previous_key_file")).transpose()?;
+    HandoverKeys::from_files(&current, previous.as_deref())
+        .map_err(|error| format!("the key of `handover.key_file` or `previous_key_file`: {error}"))
+}
+
+/// A file that others can't read: who has the key could make up decisions.
+fn secret(path: &Path, what: &str) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let failed = |error| format!("`{what}`: can't read `{shown}`: {error}");
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(format!(
+            "`{what}`: `{shown}` has mode {mode:04o}, and others may read it: `chmod 600 {shown}`"
+        ));
+    }
+    fs::read(path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_others_may_read_or_that_is_short_stops_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8], mode: u32| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        write("good", &[1; 32], 0o600);
+        write("open", &[1; 32], 0o640);
+        write("short", &[1; 31], 0o400);
+        let said = |files: &str| {
+            let text = format!("policies: [p]\nhandover: {{{files}}}\n");
+            let read = crate::config::parse(&"c".into(), &text.into(), folder.path());
+            let mut findings = Vec::new();
+            let keys = Keys::read(&read.config.unwrap(), &mut findings);
+            assert_eq!(keys.is_none(), !findings.is_empty());
+            findings.first().map(|finding| finding.message.clone()).unwrap_or_default()
+        };
+        assert_eq!(said("key_file: good"), "");
+        assert_eq!(said("key_file: good, previous_key_file: good"), "");
+        for (files, words) in [
+            ("key_file: open", "has mode 0640"),
+            ("key_file: good, previous_key_file: open", "`handover.previous_key_file`"),
+            ("key_file: short", "it has 31 bytes and needs at least 32"),
+            ("key_file: absent", "can't read"),
+        ] {
+            assert!(said(files).contains(words), "{files}: {}", said(files));
+        }
+    }
+}
