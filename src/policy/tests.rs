@@ -221,6 +221,15 @@ fn masks_may_depend_on_the_response() {
         let call = Call { request: &request, identity: &identity, response: Some(&response) };
         assert_eq!(set.response_masks(&candidates, &call).unwrap().len(), wanted);
     }
+    // In two parts, as ext_authz and ext_proc ask: together they are all.
+    let before = Call { request: &request, identity: &identity, response: None };
+    let (known, depends) = set.request_masks(&candidates, &before).unwrap();
+    assert_eq!((known.len(), depends), (1, true));
+    for (code, wanted) in [(200, 1), (404, 0)] {
+        let response = ResponseHead { code, ..ResponseHead::default() };
+        let call = Call { response: Some(&response), ..before };
+        assert_eq!(set.dependent_masks(&candidates, &call).unwrap().len(), wanted);
+    }
 }
 
 #[test]
