@@ -1,8 +1,8 @@
 //! The admin API: people look at held calls and decide on them, say which policies decide, hand out keys and revoke, over
-//! gRPC and JSON.
+//! gRPC and JSON, and by the console's pages.
 //!
-//! `approvals`, `bundles` and `credentials` are the one implementation; `grpc` and `http` translate. Every call carries a bearer token; there is
-//! no anonymous way in. Knows nothing of Envoy and of how tokens are verified.
+//! `approvals`, `bundles` and `credentials` are the one implementation; `grpc`, `http` and `console` translate. Every call of the API carries a
+//! bearer token, every page shows a session; there is no anonymous way in. Knows nothing of Envoy and of how tokens are verified.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use crate::store::Store;
 mod approvals;
 mod bundles;
 mod candidate;
+pub mod console;
 mod credentials;
 mod encode;
 mod fault;
@@ -104,8 +105,8 @@ pub struct AdminState {
     pub comparison: Arc<dyn Fn() -> Option<Comparison> + Send + Sync>,
 }
 
-/// Everything that the admin port serves.
-pub fn router(state: AdminState) -> axum::Router {
+/// Everything that the admin port serves; `console` is what its pages are made with, where there are any.
+pub fn router(state: AdminState, console: Option<console::Parts>) -> axum::Router {
     let approvals = grpc::approvals(state.clone());
     let bundles = grpc::bundles(state.clone());
     let candidates = grpc::candidates(state.clone());
@@ -117,8 +118,10 @@ pub fn router(state: AdminState) -> axum::Router {
         .route_service("/portcullis.admin.v1.ApiKeys/{method}", keys)
         .route_service("/portcullis.admin.v1.Revocations/{method}", revocations)
         .layer(middleware::from_fn_with_state(state.clone(), grpc::admit));
+    let pages = console.map(|parts| console::router(state.clone(), parts)).unwrap_or_default();
     http::router(state)
         .merge(grpc)
+        .merge(pages)
         .layer(axum::extract::DefaultBodyLimit::max(MAX_REQUEST))
         .layer(middleware::from_fn(within_deadline))
 }

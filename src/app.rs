@@ -33,6 +33,7 @@ use crate::store::{self, DEFAULT_RETENTION, Store};
 
 mod admin_events;
 mod candidate;
+mod console;
 mod credentials;
 mod keys;
 mod listen;
@@ -57,6 +58,7 @@ pub struct Loaded {
     keys: Keys,
     tls: Tls,
     credentials: Credentials,
+    console: Option<console::Prepared>,
     /// Warnings: they do not stop a load.
     pub findings: Vec<Diagnostic>,
     pub sources: Sources,
@@ -145,6 +147,7 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
     }
     let tls = Tls::read(&config.listen, clock, &mut findings).await;
     let credentials = credentials::read(&config.identity, clock, &mut findings);
+    let console = console::read(config.admin.console.as_ref(), clock, &mut findings).await;
     if let Some(offer) = policies.as_ref().and_then(Policies::offer) {
         findings.extend(offer.prepared.findings.clone());
         sources.extend(offer.prepared.sources.clone());
@@ -162,23 +165,28 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
         policies::add(refused.clone(), &mut findings, &mut sources);
     }
     diagnostic::sort(&mut findings);
-    match (policies, authenticator, admin, keys, tls, credentials) {
-        (Some(policies), Some(authenticator), Some(admin), Some(keys), Some(tls), Some(credentials))
-            if !broken =>
-        {
-            Ok(Loaded {
-                config,
-                policies,
-                candidate,
-                authenticator,
-                admin,
-                keys,
-                tls,
-                credentials,
-                findings,
-                sources,
-            })
-        }
+    let read = (policies, authenticator, admin, keys, tls, credentials.zip(console));
+    match read {
+        (
+            Some(policies),
+            Some(authenticator),
+            Some(admin),
+            Some(keys),
+            Some(tls),
+            Some((credentials, console)),
+        ) if !broken => Ok(Loaded {
+            config,
+            policies,
+            candidate,
+            authenticator,
+            admin,
+            keys,
+            tls,
+            credentials,
+            console,
+            findings,
+            sources,
+        }),
         _ => Err(Refused { findings, sources }),
     }
 }
@@ -209,7 +217,8 @@ async fn authenticator(
 
 /// Binds every socket, opens the store and the audit trail, and puts policies in force. Must run within a tokio runtime.
 pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound, NotStarted> {
-    let Loaded { config, policies, candidate, authenticator, admin, keys, tls, credentials, .. } = loaded;
+    let Loaded { config, policies, candidate, authenticator, admin, keys, tls, credentials, console, .. } =
+        loaded;
     let metrics = Metrics::new().map_err(anyhow::Error::from)?;
     // Before anything is opened: a second server by mistake is told so before it touches the first one's files.
     let sockets = tls.bind(&config.listen, &metrics, &clock).await?;
@@ -217,6 +226,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     let audit = Audit::open(&config.audit, metrics.clone()).map_err(anyhow::Error::from)?;
     let store = Store::connect(&config.store, DEFAULT_RETENTION, clock.clone()).await;
     let store = store.map_err(anyhow::Error::from)?;
+    let empty = console::is_empty(&store).await.map_err(anyhow::Error::from)?;
     let following =
         credentials.clone().follow(store.clone(), faults.clone()).await.map_err(anyhow::Error::from)?;
     let ports = Ports {
@@ -246,12 +256,24 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     let drain = config.drain;
     let state = admin_state(config.admin, admin, events, credentials.api_keys, &control_ports, &control);
     let ops = Ops { engine: engine.clone(), store: store.clone(), control: control.clone() };
+    let pages = console.map(|console| {
+        console.start(console::Start {
+            ops: ops.clone(),
+            audit: audit.clone(),
+            audit_path: config.audit.path.clone(),
+            clock: clock.clone(),
+            address: sockets.addresses.admin,
+            store_file: &config.store,
+            empty,
+        })
+    });
+    let pages = pages.transpose()?;
     let reloader = Arc::new(Reloader { engine: engine.clone(), control, following: source, trying, clock });
     Ok(Bound {
         addresses: sockets.addresses,
         engine,
         server,
-        admin: (sockets.admin, admin::router(state)),
+        admin: (sockets.admin, admin::router(state, pages)),
         ops: (sockets.metrics, ops),
         store,
         audit,

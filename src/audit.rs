@@ -16,7 +16,10 @@ use crate::metrics::Metrics;
 use queue::Queue;
 
 mod queue;
+mod tail;
 mod writer;
+
+pub use tail::newest;
 
 /// When a call may be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub enum Record<'a> {
     Policies(Policies<'a>),
     /// A key or revocation was made or taken back.
     Credential(Credential<'a>),
+    /// Somebody came into the console, or left it.
+    Session(Session<'a>),
     /// An example of a call on which the candidate disagrees with the active policies.
     Candidate(Candidate<'a>),
 }
@@ -125,6 +130,14 @@ pub struct Vote<'a> {
     pub identity: Principal<'a>,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub comment: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Session<'a> {
+    pub time: Timestamp,
+    /// `logged_in`, `logged_in_by_one_time_token` or `logged_out`.
+    pub change: &'static str,
+    pub identity: Principal<'a>,
 }
 
 #[derive(Debug, Serialize)]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admin::console as console_pages;
 use crate::audit;
 use crate::authn;
 use crate::bundle;
@@ -21,6 +22,7 @@ use crate::store::PendingLimits;
 use crate::tls;
 
 mod candidate;
+mod console;
 mod listen;
 mod policies;
 mod section;
@@ -132,6 +134,8 @@ pub struct Admin {
     pub viewers: Vec<String>,
     /// Members of these groups may change which policies decide.
     pub admins: Vec<String>,
+    /// The pages for people; `None` for none.
+    pub console: Option<console_pages::Config>,
 }
 
 #[derive(Clone, Debug)]

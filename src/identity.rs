@@ -48,9 +48,12 @@ pub enum Method {
     ApiKey,
     Basic,
     Mtls,
+    /// The one-time token of a first login at the console; no call is ever made by it.
+    OneTimeToken,
 }
 
 impl Method {
+    /// What calls can be made by.
     pub const ALL: [Self; 7] = [
         Self::Anonymous,
         Self::Jwt,
@@ -71,6 +74,7 @@ impl Method {
             Self::ApiKey => "api_key",
             Self::Basic => "basic",
             Self::Mtls => "mtls",
+            Self::OneTimeToken => "one_time_token",
         }
     }
 }

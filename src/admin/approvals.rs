@@ -67,6 +67,12 @@ impl AdminState {
         Ok(self.shown(&approval, who))
     }
 
+    /// Whether this person may see headers and body of a held call.
+    pub(super) async fn sees_call(&self, who: &Identity, id: &str) -> Result<bool, Fault> {
+        let approval = self.store.approval(id).await?.ok_or(Fault::NotFound)?;
+        Ok(!approval.speaks_for(who).is_empty())
+    }
+
     /// Records a decision and tells of it: a task of its own, so that no decision stays untold because its author
     /// hung up, or ran out of time, between the commit and the telling.
     pub(super) async fn decide(

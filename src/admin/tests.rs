@@ -112,7 +112,7 @@ async fn fixture() -> Fixture {
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let served = router(state.clone());
+    let served = router(state.clone(), None);
     tokio::spawn(async move { axum::serve(listener, served).await });
     Fixture { url, store, log, state, client: reqwest::Client::new(), _directory: directory }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::value::{duration, empty_map, lower_case, number, path, wide};
-use super::{Admin, Config, HandoverFiles, Holds};
+use super::{Admin, Config, HandoverFiles, Holds, Listen};
 use crate::audit;
 use crate::authn;
 use crate::bundle;
@@ -29,7 +29,7 @@ pub(super) fn config(
         warn_of_nameless_callers(node, &config, reader);
         Some(config)
     });
-    let admin = admin(fields.optional("admin"), folder, reader);
+    let admin = admin(fields.optional("admin"), listen.as_ref(), folder, reader);
     let store = super::store::store(fields.optional("store"), folder, reader);
     let audit = audit(fields.optional("audit"), folder, reader);
     let holds = holds(fields.optional("holds"), reader);
@@ -57,17 +57,40 @@ pub(super) fn config(
     })
 }
 
-fn admin(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Admin> {
+fn admin(node: Option<&Node>, listen: Option<&Listen>, folder: &Path, reader: &mut Reader) -> Option<Admin> {
     let Some(node) = node else {
         let identity = authn::Config::default();
-        return Some(Admin { identity, viewers: Vec::new(), admins: Vec::new() });
+        return Some(Admin { identity, viewers: Vec::new(), admins: Vec::new(), console: None });
     };
     let mut fields = reader.fields(node, "`admin`")?;
-    let jwt = fields.required("jwt", reader);
+    let console = fields.optional("console");
+    // Whoever has a console without a provider may have no issuer yet.
+    let jwt = match console {
+        Some(_) => fields.optional("jwt"),
+        None => fields.required("jwt", reader),
+    };
     let viewers = groups(fields.optional("viewers"), "`viewers`", reader);
     let admins = groups(fields.optional("admins"), "`admins`", reader);
     fields.close(reader);
-    let jwt = jwt?;
+    if jwt.is_none() && console.is_none() {
+        return None;
+    }
+    let issuers = jwt.map_or(Some(Vec::new()), |jwt| approver_issuers(jwt, folder, reader))?;
+    let console = match console {
+        Some(node) => Some(super::console::console(node, &issuers, folder, reader)?),
+        None => None,
+    };
+    let (console, span) = console.unzip();
+    let identity = authn::Config::of_issuers(issuers);
+    let admin = Admin { identity, viewers: viewers?, admins: admins?, console };
+    if let (Some(span), Some(listen)) = (span, listen) {
+        super::console::check_url(&admin, span, listen, reader);
+    }
+    Some(admin)
+}
+
+/// Issuers whose tokens name people.
+fn approver_issuers(jwt: &Node, folder: &Path, reader: &mut Reader) -> Option<Vec<authn::IssuerConfig>> {
     let issuers = authn::issuers(jwt, folder, reader)?;
     for (item, issuer) in reader.list(jwt, "`jwt`").unwrap_or_default().iter().zip(&issuers) {
         if issuer.claims.person.is_none() {
@@ -75,8 +98,7 @@ fn admin(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Admi
             reader.error_with_help(item.span, "missing-person", message, "set `claims: {person: ...}`");
         }
     }
-    let identity = authn::Config::of_issuers(issuers);
-    Some(Admin { identity, viewers: viewers?, admins: admins? })
+    Some(issuers)
 }
 
 fn groups(node: Option<&Node>, what: &str, reader: &mut Reader) -> Option<Vec<String>> {

@@ -1,0 +1,184 @@
+//! The templates of `templates/console/`, with what each is filled in with.
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use super::Console;
+use super::guard::Visitor;
+use super::shown::Shown;
+use super::view::{ApprovalView, Bundle, Decision, Detail, Event, Standing};
+
+/// A template as an answer.
+pub fn html(page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => ([(CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be written");
+            (StatusCode::INTERNAL_SERVER_ERROR, "this page could not be written\n").into_response()
+        }
+    }
+}
+
+/// What stands around every page.
+pub struct Frame {
+    title: &'static str,
+    /// The path of the section.
+    section: &'static str,
+    name: Shown,
+    roles: &'static str,
+    may_look: bool,
+    csrf: String,
+}
+
+impl Frame {
+    pub fn new(console: &Console, visitor: &Visitor, section: &'static str, title: &'static str) -> Self {
+        let may_look = console.state.may_look(&visitor.who).is_ok();
+        let admin = console.state.may_administer(&visitor.who).is_ok();
+        Self {
+            title,
+            section,
+            name: Shown::line(visitor.session.name()),
+            roles: match (admin, may_look) {
+                (true, _) => "admin",
+                (false, true) => "viewer",
+                (false, false) => "approver",
+            },
+            may_look,
+            csrf: console.parts.keys.form_token(&visitor.session.id),
+        }
+    }
+
+    fn is(&self, section: &str) -> bool {
+        self.section == section
+    }
+}
+
+#[derive(Template)]
+#[template(path = "console/pending.html")]
+pub struct Pending {
+    pub frame: Frame,
+    pub list: PendingList,
+    /// What was just done.
+    pub done: Option<&'static str>,
+}
+
+/// The part of it that is sent anew whenever something changes.
+#[derive(Template)]
+#[template(path = "console/pending_list.html")]
+pub struct PendingList {
+    pub approvals: Vec<ApprovalView>,
+    /// Whether there are more than are shown.
+    pub more: bool,
+}
+
+#[derive(Template)]
+#[template(path = "console/ended.html")]
+pub struct Ended;
+
+#[derive(Template)]
+#[template(path = "console/approval.html")]
+pub struct ApprovalPage {
+    pub frame: Frame,
+    pub approval: ApprovalView,
+    pub detail: Detail,
+    /// A reason that was written before its author had to log in again.
+    pub draft: String,
+    pub fresh: bool,
+    pub fresh_for: String,
+    pub similar: Vec<ApprovalView>,
+}
+
+#[derive(Template)]
+#[template(path = "console/history.html")]
+pub struct History {
+    pub frame: Frame,
+    pub approvals: Vec<ApprovalView>,
+    pub state: String,
+    pub principal: String,
+    pub rule: String,
+    /// The query of the next page; empty on the last.
+    pub older: String,
+}
+
+impl History {
+    fn states(&self) -> [&'static str; 5] {
+        ["pending", "approved", "rejected", "expired", "used"]
+    }
+
+    fn is_shown(&self, state: &str) -> bool {
+        self.state == state
+    }
+}
+
+#[derive(Template)]
+#[template(path = "console/decisions.html")]
+pub struct Decisions {
+    pub frame: Frame,
+    pub decisions: Vec<Decision>,
+    pub outcome: String,
+    pub shown: usize,
+}
+
+#[derive(Template)]
+#[template(path = "console/policies.html")]
+pub struct Policies {
+    pub frame: Frame,
+    pub bundles: Vec<Bundle>,
+    pub standing: Standing,
+    pub events: Vec<Event>,
+    pub admin: bool,
+    pub fresh: bool,
+    pub draft: String,
+}
+
+#[derive(Template)]
+#[template(path = "console/health.html")]
+pub struct Health {
+    pub frame: Frame,
+    pub checks: Vec<super::Check>,
+    pub good: bool,
+}
+
+#[derive(Template)]
+#[template(path = "console/login.html")]
+pub struct LoginPage {
+    next: String,
+    provider: Option<Shown>,
+    one_time: bool,
+}
+
+impl LoginPage {
+    pub fn new(next: String, provider: Option<String>, one_time: bool) -> Self {
+        Self { next, provider: provider.map(Shown::line), one_time }
+    }
+}
+
+/// A page that goes on by itself.
+#[derive(Template)]
+#[template(path = "console/hand_off.html")]
+pub struct HandOff {
+    heading: &'static str,
+    text: &'static str,
+    url: String,
+}
+
+impl HandOff {
+    pub fn new(heading: &'static str, text: &'static str, url: String) -> Self {
+        Self { heading, text, url }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "console/refusal.html")]
+pub struct Refusal {
+    heading: &'static str,
+    text: Shown,
+}
+
+impl Refusal {
+    pub fn new(heading: &'static str, text: String) -> Self {
+        Self { heading, text: Shown::lines(text) }
+    }
+}

@@ -1,0 +1,93 @@
+//! What a page says when it can't be shown, or a change was not made.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::page::{self, Refusal};
+use super::provider::LoginError;
+use crate::admin::fault::Fault;
+
+/// Why there is no page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nobody is logged in; the page to come back to, where that makes sense.
+    NotLoggedIn(Option<String>),
+    /// The form is not from a page of this session.
+    Form,
+    /// The request was meant for another host.
+    Host,
+    Login(LoginError),
+    /// What was asked for was refused.
+    Fault(Fault),
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<LoginError> for Trouble {
+    fn from(error: LoginError) -> Self {
+        Self::Login(error)
+    }
+}
+
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        let (status, heading, text) = match self {
+            Self::NotLoggedIn(Some(next)) => {
+                let query =
+                    form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
+                return Redirect::to(&format!("/login?{query}")).into_response();
+            }
+            Self::NotLoggedIn(None) => {
+                let text =
+                    "You are not logged in, or your session has ended. Nothing was changed.".to_owned();
+                (StatusCode::FORBIDDEN, "Log in first", text)
+            }
+            Self::Form => {
+                let text =
+                    "This form is not from a page of your session. Nothing was changed; open the page again.";
+                (StatusCode::FORBIDDEN, "Nothing was changed", text.to_owned())
+            }
+            Self::Host => {
+                let text = "The console is not served under this name; `admin.console.url` says where it is.";
+                (StatusCode::MISDIRECTED_REQUEST, "Not here", text.to_owned())
+            }
+            Self::Login(error) => {
+                (login_status(&error), "You are not logged in", sentence(&error.to_string()))
+            }
+            Self::Fault(fault) => {
+                let heading = match fault.status() {
+                    StatusCode::NOT_FOUND => "There is no such thing",
+                    StatusCode::FORBIDDEN => "Not for you",
+                    StatusCode::CONFLICT => "Too late",
+                    StatusCode::SERVICE_UNAVAILABLE => "Not now",
+                    _ => "That can't be done",
+                };
+                (fault.status(), heading, sentence(&fault.to_string()))
+            }
+        };
+        (status, page::html(&Refusal::new(heading, text))).into_response()
+    }
+}
+
+fn login_status(error: &LoginError) -> StatusCode {
+    match error {
+        LoginError::Provider(_) | LoginError::Unavailable => StatusCode::BAD_GATEWAY,
+        LoginError::NoProvider => StatusCode::NOT_FOUND,
+        _ => StatusCode::FORBIDDEN,
+    }
+}
+
+/// Our messages begin small and end without a stop.
+fn sentence(message: &str) -> String {
+    let mut chars = message.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", chars.as_str())
+}
+
+pub async fn wrong_method() -> Trouble {
+    Trouble::Fault(Fault::Method)
+}
