@@ -17,7 +17,7 @@ help: ## Show this
 	@echo "DEMO=1 make run plays the tour by itself and exits 0 only when every step did what it says."
 
 .PHONY: tools
-tools: ## Install the pinned Envoy into .tools/ (unless it is there, or on the PATH)
+tools: ## Install the pinned Envoy into .tools/ (unless it is there, or on the PATH), and an OpenID provider for tests where there is npm
 	@$(PYTHON) scripts/tools
 
 .PHONY: run

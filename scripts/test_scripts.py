@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import json
 import pathlib
 import unittest
 
@@ -67,6 +68,12 @@ class Tools(unittest.TestCase):
         for pin in pins:
             self.assertRegex(pin, r"\A[a-z-]+==\d+\.\d+\.\d+ --hash=sha256:[0-9a-f]{64}\Z")
         self.assertEqual(load("tools").wanted_version(), "1.40.0")
+
+
+    def test_the_provider_is_one_version_with_hashes(self):
+        packages = json.loads(load("tools").lock())["packages"]
+        self.assertEqual(packages["node_modules/oidc-provider"]["version"], "9.13.3")
+        self.assertTrue(all("integrity" in package for name, package in packages.items() if name))
 
 
 class Skipped(unittest.TestCase):

@@ -20,6 +20,7 @@ const DOCUMENTS: [&str; 15] = [
     "docs/approvals.md",
     "docs/bundles.md",
     "docs/cel.md",
+    "docs/console.md",
     "docs/envoy.md",
     "docs/identity-schemes.md",
     "docs/identity.md",
@@ -131,6 +132,7 @@ fn every_configuration_field_stands_there() {
         ("src/config/policies.rs", 8),
         ("src/config/candidate.rs", 4),
         ("src/config/store.rs", 8),
+        ("src/config/console.rs", 6),
         ("src/authn/config.rs", 11),
         ("src/authn/config/jwt.rs", 18),
         ("src/authn/config/peer.rs", 4),
@@ -261,6 +263,7 @@ fn folder_of_a_reader() -> tempfile::TempDir {
     write("introspection-secret", "s3cret");
     write("db-password", "s3cret");
     write("service-account", "token");
+    write("client.secret", "s3cret");
     write("api-keys.key", &"k".repeat(32));
     write("forward.pem", &rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem());
     let key = rcgen::KeyPair::generate().unwrap();
@@ -278,6 +281,7 @@ fn configurations_in_the_documents_are_valid() {
     let folder = folder_of_a_reader();
     for (name, least) in [
         ("README.md", 1),
+        ("docs/console.md", 1),
         ("docs/identity.md", 3),
         ("docs/identity-schemes.md", 3),
         ("docs/keys-and-revocation.md", 2),

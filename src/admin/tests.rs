@@ -64,7 +64,7 @@ impl AdminEvents for Log {
     }
 }
 
-fn person(token: &str) -> Identity {
+pub(in crate::admin) fn person(token: &str) -> Identity {
     let mut parts = token.split('+');
     let name = parts.next().unwrap();
     let mut identity = (*Identity::anonymous()).clone();
@@ -76,16 +76,16 @@ fn person(token: &str) -> Identity {
     identity
 }
 
-struct Fixture {
+pub(in crate::admin) struct Fixture {
     url: String,
-    store: Store,
+    pub store: Store,
     log: Arc<Log>,
-    state: AdminState,
+    pub state: AdminState,
     client: reqwest::Client,
     _directory: tempfile::TempDir,
 }
 
-async fn fixture() -> Fixture {
+pub(in crate::admin) async fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let ports = bundle::testing::ports(directory.path()).await;
     let store = ports.store.clone();
@@ -147,7 +147,7 @@ fn comparison() -> Option<Comparison> {
 }
 
 impl Fixture {
-    async fn hold(&self, digest: &str, count: u32) -> String {
+    pub async fn hold(&self, digest: &str, count: u32) -> String {
         let new = NewApproval {
             digest: digest.into(),
             idempotency_key: String::new(),

@@ -68,6 +68,8 @@ pub struct Options {
     pub audit_mode: &'static str,
     /// What the section `policies` says, in place of the folder.
     pub source: Option<String>,
+    /// Files beside the server's configuration.
+    pub files: Vec<(&'static str, &'static str)>,
 }
 
 impl Default for Options {
@@ -86,6 +88,7 @@ impl Default for Options {
             config: "",
             audit_mode: "best_effort",
             source: None,
+            files: Vec::new(),
         }
     }
 }
@@ -113,6 +116,12 @@ impl Options {
     /// Replaces text of the server's configuration, which must be there.
     pub fn edit_config(mut self, from: &'static str, to: &'static str) -> Self {
         self.config_edits.push((from, to));
+        self
+    }
+
+    /// Writes a file beside the server's configuration.
+    pub fn file(mut self, name: &'static str, text: &'static str) -> Self {
+        self.files.push((name, text));
         self
     }
 
@@ -371,6 +380,9 @@ fn write_config(folder: &Path, idp: &IdentityProvider, options: &Options) {
     for (from, to) in &options.config_edits {
         assert!(text.contains(from), "`{from}` is not in\n{text}");
         text = text.replace(from, to);
+    }
+    for (name, text) in &options.files {
+        std::fs::write(folder.join(name), text).unwrap();
     }
     std::fs::write(folder.join("hash.key"), [7; 32]).unwrap();
     let key = folder.join("handover.key");

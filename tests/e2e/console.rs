@@ -1,0 +1,189 @@
+//! The console in a real browser, with logins at a real OpenID provider, while calls wait behind a real Envoy.
+//!
+//! `browser` drives Chromium by the WebDriver protocol, `provider` runs npm's oidc-provider. A machine without them skips
+//! these tests and says so; with `PORTCULLIS_BROWSER=required` they fail there instead.
+
+mod browser;
+mod provider;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use portcullis_sample::{address, repository};
+
+use crate::world::{Options, World};
+use browser::Browser;
+use provider::Provider;
+
+const POLICIES: &str = r#"
+apiVersion: portcullis.dev/v1alpha1
+kind: Policy
+metadata: {name: refunds}
+spec:
+  match: [{paths: ["/v1/refunds"], methods: [POST]}]
+  rules:
+    - name: large
+      when: '"staff" in identity.groups && request.body.amount > 500'
+      hold: {approvers: {groups: [finance-oncall]}, wait: 100s, because: Large refunds wait for a second pair of eyes.}
+"#;
+
+const REFUND: &str = r#"{"order": "o-1003", "amount": 700, "currency": "EUR", "note": "damaged on arrival", "items": [{"sku": "A-1", "count": 2}]}"#;
+
+/// What these tests need, or why it is not there.
+fn missing() -> Option<String> {
+    let on_path = |name: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+    };
+    let module = repository().join(".tools/oidc-provider/node_modules/oidc-provider");
+    let needs = [
+        ("chromedriver (Debian's chromium-driver)", on_path("chromedriver")),
+        ("node", on_path("node")),
+        ("oidc-provider in .tools/ (`make tools` with npm)", module.is_dir()),
+    ];
+    let absent: Vec<_> = needs.iter().filter(|(_, there)| !there).map(|(what, _)| *what).collect();
+    (!absent.is_empty()).then(|| format!("needs {}", absent.join(", ")))
+}
+
+/// Whether a test is skipped here, said past the harness, which keeps what passing tests print to itself.
+fn skipped(test: &str) -> bool {
+    let Some(why) = missing() else { return false };
+    let required = std::env::var("PORTCULLIS_BROWSER").is_ok_and(|value| value == "required");
+    assert!(!required, "{test} {why}");
+    use std::io::Write as _;
+    writeln!(std::io::stderr(), "\ntest console::{test} ... ignored, {why}").unwrap();
+    true
+}
+
+/// A world whose console logs people in at `provider`.
+async fn world() -> (World, Provider) {
+    let [admin] = address::free().unwrap();
+    let console = format!("http://{admin}");
+    let provider = Provider::start(&console).await;
+    let issuer = provider.issuer();
+    let edit = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+    let jwt = format!(
+        "admin: {{viewers: [auditors], admins: [operators], console: {{issuer: \"{issuer}\", client_id: console, \
+         client_secret_file: client.secret}}, jwt: [{{issuer: \"{issuer}\", audiences: [api], algorithms: [RS256], \
+         jwks: {{discovery: true}}, claims: {{groups: groups, person: person}}}}, "
+    );
+    let options = Options::default()
+        .policies(POLICIES)
+        .edit_config("admin: {jwt: [", edit(jwt))
+        .edit_config("admin: 127.0.0.1:0", edit(format!("admin: {admin}")))
+        .file("client.secret", provider::SECRET);
+    (World::start(options).await, provider)
+}
+
+fn screenshots() -> PathBuf {
+    let folder = repository().join("target/screenshots");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_approves_a_call_in_a_browser_and_it_goes_on() {
+    if skipped("a_person_approves_a_call_in_a_browser_and_it_goes_on") {
+        return;
+    }
+    let (world, _provider) = world().await;
+    let browser = Browser::start().await;
+    let console = format!("http://{}", world.addresses.admin);
+    browser.open(&console).await;
+    browser.see("Go on to your identity provider").await;
+    browser.shoot(&screenshots(), "login").await;
+    browser.click("button.approve").await;
+    log_in(&browser, "bob+finance-oncall+operators+auditors").await;
+    browser.see("Nothing waits.").await;
+    browser.see("live").await;
+
+    // It arrives by itself.
+    let held = world.send(world.post_request("/v1/refunds", Some("ana"), REFUND));
+    browser.see("/v1/refunds").await;
+    let other = world.send(world.post_request("/v1/refunds", Some("ana"), &REFUND.replace("700", "9000")));
+    browser.count(".call", 2).await;
+    browser.shoot(&screenshots(), "pending").await;
+    assert!(!held.is_finished());
+    // The older one, by the keyboard.
+    browser.press("j").await;
+    browser.press("j").await;
+    browser.press("\u{e007}").await;
+    browser.see("Who asks").await;
+    for text in ["ana@example.com", "\"amount\": 700", "Large refunds wait", "refunds/large"] {
+        browser.see(text).await;
+    }
+    browser.write("#reason", "checked with the customer").await;
+    browser.shoot(&screenshots(), "approval").await;
+    browser.click("button.approve").await;
+    browser.see("Approved. Your decision is recorded.").await;
+    let got = held.await.unwrap();
+    assert_eq!(got.status, 200, "{}", got.text());
+    assert_eq!(world.upstream.calls_to("/v1/refunds"), 1);
+
+    browser.click(".call a").await;
+    browser.see("9000").await;
+    browser.write("#reason", "too much").await;
+    browser.click("button.reject").await;
+    browser.see("Rejected. Your decision is recorded.").await;
+    let refused = other.await.unwrap();
+    assert_eq!((refused.status, refused.error().as_str()), (403, "approval_rejected"));
+    assert_eq!(refused.json()["message"], "too much");
+    for (path, text) in [("history", "rejected"), ("decisions", "approval_rejected"), ("policies", "Roll back"), ("health", "Keys of")] {
+        browser.open(&format!("{console}/{path}")).await;
+        browser.see(text).await;
+        browser.shoot(&screenshots(), path).await;
+    }
+    browser.complained_of_nothing().await;
+    browser.click(".who button").await;
+    browser.see("Go on to your identity provider").await;
+    browser.open(&console).await;
+    browser.see("Log in").await;
+    let record = world.recorded(|record| record["change"] == "logged_out").await;
+    assert_eq!(record["identity"]["person"], "bob@example.com");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_caller_writes_runs_in_no_browser_and_a_stale_login_is_renewed() {
+    if skipped("what_a_caller_writes_runs_in_no_browser_and_a_stale_login_is_renewed") {
+        return;
+    }
+    let (mut world, _provider) = world().await;
+    let path = world.folder.path().join("portcullis.yaml");
+    let text = std::fs::read_to_string(&path).unwrap().replace("client_id: console,", "client_id: console, fresh: 10s,");
+    std::fs::write(&path, text).unwrap();
+    world.drain().await;
+    world.restart().await;
+    let browser = Browser::start().await;
+    browser.open(&format!("http://{}", world.addresses.admin)).await;
+    browser.click("button.approve").await;
+    log_in(&browser, "bob+finance-oncall").await;
+    browser.see("live").await;
+    let hostile = "<img src=x onerror='document.title=1'></pre><script>document.title=1</script>\u{202e}evom";
+    let body = serde_json::json!({"amount": 700, "note": hostile}).to_string();
+    let held = world.send(world.post_request("/v1/refunds?q=%3Cscript%3E", Some("ana"), &body));
+    browser.see("/v1/refunds").await;
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    browser.click(".call a").await;
+    browser.see("</pre><script>document.title=1</script>").await;
+    browser.see("\\u{202e}").await;
+    browser.shoot(&screenshots(), "hostile").await;
+    browser.write("#reason", "a reason that survives").await;
+    browser.click("button.approve").await;
+    // At the provider, once more.
+    log_in(&browser, "bob+finance-oncall").await;
+    browser.see("Who asks").await;
+    assert!(!held.is_finished(), "coming back decides nothing");
+    assert_eq!(browser.value("#reason").await, "a reason that survives");
+    browser.click("button.approve").await;
+    browser.see("Approved. Your decision is recorded.").await;
+    assert_eq!(held.await.unwrap().status, 200);
+    browser.complained_of_nothing().await;
+}
+
+/// The provider's own pages: a name, any password, and consent where it asks for it.
+async fn log_in(browser: &Browser, name: &str) {
+    browser.write("input[name=login]", name).await;
+    browser.write("input[name=password]", "any").await;
+    browser.click("button.login-submit").await;
+    browser.consent().await;
+}

@@ -1,0 +1,190 @@
+//! Chromium, by the WebDriver protocol (https://www.w3.org/TR/webdriver2/).
+
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use portcullis_sample::address;
+use portcullis_sample::child::Child;
+use serde_json::{Value, json};
+
+/// How long something may take to appear.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+
+pub struct Browser {
+    session: String,
+    client: reqwest::Client,
+    _driver: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Browser {
+    pub async fn start() -> Self {
+        let [free] = address::free().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let port = format!("--port={}", free.port());
+        let mut driver =
+            Child::start("chromedriver", Path::new("chromedriver"), [&port], &folder.path().join("driver.log")).unwrap();
+        let url = format!("http://{free}");
+        let ready = async || reqwest::get(format!("{url}/status")).await.is_ok_and(|answer| answer.status().is_success());
+        driver.wait_until_ready(ready).await.unwrap();
+        let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
+        let capabilities = json!({"capabilities": {"alwaysMatch": {
+            "goog:loggingPrefs": {"browser": "ALL"},
+            "goog:chromeOptions": {"args": [
+                "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
+                "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                "--window-size=1280,900", profile,
+            ]},
+        }}});
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).no_proxy().build().unwrap();
+        let answer = client.post(format!("{url}/session")).json(&capabilities).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        let id = answer["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        Self { session: format!("{url}/session/{id}"), client, _driver: driver, _folder: folder }
+    }
+
+    async fn post(&self, command: &str, body: Value) -> Result<Value, Value> {
+        let sent = self.client.post(format!("{}/{command}", self.session)).json(&body).send().await.unwrap();
+        let good = sent.status().is_success();
+        let mut answer: Value = sent.json().await.unwrap();
+        if good { Ok(answer["value"].take()) } else { Err(answer["value"].take()) }
+    }
+
+    async fn run(&self, script: &str, arguments: Value) -> Value {
+        self.post("execute/sync", json!({"script": script, "args": arguments})).await.unwrap_or(Value::Null)
+    }
+
+    pub async fn open(&self, url: &str) {
+        self.post("url", json!({"url": url})).await.unwrap();
+    }
+
+    async fn wait(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        let began = tokio::time::Instant::now();
+        while !holds().await {
+            if began.elapsed() > PATIENCE {
+                let page = self.run("return location.href + '\\n' + document.body.innerText", json!([])).await;
+                panic!("never {what} on\n{}", page.as_str().unwrap_or_default());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until the page shows this text.
+    pub async fn see(&self, text: &str) {
+        let script = "return !!document.body && document.body.innerText.includes(arguments[0])";
+        self.wait(text, async || self.run(script, json!([text])).await == true).await;
+    }
+
+    pub async fn count(&self, selector: &str, wanted: u64) {
+        let script = "return document.querySelectorAll(arguments[0]).length";
+        self.wait(selector, async || self.run(script, json!([selector])).await == wanted).await;
+    }
+
+    async fn element(&self, selector: &str) -> String {
+        let mut found = None;
+        self.wait(selector, async || {
+            let body = json!({"using": "css selector", "value": selector});
+            let element = self.post("element", body).await.ok();
+            found = element.and_then(|one| one.as_object()?.values().next()?.as_str().map(str::to_owned));
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    pub async fn click(&self, selector: &str) {
+        // What is clicked may be replaced meanwhile by what just arrived.
+        self.wait(selector, async || {
+            let element = self.element(selector).await;
+            self.post(&format!("element/{element}/click"), json!({})).await.is_ok()
+        })
+        .await;
+    }
+
+    pub async fn write(&self, selector: &str, text: &str) {
+        let element = self.element(selector).await;
+        self.post(&format!("element/{element}/value"), json!({"text": text})).await.unwrap();
+    }
+
+    pub async fn value(&self, selector: &str) -> String {
+        let value = self.run("return document.querySelector(arguments[0]).value", json!([selector])).await;
+        value.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// One key, wherever the focus is.
+    pub async fn press(&self, key: &str) {
+        let keys = json!([{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]);
+        let actions = json!({"actions": [{"type": "key", "id": "keyboard", "actions": keys}]});
+        self.post("actions", actions).await.unwrap();
+    }
+
+    /// The provider asks for consent the first time.
+    pub async fn consent(&self) {
+        let asked = "return !!document.querySelector('input[name=prompt][value=consent]')";
+        let back = "return !location.href.includes('/interaction/') && location.hostname == '127.0.0.1'";
+        let mut wants = false;
+        self.wait("consent, or the way back", async || {
+            wants = self.run(asked, json!([])).await == true;
+            wants || self.run(back, json!([])).await == true
+        })
+        .await;
+        if wants {
+            self.click("button[type=submit]").await;
+        }
+    }
+
+    /// `NAME-light.png`, `NAME-dark.png` and `NAME-phone.png`.
+    pub async fn shoot(&self, folder: &Path, name: &str) {
+        let scheme = async |scheme: &str| {
+            let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+            let call = json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}});
+            self.post("goog/cdp/execute", call).await.unwrap();
+        };
+        for (look, dark, width, height, mobile) in
+            [("light", false, 1280, 900, false), ("dark", true, 1280, 900, false), ("phone", false, 390, 844, true)]
+        {
+            scheme(if dark { "dark" } else { "light" }).await;
+            let metrics = json!({"width": width, "height": height, "deviceScaleFactor": if mobile { 2 } else { 1 }, "mobile": mobile});
+            let call = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics});
+            self.post("goog/cdp/execute", call).await.unwrap();
+            if mobile {
+                let wide = self.run("return document.documentElement.scrollWidth", json!([])).await;
+                assert!(wide.as_u64().is_some_and(|wide| wide <= width), "{name} is {wide} wide on a phone");
+            }
+            let answer = self.client.get(format!("{}/screenshot", self.session)).send().await.unwrap();
+            let answer: Value = answer.json().await.unwrap();
+            let png = STANDARD.decode(answer["value"].as_str().unwrap()).unwrap();
+            std::fs::write(folder.join(format!("{name}-{look}.png")), png).unwrap();
+        }
+        scheme("light").await;
+        let call = json!({"cmd": "Emulation.clearDeviceMetricsOverride", "params": {}});
+        self.post("goog/cdp/execute", call).await.unwrap();
+    }
+
+    /// No script failed, and nothing met the content security policy.
+    pub async fn complained_of_nothing(&self) {
+        let log = self.post("se/log", json!({"type": "browser"})).await.unwrap();
+        let severe = log.as_array().unwrap().iter().filter(|entry| {
+            let text = entry["message"].as_str().unwrap_or_default();
+            entry["level"] == "SEVERE" && !text.contains("/interaction/") && !text.contains("favicon.ico")
+        });
+        let severe: Vec<_> = severe.collect();
+        assert!(severe.is_empty(), "{severe:#?}");
+    }
+}
+
+impl Drop for Browser {
+    /// Closing the session ends Chromium; the driver alone would leave it behind.
+    fn drop(&mut self) {
+        let session = self.session.clone();
+        let closing = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+            runtime.block_on(async { client.delete(session).send().await.ok() });
+        });
+        closing.join().ok();
+    }
+}
