@@ -128,7 +128,12 @@ async fn a_person_approves_a_call_in_a_browser_and_it_goes_on() {
     let refused = other.await.unwrap();
     assert_eq!((refused.status, refused.error().as_str()), (403, "approval_rejected"));
     assert_eq!(refused.json()["message"], "too much");
-    for (path, text) in [("history", "rejected"), ("decisions", "approval_rejected"), ("policies", "Roll back"), ("health", "Keys of")] {
+    for (path, text) in [
+        ("history", "rejected"),
+        ("decisions", "approval_rejected"),
+        ("policies", "Roll back"),
+        ("health", "Keys of"),
+    ] {
         browser.open(&format!("{console}/{path}")).await;
         browser.see(text).await;
         browser.shoot(&screenshots(), path).await;
@@ -149,7 +154,9 @@ async fn what_a_caller_writes_runs_in_no_browser_and_a_stale_login_is_renewed() 
     }
     let (mut world, _provider) = world().await;
     let path = world.folder.path().join("portcullis.yaml");
-    let text = std::fs::read_to_string(&path).unwrap().replace("client_id: console,", "client_id: console, fresh: 10s,");
+    let text = std::fs::read_to_string(&path)
+        .unwrap()
+        .replace("client_id: console,", "client_id: console, fresh: 10s,");
     std::fs::write(&path, text).unwrap();
     world.drain().await;
     world.restart().await;

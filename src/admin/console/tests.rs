@@ -47,7 +47,8 @@ impl Insight for Told {
     }
 
     fn records(&self, _: usize) -> BoxFuture<'_, std::io::Result<Vec<Value>>> {
-        let record = json!({"kind": "decision", "time": "2026-01-01T00:00:00Z", "outcome": "deny", "path": "/<b>"});
+        let record =
+            json!({"kind": "decision", "time": "2026-01-01T00:00:00Z", "outcome": "deny", "path": "/<b>"});
         Box::pin(async { Ok(vec![record, json!({"kind": "vote"})]) })
     }
 
@@ -213,7 +214,8 @@ impl Got {
 
 impl Browser<'_> {
     async fn send(&self, request: RequestBuilder) -> Got {
-        let cookies = self.cookies.lock().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        let cookies =
+            self.cookies.lock().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
         let request = if cookies.is_empty() { request } else { request.header(COOKIE, cookies.join("; ")) };
         self.send_bare(request.header("host", "127.0.0.1:9190")).await
     }

@@ -25,10 +25,17 @@ impl Browser {
         let [free] = address::free().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let port = format!("--port={}", free.port());
-        let mut driver =
-            Child::start("chromedriver", Path::new("chromedriver"), [&port], &folder.path().join("driver.log")).unwrap();
+        let mut driver = Child::start(
+            "chromedriver",
+            Path::new("chromedriver"),
+            [&port],
+            &folder.path().join("driver.log"),
+        )
+        .unwrap();
         let url = format!("http://{free}");
-        let ready = async || reqwest::get(format!("{url}/status")).await.is_ok_and(|answer| answer.status().is_success());
+        let ready = async || {
+            reqwest::get(format!("{url}/status")).await.is_ok_and(|answer| answer.status().is_success())
+        };
         driver.wait_until_ready(ready).await.unwrap();
         let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
         let capabilities = json!({"capabilities": {"alwaysMatch": {
@@ -65,7 +72,8 @@ impl Browser {
         let began = tokio::time::Instant::now();
         while !holds().await {
             if began.elapsed() > PATIENCE {
-                let page = self.run("return location.href + '\\n' + document.body.innerText", json!([])).await;
+                let page =
+                    self.run("return location.href + '\\n' + document.body.innerText", json!([])).await;
                 panic!("never {what} on\n{}", page.as_str().unwrap_or_default());
             }
             tokio::time::sleep(POLL).await;
@@ -143,9 +151,11 @@ impl Browser {
             let call = json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}});
             self.post("goog/cdp/execute", call).await.unwrap();
         };
-        for (look, dark, width, height, mobile) in
-            [("light", false, 1280, 900, false), ("dark", true, 1280, 900, false), ("phone", false, 390, 844, true)]
-        {
+        for (look, dark, width, height, mobile) in [
+            ("light", false, 1280, 900, false),
+            ("dark", true, 1280, 900, false),
+            ("phone", false, 390, 844, true),
+        ] {
             scheme(if dark { "dark" } else { "light" }).await;
             let metrics = json!({"width": width, "height": height, "deviceScaleFactor": if mobile { 2 } else { 1 }, "mobile": mobile});
             let call = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics});

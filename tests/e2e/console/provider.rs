@@ -25,7 +25,8 @@ impl Provider {
         let log = folder.path().join("provider.log");
         let mut child = Child::start("oidc-provider", Path::new("node"), arguments, &log).unwrap();
         let configuration = format!("{issuer}/.well-known/openid-configuration");
-        let ready = async || reqwest::get(&configuration).await.is_ok_and(|answer| answer.status().is_success());
+        let ready =
+            async || reqwest::get(&configuration).await.is_ok_and(|answer| answer.status().is_success());
         child.wait_until_ready(ready).await.unwrap();
         Self { issuer, _child: child, _folder: folder }
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::*;
 
-const PAGES: [&str; 7] = ["/", "/history", "/decisions", "/policies", "/health", "/login", "/assets/console.css"];
+const PAGES: [&str; 7] =
+    ["/", "/history", "/decisions", "/policies", "/health", "/login", "/assets/console.css"];
 
 #[tokio::test]
 async fn a_form_from_elsewhere_changes_nothing() {
@@ -20,11 +21,19 @@ async fn a_form_from_elsewhere_changes_nothing() {
     }
     let good = [("csrf", mine.as_str())];
     assert_eq!(bob.send(bob.form(&path, &good)).await.status, 403, "no origin");
-    for origin in ["null", "https://evil.example", "http://127.0.0.1:9191", "https://127.0.0.1:9190", "http://localhost:9190"] {
+    for origin in [
+        "null",
+        "https://evil.example",
+        "http://127.0.0.1:9191",
+        "https://127.0.0.1:9190",
+        "http://localhost:9190",
+    ] {
         let got = bob.send(bob.form(&path, &good).header("origin", origin)).await;
         assert_eq!(got.status, 403, "{origin}");
     }
-    let got = bob.send(bob.form(&path, &good).header("origin", ORIGIN).header("origin", "https://evil.example")).await;
+    let got = bob
+        .send(bob.form(&path, &good).header("origin", ORIGIN).header("origin", "https://evil.example"))
+        .await;
     assert_eq!((got.status, world.votes(&id).await), (403, 0));
     for path in ["/logout", "/policies/rollback"] {
         assert_eq!(bob.post(path, &[("csrf", &foreign)]).await.status, 403, "{path}");
@@ -67,10 +76,15 @@ async fn the_rules_of_approval_hold_here_too() {
     let seen = viewer.get(&format!("/approvals/{id}")).await;
     assert!(seen.status == 200 && !seen.text.contains("pay 700") && !seen.text.contains("sha256:"));
     assert_eq!(viewer.decide(&id, "approve", "").await.status, 403);
-    assert_eq!(viewer.post("/policies/rollback", &[("csrf", &viewer.get("/").await.form_token())]).await.status, 403);
+    assert_eq!(
+        viewer.post("/policies/rollback", &[("csrf", &viewer.get("/").await.form_token())]).await.status,
+        403
+    );
     let stranger = world.logged_in("dave+staff").await;
     assert_eq!(stranger.get(&format!("/approvals/{id}")).await.status, 403);
-    assert!(!stranger.get("/").await.text.contains(&id) && !stranger.get("/history").await.text.contains(&id));
+    assert!(
+        !stranger.get("/").await.text.contains(&id) && !stranger.get("/history").await.text.contains(&id)
+    );
     for path in ["/decisions", "/policies", "/health"] {
         assert_eq!(stranger.get(path).await.status, 403, "{path}");
     }
@@ -105,7 +119,8 @@ async fn an_answer_of_the_provider_counts_once_in_one_browser_and_in_time() {
         assert_eq!(bob.come_back(query).await.status, 403, "{query}");
     }
     let url = bob.begin("/").await;
-    let refused = bob.answer(&url, "bob", |_| {}).replace("code=", "error=access_denied&error_description=%3Cb%3E&x=");
+    let refused =
+        bob.answer(&url, "bob", |_| {}).replace("code=", "error=access_denied&error_description=%3Cb%3E&x=");
     let refused = bob.come_back(&refused).await;
     assert!(refused.status == 403 && refused.text.contains("access_denied &lt;b&gt;"), "{}", refused.text);
 }
@@ -191,12 +206,22 @@ async fn every_answer_keeps_out_of_frames_and_of_caches_and_runs_our_files_only(
     answers.push(("refused", bob.send(bob.form("/logout", &[])).await));
     for (path, got) in answers {
         let policy = got.headers["content-security-policy"].to_str().unwrap();
-        for part in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"] {
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        ] {
             assert!(policy.contains(part), "{path}: {policy}");
         }
         assert!(!policy.contains("unsafe") && !policy.contains('*'));
         let header = |name: &str| got.headers[name].to_str().unwrap();
-        assert_eq!((header("x-frame-options"), header("x-content-type-options")), ("DENY", "nosniff"), "{path}");
+        assert_eq!(
+            (header("x-frame-options"), header("x-content-type-options")),
+            ("DENY", "nosniff"),
+            "{path}"
+        );
         assert_eq!(header("referrer-policy"), "same-origin", "{path}");
         let cached = if path.starts_with("/assets/console") { "private, no-cache" } else { "no-store" };
         assert_eq!(header("cache-control"), cached, "{path}");
@@ -210,7 +235,10 @@ async fn every_answer_keeps_out_of_frames_and_of_caches_and_runs_our_files_only(
 async fn cookies_of_a_console_with_tls_are_secure() {
     let world = World::with(Setting { origin: "https://console.example", ..USUAL }).await;
     let browser = world.browser();
-    let request = browser.form("/login", &[]).header("host", "console.example").header("origin", "https://console.example");
+    let request = browser
+        .form("/login", &[])
+        .header("host", "console.example")
+        .header("origin", "https://console.example");
     let got = browser.send_bare(request).await;
     assert_eq!(got.status, 200);
     let cookie = got.headers["set-cookie"].to_str().unwrap();
@@ -228,7 +256,13 @@ async fn only_the_configured_name_is_served() {
         let request = bob.client.request(method, format!("{}/history", world.url));
         bob.send_bare(request.header("host", host).header(COOKIE, cookie.clone()))
     };
-    for host in ["evil.example", "evil.example:9190", "127.0.0.1", "127.0.0.1.evil.example:9190", "127.0.0.1:9190@evil.example"] {
+    for host in [
+        "evil.example",
+        "evil.example:9190",
+        "127.0.0.1",
+        "127.0.0.1.evil.example:9190",
+        "127.0.0.1:9190@evil.example",
+    ] {
         let got = ask(host, reqwest::Method::GET).await;
         assert!(got.status == 421 && !got.text.contains("bob@"), "{host} {}", got.status);
     }
@@ -245,7 +279,14 @@ async fn only_the_configured_name_is_served() {
 #[tokio::test]
 async fn nobody_is_sent_elsewhere_after_a_login() {
     let world = World::start().await;
-    for next in ["https://evil.example", "//evil.example", "/\\evil.example", "/%0d%0a", "javascript:alert(1)", "/logout"] {
+    for next in [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "/%0d%0a",
+        "javascript:alert(1)",
+        "/logout",
+    ] {
         let bob = world.browser();
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
         let page = bob.get(&format!("/login?{query}")).await;
@@ -254,6 +295,8 @@ async fn nobody_is_sent_elsewhere_after_a_login() {
         let back = bob.come_back(&bob.answer(&url, "bob", |_| {})).await;
         assert!(["/", "/%0d%0a"].contains(&back.refresh().as_str()), "{}", back.refresh());
         let again = bob.get(&format!("/login?{query}")).await;
-        assert!(again.status == 303 && again.location().starts_with('/') && !again.location().contains("evil"));
+        assert!(
+            again.status == 303 && again.location().starts_with('/') && !again.location().contains("evil")
+        );
     }
 }

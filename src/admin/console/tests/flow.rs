@@ -21,13 +21,18 @@ async fn somebody_logs_in_sees_what_waits_and_approves_it() {
     assert_eq!((back.status, back.refresh()), (200, format!("/approvals/{id}")), "{}", back.text);
     assert!(bob.get("/").await.text.contains(&format!("/approvals/{id}")));
     let shown = bob.get(&format!("/approvals/{id}")).await;
-    for text in ["ana@example.com", "pay 700", "large refunds wait", "refunds/large", "sha256:", "api.example.com"] {
+    for text in
+        ["ana@example.com", "pay 700", "large refunds wait", "refunds/large", "sha256:", "api.example.com"]
+    {
         assert!(shown.text.contains(text), "{text} in {}", shown.text);
     }
     let done = bob.decide(&id, "approve", "checked\r\nwith the customer").await;
     assert_eq!((done.status, done.location()), (303, "/?done=approve"), "{}", done.text);
     let approval = world.admin.store.approval(&id).await.unwrap().unwrap();
-    assert_eq!((approval.state.as_str(), approval.votes[0].reason.as_str()), ("approved", "checked\nwith the customer"));
+    assert_eq!(
+        (approval.state.as_str(), approval.votes[0].reason.as_str()),
+        ("approved", "checked\nwith the customer")
+    );
     assert!(bob.get("/").await.text.contains("Nothing waits"));
     let late = bob.decide(&id, "reject", "").await;
     assert_eq!(late.status, 409);
@@ -46,7 +51,9 @@ async fn a_change_needs_a_fresh_login_and_the_reason_survives_it() {
     assert!(url.query_pairs().any(|pair| pair == ("prompt".into(), "login".into())));
     // A provider that did not ask again proves nothing.
     let began = world.seconds();
-    let old = bob.come_back(&bob.answer(&url, "bob+finance", |token| token["auth_time"] = json!(began - 120))).await;
+    let old = bob
+        .come_back(&bob.answer(&url, "bob+finance", |token| token["auth_time"] = json!(began - 120)))
+        .await;
     assert_eq!(old.status, 403, "{}", old.text);
     let asked = bob.decide(&id, "approve", "a good <reason>").await;
     let url: Url = asked.refresh().parse().unwrap();

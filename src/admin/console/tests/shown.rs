@@ -85,7 +85,19 @@ async fn what_callers_write_is_text_wherever_it_stands() {
         for path in [format!("/approvals/{}", approval.id), "/".into(), "/history".into()] {
             let page = bob.get(&path).await;
             assert_eq!(page.status, 200, "{text:?}");
-            for bad in ["<script>alert", "<img", "<svg", "<iframe", "<a href=\"javascript", "<math", "<base", "<!--", "<div hx-", "<hx-", "url=//evil'>"] {
+            for bad in [
+                "<script>alert",
+                "<img",
+                "<svg",
+                "<iframe",
+                "<a href=\"javascript",
+                "<math",
+                "<base",
+                "<!--",
+                "<div hx-",
+                "<hx-",
+                "url=//evil'>",
+            ] {
                 assert!(!page.text.contains(bad), "{path} {text:?} has {bad}");
             }
             let hidden = |c: char| crate::admin::visible::is_deceptive(c) && c != '\n';
@@ -97,7 +109,8 @@ async fn what_callers_write_is_text_wherever_it_stands() {
         let escaped = Shown::line(text).to_string();
         assert!(page.contains(&escaped), "{text:?}: all of it is shown, as {escaped}");
     }
-    let live = bob.get("/history?principal=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&rule=%3Cimg%20src=x%3E").await;
+    let live =
+        bob.get("/history?principal=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&rule=%3Cimg%20src=x%3E").await;
     assert!(!live.text.contains("<script>alert") && !live.text.contains("<img src=x"));
 }
 
@@ -124,7 +137,10 @@ async fn the_pages_of_viewers_show_decisions_policies_and_health() {
     let decisions = vera.get("/decisions").await;
     assert!(decisions.text.contains("/&lt;b&gt;") && decisions.text.contains("deny"), "{}", decisions.text);
     assert!(!vera.get("/decisions?outcome=allow").await.text.contains("&lt;b&gt;"));
-    assert!(vera.get("/health").await.text.contains("&lt;gone&gt;") || vera.get("/health").await.text.contains("&#60;gone&#62;"));
+    assert!(
+        vera.get("/health").await.text.contains("&lt;gone&gt;")
+            || vera.get("/health").await.text.contains("&#60;gone&#62;")
+    );
     let policies = vera.get("/policies").await;
     assert!(policies.status == 200 && !policies.text.contains("Roll back"));
     let admin = world.logged_in("olga+operators").await;
@@ -151,7 +167,8 @@ async fn history_is_filtered_and_comes_in_pages() {
     let first = bob.get("/history").await.text;
     assert!(first.contains(&ids[51]) && !first.contains(&ids[1]) && first.contains("Older"));
     let older = first.split("/history?").nth(1).unwrap().split('"').next().unwrap();
-    let second = bob.get(&format!("/history?{}", older.replace("&#38;", "&").replace("&amp;", "&"))).await.text;
+    let second =
+        bob.get(&format!("/history?{}", older.replace("&#38;", "&").replace("&amp;", "&"))).await.text;
     assert!(second.contains(&ids[1]) && second.contains(&ids[0]) && !second.contains(&ids[51]));
     let rule = bob.get("/history?rule=FIRST&state=pending&principal=x%40X").await.text;
     assert!(rule.contains(&ids[0]) && !rule.contains(&ids[1]));
