@@ -18,7 +18,7 @@ pub fn print(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "\n{HEADING}Portcullis is running.{HEADING:#} Ctrl-C stops everything.\n")?;
     let places = [
         ("Envoy, in front of the shop", gateway.clone()),
-        ("Admin API", format!("http://{}", setup.admin)),
+        ("Console and admin API", format!("http://{}", setup.admin)),
         ("Metrics and health", format!("http://{}", setup.metrics)),
         ("Envoy's admin interface", format!("http://{}", setup.envoy.admin())),
         ("Identity provider", setup.idp.issuer()),
@@ -51,6 +51,7 @@ pub fn print(setup: &Setup, out: &mut impl Write) -> io::Result<()> {
         ("A large refund waits for finance", refund),
         ("... bob sees it, in another terminal", format!("{approvals} list")),
         ("... and approves or rejects it", format!("{approvals} approve ID")),
+        ("The same in a browser, as bob", format!("http://{}", setup.admin)),
     ];
     for (what, command) in tries {
         writeln!(out, "{HEADING}{what}{HEADING:#}\n  {COMMAND}{command}{COMMAND:#}")?;

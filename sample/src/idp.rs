@@ -2,6 +2,7 @@
 //! to verify them with. Tests let it issue wrong tokens, rotate its keys, and fail.
 
 mod key;
+mod login;
 mod people;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub use key::Algorithm;
+pub use login::CONSOLE;
 pub use people::{PEOPLE, Person};
 
 use crate::clock::unix_seconds;
@@ -62,6 +64,7 @@ struct State {
     fault: RwLock<Fault>,
     fetches: AtomicU64,
     tokens: AtomicU64,
+    codes: login::Codes,
 }
 
 #[derive(Debug)]
@@ -82,6 +85,7 @@ impl IdentityProvider {
             fault: RwLock::default(),
             fetches: AtomicU64::new(0),
             tokens: AtomicU64::new(0),
+            codes: login::Codes::default(),
         });
         let serving =
             Serving::start("the sample identity provider", address, router(Arc::clone(&state))).await?;
@@ -226,7 +230,8 @@ fn router(state: Arc<State>) -> Router {
     Router::new()
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/.well-known/jwks.json", get(jwks))
-        .route("/token", get(token))
+        .route("/token", get(token).post(login::redeem))
+        .route("/authorize", get(login::authorize))
         .with_state(state)
 }
 
@@ -239,8 +244,11 @@ async fn discovery(Extract(state): Extract<Arc<State>>) -> Response {
         "issuer": issuer,
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "token_endpoint": format!("{issuer}/token"),
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "authorization_response_iss_parameter_supported": true,
+        "code_challenge_methods_supported": ["S256"],
         "id_token_signing_alg_values_supported": [Algorithm::Rs256.name(), Algorithm::Es256.name()],
-        "response_types_supported": ["token"],
+        "response_types_supported": ["code", "token"],
         "subject_types_supported": ["public"],
     }))
     .into_response()

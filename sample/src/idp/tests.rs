@@ -98,3 +98,36 @@ async fn the_public_key_is_also_to_be_had_as_pem() {
     validation.set_audience(&[AUDIENCE]);
     assert!(decode::<Value>(&idp.token("ana", AUDIENCE).unwrap(), &key, &validation).is_ok());
 }
+
+#[tokio::test]
+async fn a_browser_logs_in_by_a_button_and_its_code_is_good_once() {
+    use base64::Engine as _;
+    let idp = provider().await;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let challenge = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"verifier");
+    let challenge = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(challenge);
+    let ask = |redirect: &'static str, person: &'static str| {
+        let query = format!(
+            "client_id={CONSOLE}&redirect_uri={redirect}&state=s&nonce=n&code_challenge={challenge}&code_challenge_method=S256{person}"
+        );
+        client.get(format!("{}/authorize?{query}", idp.issuer())).send()
+    };
+    assert_eq!(ask("https://evil.example/", "").await.unwrap().status(), 400);
+    let page = ask("http://127.0.0.1:1/back", "").await.unwrap().text().await.unwrap();
+    assert!(page.contains("value=bob"), "{page}");
+    for (verifier, status) in [("other", 400), ("verifier", 200)] {
+        let back = ask("http://127.0.0.1:1/back", "&person=bob").await.unwrap();
+        let back: reqwest::Url = back.headers()["location"].to_str().unwrap().parse().unwrap();
+        let code = back.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+        let redeem = || {
+            let form = format!(
+                "code={code}&code_verifier={verifier}&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2Fback"
+            );
+            let request = client.post(format!("{}/token", idp.issuer())).body(form);
+            request.header("content-type", "application/x-www-form-urlencoded").send()
+        };
+        let answer = redeem().await.unwrap();
+        assert_eq!(answer.status(), status);
+        assert_eq!(redeem().await.unwrap().status(), 400, "once");
+    }
+}
