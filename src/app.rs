@@ -252,22 +252,11 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     let following = (following, control.follow_store());
     let trying = tokio::sync::Mutex::new(Some(Trying::start(candidate, &control).await));
     let server = envoy::Server::new(sockets.grpc, engine.clone(), server_config(&config));
-    let events = admin_events::Recorded { audit: audit.clone(), metrics, clock: clock.clone() };
     let drain = config.drain;
-    let state = admin_state(config.admin, admin, events, credentials.api_keys, &control_ports, &control);
     let ops = Ops { engine: engine.clone(), store: store.clone(), control: control.clone() };
-    let pages = console.map(|console| {
-        console.start(console::Start {
-            ops: ops.clone(),
-            audit: audit.clone(),
-            audit_path: config.audit.path.clone(),
-            clock: clock.clone(),
-            address: sockets.addresses.admin,
-            store_file: &config.store,
-            empty,
-        })
-    });
-    let pages = pages.transpose()?;
+    let pages = console::start(console, &config, &control_ports, &ops, sockets.addresses.admin, empty)?;
+    let events = admin_events::Recorded { audit: audit.clone(), metrics, clock: clock.clone() };
+    let state = admin_state(config.admin, admin, events, credentials.api_keys, &control_ports, &control);
     let reloader = Arc::new(Reloader { engine: engine.clone(), control, following: source, trying, clock });
     Ok(Bound {
         addresses: sockets.addresses,

@@ -16,7 +16,9 @@ use crate::admin::console::{
 };
 use crate::audit::{self, Audit, Record};
 use crate::authn::Authenticator;
+use crate::bundle::Ports as ControlPorts;
 use crate::clock::{self, Clock};
+use crate::config;
 use crate::diagnostic::Diagnostic;
 use crate::engine;
 use crate::identity::Identity;
@@ -54,59 +56,53 @@ pub(super) async fn read(
     Some(Some(Prepared { config, provider }))
 }
 
-/// What a console is started with.
-pub(super) struct Start<'a> {
-    pub ops: Ops,
-    pub audit: Audit,
-    pub audit_path: PathBuf,
-    pub clock: Clock,
-    /// Where the admin port listens.
-    pub address: SocketAddr,
-    /// The file of the store: what the console keeps lies beside it.
-    pub store_file: &'a Path,
-    /// Whether nothing had been written to the store when it was opened.
-    pub empty: bool,
+/// Makes the key, and the one-time token where there is to be one: the store was `empty` when it was opened. The admin
+/// port listens on `address`.
+pub(super) fn start(
+    console: Option<Prepared>,
+    config: &config::Config,
+    ports: &ControlPorts,
+    ops: &Ops,
+    address: SocketAddr,
+    empty: bool,
+) -> anyhow::Result<Option<Parts>> {
+    let Some(Prepared { config: console, provider }) = console else { return Ok(None) };
+    let origin = match console.url {
+        Some(url) => url,
+        None => Origin::parse(&format!("http://{address}")).map_err(anyhow::Error::msg)?,
+    };
+    let key_file = console.key_file.unwrap_or_else(|| config.store.with_file_name("console.key"));
+    let keys = Keys::load_or_create(&key_file)?;
+    let token_file = config.store.with_file_name("first-login");
+    let first_login = if provider.is_none() && empty {
+        offer_first_login(&token_file, &origin, &ports.clock)?
+    } else {
+        FirstLogin::none(&token_file)
+    };
+    let revocations = ports.engine.revocations().clone();
+    let (provider, authenticator) = provider.unzip();
+    let id_tokens = authenticator.clone().map(|tokens| -> Arc<dyn VerifyToken> {
+        Arc::new(Tokens { tokens, revocations: revocations.clone(), metrics: ports.metrics.clone() })
+    });
+    let insight = Arc::new(Shown {
+        ops: ops.clone(),
+        audit: ports.audit.clone(),
+        audit_path: config.audit.path.clone(),
+        clock: ports.clock.clone(),
+        id_tokens: authenticator,
+    });
+    let times = console.times;
+    Ok(Some(Parts { origin, times, keys, provider, id_tokens, first_login, revocations, insight }))
 }
 
-impl Prepared {
-    /// Makes the key, and the one-time token where there is to be one.
-    pub fn start(self, start: Start<'_>) -> anyhow::Result<Parts> {
-        let Self { config, provider } = self;
-        let origin = match config.url {
-            Some(url) => url,
-            None => Origin::parse(&format!("http://{}", start.address)).map_err(anyhow::Error::msg)?,
-        };
-        let key_file = config.key_file.unwrap_or_else(|| start.store_file.with_file_name("console.key"));
-        let keys = Keys::load_or_create(&key_file)?;
-        let token_file = start.store_file.with_file_name("first-login");
-        let first_login = if provider.is_none() && start.empty {
-            let offered = FirstLogin::offered(&token_file, &start.clock)
-                .map_err(|error| anyhow::anyhow!("can't write `{}`: {error}", token_file.display()))?;
-            tracing::warn!(
-                file = %token_file.display(), url = %origin,
-                "the store is empty and nobody can log in yet: this file holds a one-time token for the console, good for 15 minutes"
-            );
-            offered
-        } else {
-            FirstLogin::none(&token_file)
-        };
-        let revocations = start.ops.engine.revocations().clone();
-        let metrics = start.ops.engine.metrics().clone();
-        let (provider, authenticator) = provider.unzip();
-        let id_tokens = authenticator.clone().map(|tokens| -> Arc<dyn VerifyToken> {
-            Arc::new(Tokens { tokens, revocations: revocations.clone(), metrics })
-        });
-        let insight = Shown {
-            ops: start.ops,
-            audit: start.audit,
-            audit_path: start.audit_path,
-            clock: start.clock,
-            id_tokens: authenticator,
-        };
-        let insight = Arc::new(insight);
-        let times = config.times;
-        Ok(Parts { origin, times, keys, provider, id_tokens, first_login, revocations, insight })
-    }
+fn offer_first_login(file: &Path, url: &Origin, clock: &Clock) -> anyhow::Result<FirstLogin> {
+    let offered = FirstLogin::offered(file, clock)
+        .map_err(|error| anyhow::anyhow!("can't write `{}`: {error}", file.display()))?;
+    tracing::warn!(
+        file = %file.display(), %url,
+        "the store is empty and nobody can log in yet: this file holds a one-time token for the console, good for 15 minutes"
+    );
+    Ok(offered)
 }
 
 /// Whether nothing was ever written to a store: no request, no policies, no key and no revocation.
