@@ -138,7 +138,7 @@ async fn a_person_approves_a_call_in_a_browser_and_it_goes_on() {
         browser.see(text).await;
         browser.shoot(&screenshots(), path).await;
     }
-    browser.complained_of_nothing().await;
+    browser.complained_of_nothing(&console).await;
     browser.click(".who button").await;
     browser.see("Go on to your identity provider").await;
     browser.open(&console).await;
@@ -161,7 +161,8 @@ async fn what_a_caller_writes_runs_in_no_browser_and_a_stale_login_is_renewed() 
     world.drain().await;
     world.restart().await;
     let browser = Browser::start().await;
-    browser.open(&format!("http://{}", world.addresses.admin)).await;
+    let console = format!("http://{}", world.addresses.admin);
+    browser.open(&console).await;
     browser.click("button.approve").await;
     log_in(&browser, "bob+finance-oncall").await;
     browser.see("live").await;
@@ -184,7 +185,7 @@ async fn what_a_caller_writes_runs_in_no_browser_and_a_stale_login_is_renewed() 
     browser.click("button.approve").await;
     browser.see("Approved. Your decision is recorded.").await;
     assert_eq!(held.await.unwrap().status, 200);
-    browser.complained_of_nothing().await;
+    browser.complained_of_nothing(&console).await;
 }
 
 /// The provider's own pages: a name, any password, and consent where it asks for it.

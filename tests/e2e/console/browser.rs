@@ -174,12 +174,12 @@ impl Browser {
         self.post("goog/cdp/execute", call).await.unwrap();
     }
 
-    /// No script failed, and nothing met the content security policy.
-    pub async fn complained_of_nothing(&self) {
+    /// No script of pages at this address failed, and nothing met their content security policy.
+    pub async fn complained_of_nothing(&self, console: &str) {
         let log = self.post("se/log", json!({"type": "browser"})).await.unwrap();
         let severe = log.as_array().unwrap().iter().filter(|entry| {
             let text = entry["message"].as_str().unwrap_or_default();
-            entry["level"] == "SEVERE" && !text.contains("/interaction/") && !text.contains("favicon.ico")
+            entry["level"] == "SEVERE" && text.contains(console)
         });
         let severe: Vec<_> = severe.collect();
         assert!(severe.is_empty(), "{severe:#?}");
