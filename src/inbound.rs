@@ -7,7 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
 use axum::serve::Listener;
+use futures_util::StreamExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -23,7 +27,7 @@ pub struct Limits {
     /// Connections at once; more wait until one ends.
     pub connections: usize,
     /// How long a connection may stay without a request under way: before the first, between two, or after the last. A
-    /// request is under way once its head is read, until its answer begins.
+    /// request is under way once its head is read, until its answer begins; for server-sent events, until it ends.
     pub quiet: Duration,
 }
 
@@ -61,8 +65,9 @@ where
         let (turn, router) = (Turn::new(&under_way), router.clone());
         async move {
             let answered: Result<_, Infallible> = router.oneshot(request).await;
-            drop(turn);
-            answered
+            answered.map(
+                |answer| if is_event_stream(&answer) { under_way_to_its_end(answer, turn) } else { answer },
+            )
         }
     });
     let server = auto::Builder::new(TokioExecutor::new());
@@ -75,6 +80,21 @@ where
         _ = connection => {}
         () = quiet_for(LAST_WORDS, &mut activity) => {}
     }
+}
+
+/// Whether an answer goes on for as long as its client likes. Who serves such streams bounds how many there are.
+fn is_event_stream(answer: &Response) -> bool {
+    answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// The same answer; its request is under way until its body ends.
+fn under_way_to_its_end(answer: Response, turn: Turn) -> Response {
+    answer.map(|body| {
+        let chunks = body.into_data_stream().inspect(move |_| {
+            let _held = &turn;
+        });
+        Body::from_stream(chunks)
+    })
 }
 
 /// Completes once no request was under way for so long.
@@ -126,7 +146,15 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(300)).await;
             "slow"
         });
-        let router = Router::new().route("/", get(|| async { "fine" })).route("/slow", slow);
+        let events = get(async || {
+            let spaced = futures_util::stream::iter(["data: 1\n\n", "data: 2\n\n"]).then(async |event| {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                Ok::<_, Infallible>(event)
+            });
+            ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(spaced))
+        });
+        let router =
+            Router::new().route("/", get(|| async { "fine" })).route("/slow", slow).route("/events", events);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, router, Limits { connections, quiet }));
@@ -174,6 +202,13 @@ mod tests {
         let address = server(10, Duration::from_millis(50)).await;
         let said = all_of(sent(address, b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await).await;
         assert!(said.ends_with("slow"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_events_is_under_way_until_it_ends() {
+        let address = server(10, Duration::from_millis(50)).await;
+        let said = all_of(sent(address, b"GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await).await;
+        assert!(said.contains("data: 2"), "{said}");
     }
 
     #[tokio::test]

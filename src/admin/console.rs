@@ -130,8 +130,8 @@ pub struct Parts {
     pub insight: Arc<dyn Insight>,
 }
 
-/// Streams of live pages at once; who comes later reloads the page.
-const MOST_LIVE: usize = 500;
+/// Streams of live pages at once, each of which takes up a connection of the admin port; who comes later reloads the page.
+const MOST_LIVE: usize = 100;
 
 /// The console, running.
 pub(super) struct Console {

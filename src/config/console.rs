@@ -8,6 +8,7 @@ use super::{Admin, Listen};
 use crate::admin::console::{Config, Origin, ProviderConfig, Times};
 use crate::authn::{self, IssuerConfig, JwksSource};
 use crate::document::{Fields, Node, Reader, Span};
+use crate::outbound::checked_url;
 
 /// What the provider is asked for, unless configured otherwise.
 const SCOPES: [&str; 3] = ["openid", "profile", "email"];
@@ -99,8 +100,9 @@ fn provider(
         JwksSource::Remote(remote) => (remote.ca_file.clone(), remote.allow_insecure),
         JwksSource::File(_) => (None, false),
     };
-    if let Err(mistake) = authn::safe_url(name, allow_insecure) {
-        reader.error(issuer.span, "insecure-url", mistake.message);
+    if let Err(fault) = checked_url(name, allow_insecure) {
+        let message = "logins go to an `https://` issuer, or to one on this machine";
+        reader.error(issuer.span, fault.code(), message);
         return None;
     }
     let scopes = scopes?;

@@ -119,8 +119,8 @@ impl Console {
             return Err(Reason::TokenExpired);
         }
         let who = session.identity();
-        self.parts.revocations.check(&who)?;
-        self.parts.revocations.check(&session.as_credential())?;
+        self.parts.revocations.check(&who, [])?;
+        self.parts.revocations.check(&session.as_credential(), [])?;
         Ok(who)
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use reqwest::Url;
 
-use crate::authn::is_loopback;
+use crate::outbound::checked_url;
 
 /// `https://host[:port]`, or `http://` on this machine alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Origin {
         };
         let secure = match url.scheme() {
             "https" => true,
-            "http" if is_loopback(&url) => false,
+            "http" if checked_url(text, false).is_ok() => false,
             _ => {
                 return Err(format!("`{text}` must be `https://`: only on this machine may it be `http://`"));
             }

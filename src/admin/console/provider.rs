@@ -14,11 +14,10 @@ use parking_lot::Mutex;
 use reqwest::{Client, StatusCode, Url};
 use serde_json::{Map, Value};
 
-use crate::authn::is_loopback;
 use crate::clock;
 use crate::diagnostic::innermost;
 use crate::identity::Identity;
-use crate::outbound;
+use crate::outbound::{self, UrlFault, checked_url};
 use crate::reason::Reason;
 use crate::secret::Secret;
 use crate::strict_json;
@@ -244,12 +243,11 @@ impl Provider {
             return Err(wrong("its configuration is of another issuer".into()));
         }
         let endpoint = |name: &str| {
-            let text = answer.get(name).and_then(Value::as_str);
-            let url = text.and_then(|text| Url::parse(text).ok()).filter(Url::has_host);
-            let url = url.ok_or_else(|| wrong(format!("its configuration lacks `{name}`")))?;
-            let plain = url.scheme() == "http" && (self.config.allow_insecure || is_loopback(&url));
-            let safe = url.scheme() == "https" || plain;
-            if safe { Ok(url) } else { Err(wrong(format!("its `{name}` is not an `https://` URL"))) }
+            let text = answer.get(name).and_then(Value::as_str).unwrap_or_default();
+            checked_url(text, self.config.allow_insecure).map_err(|fault| match fault {
+                UrlFault::Insecure => wrong(format!("its `{name}` is not an `https://` URL")),
+                _ => wrong(format!("its configuration lacks `{name}`")),
+            })
         };
         let methods = answer.get("token_endpoint_auth_methods_supported").and_then(Value::as_array);
         let takes = |name: &str| methods.is_some_and(|all| all.iter().any(|one| one == name));
