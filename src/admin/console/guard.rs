@@ -40,19 +40,20 @@ pub struct MaybeVisitor(pub Option<Visitor>);
 
 /// Lets a request through to its page. Pages that ask for a `Visitor` have one.
 pub async fn guard(State(console): State<Arc<Console>>, mut request: Request, next: Next) -> Response {
-    let mut response = match console.admit(request.method(), request.uri(), request.headers()) {
-        Ok(()) => {
+    let mut response = match console.turned_away(request.method(), request.uri(), request.headers()) {
+        Some(refused) => refused,
+        None => {
             let visitor = console.visitor(request.headers());
             request.extensions_mut().insert(MaybeVisitor(visitor.clone()));
-            let quiet =
-                request.uri().path().starts_with("/live") || request.headers().contains_key("hx-request");
+            let path = request.uri().path();
+            // What a page asks for by itself keeps no session alive.
+            let by_itself = path.starts_with("/live") || request.headers().contains_key("hx-request");
             let mut response = next.run(request).await;
-            if let Some(visitor) = visitor.filter(|_| !quiet) {
+            if let Some(visitor) = visitor.filter(|_| !by_itself) {
                 console.seen(visitor.session, &mut response);
             }
             response
         }
-        Err(refused) => refused,
     };
     protect(response.headers_mut(), console.parts.origin.is_secure());
     response
@@ -79,8 +80,9 @@ fn protect(headers: &mut HeaderMap, secure: bool) {
 }
 
 impl Console {
-    /// Whether a request was meant for this host, and, where it changes something, comes from a page of ours.
-    fn admit(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Response> {
+    /// The answer to a request that was not meant for this host, or that would change something and is not from a page of
+    /// ours.
+    fn turned_away(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
         let asking = matches!(*method, Method::GET | Method::HEAD);
         let origin = &self.parts.origin;
         let host = uri.authority().map(|authority| authority.as_str());
@@ -88,16 +90,14 @@ impl Console {
         if !origin.is_named(host) {
             // A login comes back to one name only, so it begins there.
             let path = uri.path_and_query().map_or("/", |path| path.as_str());
-            return Err(if asking && origin.is_elsewhere_named(host) && path.starts_with('/') {
+            return Some(if asking && origin.is_elsewhere_named(host) && path.starts_with('/') {
                 Redirect::to(&format!("{origin}{path}")).into_response()
             } else {
                 Trouble::Host.into_response()
             });
         }
-        if !asking && only(headers, &ORIGIN) != Some(origin.to_string().as_str()) {
-            return Err(Trouble::Form.into_response());
-        }
-        Ok(())
+        let ours = asking || only(headers, &ORIGIN) == Some(origin.to_string().as_str());
+        (!ours).then(|| Trouble::Form.into_response())
     }
 
     /// Who shows a session that holds: sealed by us, not ended, not revoked.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
@@ -88,9 +90,6 @@ async fn provider(names_itself: bool) -> String {
     tokio::spawn(async move { axum::serve(listener, served).await });
     issuer
 }
-
-use axum::http::StatusCode;
-use axum::response::IntoResponse as _;
 
 /// A console, and what stands behind it.
 struct World {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::admin::console::shown::Shown;
 use crate::approval::{CallSummary, Caller};
 use crate::effect::{Approvers, Grant};
 use crate::store::{NewApproval, Opened, PendingLimits};
@@ -113,8 +114,6 @@ async fn what_callers_write_is_text_wherever_it_stands() {
         bob.get("/history?principal=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&rule=%3Cimg%20src=x%3E").await;
     assert!(!live.text.contains("<script>alert") && !live.text.contains("<img src=x"));
 }
-
-use super::super::shown::Shown;
 
 #[tokio::test]
 async fn a_reason_that_would_deceive_is_refused() {
