@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use portcullis_sample::address;
 use portcullis_sample::child::Child;
 use serde_json::{Value, json};
 
@@ -22,7 +21,7 @@ pub struct Browser {
 
 impl Browser {
     pub async fn start() -> Self {
-        let [free] = address::free().unwrap();
+        let free = super::address_of_our_own();
         let folder = tempfile::tempdir().unwrap();
         let port = format!("--port={}", free.port());
         let mut driver = Child::start(

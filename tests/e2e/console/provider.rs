@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use portcullis_sample::child::Child;
-use portcullis_sample::{address, repository};
+use portcullis_sample::repository;
 
 pub const SECRET: &str = "the client's secret";
 
@@ -16,7 +16,7 @@ pub struct Provider {
 impl Provider {
     /// For the console at this address. Its own name is another host, so that the way back is from another site.
     pub async fn start(console: &str) -> Self {
-        let [free] = address::free().unwrap();
+        let free = super::address_of_our_own();
         let issuer = format!("http://localhost:{}", free.port());
         let folder = tempfile::tempdir().unwrap();
         let script = repository().join("scripts/oidc-provider/provider.mjs");
