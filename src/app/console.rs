@@ -137,7 +137,7 @@ impl Shown {
         };
         checks.push(check("Store", answers.is_ok(), detail));
         let snapshot = self.ops.engine.snapshot();
-        let policies = format!("{}, {} policies", snapshot.policies.revision(), snapshot.policies.len());
+        let policies = format!("{} of {}", snapshot.policies.len(), snapshot.policies.revision());
         checks.push(check("Active policies", !snapshot.policies.is_empty(), policies));
         let mut issuers = snapshot.authenticator.key_ages();
         let logins = self.id_tokens.iter().flat_map(|tokens| tokens.key_ages());

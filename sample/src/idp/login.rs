@@ -92,8 +92,10 @@ pub async fn redeem(Extract(state): Extract<Arc<State>>, Form(form): Form<Redeem
 impl State {
     fn code(&self, person: &str, asked: &Asked) -> anyhow::Result<String> {
         let mut claims = self.claims(person, CONSOLE, TTL)?;
-        claims["nonce"] = asked.nonce.as_str().into();
-        claims["auth_time"] = unix_seconds().into();
+        if let Some(claims) = claims.as_object_mut() {
+            claims.insert("nonce".into(), asked.nonce.as_str().into());
+            claims.insert("auth_time".into(), unix_seconds().into());
+        }
         let mut random = [0; 32];
         aws_lc_rs::rand::fill(&mut random)?;
         let code = URL_SAFE_NO_PAD.encode(random);
