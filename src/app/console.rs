@@ -23,7 +23,7 @@ use crate::diagnostic::Diagnostic;
 use crate::engine;
 use crate::identity::Identity;
 use crate::ops::Ops;
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
 
 /// The configuration of a console with the files that it names.
 pub(super) struct Prepared {
@@ -71,9 +71,14 @@ pub(super) fn start(
         Some(url) => url,
         None => Origin::parse(&format!("http://{address}")).map_err(anyhow::Error::msg)?,
     };
-    let key_file = console.key_file.unwrap_or_else(|| config.store.with_file_name("console.key"));
+    let beside = match &config.store {
+        store::Config::Sqlite(file) => file,
+        // A database has no folder here; the trail is what this server keeps to itself.
+        store::Config::Postgres(_) => &config.audit.path,
+    };
+    let key_file = console.key_file.unwrap_or_else(|| beside.with_file_name("console.key"));
     let keys = Keys::load_or_create(&key_file)?;
-    let token_file = config.store.with_file_name("first-login");
+    let token_file = beside.with_file_name("first-login");
     let first_login = if provider.is_none() && empty {
         offer_first_login(&token_file, &origin, &ports.clock)?
     } else {
