@@ -11,14 +11,13 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::broadcast::Receiver;
 
 use super::Console;
 use super::guard::Visitor;
 use super::page::Ended;
 use super::trouble::Trouble;
 use crate::admin::fault::Fault;
-use crate::store::Change;
+use crate::store::Changes;
 
 /// Changes that come this close together are shown at once.
 const GATHER: Duration = Duration::from_millis(100);
@@ -32,7 +31,7 @@ const MOST: u32 = 2_000;
 struct Watching {
     console: Arc<Console>,
     visitor: Visitor,
-    changes: Receiver<Change>,
+    changes: Changes,
     sent: u32,
     ended: bool,
     _turn: OwnedSemaphorePermit,
@@ -66,7 +65,7 @@ impl Watching {
         if tokio::time::timeout(AGAIN, self.changes.recv()).await.is_ok() {
             tokio::time::sleep(GATHER).await;
             // Whatever came meanwhile is in the next list.
-            self.changes = self.changes.resubscribe();
+            self.changes = self.console.state.store.changes();
         }
     }
 
