@@ -1,14 +1,21 @@
 //! HTTP that the server asks others by: URLs that may be asked, a client that goes nowhere else, the certificates to trust,
 //! and bodies with a limit.
+//!
+//! `client` is for what the operator named and what is often private on purpose (key sets, introspection, bundles);
+//! `guarded_client` also checks every address that it connects to.
 
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Response, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Response, Url};
 
 use crate::diagnostic::innermost;
+
+mod reach;
+
+pub use reach::{GuardedClient, Reach, Unreachable};
 
 /// What we call ourselves.
 pub const USER_AGENT: &str = concat!("portcullis/", env!("CARGO_PKG_VERSION"));
@@ -64,15 +71,32 @@ fn is_loopback(url: &Url) -> bool {
 /// A client for `url`, which follows no redirect (it would carry credentials elsewhere) and gives up after `timeout`.
 /// It trusts the certificates in `ca_file` only, if there is one. The error is for the operator.
 pub fn client(url: &Url, ca_file: Option<&Path>, timeout: Duration) -> Result<Client, String> {
-    let mut client = Client::builder().redirect(Policy::none()).timeout(timeout).user_agent(USER_AGENT);
+    let mut client = builder(ca_file, timeout)?;
     // A proxy would be sent plain HTTP as it is, also what was meant for this machine alone.
     if url.scheme() == "http" {
         client = client.no_proxy();
     }
-    if let Some(path) = ca_file {
-        client = client.tls_certs_only(certificates(path)?);
-    }
     client.build().map_err(|error| innermost(&error))
+}
+
+/// As `client`, and it connects to addresses within `reach` only. A proxy would connect for it to anywhere, so it uses
+/// none.
+pub fn guarded_client(
+    ca_file: Option<&Path>,
+    timeout: Duration,
+    reach: Reach,
+) -> Result<GuardedClient, String> {
+    let client = builder(ca_file, timeout)?.no_proxy().dns_resolver(reach::Resolver::system(reach.clone()));
+    let client = client.build().map_err(|error| innermost(&error))?;
+    Ok(GuardedClient { client, reach })
+}
+
+fn builder(ca_file: Option<&Path>, timeout: Duration) -> Result<ClientBuilder, String> {
+    let client = Client::builder().redirect(Policy::none()).timeout(timeout).user_agent(USER_AGENT);
+    Ok(match ca_file {
+        Some(path) => client.tls_certs_only(certificates(path)?),
+        None => client,
+    })
 }
 
 /// The certificates in a file (PEM), at least one. The error is for the operator.
