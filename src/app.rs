@@ -27,6 +27,7 @@ use crate::inbound;
 use crate::lifecycle::Lifecycle;
 use crate::mask;
 use crate::metrics::Metrics;
+use crate::notify;
 use crate::ops::{self, Ops};
 use crate::policy::PolicySet;
 use crate::store::{self, DEFAULT_RETENTION, Store};
@@ -37,6 +38,7 @@ mod console;
 mod credentials;
 mod keys;
 mod listen;
+mod notifications;
 mod policies;
 mod reload;
 
@@ -59,6 +61,7 @@ pub struct Loaded {
     tls: Tls,
     credentials: Credentials,
     console: Option<console::Prepared>,
+    notify: Option<notify::Targets>,
     /// Warnings: they do not stop a load.
     pub findings: Vec<Diagnostic>,
     pub sources: Sources,
@@ -102,6 +105,7 @@ pub struct Bound {
     server: envoy::Server,
     admin: (AdminListener, axum::Router),
     ops: (TcpListener, Ops),
+    notify: Option<(notify::Targets, notify::Ports)>,
     store: Store,
     audit: Audit,
     lifecycle: Lifecycle,
@@ -148,6 +152,7 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
     let tls = Tls::read(&config.listen, clock, &mut findings).await;
     let credentials = credentials::read(&config.identity, clock, &mut findings);
     let console = console::read(config.admin.console.as_ref(), clock, &mut findings).await;
+    let notify = notifications::read(&config, &mut findings);
     if let Some(offer) = policies.as_ref().and_then(Policies::offer) {
         findings.extend(offer.prepared.findings.clone());
         sources.extend(offer.prepared.sources.clone());
@@ -165,7 +170,7 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
         policies::add(refused.clone(), &mut findings, &mut sources);
     }
     diagnostic::sort(&mut findings);
-    let read = (policies, authenticator, admin, keys, tls, credentials.zip(console));
+    let read = (policies, authenticator, admin, keys, tls, credentials.zip(console), notify);
     match read {
         (
             Some(policies),
@@ -174,6 +179,7 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
             Some(keys),
             Some(tls),
             Some((credentials, console)),
+            Some(notify),
         ) if !broken => Ok(Loaded {
             config,
             policies,
@@ -184,6 +190,7 @@ pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> 
             tls,
             credentials,
             console,
+            notify,
             findings,
             sources,
         }),
@@ -217,8 +224,9 @@ async fn authenticator(
 
 /// Binds every socket, opens the store and the audit trail, and puts policies in force. Must run within a tokio runtime.
 pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound, NotStarted> {
-    let Loaded { config, policies, candidate, authenticator, admin, keys, tls, credentials, console, .. } =
-        loaded;
+    let Loaded {
+        config, policies, candidate, authenticator, admin, keys, tls, credentials, console, notify, ..
+    } = loaded;
     let metrics = Metrics::new().map_err(anyhow::Error::from)?;
     // Before anything is opened: a second server by mistake is told so before it touches the first one's files.
     let sockets = tls.bind(&config.listen, &metrics, &clock).await?;
@@ -264,6 +272,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         server,
         admin: (sockets.admin, admin::router(state, pages)),
         ops: (sockets.metrics, ops),
+        notify: notifications::subscribe(notify, &control_ports),
         store,
         audit,
         lifecycle,
@@ -345,12 +354,25 @@ impl Bound {
 
     /// Serves until `stop` completes, then drains. `false` when calls were still running at the drain's limit.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<bool> {
-        let Self { engine, server, admin, ops, store, audit, lifecycle, drain, reloader, following, .. } =
-            self;
+        let Self {
+            engine,
+            server,
+            admin,
+            ops,
+            notify,
+            store,
+            audit,
+            lifecycle,
+            drain,
+            reloader,
+            following,
+            ..
+        } = self;
         let health = server.health();
         let (metrics_listener, ops) = ops;
         let limits = inbound::Limits::default();
         let ops_task = tokio::spawn(inbound::serve(metrics_listener, ops::router(ops.clone()), limits));
+        let notifier = notify.map(|(targets, ports)| targets.start(ports));
         let admin_task = tokio::spawn(inbound::serve(admin.0, admin.1, limits));
         let beat_task = tokio::spawn(beat(ops, health.clone()));
         let mut grpc_task = tokio::spawn(server.serve());
@@ -374,6 +396,9 @@ impl Bound {
         }
         lifecycle.drained(CUT_OFF).await;
         admin_task.abort();
+        if let Some(notifier) = notifier {
+            notifier.stop().await;
+        }
         drop(following);
         store.close().await;
         audit.close().await;

@@ -213,7 +213,7 @@ impl Approval {
     }
 
     /// Whether every requirement has as many approvals, by different people, as it asks for.
-    fn is_satisfied(&self) -> bool {
+    pub fn is_satisfied(&self) -> bool {
         let approvals = |index: usize| {
             let for_it = |vote: &&Vote| vote.choice == Choice::Approve && vote.speaks_for.contains(&index);
             self.votes.iter().filter(for_it).count()

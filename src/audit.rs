@@ -53,6 +53,8 @@ pub enum Record<'a> {
     Credential(Credential<'a>),
     /// Somebody came into the console, or left it.
     Session(Session<'a>),
+    /// A notification that nobody will get.
+    Notification(Notification<'a>),
     /// An example of a call on which the candidate disagrees with the active policies.
     Candidate(Candidate<'a>),
 }
@@ -183,6 +185,22 @@ pub struct Credential<'a> {
     pub identity: Principal<'a>,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub comment: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Notification<'a> {
+    pub time: Timestamp,
+    pub id: &'a str,
+    /// The receiver's name in the configuration.
+    pub target: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub event: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub approval: &'a str,
+    /// `dead`: it was given up.
+    pub outcome: &'static str,
+    pub attempts: u32,
+    pub error: &'a str,
 }
 
 #[derive(Debug, Serialize)]

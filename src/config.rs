@@ -16,6 +16,7 @@ use crate::bundle;
 use crate::diagnostic::{Diagnostic, Sources};
 use crate::document::{Document, Reader};
 use crate::engine::{HandoverUse, HeldLimits};
+use crate::notify as notifications;
 use crate::proxy;
 use crate::request::{BodySource, Limits};
 use crate::store::PendingLimits;
@@ -24,6 +25,7 @@ use crate::tls;
 mod candidate;
 mod console;
 mod listen;
+mod notify;
 mod policies;
 mod section;
 mod store;
@@ -40,6 +42,8 @@ pub struct Config {
     /// Where approvals, keys, revocations and revisions live.
     pub store: crate::store::Config,
     pub audit: audit::Config,
+    /// Who is told of requests for approval; `None` for nobody.
+    pub notify: Option<notifications::Config>,
     pub holds: Holds,
     pub limits: Limits,
     pub decision_timeout: Duration,
@@ -136,6 +140,16 @@ pub struct Admin {
     pub admins: Vec<String>,
     /// The pages for people; `None` for none.
     pub console: Option<console_pages::Config>,
+    /// Where people reach the server, for links to it.
+    pub url: Option<reqwest::Url>,
+}
+
+impl Admin {
+    /// Where links to a request for approval lead.
+    pub fn page(&self) -> Option<reqwest::Url> {
+        let console = self.console.as_ref().and_then(|console| console.url.as_ref());
+        self.url.clone().or_else(|| console.and_then(|url| reqwest::Url::parse(&url.to_string()).ok()))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -190,7 +204,10 @@ pub fn parse(file: &Arc<str>, text: &Arc<str>, folder: &Path) -> Read {
     let mut reader = Reader::new(file);
     let mut policies = None;
     let config = match document.roots.as_slice() {
-        [root] => section::config(root, folder, &mut policies, &mut reader),
+        [root] => {
+            sources.add(file, &notify::hide_urls(root, text));
+            section::config(root, folder, &mut policies, &mut reader)
+        }
         roots => {
             let message = format!("the configuration is one YAML document, not {}", roots.len());
             reader.findings.push(Diagnostic::error("wrong-type", message));

@@ -15,11 +15,13 @@ pub mod disagreement;
 pub mod document;
 pub mod effect;
 pub mod identity;
+pub mod notice;
 pub mod reason;
 pub mod request;
 pub mod secret;
 pub mod strict_json;
 pub mod verdict;
+pub mod visible;
 
 // floor 1: masking
 pub mod mask;
@@ -47,6 +49,7 @@ pub mod engine;
 // floor 6: edges
 pub mod bundle;
 pub mod envoy;
+pub mod notify;
 pub mod proxy;
 
 // floor 7: the admin API and operations

@@ -17,6 +17,7 @@ mod callouts;
 mod candidate;
 mod grpc;
 mod handover;
+mod notifications;
 mod policies;
 mod tls;
 
@@ -24,6 +25,7 @@ pub use cache::Miss;
 pub use callouts::{Callout, CalloutResult, IdentityCache};
 pub use candidate::{Compared, NotComparable};
 pub use handover::Handover;
+pub use notifications::NotificationResult;
 pub use policies::PollResult;
 pub use tls::{HandshakeFailure, TlsListener};
 
@@ -326,6 +328,7 @@ fn describe(recorder: &PrometheusRecorder) {
         recorder.describe_histogram(name.into(), Some(Unit::Seconds), text.into());
     }
     grpc::describe(recorder);
+    notifications::describe(recorder);
     tls::describe(recorder);
 }
 

@@ -1,4 +1,4 @@
-//! Durable approvals, policy revisions, keys and revocations: what was acknowledged survives a crash.
+//! Durable approvals, policy revisions, keys, revocations and notices of them: what was acknowledged survives a crash.
 //!
 //! Callers hand changes to one writer task, which applies everything that is queued in one transaction and
 //! acknowledges it after the commit. The rules of the state machine are [`crate::approval`]'s; this module loads,
@@ -22,6 +22,7 @@ mod bundles;
 mod config;
 mod credentials;
 mod database;
+mod outbox;
 #[cfg(test)]
 mod replicas;
 mod statements;
@@ -47,6 +48,7 @@ pub use credentials::{
 };
 
 use announce::Announcements;
+pub use outbox::{Outgoing, Settled, Standing};
 use writer::{Ballot, Command, Task};
 
 /// How long finished requests are kept, unless configured otherwise.

@@ -26,6 +26,7 @@ const DOCUMENTS: [&str; 15] = [
     "docs/identity.md",
     "docs/keys-and-revocation.md",
     "docs/kubernetes.md",
+    "docs/notifications.md",
     "docs/reference.md",
     "docs/replicas.md",
     "docs/tls.md",
@@ -130,6 +131,7 @@ fn every_configuration_field_stands_there() {
         ("src/config/section.rs", 20),
         ("src/config/listen.rs", 9),
         ("src/config/policies.rs", 8),
+        ("src/config/notify.rs", 14),
         ("src/config/candidate.rs", 4),
         ("src/config/store.rs", 8),
         ("src/config/console.rs", 6),
@@ -167,6 +169,35 @@ fn every_figure_of_the_benchmarks_stands_there() {
         assert!(named.contains(figure) || figure.starts_with('_'), "`{figure}` is not in docs/reference.md");
         assert!(!figure.contains("_10000_") || !figure.contains("_vs") || named.contains(in_turn.as_str()));
     }
+}
+
+/// The receiver's code in docs/notifications.md accepts the example of Standard Webhooks, and nothing else.
+#[test]
+fn the_example_verifies_signatures() {
+    let text = read("docs/notifications.md");
+    let [example] = blocks(&text, "python")[..] else { panic!("one example") };
+    let script = format!(
+        r#"{example}
+key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+headers = {{"webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "webhook-timestamp": "1614265330",
+           "webhook-signature": "v1,AAAA v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="}}
+body = b'{{"test": 2432232314}}'
+verify(key, headers, body, 1614265330 + 299)
+def refused(key=key, body=body, now=1614265330, **changed):
+    try:
+        verify(key, {{**headers, **{{name.replace("_", "-"): value for name, value in changed.items()}}}}, body, now)
+    except ValueError:
+        return
+    raise SystemExit(f"accepted {{key}} {{body}} {{now}} {{changed}}")
+refused(body=body + b" ")
+refused(now=1614265330 + 301)
+refused(key="whsec_" + "A" * 32)
+refused(webhook_id="msg_other")
+refused(webhook_signature="v2,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
+"#
+    );
+    let output = Command::new("python3").args(["-c", &script]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

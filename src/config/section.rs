@@ -32,6 +32,13 @@ pub(super) fn config(
     let admin = admin(fields.optional("admin"), listen.as_ref(), folder, reader);
     let store = super::store::store(fields.optional("store"), folder, reader);
     let audit = audit(fields.optional("audit"), folder, reader);
+    let page = admin.as_ref().and_then(Admin::page);
+    let notify = match fields.optional("notify") {
+        // Whether there is a page is not known where `admin` has mistakes.
+        Some(_) if admin.is_none() => None,
+        Some(node) => super::notify::notify(node, page.as_ref(), folder, reader),
+        None => Some(None),
+    };
     let holds = holds(fields.optional("holds"), reader);
     let limits = limits(fields.optional("limits"), reader);
     let hash_key_file = mask(fields.optional("mask"), folder, reader);
@@ -47,6 +54,7 @@ pub(super) fn config(
         admin: admin?,
         store: store?,
         audit: audit?,
+        notify: notify?,
         holds: holds?,
         limits,
         decision_timeout,
@@ -60,7 +68,7 @@ pub(super) fn config(
 fn admin(node: Option<&Node>, listen: Option<&Listen>, folder: &Path, reader: &mut Reader) -> Option<Admin> {
     let Some(node) = node else {
         let identity = authn::Config::default();
-        return Some(Admin { identity, viewers: Vec::new(), admins: Vec::new(), console: None });
+        return Some(Admin { identity, viewers: Vec::new(), admins: Vec::new(), url: None, console: None });
     };
     let mut fields = reader.fields(node, "`admin`")?;
     let console = fields.optional("console");
@@ -71,6 +79,7 @@ fn admin(node: Option<&Node>, listen: Option<&Listen>, folder: &Path, reader: &m
     };
     let viewers = groups(fields.optional("viewers"), "`viewers`", reader);
     let admins = groups(fields.optional("admins"), "`admins`", reader);
+    let url = fields.optional("url").map(|node| super::notify::page(node, reader));
     fields.close(reader);
     if jwt.is_none() && console.is_none() {
         return None;
@@ -82,7 +91,8 @@ fn admin(node: Option<&Node>, listen: Option<&Listen>, folder: &Path, reader: &m
     };
     let (console, span) = console.unzip();
     let identity = authn::Config::of_issuers(issuers);
-    let admin = Admin { identity, viewers: viewers?, admins: admins?, console };
+    let url = url.map_or(Some(None), |url| url.map(Some))?;
+    let admin = Admin { identity, viewers: viewers?, admins: admins?, url, console };
     if let (Some(span), Some(listen)) = (span, listen) {
         super::console::check_url(&admin, span, listen, reader);
     }

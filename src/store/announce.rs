@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
+use super::outbox::Outbox;
 use crate::approval::State;
 
 /// The channel of PostgreSQL's NOTIFY.
@@ -40,6 +41,8 @@ pub(super) struct Committed {
     pub(super) credentials: bool,
     /// Whether the policies' state changed.
     pub(super) bundles: bool,
+    /// Whether somebody is to be told something, by whichever server finds it first.
+    pub(super) news: bool,
 }
 
 /// Everybody who is told. Clones tell the same ones.
@@ -48,6 +51,7 @@ pub(super) struct Announcements {
     approvals: broadcast::Sender<Option<Change>>,
     credentials: watch::Sender<()>,
     bundles: watch::Sender<()>,
+    pub(super) outbox: Outbox,
     /// Tells what this server said itself from what others did.
     origin: Arc<str>,
 }
@@ -59,6 +63,7 @@ impl Announcements {
             approvals: broadcast::Sender::new(queue),
             credentials: watch::Sender::new(()),
             bundles: watch::Sender::new(()),
+            outbox: Outbox::default(),
             origin: uuid::Uuid::now_v7().simple().to_string().into(),
         }
     }
@@ -86,6 +91,9 @@ impl Announcements {
         }
         if committed.bundles {
             self.bundles.send_replace(());
+        }
+        if committed.news {
+            self.outbox.news.send_replace(());
         }
     }
 
@@ -132,7 +140,7 @@ mod tests {
 
     fn committed() -> Committed {
         let change = Change { id: "a1".into(), state: State::Approved, here: true };
-        Committed { approvals: vec![change], credentials: true, bundles: true }
+        Committed { approvals: vec![change], credentials: true, bundles: true, news: true }
     }
 
     #[tokio::test]

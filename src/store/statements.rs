@@ -15,6 +15,7 @@ use crate::effect::{Approvers, Grant};
 
 mod bundles;
 mod credentials;
+mod outbox;
 
 /// Ids that sort by age, also within one millisecond.
 #[derive(Default)]

@@ -15,6 +15,8 @@ use crate::identity::Method;
 mod bundles;
 #[path = "tests/credentials.rs"]
 mod credentials;
+#[path = "tests/outbox.rs"]
+mod outbox;
 
 const LIMITS: PendingLimits = PendingLimits { per_principal: 10_000, per_rule: 10_000 };
 

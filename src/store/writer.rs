@@ -16,13 +16,16 @@ use super::bundles::{BundleChange, BundleState};
 use super::config::Config;
 use super::credentials::{Changed, CredentialChange};
 use super::database::{self, Connection};
+use super::outbox::{OutboxChange, OutboxChanged};
 use super::statements::{self, Reader, Transaction};
 use super::{NewApproval, Opened, PendingLimits, StoreError, VoteError};
 use crate::approval::{Approval, Choice, State, VoteRefused, later};
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::notice::{Event, Subscription};
 
 mod credentials;
+mod outbox;
 
 /// The most changes in one transaction.
 const BATCH: usize = 256;
@@ -42,6 +45,7 @@ pub(super) enum Command {
     Consume(Task<String, bool>),
     Bundles(Box<Task<(Option<i64>, BundleChange), Result<BundleState, StoreError>>>),
     Credential(Box<Task<CredentialChange, Changed>>),
+    Outbox(Box<Task<OutboxChange, OutboxChanged>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -80,6 +84,7 @@ impl Command {
             Self::Consume(task) => task.answer(result),
             Self::Bundles(task) => task.answer(result),
             Self::Credential(task) => task.answer(result),
+            Self::Outbox(task) => task.answer(result),
             Self::Close(done) => drop(done),
         }
     }
@@ -201,6 +206,7 @@ impl Writer {
                 Command::Consume(task) => task.outcome = Some(batch.consume(&task.input).await?),
                 Command::Bundles(task) => task.outcome = Some(batch.change_bundles(&task.input).await?),
                 Command::Credential(task) => task.outcome = Some(batch.change_credential(&task.input).await?),
+                Command::Outbox(task) => task.outcome = Some(batch.change_outbox(&task.input).await?),
                 Command::Close(_) => {}
             }
         }
@@ -226,6 +232,7 @@ impl Writer {
         if history_too {
             let kept_since = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
             batch.transaction.forget(kept_since).await?;
+            batch.transaction.forget_notices(kept_since).await?;
             batch.committed.credentials = batch.transaction.forget_credentials(kept_since, now).await?;
         }
         batch.commit(&told).await
@@ -265,7 +272,13 @@ impl Writer {
     /// A transaction at the moment from which nobody else writes.
     async fn begin(&mut self) -> Result<Batch<'_>, StoreError> {
         let transaction = Transaction::begin(self.connection.as_mut().ok_or(StoreError::Away)?).await?;
-        Ok(Batch { transaction, now: moment(&self.clock), ids: &self.ids, committed: Committed::default() })
+        Ok(Batch {
+            transaction,
+            now: moment(&self.clock),
+            ids: &self.ids,
+            subscriptions: self.told.outbox.subscriptions(),
+            committed: Committed::default(),
+        })
     }
 }
 
@@ -291,6 +304,7 @@ struct Batch<'c> {
     transaction: Transaction<'c>,
     now: Timestamp,
     ids: &'c statements::Ids,
+    subscriptions: Arc<[Subscription]>,
     /// What is committed once this is.
     committed: Committed,
 }
@@ -307,7 +321,9 @@ impl Batch<'_> {
     }
 
     async fn expire(&mut self) -> Result<(), StoreError> {
-        for id in self.transaction.expire(self.now).await? {
+        let due = self.transaction.expire(self.now).await?;
+        self.tell_expired(&due).await?;
+        for id in due {
             self.committed.approvals.push(Change { id, state: State::Expired, here: true });
         }
         Ok(())
@@ -341,6 +357,7 @@ impl Batch<'_> {
             votes: Vec::new(),
         };
         self.transaction.insert(&approval).await?;
+        self.tell(Event::Pending, &approval).await?;
         self.changed(&approval);
         Ok(Opened::Created(approval))
     }
@@ -355,6 +372,7 @@ impl Batch<'_> {
             return Ok(Err(refused.into()));
         }
         self.update(&approval).await?;
+        self.tell_decided(&approval).await?;
         Ok(Ok(approval))
     }
 

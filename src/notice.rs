@@ -1,0 +1,200 @@
+//! What people are told of a request for approval, and which of it a target wants to hear.
+//!
+//! A notice is written down in the transaction of the change that it tells of, so it holds what was true then. It never
+//! holds the body, the headers or the query of the call: those are for its approvers, on the page that it links to.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::approval::{Approval, Caller, State, Vote};
+use crate::effect::{Approvers, Grant};
+
+/// What happened to a request for approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// It was made, and waits for its approvers.
+    Pending,
+    /// It was approved or rejected.
+    Decided,
+    /// It lapsed: undecided, or approved and not used.
+    Expired,
+}
+
+impl Event {
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Decided, Self::Expired];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Decided => "decided",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl FromStr for Event {
+    type Err = UnknownEvent;
+
+    fn from_str(name: &str) -> Result<Self, UnknownEvent> {
+        Self::ALL
+            .into_iter()
+            .find(|event| event.as_str() == name)
+            .ok_or_else(|| UnknownEvent(name.to_owned()))
+    }
+}
+
+/// Not the name of an event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an event: pending, decided or expired")]
+pub struct UnknownEvent(String);
+
+/// One event, with what a person has to know of the request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    pub event: Event,
+    pub at: Timestamp,
+    /// The id of the request.
+    pub approval: String,
+    pub state: State,
+    pub created: Timestamp,
+    pub expires: Timestamp,
+    pub caller: Caller,
+    pub method: String,
+    pub host: String,
+    /// Without the query.
+    pub path: String,
+    /// Bytes of the query that are left out, its question mark included.
+    pub query_bytes: usize,
+    /// Where the proxy takes the call.
+    pub destination: String,
+    pub rules: Vec<String>,
+    pub revision: String,
+    pub requires: Vec<Approvers>,
+    pub grant: Grant,
+    pub votes: Vec<Vote>,
+    /// Whether the approvers had approved it: of one that expired, whether it was left unused or undecided.
+    pub approved: bool,
+}
+
+impl Notice {
+    pub fn of(event: Event, approval: &Approval, at: Timestamp) -> Self {
+        let full = &approval.call.path;
+        let path = full.split_once('?').map_or(full.as_str(), |(path, _)| path);
+        Self {
+            event,
+            at,
+            approval: approval.id.clone(),
+            state: approval.state,
+            created: approval.created,
+            expires: approval.expires,
+            caller: approval.caller.clone(),
+            method: approval.call.method.clone(),
+            host: approval.call.host.clone(),
+            path: path.to_owned(),
+            query_bytes: full.len().saturating_sub(path.len()),
+            destination: approval.call.destination.clone(),
+            rules: approval.rules.clone(),
+            revision: approval.revision.clone(),
+            requires: approval.requires.clone(),
+            grant: approval.grant,
+            votes: approval.votes.clone(),
+            approved: approval.is_satisfied(),
+        }
+    }
+}
+
+/// What one target wants to hear of. An empty list asks for everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subscription {
+    /// The target's name.
+    pub target: String,
+    pub events: Vec<Event>,
+    /// Rules that held the call, as `policy/rule`, or `policy/*`.
+    pub rules: Vec<String>,
+    /// Approver groups.
+    pub groups: Vec<String>,
+}
+
+impl Subscription {
+    pub fn wants(&self, event: Event, approval: &Approval) -> bool {
+        let rule = |rule: &String| self.rules.iter().any(|pattern| matches(pattern, rule));
+        let group = |approvers: &Approvers| approvers.groups.iter().any(|group| self.groups.contains(group));
+        (self.events.is_empty() || self.events.contains(&event))
+            && (self.rules.is_empty() || approval.rules.iter().any(rule))
+            && (self.groups.is_empty() || approval.requires.iter().any(group))
+    }
+}
+
+fn matches(pattern: &str, rule: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => rule.starts_with(beginning),
+        None => pattern == rule,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::approval::CallSummary;
+
+    fn approval() -> Approval {
+        Approval {
+            id: "1".into(),
+            digest: "d".into(),
+            idempotency_key: String::new(),
+            state: State::Pending,
+            created: Timestamp::UNIX_EPOCH,
+            expires: Timestamp::UNIX_EPOCH,
+            caller: Caller::default(),
+            call: CallSummary {
+                path: "/v1/refunds?token=SECRET".into(),
+                headers: vec![("x-api-key".into(), "SECRET".into())],
+                body: "SECRET".into(),
+                ..CallSummary::default()
+            },
+            rules: vec!["refunds/large".into()],
+            revision: "r".into(),
+            requires: vec![Approvers { groups: vec!["finance".into()], people: vec![], count: 1 }],
+            grant: Grant::Once,
+            votes: vec![],
+        }
+    }
+
+    #[test]
+    fn a_notice_holds_no_body_header_or_query() {
+        let notice = Notice::of(Event::Pending, &approval(), Timestamp::UNIX_EPOCH);
+        assert!(!serde_json::to_string(&notice).unwrap().contains("SECRET"));
+        assert_eq!((notice.path.as_str(), notice.query_bytes), ("/v1/refunds", 13));
+    }
+
+    #[test]
+    fn a_target_hears_what_it_asked_for() {
+        let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let wants = |events: &[Event], rules: &[&str], groups: &[&str]| {
+            let subscription = Subscription {
+                target: "t".into(),
+                events: events.to_vec(),
+                rules: list(rules),
+                groups: list(groups),
+            };
+            subscription.wants(Event::Pending, &approval())
+        };
+        assert!(wants(&[], &[], &[]));
+        assert!(wants(&[Event::Pending], &["refunds/large"], &["finance"]));
+        assert!(wants(&[], &["other/x", "refunds/*"], &[]));
+        assert!(!wants(&[Event::Decided], &[], &[]));
+        assert!(!wants(&[], &["refunds/small"], &[]) && !wants(&[], &["refunds"], &[]));
+        assert!(!wants(&[], &[], &["security"]));
+    }
+
+    #[test]
+    fn events_have_names() {
+        for event in Event::ALL {
+            assert_eq!(event.as_str().parse(), Ok(event));
+        }
+        assert!("".parse::<Event>().is_err());
+    }
+}
