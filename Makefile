@@ -70,8 +70,9 @@ envoy: ## Write the Envoy configurations of the shipped policies again: envoy/ex
 	done
 
 .PHONY: docs
-docs: ## Write docs/doctor/ anew from the code
-	@WRITE_DOCS=1 $(CARGO) test --locked -q -p portcullis --lib the_pages_are_those_that_the_code_makes
+docs: ## Write docs/doctor/ and docs/openapi.json anew from the code
+	@WRITE_DOCS=1 $(CARGO) test --locked -q -p portcullis --lib -- \
+	  the_pages_are_those_that_the_code_makes the_description_is_the_one_that_the_code_makes
 
 .PHONY: fmt
 fmt: ## Format the code

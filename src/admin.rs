@@ -21,6 +21,7 @@ use crate::engine::Comparison;
 use crate::identity::Identity;
 use crate::reason::Reason;
 use crate::store::Store;
+pub use crate::visible;
 
 mod approvals;
 mod bundles;
@@ -31,10 +32,11 @@ mod encode;
 mod fault;
 mod grpc;
 mod http;
+mod openapi;
 mod page;
 #[cfg(test)]
 mod tests;
-pub mod visible;
+mod watch;
 
 /// The messages and the service of `proto/portcullis/admin/v1/admin.proto`.
 pub mod v1 {

@@ -61,8 +61,9 @@ where
 {
     let under_way = watch::Sender::new(0_usize);
     let mut activity = under_way.subscribe();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (turn, router) = (Turn::new(&under_way), router.clone());
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let (turn, router) = (Arc::new(Turn::new(&under_way)), router.clone());
+        request.extensions_mut().insert(UnderWay(turn.clone()));
         async move {
             let answered: Result<_, Infallible> = router.oneshot(request).await;
             answered.map(
@@ -110,6 +111,11 @@ async fn quiet_for(limit: Duration, activity: &mut watch::Receiver<usize>) {
         }
     }
 }
+
+/// In the extensions of each request: while a clone lives, its connection is not quiet, also after the answer began. For
+/// answers without an end, whose makers know when they have to.
+#[derive(Clone)]
+pub struct UnderWay(#[expect(dead_code, reason = "it counts until it is dropped")] Arc<Turn>);
 
 /// Counts a request as under way while it lives.
 struct Turn(watch::Sender<usize>);

@@ -115,7 +115,7 @@ impl AdminState {
         }
     }
 
-    fn may_see(&self, approval: &Approval, who: &Identity) -> bool {
+    pub(super) fn may_see(&self, approval: &Approval, who: &Identity) -> bool {
         !approval.speaks_for(who).is_empty() || self.viewers.iter().any(|group| who.groups.contains(group))
     }
 }

@@ -35,6 +35,8 @@ pub(super) enum Fault {
         "API keys are not accepted here: name a file of random bytes in `identity.api_keys.hash_key`, and restart the server"
     )]
     KeysNotConfigured,
+    #[error("as many watchers as the server takes are connected already; list the requests instead")]
+    TooManyWatchers,
     #[error("there is no candidate")]
     NoCandidate,
     #[error("{0}")]
@@ -78,7 +80,7 @@ impl Fault {
             Self::Refused(VoteRefused::NoPerson) => "no_person",
             Self::Refused(VoteRefused::VotedAlready) => "voted_already",
             Self::Refused(VoteRefused::NotPending) => "not_pending",
-            Self::Full(_) => "too_many",
+            Self::Full(_) | Self::TooManyWatchers => "too_many",
             Self::KeysNotConfigured => "keys_not_configured",
             Self::NotFound | Self::NoSuch(_) | Self::NoCandidate | Self::NoSuchAddress => "not_found",
             Self::Invalid(_) => "invalid_argument",
@@ -104,7 +106,7 @@ impl Fault {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Unavailable | Self::Deadline => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::Deadline | Self::TooManyWatchers => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

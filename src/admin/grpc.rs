@@ -5,6 +5,8 @@ use std::sync::Arc;
 use axum::extract::{Request as HttpRequest, State};
 use axum::middleware::Next;
 use axum::response::Response as HttpResponse;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use super::fault::Fault;
@@ -16,6 +18,7 @@ use super::v1::revocations_server::{Revocations, RevocationsServer};
 use super::{AdminState, MAX_REQUEST, v1};
 use crate::approval::Choice;
 use crate::identity::Identity;
+use crate::inbound::UnderWay;
 
 const ACTIVATE: &str = "/portcullis.admin.v1.Bundles/ActivateBundle";
 
@@ -77,6 +80,18 @@ fn answer<T>(result: Result<T, Fault>) -> Result<Response<T>, Status> {
 
 #[tonic::async_trait]
 impl Approvals for Service {
+    type WatchApprovalsStream = BoxStream<'static, Result<v1::WatchApprovalsEvent, Status>>;
+
+    async fn watch_approvals(
+        &self,
+        request: Request<v1::WatchApprovalsRequest>,
+    ) -> Result<Response<Self::WatchApprovalsStream>, Status> {
+        let authorization = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        let under_way = request.extensions().get::<UnderWay>().cloned();
+        let events = self.0.watch(authorization, under_way).await?;
+        Ok(Response::new(events.map(|event| event.map_err(Status::from)).boxed()))
+    }
+
     async fn list_approvals(
         &self,
         request: Request<v1::ListApprovalsRequest>,

@@ -20,13 +20,14 @@ use serde::de::DeserializeOwned;
 
 mod bundles;
 mod credentials;
+mod watch;
 
 use super::fault::Fault;
-use super::{AdminState, v1};
+use super::{AdminState, openapi, v1};
 use crate::approval::Choice;
 use crate::identity::Identity;
 
-static DESCRIPTORS: LazyLock<Option<DescriptorPool>> =
+pub(super) static DESCRIPTORS: LazyLock<Option<DescriptorPool>> =
     LazyLock::new(|| DescriptorPool::decode(v1::DESCRIPTORS).ok());
 
 pub(super) fn router(state: AdminState) -> Router {
@@ -35,6 +36,8 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/api/v1/approvals/{id}", get(show).post(decide).fallback(method_not_allowed))
         .merge(bundles::router(&state))
         .merge(credentials::router())
+        .merge(watch::router())
+        .route(openapi::ADDRESS, get(description).fallback(method_not_allowed))
         .route("/api/v1/candidate", get(candidate).fallback(method_not_allowed))
         .route("/api/{*rest}", any(no_such_address))
         .with_state(state)
@@ -136,6 +139,12 @@ fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, shape: &str) -
 
 async fn candidate(State(state): State<AdminState>, Who(who): Who) -> Result<Response, Fault> {
     json("portcullis.admin.v1.Candidate", &state.candidate(&who)?)
+}
+
+/// The OpenAPI description of all this.
+async fn description(_: Who) -> Result<Response, Fault> {
+    let document = DESCRIPTORS.as_ref().and_then(openapi::document).ok_or(Fault::Unavailable)?;
+    Ok(response(StatusCode::OK, document.to_string().into_bytes()))
 }
 
 async fn method_not_allowed() -> Fault {

@@ -77,11 +77,11 @@ pub(in crate::admin) fn person(token: &str) -> Identity {
 }
 
 pub(in crate::admin) struct Fixture {
-    url: String,
+    pub url: String,
     pub store: Store,
     log: Arc<Log>,
     pub state: AdminState,
-    client: reqwest::Client,
+    pub client: reqwest::Client,
     _directory: tempfile::TempDir,
 }
 
@@ -175,15 +175,15 @@ impl Fixture {
         }
     }
 
-    async fn get(&self, token: Option<&str>, path: &str) -> (u16, Value) {
+    pub async fn get(&self, token: Option<&str>, path: &str) -> (u16, Value) {
         self.send(self.client.get(format!("{}{path}", self.url)), token).await
     }
 
-    async fn post(&self, token: Option<&str>, path: &str, body: Value) -> (u16, Value) {
+    pub async fn post(&self, token: Option<&str>, path: &str, body: Value) -> (u16, Value) {
         self.send(self.client.post(format!("{}{path}", self.url)).json(&body), token).await
     }
 
-    async fn decide(&self, token: &str, id: &str, verb: &str) -> (u16, Value) {
+    pub async fn decide(&self, token: &str, id: &str, verb: &str) -> (u16, Value) {
         self.post(Some(token), &format!("/api/v1/approvals/{id}:{verb}"), json!({"reason": "seen"})).await
     }
 
@@ -292,6 +292,20 @@ async fn bad_input_is_named() {
     assert_eq!(fixture.post(Some(bob), &approve, huge).await.0, 413);
     fixture.store.close().await;
     assert_eq!(fixture.decide(bob, &id, "approve").await.0, 503);
+}
+
+/// Chats and mail scanners follow every link.
+#[tokio::test]
+async fn looking_decides_nothing() {
+    let fixture = fixture().await;
+    let id = fixture.hold("a", 1).await;
+    for path in [format!("{id}:approve"), format!("{id}:reject"), format!("{id}/approve")] {
+        let path = format!("/api/v1/approvals/{path}");
+        assert_eq!(fixture.get(Some("bob+finance"), &path).await.0, 404, "{path}");
+        let head = fixture.client.head(format!("{}{path}", fixture.url)).bearer_auth("bob+finance");
+        assert!(head.send().await.unwrap().status().is_client_error(), "{path}");
+    }
+    assert!(fixture.store.approval(&id).await.unwrap().unwrap().votes.is_empty());
 }
 
 #[tokio::test]

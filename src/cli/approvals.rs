@@ -2,7 +2,7 @@
 //!
 //! Speaks the JSON form of the admin API and knows no more of the server than that.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,9 +11,11 @@ use serde_json::Value;
 
 mod client;
 mod human;
+mod screen;
 mod watch;
 
 use client::{Client, Failure};
+use screen::{Lines, Screen};
 
 use crate::admin::visible::visible;
 use crate::cli::client::Tls;
@@ -73,7 +75,7 @@ enum Action {
         #[arg(long, default_value = "")]
         reason: String,
     },
-    /// Print requests as they come and change, until interrupted
+    /// Show requests as they come and change, until interrupted: a live table in a terminal, else a line each
     Watch,
 }
 
@@ -102,7 +104,26 @@ async fn execute(args: Args) -> Result<(), Failure> {
         }
         Action::Approve { id, reason } => decide(&client, &id, "approve", &reason, format).await,
         Action::Reject { id, reason } => decide(&client, &id, "reject", &reason, format).await,
-        Action::Watch => watch::watch(&client, |approval| print_line(format, approval)).await,
+        Action::Watch => watch_until_interrupted(&client, format).await,
+    }
+}
+
+/// Ctrl-C, and a reader that has enough, are how a watch ends.
+async fn watch_until_interrupted(client: &Client, format: Format) -> Result<(), Failure> {
+    let watching = async {
+        if format == Format::Human && std::io::stdout().is_terminal() {
+            watch::watch(client, &mut Screen::new(std::io::stdout())).await
+        } else {
+            watch::watch(client, &mut Lines(|approval: &Value| print_line(format, approval))).await
+        }
+    };
+    let watched = tokio::select! {
+        watched = watching => watched,
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+    };
+    match watched {
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        watched => watched,
     }
 }
 

@@ -9,11 +9,16 @@ use serde_json::Value;
 use crate::diagnostic::innermost;
 use crate::secret::Secret;
 
+mod events;
 mod tls;
 
+pub use events::Events;
 pub use tls::Tls;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Whether a stream is alive is seen by its events.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 
 /// Why a command has no answer. `Display` is what the person reads.
 #[derive(Debug, thiserror::Error)]
@@ -109,14 +114,36 @@ impl Server {
         self.send(self.http.post(format!("{}{path}", self.address)).json(body)).await
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
-        let unreachable = |error: reqwest::Error| match tls::reason(&error, self.shows_certificate) {
+    /// The events that `path` answers with; they have no end of their own.
+    pub async fn events(&self, path: &str) -> Result<Events, Failure> {
+        let request = self.http.get(format!("{}{path}", self.address)).timeout(STREAM_TIMEOUT);
+        let unreachable = |error| self.unreachable(&error);
+        let sent = request.bearer_auth(self.token.expose()).send();
+        let sent = tokio::time::timeout(TIMEOUT, sent).await;
+        let silent = |_| Failure::Unreachable(self.address.clone(), "no answer in time".to_owned());
+        let response = sent.map_err(silent)?.map_err(unreachable)?;
+        if response.status().is_success() {
+            return Ok(Events::new(response, self.address.clone()));
+        }
+        self.read(response).await?;
+        Err(Failure::NotPortcullis(self.address.clone(), StatusCode::OK))
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        match tls::reason(error, self.shows_certificate) {
             Some(reason) => Failure::Insecure(self.address.clone(), reason),
-            None => Failure::Unreachable(self.address.clone(), innermost(&error)),
-        };
-        let response = request.bearer_auth(self.token.expose()).send().await.map_err(unreachable)?;
+            None => Failure::Unreachable(self.address.clone(), innermost(error)),
+        }
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
+        let response = request.bearer_auth(self.token.expose()).send().await;
+        self.read(response.map_err(|error| self.unreachable(&error))?).await
+    }
+
+    async fn read(&self, response: reqwest::Response) -> Result<Value, Failure> {
         let status = response.status();
-        let body = response.bytes().await.map_err(unreachable)?;
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         let body: Value = serde_json::from_slice(&body)
             .map_err(|_| Failure::NotPortcullis(self.address.clone(), status))?;
         if status.is_success() {

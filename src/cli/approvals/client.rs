@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::client::{self, Server, Tls};
+use crate::cli::client::{self, Events, Server, Tls};
 
 /// A shorter end of an id names too many.
 const SHORTEST_SUFFIX: usize = 6;
@@ -62,6 +62,16 @@ impl Client {
     pub(super) async fn decide(&self, id: &str, verb: &str, reason: &str) -> Result<Value, Failure> {
         let path = format!("/api/v1/approvals/{id}:{verb}");
         Ok(self.0.post(&path, &json!({"reason": reason})).await?)
+    }
+
+    /// What is pending, and what changes from now on.
+    pub(super) async fn watch(&self) -> Result<Events, Failure> {
+        Ok(self.0.events("/api/v1/approvals:watch").await?)
+    }
+
+    #[cfg(test)]
+    pub(super) fn at(address: &str) -> Self {
+        Self(Server::with_token(address, "t", &Tls::default()).unwrap())
     }
 
     /// The whole id that `given` stands for.

@@ -1,4 +1,7 @@
-//! `approvals watch`: asks every second, and tells what is new.
+//! `approvals watch`: what is pending, then what comes and changes, as the server tells of it.
+//!
+//! A server that goes away is waited for. What was pending before and is not afterwards was decided meanwhile, and is
+//! asked for one by one.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,68 +10,118 @@ use serde_json::Value;
 
 use super::client::{Client, Failure};
 use crate::admin::visible::visible;
-use crate::cli::client;
+use crate::cli::client::{self, Events};
 
-const INTERVAL: Duration = Duration::from_secs(1);
+/// Before the server is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// The newest requests that are looked at: the most that the server lists at once.
-const NEWEST: u32 = 500;
+/// Somebody to tell what happens.
+pub(super) trait Watcher {
+    /// A request came or changed. `live`: it happened now, and not before the watch began.
+    fn tell(&mut self, approval: &Value, live: bool) -> Result<(), Failure>;
 
-/// Tells of what is pending, then of each request that comes or changes. Ends when the first answer or `tell`
-/// fails, or the server refuses; a server that restarts is waited for.
-pub(super) async fn watch(
-    client: &Client,
-    tell: impl Fn(&Value) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    /// Everything that is known for now was told.
+    fn settled(&mut self) -> Result<(), Failure>;
+}
+
+/// Goes on until `watcher` fails or the server refuses; also when the server can't be reached the first time.
+pub(super) async fn watch(client: &Client, watcher: &mut impl Watcher) -> Result<(), Failure> {
     let mut seen = Seen::default();
     let mut away = false;
     loop {
-        match client.list(None, NEWEST).await {
-            Ok(list) => {
+        let ended = match client.watch().await {
+            Ok(events) => {
                 away = false;
-                for approval in seen.news(&list) {
-                    tell(approval)?;
-                }
+                follow(client, events, &mut seen, watcher).await
             }
-            Err(failure @ Failure::Server(client::Failure::Unreachable(..))) if seen.standings.is_some() => {
+            Err(failure) => Err(failure),
+        };
+        match ended {
+            Ok(()) => {}
+            Err(failure @ Failure::Server(client::Failure::Unreachable(..))) if seen.began => {
                 if !away {
-                    anstream::eprintln!("warning: {}", visible(&failure.to_string()));
+                    anstream::eprintln!("warning: {}; trying again", visible(&failure.to_string()));
                 }
                 away = true;
             }
             Err(failure) => return Err(failure),
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// How the requests stood when they were last looked at: state and number of votes, by id.
+/// `Ok` when the server ended the stream, or it went silent.
+async fn follow(
+    client: &Client,
+    mut events: Events,
+    seen: &mut Seen,
+    watcher: &mut impl Watcher,
+) -> Result<(), Failure> {
+    let mut pending = Vec::new();
+    while let Some((kind, data)) = events.next().await? {
+        let approval = data.get("approval").unwrap_or(&Value::Null);
+        match kind.as_str() {
+            "pending" => {
+                pending.push(id(approval));
+                if seen.is_news(approval) {
+                    watcher.tell(approval, seen.began)?;
+                }
+            }
+            "ready" => {
+                for id in seen.no_longer(&pending) {
+                    let approval = client.show(&id).await?;
+                    if seen.is_news(&approval) {
+                        watcher.tell(&approval, true)?;
+                    }
+                }
+                pending.clear();
+                seen.began = true;
+                watcher.settled()?;
+            }
+            "changed" if seen.is_news(approval) => {
+                watcher.tell(approval, true)?;
+                watcher.settled()?;
+            }
+            // Signs of life, repetitions, and what later servers may add.
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn text(approval: &Value, name: &str) -> String {
+    approval.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn id(approval: &Value) -> String {
+    text(approval, "id")
+}
+
+/// How the requests stood when they were last told of: state and number of votes, by id. Those that are finished are
+/// forgotten: nothing changes about them.
 #[derive(Default)]
 struct Seen {
-    standings: Option<HashMap<String, (String, usize)>>,
+    began: bool,
+    standings: HashMap<String, (String, usize)>,
 }
 
 impl Seen {
-    /// What is new in `list`, oldest first; of the first list, what is pending.
-    fn news<'a>(&mut self, list: &'a Value) -> Vec<&'a Value> {
-        let listed = list.get("approvals").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let mut standings = HashMap::with_capacity(listed.len());
-        let mut news = Vec::new();
-        for approval in listed.iter().rev() {
-            let text = |name| approval.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let votes = approval.get("votes").and_then(Value::as_array).map_or(0, Vec::len);
-            let standing = (text("state"), votes);
-            let is_news = match &self.standings {
-                None => standing.0 == "pending",
-                Some(before) => before.get(&text("id")) != Some(&standing),
-            };
-            if is_news {
-                news.push(approval);
-            }
-            standings.insert(text("id"), standing);
-        }
-        self.standings = Some(standings);
-        news
+    fn is_news(&mut self, approval: &Value) -> bool {
+        let votes = approval.get("votes").and_then(Value::as_array).map_or(0, Vec::len);
+        let standing = (text(approval, "state"), votes);
+        let before = if matches!(standing.0.as_str(), "pending" | "approved") {
+            self.standings.insert(id(approval), standing.clone())
+        } else {
+            self.standings.remove(&id(approval))
+        };
+        before.as_ref() != Some(&standing)
+    }
+
+    /// Those that were pending and are not in the list any more.
+    fn no_longer(&self, pending: &[String]) -> Vec<String> {
+        let gone =
+            self.standings.iter().filter(|(id, (state, _))| state == "pending" && !pending.contains(id));
+        gone.map(|(id, _)| id.clone()).collect()
     }
 }
 
@@ -78,22 +131,67 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn only_what_came_or_changed_is_told_oldest_first() {
+    fn only_what_came_or_changed_is_news() {
         let request =
             |id: &str, state: &str, votes: usize| json!({"id": id, "state": state, "votes": vec![0; votes]});
         let mut seen = Seen::default();
-        let mut told = |list: Vec<Value>| -> Vec<String> {
-            let list = json!({"approvals": list});
-            seen.news(&list).iter().map(|approval| approval["id"].as_str().unwrap().to_owned()).collect()
-        };
-        let (old, used) = (request("1", "pending", 0), request("0", "used", 1));
-        assert_eq!(told(vec![request("2", "pending", 0), old.clone(), used.clone()]), ["1", "2"]);
-        assert!(told(vec![request("2", "pending", 0), old.clone(), used.clone()]).is_empty());
-        assert_eq!(told(vec![request("2", "pending", 1), old.clone(), used.clone()]), ["2"], "a vote");
-        assert_eq!(
-            told(vec![request("3", "pending", 0), request("2", "approved", 2), old, used]),
-            ["2", "3"]
-        );
-        assert!(told(vec![]).is_empty());
+        assert!(seen.is_news(&request("1", "pending", 0)));
+        assert!(!seen.is_news(&request("1", "pending", 0)));
+        assert!(seen.is_news(&request("1", "pending", 1)), "a vote");
+        assert!(seen.is_news(&request("2", "pending", 0)));
+        assert!(seen.is_news(&request("1", "approved", 2)));
+        assert_eq!(seen.no_longer(&["3".into()]), ["2"], "an approved one was not pending");
+        assert!(seen.no_longer(&["2".into()]).is_empty());
+        assert!(seen.is_news(&request("1", "used", 2)));
+        assert_eq!(seen.standings.len(), 1, "what is finished is forgotten");
+    }
+
+    #[derive(Default)]
+    struct Told(Vec<(String, String, bool)>);
+
+    impl Watcher for Told {
+        fn tell(&mut self, approval: &Value, live: bool) -> Result<(), Failure> {
+            self.0.push((id(approval), text(approval, "state"), live));
+            // The last one of the test ends the watch.
+            if text(approval, "state") == "used" { Err(Failure::UnknownId("end".into())) } else { Ok(()) }
+        }
+
+        fn settled(&mut self) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    /// Two streams, as of a server that was restarted; the request `1` was approved in between.
+    #[tokio::test]
+    async fn what_was_decided_while_the_server_was_away_is_told() {
+        let mut streams = vec![
+            "event: pending\ndata: {\"approval\":{\"id\":\"1\",\"state\":\"pending\"}}\n\nevent: ready\ndata: {}\n\n",
+            "event: heartbeat\ndata: {}\n\nevent: ready\ndata: {}\n\n\
+             event: changed\ndata: {\"approval\":{\"id\":\"2\",\"state\":\"pending\"}}\n\n\
+             event: changed\ndata: {\"approval\":{\"id\":\"2\",\"state\":\"used\"}}\n\n",
+        ]
+        .into_iter();
+        let streams =
+            std::sync::Arc::new(parking_lot::Mutex::new(move || streams.next().unwrap_or_default()));
+        let router = axum::Router::new()
+            .route(
+                "/api/v1/approvals:watch",
+                axum::routing::get(move || async move {
+                    let body = (streams.lock())();
+                    ([("content-type", "text/event-stream")], body)
+                }),
+            )
+            .route("/api/v1/approvals/1", axum::routing::get(async || r#"{"id": "1", "state": "approved"}"#));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let client = Client::at(&address);
+        let mut told = Told::default();
+        watch(&client, &mut told).await.unwrap_err();
+        let expected =
+            [("1", "pending", false), ("1", "approved", true), ("2", "pending", true), ("2", "used", true)];
+        let told: Vec<_> =
+            told.0.iter().map(|(id, state, live)| (id.as_str(), state.as_str(), *live)).collect();
+        assert_eq!(told, expected);
     }
 }
