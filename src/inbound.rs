@@ -43,10 +43,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Serves `router` until it is dropped. Connections that are served then end by themselves.
 pub async fn serve(mut listener: impl Listener, router: Router, limits: Limits) {
     let turns = Arc::new(Semaphore::new(limits.connections));
+    // Gone with this future: its connections are told to end, so that no client goes on with a server that has stopped.
+    let serving = watch::Sender::new(());
     loop {
         let Ok(turn) = turns.clone().acquire_owned().await else { return };
         let (io, _) = listener.accept().await;
-        let connection = serve_connection(io, router.clone(), limits.quiet);
+        let connection = serve_connection(io, router.clone(), limits.quiet, serving.subscribe());
         tokio::spawn(async move {
             connection.await;
             drop(turn);
@@ -55,7 +57,7 @@ pub async fn serve(mut listener: impl Listener, router: Router, limits: Limits) 
 }
 
 /// Serves one connection. How it ends is its client's business.
-async fn serve_connection<IO>(io: IO, router: Router, quiet: Duration)
+async fn serve_connection<IO>(io: IO, router: Router, quiet: Duration, mut serving: watch::Receiver<()>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -76,6 +78,7 @@ where
     tokio::select! {
         _ = connection.as_mut() => return,
         () = quiet_for(quiet, &mut activity) => connection.as_mut().graceful_shutdown(),
+        _ = serving.changed() => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         _ = connection => {}
@@ -223,6 +226,18 @@ mod tests {
         until(&mut stream, "fine").await;
         stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
         assert!(all_of(stream).await.ends_with("fine"));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_stops_ends_its_connections() {
+        let router = Router::new().route("/", get(|| async { "fine" }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(listener, router, Limits { connections: 10, quiet: HOUR }));
+        let mut stream = sent(address, GET).await;
+        until(&mut stream, "fine").await;
+        serving.abort();
+        assert_eq!(all_of(stream).await, "");
     }
 
     #[tokio::test]

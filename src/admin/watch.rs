@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::MissedTickBehavior;
@@ -17,7 +16,7 @@ use super::{AdminState, encode, v1};
 use crate::approval::State;
 use crate::identity::Identity;
 use crate::inbound::UnderWay;
-use crate::store::{Change, Filter};
+use crate::store::{Changes, Filter};
 
 /// A sign of life, and the time after which a credential that ended is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -75,7 +74,7 @@ struct Watcher {
     /// Verified again with each heartbeat.
     authorization: String,
     who: Arc<Identity>,
-    changes: Receiver<Change>,
+    changes: Changes,
     events: mpsc::Sender<Item>,
     heartbeat: Duration,
     _turn: SemaphorePermit<'static>,
