@@ -69,10 +69,13 @@ pub(super) async fn run(page: Url, targets: Vec<Arc<Target>>, ports: Ports, stop
     let lease = uuid::Uuid::now_v7().to_string();
     let lanes = targets.into_iter().map(lane).collect();
     let mut dispatcher = Dispatcher { page, lanes, ports, lease, under_way: JoinSet::new() };
+    let mut away = false;
     while !stop.is_cancelled() {
-        if let Err(error) = dispatcher.take().await {
-            tracing::warn!(%error, "can't read what is to be told");
+        let taken = dispatcher.take().await;
+        if let (Err(error), false) = (&taken, away) {
+            tracing::warn!(%error, "can't read what is to be told; trying again");
         }
+        away = taken.is_err();
         tokio::select! {
             () = stop.cancelled() => {}
             // The store is gone only after the server.
