@@ -225,7 +225,17 @@ async fn authenticator(
 /// Binds every socket, opens the store and the audit trail, and puts policies in force. Must run within a tokio runtime.
 pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound, NotStarted> {
     let Loaded {
-        config, policies, candidate, authenticator, admin, keys, tls, credentials, console, notify, ..
+        config,
+        policies,
+        candidate,
+        authenticator,
+        admin,
+        keys,
+        tls,
+        credentials,
+        console,
+        notify,
+        ..
     } = loaded;
     let metrics = Metrics::new().map_err(anyhow::Error::from)?;
     // Before anything is opened: a second server by mistake is told so before it touches the first one's files.

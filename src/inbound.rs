@@ -7,11 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::Response;
 use axum::serve::Listener;
-use futures_util::StreamExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -27,7 +23,7 @@ pub struct Limits {
     /// Connections at once; more wait until one ends.
     pub connections: usize,
     /// How long a connection may stay without a request under way: before the first, between two, or after the last. A
-    /// request is under way once its head is read, until its answer begins; for server-sent events, until it ends.
+    /// request is under way once its head is read, until its answer begins; or as long as its handler keeps [`UnderWay`].
     pub quiet: Duration,
 }
 
@@ -68,9 +64,8 @@ where
         request.extensions_mut().insert(UnderWay(turn.clone()));
         async move {
             let answered: Result<_, Infallible> = router.oneshot(request).await;
-            answered.map(
-                |answer| if is_event_stream(&answer) { under_way_to_its_end(answer, turn) } else { answer },
-            )
+            drop(turn);
+            answered
         }
     });
     let server = auto::Builder::new(TokioExecutor::new());
@@ -84,21 +79,6 @@ where
         _ = connection => {}
         () = quiet_for(LAST_WORDS, &mut activity) => {}
     }
-}
-
-/// Whether an answer goes on for as long as its client likes. Who serves such streams bounds how many there are.
-fn is_event_stream(answer: &Response) -> bool {
-    answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
-}
-
-/// The same answer; its request is under way until its body ends.
-fn under_way_to_its_end(answer: Response, turn: Turn) -> Response {
-    answer.map(|body| {
-        let chunks = body.into_data_stream().inspect(move |_| {
-            let _held = &turn;
-        });
-        Body::from_stream(chunks)
-    })
 }
 
 /// Completes once no request was under way for so long.
@@ -140,7 +120,10 @@ impl Drop for Turn {
 mod tests {
     use std::net::SocketAddr;
 
+    use axum::Extension;
+    use axum::body::Body;
     use axum::routing::get;
+    use futures_util::StreamExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -155,12 +138,15 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(300)).await;
             "slow"
         });
-        let events = get(async || {
-            let spaced = futures_util::stream::iter(["data: 1\n\n", "data: 2\n\n"]).then(async |event| {
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                Ok::<_, Infallible>(event)
+        let events = get(async |Extension(under_way): Extension<UnderWay>| {
+            let spaced = futures_util::stream::iter(["data: 1\n\n", "data: 2\n\n"]).then(move |event| {
+                let _kept = under_way.clone();
+                async move {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    Ok::<_, Infallible>(event)
+                }
             });
-            ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(spaced))
+            Body::from_stream(spaced)
         });
         let router =
             Router::new().route("/", get(|| async { "fine" })).route("/slow", slow).route("/events", events);
@@ -214,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_of_events_is_under_way_until_it_ends() {
+    async fn an_answer_whose_maker_keeps_it_under_way_is_heard_to_its_end() {
         let address = server(10, Duration::from_millis(50)).await;
         let said = all_of(sent(address, b"GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await).await;
         assert!(said.contains("data: 2"), "{said}");

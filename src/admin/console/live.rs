@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template as _;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
@@ -17,6 +17,7 @@ use super::guard::Visitor;
 use super::page::Ended;
 use super::trouble::Trouble;
 use crate::admin::fault::Fault;
+use crate::inbound::UnderWay;
 use crate::store::Changes;
 
 /// Changes that come this close together are shown at once.
@@ -35,13 +36,19 @@ struct Watching {
     sent: u32,
     ended: bool,
     _turn: OwnedSemaphorePermit,
+    _under_way: Option<Extension<UnderWay>>,
 }
 
 /// `GET /live`
-pub async fn pending(State(console): State<Arc<Console>>, visitor: Visitor) -> Result<Response, Trouble> {
+pub async fn pending(
+    State(console): State<Arc<Console>>,
+    visitor: Visitor,
+    under_way: Option<Extension<UnderWay>>,
+) -> Result<Response, Trouble> {
     let turn = console.live.clone().try_acquire_owned().map_err(|_| Fault::Unavailable)?;
     let changes = console.state.store.changes();
-    let watching = Watching { console, visitor, changes, sent: 0, ended: false, _turn: turn };
+    let watching =
+        Watching { console, visitor, changes, sent: 0, ended: false, _turn: turn, _under_way: under_way };
     Ok(Sse::new(watching.lists()).into_response())
 }
 

@@ -176,7 +176,7 @@ async fn a_watch_keeps_its_connection_and_nothing_keeps_it_afterwards() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/v1/approvals:watch", listener.local_addr().unwrap());
     let limits = crate::inbound::Limits { connections: 1, quiet: Duration::from_millis(50) };
-    tokio::spawn(crate::inbound::serve(listener, crate::admin::router(fixture.state.clone()), limits));
+    tokio::spawn(crate::inbound::serve(listener, crate::admin::router(fixture.state.clone(), None), limits));
     let mut response = fixture.client.get(&url).bearer_auth("bob+finance").send().await.unwrap();
     let mut buffer = String::new();
     assert_eq!(event(&mut response, &mut buffer).await.0, "ready");
