@@ -34,6 +34,7 @@ mod grpc;
 mod http;
 mod openapi;
 mod page;
+mod pretty;
 #[cfg(test)]
 mod tests;
 mod watch;

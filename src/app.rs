@@ -341,6 +341,7 @@ fn settings(config: &Config, keys: Keys) -> Settings {
         held: config.holds.held,
         pending: config.holds.pending,
         digest_headers: config.holds.digest_headers.clone(),
+        retry_window: config.holds.retry_window,
         ticket_status: config.holds.ticket_status,
         status_path: config.holds.status_path.clone(),
         hash_key: keys.hash,

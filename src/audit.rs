@@ -47,6 +47,10 @@ pub enum Record<'a> {
     Response(Response<'a>),
     /// A person decided on a held call.
     Vote(Vote<'a>),
+    /// A person released a held call alone, whatever the rules ask for.
+    BrokenGlass(BrokenGlass<'a>),
+    /// Something happened to a request for approval that no decision of a person is.
+    Approval(Approval<'a>),
     /// Which policies decide, or whether they may be replaced, changed.
     Policies(Policies<'a>),
     /// A key or revocation was made or taken back.
@@ -140,6 +144,33 @@ pub struct Session<'a> {
     /// `logged_in`, `logged_in_by_one_time_token` or `logged_out`.
     pub change: &'static str,
     pub identity: Principal<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct BrokenGlass<'a> {
+    pub time: Timestamp,
+    pub approval: &'a str,
+    pub identity: Principal<'a>,
+    pub comment: &'a str,
+    /// Whose call it is: the person, else the subject, else the SPIFFE id.
+    pub caller: &'a str,
+    pub method: &'a str,
+    pub host: &'a str,
+    /// Without the query, which may carry secrets.
+    pub path: &'a str,
+    pub rules: &'a [String],
+}
+
+#[derive(Debug, Serialize)]
+pub struct Approval<'a> {
+    pub time: Timestamp,
+    pub approval: &'a str,
+    /// `opened`, `auto_approved`, `reminder_due`, `escalated`, `expired`, `caller_revoked` or `released_unconfirmed`.
+    pub change: &'static str,
+    pub state: &'static str,
+    /// The rules that held the call, or approved it by themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<&'a str>,
 }
 
 #[derive(Debug, Serialize)]

@@ -160,6 +160,8 @@ pub struct Holds {
     /// Below which path callers ask what became of their held calls; `None` where nobody is told.
     pub status_path: Option<String>,
     pub digest_headers: Vec<String>,
+    /// How long after its release a call counts as a retry.
+    pub retry_window: Duration,
     pub held: HeldLimits,
     pub pending: PendingLimits,
 }

@@ -1,43 +1,17 @@
 //! What a matching rule does besides saying yes or no: as data, checked when the policies are loaded.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 use crate::request::Headers;
 
-/// Terms of a hold: who may release the call, how long it waits, what an approval is good for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HoldTerms {
-    pub approvers: Approvers,
-    /// How long the call is held open before it is answered with a ticket.
-    pub wait: Duration,
-    /// How long the approval stays open for a decision and, once approved, for its use.
-    pub expires: Duration,
-    pub grant: Grant,
-}
+mod hold;
+mod hours;
 
-/// Who may release a held call, and how many of them it takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Approvers {
-    /// Members of any of these may decide.
-    pub groups: Vec<String>,
-    /// These people may decide, named as the `person` claim names them.
-    pub people: Vec<String>,
-    /// How many different people must approve; at least 1.
-    pub count: u32,
-}
-
-/// What an approval is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Grant {
-    /// One call.
-    Once,
-    /// Every same call for so long after the approval.
-    For(Duration),
-}
+pub use hold::{
+    Approvers, AutoApproval, Class, Escalation, Grant, HoldTerms, Members, OnExpiry, Part, all_of,
+    is_fleeting_header, person_key, same_person, span,
+};
+pub use hours::{Day, Hours};
 
 /// How a denial looks to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -95,6 +95,8 @@ pub struct Settings {
     pub pending: crate::store::PendingLimits,
     /// Headers that every approval covers, in lower case.
     pub digest_headers: Vec<String>,
+    /// How long after its release the same call, without an `idempotency-key`, is a retry of it.
+    pub retry_window: Duration,
     /// The HTTP status of a ticket.
     pub ticket_status: u16,
     /// Below which path callers ask what became of their held calls; `None` where nobody is told.
@@ -233,6 +235,9 @@ impl Engine {
         };
         let (settled, verdict) = self.conclude(&call, settled).await;
         let goes_on = matches!(verdict.answer, Answer::Allow(_));
+        if goes_on && let Some(approval) = &settled.approval {
+            self.confirm_release(approval, &call.decision_id);
+        }
         let may_mask = settled.evaluated.decision.may_mask;
         let masks_here = goes_on && may_mask && !call.listener.hands_over;
         let response = self.part(call, settled.evaluated, masks_here);

@@ -83,9 +83,17 @@ pub enum Outcome {
 pub enum ApprovalEvent {
     Created,
     Approved,
+    AutoApproved,
+    BrokenGlass,
     Rejected,
     Expired,
+    Withdrawn,
+    Revoked,
+    Reminded,
+    Escalated,
     Released,
+    /// Nobody knows whether the answer of the call that it released left.
+    ReleasedUnconfirmed,
 }
 
 impl Service {
@@ -116,9 +124,16 @@ impl ApprovalEvent {
         match self {
             Self::Created => "created",
             Self::Approved => "approved",
+            Self::AutoApproved => "auto_approved",
+            Self::BrokenGlass => "broken_glass",
             Self::Rejected => "rejected",
             Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+            Self::Revoked => "revoked",
+            Self::Reminded => "reminded",
+            Self::Escalated => "escalated",
             Self::Released => "released",
+            Self::ReleasedUnconfirmed => "released_unconfirmed",
         }
     }
 }
@@ -190,6 +205,9 @@ impl Metrics {
 
     pub fn approval(&self, event: ApprovalEvent) {
         counter(&self.0.recorder, "portcullis_approvals_total", &[("result", event.as_str())]).increment(1);
+        if event == ApprovalEvent::BrokenGlass {
+            counter(&self.0.recorder, "portcullis_break_glass_total", &[]).increment(1);
+        }
     }
 
     pub fn masked(&self, fields: u64) {
@@ -281,6 +299,10 @@ fn describe(recorder: &PrometheusRecorder) {
     let counters = [
         ("portcullis_decisions_total", "Calls answered, by service, outcome and reason code"),
         ("portcullis_approvals_total", "Requests for approval, by what became of them"),
+        (
+            "portcullis_break_glass_total",
+            "Held calls that one person released alone, whatever the rules ask for",
+        ),
         ("portcullis_reloads_total", "Changes of the policies, by result and the reason of a refusal"),
         ("portcullis_bundle_polls_total", "Requests for a bundle, by result"),
         ("portcullis_masked_fields_total", "Values masked in response bodies"),
@@ -352,7 +374,7 @@ impl Outcome {
     /// The outcome that a reason leads to.
     pub fn of(reason: Reason) -> Self {
         match reason {
-            Reason::Allowed | Reason::Approved => Self::Allow,
+            Reason::Allowed | Reason::Approved | Reason::AutoApproved | Reason::BreakGlass => Self::Allow,
             Reason::ApprovalStatus => Self::Answer,
             Reason::ApprovalPending | Reason::CallerGone => Self::Hold,
             Reason::ConditionError

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::approval::{Approval, Caller, State, Vote};
+use crate::approval::{self, Approval, Caller, State, Vote};
 use crate::effect::{Approvers, Grant};
 
 /// What happened to a request for approval.
@@ -19,17 +19,47 @@ pub enum Event {
     Pending,
     /// It was approved or rejected.
     Decided,
+    /// Nobody decided for the time after which a rule reminds.
+    Reminder,
+    /// From now on further people may decide.
+    Escalated,
+    /// One person released the call alone.
+    BreakGlass,
     /// It lapsed: undecided, or approved and not used.
     Expired,
 }
 
 impl Event {
-    pub const ALL: [Self; 3] = [Self::Pending, Self::Decided, Self::Expired];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Decided, Self::Reminder, Self::Escalated, Self::BreakGlass, Self::Expired];
+
+    /// What is told of a change; `None` where nobody needs to hear of it.
+    pub fn of(change: approval::Event) -> Option<Self> {
+        match change {
+            approval::Event::Opened => Some(Self::Pending),
+            approval::Event::ReminderDue => Some(Self::Reminder),
+            approval::Event::Escalated => Some(Self::Escalated),
+            approval::Event::BrokenGlass => Some(Self::BreakGlass),
+            approval::Event::Approved | approval::Event::Rejected => Some(Self::Decided),
+            approval::Event::Expired => Some(Self::Expired),
+            approval::Event::AutoApproved
+            | approval::Event::Voted
+            | approval::Event::Withdrawn
+            | approval::Event::Revoked
+            | approval::Event::CallerRevoked
+            | approval::Event::Releasing
+            | approval::Event::Used
+            | approval::Event::ReleasedUnconfirmed => None,
+        }
+    }
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Decided => "decided",
+            Self::Reminder => "reminder",
+            Self::Escalated => "escalated",
+            Self::BreakGlass => "break_glass",
             Self::Expired => "expired",
         }
     }
@@ -48,7 +78,7 @@ impl FromStr for Event {
 
 /// Not the name of an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an event: pending, decided or expired")]
+#[error("`{0}` is not an event: pending, decided, reminder, escalated, break_glass or expired")]
 pub struct UnknownEvent(String);
 
 /// One event, with what a person has to know of the request.
@@ -98,7 +128,7 @@ impl Notice {
             destination: approval.call.destination.clone(),
             rules: approval.rules.clone(),
             revision: approval.revision.clone(),
-            requires: approval.requires.clone(),
+            requires: approval.requires.iter().flat_map(|one| one.all_of.clone()).collect(),
             grant: approval.grant,
             votes: approval.votes.clone(),
             approved: approval.is_satisfied(),
@@ -124,7 +154,7 @@ impl Subscription {
         let group = |approvers: &Approvers| approvers.groups.iter().any(|group| self.groups.contains(group));
         (self.events.is_empty() || self.events.contains(&event))
             && (self.rules.is_empty() || approval.rules.iter().any(rule))
-            && (self.groups.is_empty() || approval.requires.iter().any(group))
+            && (self.groups.is_empty() || approval.requires.iter().flat_map(|one| &one.all_of).any(group))
     }
 }
 

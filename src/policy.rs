@@ -186,6 +186,13 @@ impl PolicySet {
         explain::explain(self, &candidates.0, call)
     }
 
+    /// Every mask of these policies that is enforced, whether or not its rule applies: what somebody wants hidden in any
+    /// body of such calls.
+    pub fn masks(&self, candidates: &Candidates) -> Vec<Arc<mask::Rule>> {
+        let rules = decide::asked(self, &candidates.0).map(|asked| asked.rule);
+        rules.filter(|rule| rule.enforce).flat_map(|rule| rule.masks.iter().cloned()).collect()
+    }
+
     /// Every mask that applies, those that read the response included; `call.response` is known by now.
     pub fn response_masks(
         &self,

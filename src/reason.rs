@@ -8,6 +8,8 @@ pub enum Reason {
     // allowed
     Allowed,
     Approved,
+    AutoApproved,
+    BreakGlass,
     // decided by the policies
     NoRuleAllows,
     DeniedByRule,
@@ -16,7 +18,10 @@ pub enum Reason {
     ApprovalPending,
     ApprovalRejected,
     ApprovalExpired,
+    ApprovalWithdrawn,
+    ApprovalRevoked,
     ApprovalUsed,
+    OutsideHours,
     TooManyPending,
     TooManyHeld,
     CallerGone,
@@ -85,16 +90,21 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Self; 66] = [
+    pub const ALL: [Self; 70] = [
         Self::Allowed,
         Self::Approved,
+        Self::AutoApproved,
+        Self::BreakGlass,
         Self::NoRuleAllows,
         Self::DeniedByRule,
         Self::Unauthenticated,
         Self::ApprovalPending,
         Self::ApprovalRejected,
         Self::ApprovalExpired,
+        Self::ApprovalWithdrawn,
+        Self::ApprovalRevoked,
         Self::ApprovalUsed,
+        Self::OutsideHours,
         Self::TooManyPending,
         Self::TooManyHeld,
         Self::CallerGone,
@@ -158,13 +168,18 @@ impl Reason {
         match self {
             Self::Allowed => "allowed",
             Self::Approved => "approved",
+            Self::AutoApproved => "auto_approved",
+            Self::BreakGlass => "break_glass",
             Self::NoRuleAllows => "no_rule_allows",
             Self::DeniedByRule => "denied_by_rule",
             Self::Unauthenticated => "unauthenticated",
             Self::ApprovalPending => "approval_pending",
             Self::ApprovalRejected => "approval_rejected",
             Self::ApprovalExpired => "approval_expired",
+            Self::ApprovalWithdrawn => "approval_withdrawn",
+            Self::ApprovalRevoked => "approval_revoked",
             Self::ApprovalUsed => "already_used",
+            Self::OutsideHours => "outside_hours",
             Self::TooManyPending => "too_many_pending",
             Self::TooManyHeld => "too_many_held",
             Self::CallerGone => "caller_gone",
@@ -278,12 +293,17 @@ impl Reason {
             Self::Unmaskable => 502,
             Self::Allowed
             | Self::Approved
+            | Self::AutoApproved
+            | Self::BreakGlass
             | Self::NoRuleAllows
             | Self::DeniedByRule
             | Self::ApprovalPending
             | Self::CallerGone
             | Self::ApprovalRejected
             | Self::ApprovalExpired
+            | Self::ApprovalWithdrawn
+            | Self::ApprovalRevoked
+            | Self::OutsideHours
             | Self::BodyUnavailable
             | Self::ConditionError
             | Self::InternalError
@@ -293,6 +313,11 @@ impl Reason {
             | Self::HandoverTooLarge
             | Self::MaskUnavailable => 403,
         }
+    }
+
+    /// Whether a call goes on for this reason: a rule allows it, or its approval was given. Nothing else lets one through.
+    pub fn lets_through(self) -> bool {
+        matches!(self, Self::Allowed | Self::Approved | Self::AutoApproved | Self::BreakGlass)
     }
 
     /// Whether the caller's credential was refused. Callers learn only that; the record has the code.

@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::approval::{Approval, CallSummary, Caller, Choice, State, VoteRefused};
+use crate::approval::{Approval, CallSummary, Caller, Choice, Requirement, State, VoteRefused};
 use crate::clock::Clock;
-use crate::effect::{Approvers, Grant};
+use crate::effect::{Class, Grant};
 use crate::identity::Identity;
 
 mod announce;
@@ -49,7 +49,7 @@ pub use credentials::{
 
 use announce::Announcements;
 pub use outbox::{Outgoing, Settled, Standing};
-use writer::{Ballot, Command, Task};
+use writer::{Ballot, Command, Task, Use};
 
 /// How long finished requests are kept, unless configured otherwise.
 pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600);
@@ -63,6 +63,9 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The most that one listing returns.
 const MAX_LISTED: u32 = 500;
+
+/// Among how many of a caller's calls similar ones are looked for.
+const SIMILAR_AMONG: u32 = 200;
 
 /// Where approvals, policy revisions, keys and revocations live. Clones share one writer.
 #[derive(Clone)]
@@ -92,10 +95,17 @@ pub struct NewApproval {
     pub call: CallSummary,
     pub rules: Vec<String>,
     pub revision: String,
-    pub requires: Vec<Approvers>,
+    pub requires: Vec<Requirement>,
     pub grant: Grant,
+    pub same: Option<Class>,
+    pub remind_after: Option<Duration>,
+    /// The rules that approve by themselves, each with its reason.
+    pub auto_approved: Vec<(String, String)>,
     /// How long it stays open.
     pub expires_in: Duration,
+    /// How long after a use the same call counts as a retry of the one that was released. With an `idempotency_key` it
+    /// does as long as that approval would have been open.
+    pub retry_window: Duration,
 }
 
 /// How many pending requests there may be; see [`Opened::TooManyPending`].
@@ -118,6 +128,8 @@ pub enum Opened {
     Created(Approval),
     /// The same call waits already, or was approved and not used yet.
     Attached(Approval),
+    /// This call is a retry of one that was released already.
+    AlreadyUsed(Approval),
     TooManyPending,
 }
 
@@ -228,15 +240,46 @@ impl Store {
         choice: Choice,
         reason: &str,
     ) -> Result<Approval, VoteError> {
-        let ballot = Ballot { id: id.to_owned(), who: who.clone(), choice, reason: reason.to_owned() };
+        self.decide(id, who, false, choice, reason).await
+    }
+
+    /// As `vote`; `admin` says whether `who` is a member of the admin groups, who may take back what others asked for
+    /// and approved.
+    pub async fn decide(
+        &self,
+        id: &str,
+        who: &Identity,
+        admin: bool,
+        choice: Choice,
+        reason: &str,
+    ) -> Result<Approval, VoteError> {
+        let ballot = Ballot { id: id.to_owned(), who: who.clone(), admin, choice, reason: reason.to_owned() };
         self.write(|reply| Command::Vote(Box::new(Task::new(ballot, reply)))).await?
     }
 
-    /// Uses an approval for one call. `true` for exactly one caller of a grant of `once`, and committed before
-    /// this returns; on an error it may or may not have been used, and the call must not be released.
-    pub async fn consume(&self, id: &str) -> Result<bool, StoreError> {
-        let id = id.to_owned();
-        self.write(|reply| Command::Consume(Task::new(id, reply))).await
+    /// Uses an approval for the call of one decision. `true` for exactly one caller of a grant of `once`, and committed
+    /// before this returns; on an error it may or may not have been used, and the call must not be released.
+    pub async fn consume(&self, id: &str, decision: &str) -> Result<bool, StoreError> {
+        let used = Use { id: id.to_owned(), decision: decision.to_owned() };
+        self.write(|reply| Command::Consume(Task::new(used, reply))).await
+    }
+
+    /// Notes that the answer of the decision that used the approval has left. `false`: another one used it, or too long
+    /// ago.
+    pub async fn confirm(&self, id: &str, decision: &str) -> Result<bool, StoreError> {
+        let used = Use { id: id.to_owned(), decision: decision.to_owned() };
+        self.write(|reply| Command::Confirm(Task::new(used, reply))).await
+    }
+
+    /// What was decided on the caller's earlier calls that the same rules held, the newest first, without bodies; at
+    /// most `limit`, of the last 200 calls.
+    pub async fn similar(&self, approval: &Approval, limit: usize) -> Result<Vec<Approval>, StoreError> {
+        let earlier = self.reader.before(approval, SIMILAR_AMONG).await?;
+        let earlier = earlier.into_iter().map(|earlier| self.as_of_now(earlier));
+        let alike = |other: &Approval| {
+            other.digest == approval.digest || other.rules.iter().any(|rule| approval.rules.contains(rule))
+        };
+        Ok(earlier.filter(|other| other.state != State::Pending && alike(other)).take(limit).collect())
     }
 
     /// The approvals that changed, after the commit. A receiver that

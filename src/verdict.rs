@@ -120,7 +120,9 @@ impl Denial {
 /// What a caller is told, in a sentence.
 fn explanation(reason: Reason) -> &'static str {
     match reason {
-        Reason::Allowed | Reason::Approved => "the call is allowed",
+        Reason::Allowed | Reason::Approved | Reason::AutoApproved | Reason::BreakGlass => {
+            "the call is allowed"
+        }
         Reason::NoRuleAllows => "no policy allows this call",
         Reason::DeniedByRule => "a policy denies this call",
         Reason::Unauthenticated => "this call needs a credential",
@@ -129,7 +131,12 @@ fn explanation(reason: Reason) -> &'static str {
         }
         Reason::ApprovalRejected => "the approvers rejected this call",
         Reason::ApprovalExpired => "nobody approved this call in time",
-        Reason::ApprovalUsed => "the approval of this call has been used by another call",
+        Reason::ApprovalWithdrawn => "the request for approval was withdrawn",
+        Reason::ApprovalRevoked => "the approval of this call was revoked",
+        Reason::ApprovalUsed => {
+            "this call was released already; to make it once more, send another `idempotency-key`"
+        }
+        Reason::OutsideHours => "this call is approved, and may be made in the hours of its rule only",
         Reason::TooManyPending => "too many calls of this caller or rule wait for approval",
         Reason::TooManyHeld => "too many calls are held open",
         Reason::CallerGone => "the caller hung up",

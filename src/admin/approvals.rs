@@ -12,6 +12,9 @@ use crate::store::{Filter, VoteError};
 
 const MAX_REASON: usize = 2_000;
 
+/// How many earlier decisions an approver is shown.
+const SIMILAR: usize = 5;
+
 /// How many rows of other people's requests one listing skips before it hands back a page token.
 const PAGES: usize = 8;
 
@@ -47,7 +50,7 @@ impl AdminState {
             let Some(last) = page.last() else { return Ok(response) };
             let oldest = last.id.clone();
             for approval in page.iter().filter(|approval| self.may_see(approval, who)) {
-                response.approvals.push(encode::listed(approval, who, self.clock.now()));
+                response.approvals.push(encode::listed(approval, &self.viewer(who)));
                 if response.approvals.len() == wanted {
                     response.next_page_token = approval.id.clone();
                     return Ok(response);
@@ -64,7 +67,7 @@ impl AdminState {
         if !self.may_see(&approval, who) {
             return Err(Fault::NotVisible);
         }
-        Ok(self.shown(&approval, who))
+        Ok(self.shown(&approval, who).await)
     }
 
     /// Whether this person may see headers and body of a held call.
@@ -93,30 +96,47 @@ impl AdminState {
         request: &v1::DecideApprovalRequest,
         choice: Choice,
     ) -> Result<v1::Approval, Fault> {
-        let approval = match self.store.vote(&request.id, who, choice, &request.reason).await {
+        let admin = self.may_administer(who).is_ok();
+        let approval = match self.store.decide(&request.id, who, admin, choice, &request.reason).await {
             // The state of a request is told only to those who may see it.
-            Err(VoteError::Refused(VoteRefused::NotPending)) => {
+            Err(VoteError::Refused(refused @ (VoteRefused::NotPending | VoteRefused::NotApproved))) => {
                 self.get(who, &request.id).await?;
-                return Err(Fault::Refused(VoteRefused::NotPending));
+                return Err(Fault::Refused(refused));
             }
             voted => voted?,
         };
         self.events.decided(who, &approval, choice, &request.reason).await;
-        Ok(self.shown(&approval, who))
+        Ok(self.shown(&approval, who).await)
     }
 
     /// The call itself is for those who decide on it.
-    fn shown(&self, approval: &Approval, who: &Identity) -> v1::Approval {
-        let now = self.clock.now();
-        if approval.speaks_for(who).is_empty() {
-            encode::listed(approval, who, now)
-        } else {
-            encode::complete(approval, who, now)
+    async fn shown(&self, approval: &Approval, who: &Identity) -> v1::Approval {
+        let mut shown = encode::listed(approval, &self.viewer(who));
+        if self.decides(approval, who) {
+            encode::complete(&mut shown, approval);
+            // Whoever can't be told of the past can decide all the same.
+            let similar = self.store.similar(approval, SIMILAR).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "earlier decisions could not be read");
+                Vec::new()
+            });
+            shown.similar = similar.iter().map(|past| encode::past(past, approval)).collect();
         }
+        shown
+    }
+
+    fn viewer<'a>(&self, who: &'a Identity) -> encode::Viewer<'a> {
+        encode::Viewer { who, admin: self.may_administer(who).is_ok(), now: self.clock.now() }
+    }
+
+    /// Whether `who` is one of those who decide on such calls; nobody does on their own.
+    fn decides(&self, approval: &Approval, who: &Identity) -> bool {
+        !approval.speaks_for(who, self.clock.now()).is_empty() || approval.is_break_glass_member(who)
     }
 
     pub(super) fn may_see(&self, approval: &Approval, who: &Identity) -> bool {
-        !approval.speaks_for(who).is_empty() || self.viewers.iter().any(|group| who.groups.contains(group))
+        self.decides(approval, who)
+            || approval.caller.is(who)
+            || self.viewers.iter().chain(&*self.admins).any(|group| who.groups.contains(group))
     }
 }
 

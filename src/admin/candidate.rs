@@ -47,6 +47,7 @@ fn example(example: &Example) -> v1::CandidateExample {
             spiffe: identity.spiffe.clone(),
             method: identity.method.as_str().to_owned(),
             address: example.source.clone(),
+            email: identity.email.clone(),
         }),
         method: example.method.clone(),
         host: example.host.clone(),

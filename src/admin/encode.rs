@@ -6,17 +6,28 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
-use super::v1;
-use crate::approval::{Approval, Caller, Choice, Vote};
-use crate::effect::{Approvers, Grant};
+use super::{pretty, v1};
+use crate::approval::{Approval, Caller, Requirement, Shown, Vote, later};
+use crate::effect::{Approvers, Class, Grant};
 use crate::identity::Identity;
+
+mod words;
 
 /// Headers whose values are secrets: shown as a short hash, which tells two calls apart.
 const CREDENTIALS: [&str; 6] =
     ["authorization", "cookie", "proxy-authorization", "set-cookie", "x-amz-security-token", "x-api-key"];
 
+/// Who looks, and when.
+pub(super) struct Viewer<'a> {
+    pub who: &'a Identity,
+    pub admin: bool,
+    pub now: Timestamp,
+}
+
 /// Without the headers and the body of the call.
-pub(super) fn listed(approval: &Approval, who: &Identity, now: Timestamp) -> v1::Approval {
+pub(super) fn listed(approval: &Approval, viewer: &Viewer<'_>) -> v1::Approval {
+    let Viewer { who, admin, now } = *viewer;
+    let used = approval.progress.used.as_ref();
     v1::Approval {
         id: approval.id.clone(),
         state: approval.state_at(now).as_str().to_owned(),
@@ -28,12 +39,11 @@ pub(super) fn listed(approval: &Approval, who: &Identity, now: Timestamp) -> v1:
             host: approval.call.host.clone(),
             path: approval.call.path.clone(),
             destination: approval.call.destination.clone(),
-            headers: Vec::new(),
-            body: None,
+            ..v1::Call::default()
         }),
         rules: approval.rules.clone(),
         revision: approval.revision.clone(),
-        requires: approval.requires.iter().map(requirement).collect(),
+        requires: approval.parts().map(|(_, rule, part)| requirement(approval, rule, part)).collect(),
         grant_for: match approval.grant {
             Grant::Once => None,
             Grant::For(period) => Some(duration(period)),
@@ -42,17 +52,53 @@ pub(super) fn listed(approval: &Approval, who: &Identity, now: Timestamp) -> v1:
         digest: approval.digest.clone(),
         idempotency_key: approval.idempotency_key.clone(),
         may_decide: approval.may_vote(who, now).is_ok(),
+        same: approval.same.iter().flat_map(Class::parts).map(ToString::to_string).collect(),
+        covers: words::covers(approval),
+        not_covered: words::not_covered(approval),
+        may_break_glass: approval.may_break_glass(who, now).is_ok(),
+        may_withdraw: approval.may_withdraw(who, admin, now).is_ok(),
+        may_revoke: approval.may_revoke(who, admin, now).is_ok(),
+        within_hours: approval.is_within_hours(now),
+        reminded: approval.progress.reminded.map(timestamp),
+        escalated: approval
+            .progress
+            .escalated
+            .iter()
+            .map(|(rule, at)| v1::Escalated { rule: rule.clone(), at: Some(timestamp(*at)) })
+            .collect(),
+        used: used.map(|used| timestamp(used.at)),
+        decision_id: used.map(|used| used.decision.clone()).unwrap_or_default(),
+        similar: Vec::new(),
     }
 }
 
-/// With all that the digest covers.
-pub(super) fn complete(approval: &Approval, who: &Identity, now: Timestamp) -> v1::Approval {
-    let mut shown = listed(approval, who, now);
-    if let Some(call) = &mut shown.call {
-        call.headers = approval.call.headers.iter().map(|(name, value)| header(name, value)).collect();
-        call.body = body(&approval.call.body);
+/// Adds the headers and the body of the call.
+pub(super) fn complete(shown: &mut v1::Approval, approval: &Approval) {
+    let Some(call) = &mut shown.call else { return };
+    call.headers = approval.call.headers.iter().map(|(name, value)| header(name, value)).collect();
+    call.body = body(&approval.call.body);
+    if let Some(v1::call::Body::Text(text)) = &call.body {
+        call.pretty = pretty::json(text).unwrap_or_default();
     }
-    shown
+    match approval.call.shown {
+        Shown::Whole => {}
+        Shown::Masked(fields) => call.masked_fields = fields,
+        Shown::Withheld => call.withheld = true,
+    }
+}
+
+/// What became of an earlier request, beside the one that is looked at.
+pub(super) fn past(past: &Approval, now: &Approval) -> v1::PastDecision {
+    v1::PastDecision {
+        id: past.id.clone(),
+        state: past.state.as_str().to_owned(),
+        created: Some(timestamp(past.created)),
+        method: past.call.method.clone(),
+        host: past.call.host.clone(),
+        path: past.call.path.clone(),
+        votes: past.votes.iter().map(vote).collect(),
+        same_digest: past.digest == now.digest,
+    }
 }
 
 fn header(name: &str, value: &str) -> v1::Header {
@@ -86,29 +132,37 @@ fn caller(caller: &Caller) -> v1::Caller {
         spiffe: caller.spiffe.clone(),
         method: caller.method.clone(),
         address: caller.address.clone(),
+        email: caller.email.clone(),
     }
 }
 
-fn requirement(approvers: &Approvers) -> v1::Requirement {
+fn requirement(approval: &Approval, rule: &Requirement, part: &Approvers) -> v1::Requirement {
+    let to = rule.escalate.as_ref().map(|further| further.to.clone()).unwrap_or_default();
+    let alone = rule.break_glass.clone().unwrap_or_default();
     v1::Requirement {
-        groups: approvers.groups.clone(),
-        people: approvers.people.clone(),
-        count: approvers.count.max(1),
+        groups: part.groups.clone(),
+        people: part.people.clone(),
+        count: part.count.max(1),
+        rule: rule.rule.clone(),
+        because: rule.because.clone(),
+        escalates: rule.escalate.as_ref().map(|further| timestamp(later(approval.created, further.after))),
+        escalates_to_groups: to.groups,
+        escalates_to_people: to.people,
+        break_glass_groups: alone.groups,
+        break_glass_people: alone.people,
+        hours: rule.hours.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 
 fn vote(vote: &Vote) -> v1::Vote {
     v1::Vote {
-        choice: match vote.choice {
-            Choice::Approve => "approve",
-            Choice::Reject => "reject",
-        }
-        .to_owned(),
+        choice: vote.choice.as_str().to_owned(),
         issuer: vote.issuer.clone(),
         subject: vote.subject.clone(),
         person: vote.person.clone().unwrap_or_default(),
         reason: vote.reason.clone(),
         at: Some(timestamp(vote.at)),
+        rule: vote.rule.clone().unwrap_or_default(),
     }
 }
 

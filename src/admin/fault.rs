@@ -76,6 +76,11 @@ impl Fault {
             Self::NotAnAdmin => "not_an_admin",
             Self::Change(refused) => refused.code,
             Self::NotVisible | Self::Refused(VoteRefused::NotAnApprover) => "not_an_approver",
+            Self::Refused(VoteRefused::MayNotBreakGlass) => "may_not_break_glass",
+            Self::Refused(VoteRefused::NoReason) => "reason_required",
+            Self::Refused(VoteRefused::NotApproved) => "not_approved",
+            Self::Refused(VoteRefused::OutsideHours) => "outside_hours",
+            Self::Refused(VoteRefused::NotTheCaller) => "not_the_caller",
             Self::Refused(VoteRefused::OwnCall) => "own_call",
             Self::Refused(VoteRefused::NoPerson) => "no_person",
             Self::Refused(VoteRefused::VotedAlready) => "voted_already",
@@ -94,7 +99,13 @@ impl Fault {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Unauthenticated | Self::CredentialRefused => StatusCode::UNAUTHORIZED,
-            Self::Refused(VoteRefused::VotedAlready | VoteRefused::NotPending) => StatusCode::CONFLICT,
+            Self::Refused(
+                VoteRefused::VotedAlready
+                | VoteRefused::NotPending
+                | VoteRefused::NotApproved
+                | VoteRefused::OutsideHours,
+            ) => StatusCode::CONFLICT,
+            Self::Refused(VoteRefused::NoReason) => StatusCode::BAD_REQUEST,
             Self::Change(ChangeRefused { unknown: false, .. }) => StatusCode::CONFLICT,
             Self::Full(_) | Self::KeysNotConfigured => StatusCode::CONFLICT,
             Self::NotVisible | Self::NotAViewer | Self::NotAnAdmin | Self::Refused(_) => {

@@ -123,6 +123,30 @@ impl Approvals for Service {
         let who = caller(&request)?;
         answer(self.0.decide(&who, request.into_inner(), Choice::Reject).await)
     }
+
+    async fn break_glass_approval(
+        &self,
+        request: Request<v1::DecideApprovalRequest>,
+    ) -> Result<Response<v1::Approval>, Status> {
+        let who = caller(&request)?;
+        answer(self.0.decide(&who, request.into_inner(), Choice::BreakGlass).await)
+    }
+
+    async fn withdraw_approval(
+        &self,
+        request: Request<v1::DecideApprovalRequest>,
+    ) -> Result<Response<v1::Approval>, Status> {
+        let who = caller(&request)?;
+        answer(self.0.decide(&who, request.into_inner(), Choice::Withdraw).await)
+    }
+
+    async fn revoke_approval(
+        &self,
+        request: Request<v1::DecideApprovalRequest>,
+    ) -> Result<Response<v1::Approval>, Status> {
+        let who = caller(&request)?;
+        answer(self.0.decide(&who, request.into_inner(), Choice::Revoke).await)
+    }
 }
 
 #[tonic::async_trait]

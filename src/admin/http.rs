@@ -106,7 +106,7 @@ async fn show(
     json("portcullis.admin.v1.Approval", &state.get(&who, &id).await?)
 }
 
-/// `POST .../{id}:approve` and `:reject`.
+/// `POST .../{id}:approve` and the other decisions.
 async fn decide(
     State(state): State<AdminState>,
     Who(who): Who,
@@ -116,7 +116,13 @@ async fn decide(
     let (id, choice) = match target.rsplit_once(':') {
         Some((id, "approve")) => (id, Choice::Approve),
         Some((id, "reject")) => (id, Choice::Reject),
-        _ => return Err(Fault::Invalid("post to `{id}:approve` or `{id}:reject`".to_owned())),
+        Some((id, "breakGlass")) => (id, Choice::BreakGlass),
+        Some((id, "withdraw")) => (id, Choice::Withdraw),
+        Some((id, "revoke")) => (id, Choice::Revoke),
+        _ => {
+            let verbs = "`approve`, `reject`, `breakGlass`, `withdraw` or `revoke`";
+            return Err(Fault::Invalid(format!("post to `{{id}}:` and one of {verbs}")));
+        }
     };
     let Why { reason } = read(body, Why::SHAPE)?;
     let request = v1::DecideApprovalRequest { id: id.to_owned(), reason };

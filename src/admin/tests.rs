@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use super::*;
-use crate::approval::{CallSummary, Caller};
+use crate::approval::{CallSummary, Caller, Requirement};
 use crate::authn::api_key::HashKey;
 use crate::bundle;
 use crate::disagreement::Disagreement;
@@ -18,6 +18,7 @@ use crate::policy::Options;
 use crate::store::{NewApproval, Opened, PendingLimits};
 use v1::approvals_client::ApprovalsClient;
 
+mod approvals;
 mod bundles;
 mod credentials;
 
@@ -146,29 +147,42 @@ fn comparison() -> Option<Comparison> {
     })
 }
 
+fn finance(count: u32) -> Approvers {
+    Approvers { groups: vec!["finance".into()], people: vec![], count }
+}
+
+fn asked(digest: &str, count: u32) -> NewApproval {
+    NewApproval {
+        digest: digest.into(),
+        idempotency_key: String::new(),
+        caller: Caller::of(&person("ana"), "10.0.0.7"),
+        call: CallSummary {
+            method: "POST".into(),
+            host: "api.example.com".into(),
+            path: "/v1/refunds".into(),
+            destination: "- 8443".into(),
+            headers: vec![
+                ("content-type".into(), "text/plain".into()),
+                ("Authorization".into(), "Bearer top-secret".into()),
+            ],
+            body: base64::engine::general_purpose::STANDARD.encode("pay 700"),
+            ..CallSummary::default()
+        },
+        rules: vec!["refunds/large".into()],
+        revision: "r1".into(),
+        requires: vec![Requirement::of("refunds/large", vec![finance(count)])],
+        grant: Grant::Once,
+        same: None,
+        remind_after: None,
+        auto_approved: vec![],
+        retry_window: Duration::ZERO,
+        expires_in: Duration::from_secs(600),
+    }
+}
+
 impl Fixture {
     pub async fn hold(&self, digest: &str, count: u32) -> String {
-        let new = NewApproval {
-            digest: digest.into(),
-            idempotency_key: String::new(),
-            caller: Caller::of(&person("ana"), "10.0.0.7"),
-            call: CallSummary {
-                method: "POST".into(),
-                host: "api.example.com".into(),
-                path: "/v1/refunds".into(),
-                destination: "- 8443".into(),
-                headers: vec![
-                    ("content-type".into(), "text/plain".into()),
-                    ("Authorization".into(), "Bearer top-secret".into()),
-                ],
-                body: base64::engine::general_purpose::STANDARD.encode("pay 700"),
-            },
-            rules: vec!["refunds/large".into()],
-            revision: "r1".into(),
-            requires: vec![Approvers { groups: vec!["finance".into()], people: vec![], count }],
-            grant: Grant::Once,
-            expires_in: Duration::from_secs(600),
-        };
+        let new = asked(digest, count);
         match self.store.open_approval(new, PendingLimits::default()).await.unwrap() {
             Opened::Created(approval) => approval.id,
             other => panic!("{other:?}"),

@@ -54,20 +54,19 @@ impl AdminEvents for Recorded {
         choice: Choice,
         reason: &'a str,
     ) -> BoxFuture<'a, ()> {
-        match approval.state {
-            State::Approved => self.metrics.approval(ApprovalEvent::Approved),
-            State::Rejected => self.metrics.approval(ApprovalEvent::Rejected),
-            State::Pending | State::Expired | State::Used => {}
+        let counted = match (choice, approval.state) {
+            (Choice::Approve, State::Approved) => Some(ApprovalEvent::Approved),
+            (Choice::Approve, _) => None,
+            (Choice::BreakGlass, _) => Some(ApprovalEvent::BrokenGlass),
+            (Choice::Reject, _) => Some(ApprovalEvent::Rejected),
+            (Choice::Withdraw, _) => Some(ApprovalEvent::Withdrawn),
+            (Choice::Revoke, _) => Some(ApprovalEvent::Revoked),
+        };
+        if let Some(event) = counted {
+            self.metrics.approval(event);
         }
         async move {
-            let record = Record::Vote(audit::Vote {
-                time: self.clock.now(),
-                approval: &approval.id,
-                choice: choice.as_str(),
-                state: approval.state.as_str(),
-                identity: engine::principal(who),
-                comment: reason,
-            });
+            let record = self.decision(who, approval, choice, reason);
             // The vote stands whatever happens here; a lost record is counted, and `required` has waited for it.
             if self.audit.record(&record).await.is_err() {
                 tracing::error!(approval = %approval.id, "a vote could not be recorded");
@@ -95,6 +94,41 @@ impl AdminEvents for Recorded {
 }
 
 impl Recorded {
+    fn decision<'a>(
+        &self,
+        who: &'a Identity,
+        approval: &'a Approval,
+        choice: Choice,
+        reason: &'a str,
+    ) -> Record<'a> {
+        if choice != Choice::BreakGlass {
+            return Record::Vote(audit::Vote {
+                time: self.clock.now(),
+                approval: &approval.id,
+                choice: choice.as_str(),
+                state: approval.state.as_str(),
+                identity: engine::principal(who),
+                comment: reason,
+            });
+        }
+        let (caller, call) = (&approval.caller, &approval.call);
+        let names = [caller.person.as_deref().unwrap_or_default(), &caller.subject, &caller.spiffe];
+        let caller = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        let by = who.person.as_deref().unwrap_or(&who.subject);
+        tracing::warn!(approval = %approval.id, by, caller, rules = ?approval.rules, "the glass was broken");
+        Record::BrokenGlass(audit::BrokenGlass {
+            time: self.clock.now(),
+            approval: &approval.id,
+            identity: engine::principal(who),
+            comment: reason,
+            caller,
+            method: &call.method,
+            host: &call.host,
+            path: call.path.split('?').next().unwrap_or_default(),
+            rules: &approval.rules,
+        })
+    }
+
     fn key<'a>(
         &self,
         change: &'static str,

@@ -18,6 +18,7 @@ use client::{Client, Failure};
 use screen::{Lines, Screen};
 
 use crate::admin::visible::visible;
+use crate::approval::State;
 use crate::cli::client::Tls;
 use crate::cli::connection::Format;
 
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   portcullis approvals list --state pending
   portcullis approvals show 3f9c1a
   portcullis approvals approve 3f9c1a --reason 'checked with the customer'
+  portcullis approvals break-glass 3f9c1a --reason 'INC-4711: payments are down'
   PORTCULLIS_TOKEN=$(cat token) portcullis approvals reject 3f9c1a --reason 'wrong account'
 
 An ID is the whole id, or its end: at least 6 characters that only one request ends with.";
@@ -53,7 +55,7 @@ enum Action {
     /// List the requests for approval that you may see, the newest first
     List {
         /// Only those in this state
-        #[arg(long, value_parser = ["pending", "approved", "rejected", "expired", "used"])]
+        #[arg(long, value_parser = State::ALL.map(State::as_str))]
         state: Option<String>,
         /// At most this many
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
@@ -70,6 +72,27 @@ enum Action {
     },
     /// Reject one call, for good
     Reject {
+        id: String,
+        /// Why; recorded
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Release one call alone, whatever its rules ask for; loud, and for the people that they name only
+    BreakGlass {
+        id: String,
+        /// Why; recorded
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take back a request of yours that nobody has decided yet (or anybody's, as an admin)
+    Withdraw {
+        id: String,
+        /// Why; recorded
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Take back an approval that is not used up
+    Revoke {
         id: String,
         /// Why; recorded
         #[arg(long, default_value = "")]
@@ -104,6 +127,9 @@ async fn execute(args: Args) -> Result<(), Failure> {
         }
         Action::Approve { id, reason } => decide(&client, &id, "approve", &reason, format).await,
         Action::Reject { id, reason } => decide(&client, &id, "reject", &reason, format).await,
+        Action::BreakGlass { id, reason } => decide(&client, &id, "breakGlass", &reason, format).await,
+        Action::Withdraw { id, reason } => decide(&client, &id, "withdraw", &reason, format).await,
+        Action::Revoke { id, reason } => decide(&client, &id, "revoke", &reason, format).await,
         Action::Watch => watch_until_interrupted(&client, format).await,
     }
 }

@@ -146,6 +146,7 @@ fn holds(node: Option<&Node>, reader: &mut Reader) -> Option<Holds> {
     let empty = empty_map();
     let mut fields = reader.fields(node.unwrap_or(&empty), "`holds`")?;
     let max_message_timeout = duration(&mut fields, "max_message_timeout", Duration::from_secs(900), reader);
+    let retry_window = duration(&mut fields, "retry_window", Duration::from_secs(10), reader);
     let ticket_status = number(&mut fields, "ticket_status", 403, 400..=599, reader);
     let status_path = fields
         .optional("status_path")
@@ -167,6 +168,7 @@ fn holds(node: Option<&Node>, reader: &mut Reader) -> Option<Holds> {
         ticket_status: u16::try_from(ticket_status?).ok()?,
         status_path: status_path?,
         digest_headers: digest_headers?,
+        retry_window: retry_window?,
         held: HeldLimits {
             per_principal: usize::try_from(per_principal).ok()?,
             per_rule: usize::try_from(per_rule).ok()?,

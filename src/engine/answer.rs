@@ -36,13 +36,13 @@ impl Engine {
         (settled, verdict)
     }
 
-    /// The answer on the wire. The only place that makes an `Answer::Allow`, and only for two reasons.
+    /// The answer on the wire. The only place that makes an `Answer::Allow`, and only for a reason that lets through.
     pub(super) fn verdict(&self, call: &Call, settled: &Settled) -> Verdict {
         let reason = settled.reason;
         let id = &call.decision_id;
         let challenge = &settled.evaluated.snapshot.authenticator.challenge;
         let answer = match (reason, &settled.approval) {
-            (Reason::Allowed | Reason::Approved, _) => {
+            (reason, _) if reason.lets_through() => {
                 Answer::Allow(upstream::permit(&call.request, &settled.evaluated))
             }
             (Reason::ApprovalPending, approval) => {

@@ -1,11 +1,13 @@
 //! What an approval covers, as one SHA-256: change any byte of it and the approval is for another call.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use crate::approval::CallSummary;
+use crate::approval::{CallSummary, Shown};
 use crate::authn::{Redaction, SHOWN_FOR_TOKENS};
+use crate::effect::{Class, Part, is_fleeting_header};
 use crate::identity::{Identity, Method};
 use crate::policy::{HeadersRead, HoldRule};
 use crate::request::{Peer, Request};
@@ -41,21 +43,6 @@ pub const DEFAULT_HEADERS: [&str; 19] = [
     "x-rewrite-url",
 ];
 
-/// Headers that differ when the same call is sent again, or that carry the token: never covered.
-fn is_fleeting(name: &str) -> bool {
-    const NAMES: [&str; 8] = [
-        "authorization",
-        "date",
-        "idempotency-key",
-        "prefer",
-        "proxy-authorization",
-        "traceparent",
-        "tracestate",
-        "x-request-id",
-    ];
-    NAMES.contains(&name) || name.starts_with("x-b3-")
-}
-
 /// Headers of the caller's program and of the way here: covered only where they are named, by a rule or by the
 /// configuration.
 fn is_circumstance(name: &str) -> bool {
@@ -76,59 +63,83 @@ pub(super) struct Scope<'s> {
     pub redaction: &'s Redaction,
 }
 
-/// Digests a held call: identity, target, covered headers, raw body, and the rules that held it. No token is shown. The one
-/// that proved the caller is not covered either; what merely stands where a token could is an input like any other.
-pub(super) fn digest<'a>(
-    request: &Request,
-    identity: &Identity,
-    rules: impl Iterator<Item = &'a HoldRule>,
-    scope: Scope<'_>,
-) -> Covered {
-    let mut rules: Vec<_> = rules.collect();
-    rules.sort_by(|a, b| a.name.cmp(&b.name));
-    let names = covered_headers(request, &rules, scope);
+/// What is asked for: by which rules, of which of them no person, and for which calls.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// In the order of their names.
+    pub rules: &'a [Arc<HoldRule>],
+    /// The rules that approve by themselves: such an approval is for one call, and stands for no other answer of theirs.
+    pub auto_approved: &'a [(Arc<str>, Arc<str>)],
+    /// `None`: the same call, byte by byte.
+    pub same: Option<&'a Class>,
+}
+
+/// Digests a held call: identity, target, covered headers, raw body, and the rules that held it; of a class of calls the
+/// parts that make it one, with identity, destination and rules. No token is shown. The one that proved the caller is not
+/// covered either; what merely stands where a token could is an input like any other.
+pub(super) fn digest(request: &Request, identity: &Identity, asked: Asked<'_>, scope: Scope<'_>) -> Covered {
+    let names = covered_headers(request, &asked, scope);
     let values: Vec<_> = names.iter().flat_map(|name| Value::all(request, name)).collect();
-    let Scope { redaction, .. } = scope;
-    let tokens = redaction.tokens(request);
-    // Of tokens a call has one, if one proves it: `Issuers::presented`.
-    let by_token = identity.method == Method::Jwt;
-    let path = if by_token { redaction.path(request, COVERED_FOR_TOKENS) } else { request.path.raw().into() };
-    let (destination, body) = (destination(request), request.body.complete());
-    let body = body.map(|bytes| &bytes[..]).unwrap_or_default();
+    let tokens = scope.redaction.tokens(request);
+    let target = Target::of(request, identity, scope.redaction);
 
     let mut hash = Fields(Context::new(&SHA256));
-    hash.add(b"portcullis approval 1");
-    hash.add_texts([&*identity.issuer, &*identity.subject, &*identity.spiffe]);
-    hash.add_texts([&*request.method, &*request.host, &*path, &*destination]);
-    hash.count(values.len());
-    for Value { name, raw, text } in &values {
-        hash.add(name.as_bytes());
-        match text {
-            Cow::Borrowed(text) if by_token => {
-                hash.add(redaction.header(name, text, &tokens, COVERED_FOR_TOKENS).as_bytes());
+    match asked.same {
+        None => {
+            hash.add(b"portcullis approval 1");
+            hash.add_texts([&*identity.issuer, &*identity.subject, &*identity.spiffe]);
+            hash.add_texts([&*request.method, &*request.host, &*target.path, &*target.destination]);
+            hash.values(&values, &target);
+            hash.add(target.body);
+        }
+        Some(class) => {
+            hash.add(b"portcullis approval of a class 1");
+            hash.add_texts([&*identity.issuer, &*identity.subject, &*identity.spiffe, &*target.destination]);
+            hash.count(class.parts().count());
+            for part in class.parts() {
+                hash.add(part.to_string().as_bytes());
+                hash.part(part, request, &target);
             }
-            _ => hash.add(raw),
         }
     }
-    hash.add(body);
-    hash.count(rules.len());
-    for rule in &rules {
-        hash.add(rule.name.as_bytes());
-        hash.add(&rule.content);
-    }
+    hash.rules(&asked);
 
     let shown = |Value { name, text, .. }: &Value<'_>| {
-        ((*name).to_owned(), redaction.header(name, text, &tokens, SHOWN_FOR_TOKENS))
+        ((*name).to_owned(), scope.redaction.header(name, text, &tokens, SHOWN_FOR_TOKENS))
     };
     let call = CallSummary {
         method: request.method.clone(),
         host: request.host.clone(),
-        path: redaction.path(request, SHOWN_FOR_TOKENS).into_owned(),
-        destination,
+        path: scope.redaction.path(request, SHOWN_FOR_TOKENS).into_owned(),
         headers: values.iter().map(shown).collect(),
-        body: base64::Engine::encode(&base64::engine::general_purpose::STANDARD, body),
+        body: base64::Engine::encode(&base64::engine::general_purpose::STANDARD, target.body),
+        destination: target.destination,
+        shown: Shown::Whole,
     };
     Covered { digest: hex::encode(hash.0.finish()), call }
+}
+
+/// The call as digests cover it: without the token that proved the caller.
+struct Target<'r> {
+    path: Cow<'r, str>,
+    destination: String,
+    body: &'r [u8],
+    /// Hides the token in headers too; `None` where no token proved the caller. Of tokens a call has one, if one proves it:
+    /// `Issuers::presented`.
+    redacted: Option<&'r Redaction>,
+    request: &'r Request,
+}
+
+impl<'r> Target<'r> {
+    fn of(request: &'r Request, identity: &Identity, redaction: &'r Redaction) -> Self {
+        let redacted = (identity.method == Method::Jwt).then_some(redaction);
+        let path = match redacted {
+            Some(redaction) => redaction.path(request, COVERED_FOR_TOKENS),
+            None => request.path.raw().into(),
+        };
+        let body = request.body.complete().map(|bytes| &bytes[..]).unwrap_or_default();
+        Self { path, destination: destination(request), body, redacted, request }
+    }
 }
 
 /// One value of a covered header.
@@ -141,7 +152,12 @@ struct Value<'v> {
 
 impl<'v> Value<'v> {
     fn all(request: &'v Request, name: &'v str) -> impl Iterator<Item = Self> {
-        request.headers.all(name).map(move |raw| Self { name, raw, text: String::from_utf8_lossy(raw) })
+        request.headers.all(name).map(move |raw| {
+            // What is no text is shown in escapes, so that no byte of it is lost.
+            let text = std::str::from_utf8(raw)
+                .map_or_else(|_| Cow::Owned(raw.escape_ascii().to_string()), Cow::Borrowed);
+            Self { name, raw, text }
+        })
     }
 }
 
@@ -155,9 +171,13 @@ fn destination(request: &Request) -> String {
 }
 
 /// The names of the headers that the digest covers, sorted.
-fn covered_headers(request: &Request, rules: &[&HoldRule], scope: Scope<'_>) -> Vec<String> {
+fn covered_headers(request: &Request, asked: &Asked<'_>, scope: Scope<'_>) -> Vec<String> {
     let mut names: Vec<String> = scope.headers.to_vec();
-    for rule in rules {
+    names.extend(asked.same.into_iter().flat_map(Class::parts).filter_map(|part| match part {
+        Part::Header(name) => Some(name.clone()),
+        _ => None,
+    }));
+    for rule in asked.rules {
         match &rule.headers_read {
             HeadersRead::Named(read) => names.extend(read.iter().cloned()),
             HeadersRead::All => {
@@ -166,7 +186,7 @@ fn covered_headers(request: &Request, rules: &[&HoldRule], scope: Scope<'_>) -> 
             }
         }
     }
-    names.retain(|name| !is_fleeting(name) && !scope.credentials.contains(name));
+    names.retain(|name| !is_fleeting_header(name) && !scope.credentials.contains(name));
     names.sort();
     names.dedup();
     names
@@ -185,6 +205,58 @@ impl Fields {
         self.0.update(field);
     }
 
+    fn values(&mut self, values: &[Value<'_>], target: &Target<'_>) {
+        self.count(values.len());
+        let tokens = target.redacted.map(|redaction| (redaction, redaction.tokens(target.request)));
+        for Value { name, raw, text } in values {
+            self.add(name.as_bytes());
+            match (text, &tokens) {
+                (Cow::Borrowed(text), Some((redaction, tokens))) => {
+                    self.add(redaction.header(name, text, tokens, COVERED_FOR_TOKENS).as_bytes());
+                }
+                _ => self.add(raw),
+            }
+        }
+    }
+
+    /// One part of a call that makes it one of a class.
+    fn part(&mut self, part: &Part, request: &Request, target: &Target<'_>) {
+        let (path, query) = match target.path.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (&*target.path, None),
+        };
+        match part {
+            Part::Method => self.add(request.method.as_bytes()),
+            Part::Host => self.add(request.host.as_bytes()),
+            Part::Path => self.add(path.as_bytes()),
+            Part::Query => {
+                self.count(usize::from(query.is_some()));
+                self.add(query.unwrap_or_default().as_bytes());
+            }
+            Part::Body => self.add(target.body),
+            // A credential too: the class is then narrower than its author thought, and never wider.
+            Part::Header(name) => {
+                let values: Vec<_> = Value::all(request, name).collect();
+                self.values(&values, target);
+            }
+        }
+    }
+
+    fn rules(&mut self, asked: &Asked<'_>) {
+        self.count(asked.rules.len());
+        for rule in asked.rules {
+            self.add(rule.name.as_bytes());
+            self.add(&rule.content);
+        }
+        // Nothing is added without any, so that approvals outlive the version that did not know them.
+        if !asked.auto_approved.is_empty() {
+            self.add(b"approved by");
+            for (rule, _) in asked.auto_approved {
+                self.add(rule.as_bytes());
+            }
+        }
+    }
+
     fn count(&mut self, count: usize) {
         self.0.update(&u64::try_from(count).unwrap_or(u64::MAX).to_be_bytes());
     }
@@ -192,22 +264,15 @@ impl Fields {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::authn::Place;
-    use crate::effect::{Approvers, Grant, HoldTerms};
+    use crate::effect::{Approvers, HoldTerms};
     use crate::request::{Body, Header, Headers, Limits, Parts};
 
     fn rule(content: u8) -> HoldRule {
         HoldRule {
             name: "p/r".into(),
-            terms: HoldTerms {
-                approvers: Approvers { groups: vec!["g".into()], people: vec![], count: 1 },
-                wait: Duration::from_secs(1),
-                expires: Duration::from_secs(1),
-                grant: Grant::Once,
-            },
+            terms: HoldTerms::of(vec![Approvers { groups: vec!["g".into()], people: vec![], count: 1 }]),
             content: [content; 32],
             headers_read: HeadersRead::Named(vec!["x-read".into()]),
             because: String::new(),
@@ -236,7 +301,22 @@ mod tests {
         covered_by(&Redaction::default(), edit).digest
     }
 
+    fn digest_in(
+        same: Option<&Class>,
+        edit: impl FnOnce(&mut Parts, &mut Identity, &mut HoldRule),
+    ) -> String {
+        covered_in(same, &Redaction::default(), edit).digest
+    }
+
     fn covered_by(
+        redaction: &Redaction,
+        edit: impl FnOnce(&mut Parts, &mut Identity, &mut HoldRule),
+    ) -> Covered {
+        covered_in(None, redaction, edit)
+    }
+
+    fn covered_in(
+        same: Option<&Class>,
         redaction: &Redaction,
         edit: impl FnOnce(&mut Parts, &mut Identity, &mut HoldRule),
     ) -> Covered {
@@ -245,7 +325,8 @@ mod tests {
         let always: Vec<_> = DEFAULT_HEADERS.iter().map(|name| (*name).to_owned()).collect();
         let request = Request::assemble(parts, &Limits::default());
         let scope = Scope { headers: &always, credentials: &["x-token".to_owned()], redaction };
-        digest(&request, &identity, std::iter::once(&rule), scope)
+        let rules = [Arc::new(rule)];
+        digest(&request, &identity, Asked { rules: &rules, auto_approved: &[], same }, scope)
     }
 
     fn set(parts: &mut Parts, name: &str, value: &str) {
@@ -375,5 +456,59 @@ mod tests {
         let a = digest_of(|_, identity, _| (identity.issuer, identity.subject) = ("ab".into(), "c".into()));
         let b = digest_of(|_, identity, _| (identity.issuer, identity.subject) = ("a".into(), "bc".into()));
         assert_ne!(a, b);
+    }
+
+    #[test]
+    fn of_a_class_only_the_chosen_parts_count_with_caller_destination_and_rules() {
+        type Edit = fn(&mut Parts, &mut Identity, &mut HoldRule);
+        let parts: [(Part, Edit); 6] = [
+            (Part::Method, |parts, _, _| parts.method = "PUT".into()),
+            (Part::Host, |parts, _, _| parts.host = "api2".into()),
+            (Part::Path, |parts, _, _| parts.path = "/c?b=1".into()),
+            (Part::Query, |parts, _, _| parts.path = "/a?b=2".into()),
+            (Part::Body, |parts, _, _| parts.body = Body::Complete("{} ".into())),
+            (Part::Header("x-other".into()), |parts, _, _| set(parts, "x-other", "2")),
+        ];
+        for (chosen, _) in &parts {
+            let class = Class::new([chosen.clone()]).unwrap();
+            let same = digest_in(Some(&class), |_, _, _| ());
+            assert_ne!(same, digest_of(|_, _, _| ()));
+            for (part, edit) in &parts {
+                assert_eq!(digest_in(Some(&class), edit) != same, part == chosen, "{chosen} {part}");
+            }
+            let always: [Edit; 6] = [
+                |_, identity, _| identity.subject = "s".into(),
+                |_, identity, _| identity.issuer = "i".into(),
+                |_, identity, _| identity.spiffe = "spiffe://x".into(),
+                |parts, _, _| parts.destination.port = 8443,
+                |parts, _, _| parts.context = [("env".into(), "prod".into())].into(),
+                |_, _, rule| rule.content = [2; 32],
+            ];
+            for edit in always {
+                assert_ne!(digest_in(Some(&class), edit), same, "{chosen}");
+            }
+        }
+        let no_query = digest_in(Class::new([Part::Query]).as_ref(), |parts, _, _| parts.path = "/a".into());
+        let empty_query =
+            digest_in(Class::new([Part::Query]).as_ref(), |parts, _, _| parts.path = "/a?".into());
+        assert_ne!(no_query, empty_query);
+    }
+
+    #[test]
+    fn an_approval_by_rules_is_for_no_call_that_they_do_not_approve() {
+        let rules = [Arc::new(rule(1))];
+        let request = Request::assemble(parts(), &Limits::default());
+        let of = |auto_approved: &[(Arc<str>, Arc<str>)]| {
+            let asked = Asked { rules: &rules, auto_approved, same: None };
+            let redaction = Redaction::default();
+            let scope = Scope { headers: &[], credentials: &[], redaction: &redaction };
+            digest(&request, &Identity::anonymous(), asked, scope).digest
+        };
+        assert_ne!(of(&[]), of(&[("p/r".into(), "small".into())]));
+        assert_eq!(
+            of(&[("p/r".into(), "a".into())]),
+            of(&[("p/r".into(), "b".into())]),
+            "the rule's content is covered anyway"
+        );
     }
 }

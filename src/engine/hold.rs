@@ -6,26 +6,33 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::digest::{self, Covered, Scope};
 use super::fault::Point;
 use super::patience::remaining;
 use super::record::Facts;
 use super::{Call, Engine, Evaluated, Patience, Settled, is_unmaskable, prefer, vouchers};
-use crate::approval::{Approval, Caller, Choice, State};
+use crate::approval::{Approval, Choice, Event, State};
+use crate::audit::{self, Record};
 use crate::clock;
 use crate::effect::Grant;
 use crate::metrics::ApprovalEvent;
 use crate::policy::{HoldRule, Outcome};
 use crate::reason::Reason;
-use crate::store::{NewApproval, Opened};
+use crate::store::Change;
+
+mod ask;
 
 /// What a ticket tells the caller to wait before it asks again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// An approval is read again at least this often, whatever the notifications say.
 const POLL: Duration = Duration::from_secs(5);
+
+/// When a release is confirmed: by then its answer has left, or its connection is gone. A crash before is reported as
+/// `released_unconfirmed`.
+const CONFIRM_AFTER: Duration = Duration::from_millis(100);
 
 /// What one round of holding came to.
 enum Round {
@@ -49,12 +56,15 @@ pub(super) fn follow_changes(engine: &Arc<Engine>) {
             let Some(engine) = engine.upgrade() else { return };
             match change {
                 Ok(change) => {
-                    if change.state == State::Expired && change.here {
-                        engine.ports.metrics.approval(ApprovalEvent::Expired);
+                    if change.here {
+                        engine.note_change(&change);
                     }
                     engine.waiters.wake(&change.id);
                 }
-                Err(RecvError::Lagged(_)) => engine.waiters.wake_all(),
+                Err(RecvError::Lagged(missed)) => {
+                    tracing::warn!(missed, "changes of approvals came faster than they could be recorded");
+                    engine.waiters.wake_all();
+                }
                 Err(RecvError::Closed) => return,
             }
         }
@@ -83,8 +93,8 @@ impl Engine {
                     break Settled { approval: Some(approval), ..self.settled(call, again) };
                 }
                 Round::Released(again, approval) => {
-                    let approval = Some(approval);
-                    break Settled { reason: Reason::Approved, approval, ..Settled::of(again) };
+                    let reason = released_as(&approval);
+                    break Settled { reason, approval: Some(approval), ..Settled::of(again) };
                 }
                 Round::HeldAgain(again) => evaluated = again,
             }
@@ -115,11 +125,9 @@ impl Engine {
         let Some(_place) = self.waiters.admit(&principal, &names, &self.settings.held) else {
             return over(Reason::TooManyHeld);
         };
-        let covered = self.covered(call, evaluated, rules);
-        let digest = covered.digest.clone();
-        let approval = match self.open_approval(call, evaluated, rules, names, covered).await {
-            Ok(approval) => approval,
-            Err(reason) => return over(reason),
+        let (digest, approval) = match self.open_approval(call, evaluated, rules, names).await {
+            Ok(opened) => opened,
+            Err((reason, approval)) => return Round::Settled(reason, String::new(), approval),
         };
         caller.approval = Some(approval.id.clone());
         let preferred = prefer::respond_async(&call.request.headers);
@@ -129,52 +137,6 @@ impl Engine {
             (reason, approval) => {
                 let because = rejection(&approval, reason, rules);
                 Round::Settled(reason, because, Some(approval))
-            }
-        }
-    }
-
-    fn covered(&self, call: &Call, evaluated: &Evaluated, rules: &[Arc<HoldRule>]) -> Covered {
-        let rules = rules.iter().map(|rule| &**rule);
-        let authenticator = &evaluated.snapshot.authenticator;
-        let scope = Scope {
-            headers: &self.settings.digest_headers,
-            credentials: &authenticator.credentials,
-            redaction: &authenticator.redaction,
-        };
-        digest::digest(&call.request, &evaluated.identity, rules, scope)
-    }
-
-    async fn open_approval(
-        &self,
-        call: &Call,
-        evaluated: &Evaluated,
-        rules: &[Arc<HoldRule>],
-        names: Vec<String>,
-        covered: Covered,
-    ) -> Result<Approval, Reason> {
-        self.ports.faults.pass(Point::OpenApproval).await.map_err(|_| Reason::StoreUnavailable)?;
-        let key = call.request.headers.text("idempotency-key").ok().flatten().unwrap_or_default();
-        let new = NewApproval {
-            digest: covered.digest,
-            idempotency_key: key.to_owned(),
-            caller: Caller::of(&evaluated.identity, &call.request.source.address),
-            call: covered.call,
-            rules: names,
-            revision: evaluated.policies().revision().to_string(),
-            requires: rules.iter().map(|rule| rule.terms.approvers.clone()).collect(),
-            grant: strictest(rules.iter().map(|rule| rule.terms.grant)),
-            expires_in: rules.iter().map(|rule| rule.terms.expires).min().unwrap_or_default(),
-        };
-        match self.ports.store.open_approval(new, self.settings.pending).await {
-            Ok(Opened::Created(approval)) => {
-                self.ports.metrics.approval(ApprovalEvent::Created);
-                Ok(approval)
-            }
-            Ok(Opened::Attached(approval)) => Ok(approval),
-            Ok(Opened::TooManyPending) => Err(Reason::TooManyPending),
-            Err(error) => {
-                tracing::error!(%error, "an approval could not be opened");
-                Err(Reason::StoreUnavailable)
             }
         }
     }
@@ -209,7 +171,9 @@ impl Engine {
                 State::Approved => break Reason::Approved,
                 State::Rejected => break Reason::ApprovalRejected,
                 State::Expired => break Reason::ApprovalExpired,
-                State::Used => break Reason::ApprovalUsed,
+                State::Withdrawn => break Reason::ApprovalWithdrawn,
+                State::Revoked => break Reason::ApprovalRevoked,
+                State::Releasing | State::Used | State::ReleasedUnconfirmed => break Reason::ApprovalUsed,
                 State::Pending => {}
             }
             let until = *deadline.get_or_insert_with(|| ticket_time(wait, patience));
@@ -241,10 +205,13 @@ impl Engine {
         if self.covered(call, &again, rules).digest != digest {
             return Round::HeldAgain(again);
         }
+        if !may_be_used(&approval, rules, self.ports.clock.now()) {
+            return Round::Settled(Reason::OutsideHours, String::new(), Some(approval));
+        }
         if self.ports.faults.pass(Point::Release).await.is_err() {
             return Round::Settled(Reason::StoreUnavailable, String::new(), Some(approval));
         }
-        let reason = match self.ports.store.consume(&approval.id).await {
+        let reason = match self.ports.store.consume(&approval.id, &call.decision_id).await {
             Ok(true) => {
                 self.ports.metrics.approval(ApprovalEvent::Released);
                 return Round::Released(again, approval);
@@ -256,6 +223,66 @@ impl Engine {
             }
         };
         Round::Settled(reason, String::new(), Some(approval))
+    }
+}
+
+impl Engine {
+    /// Confirms the release of a call whose answer is on its way, a moment later.
+    pub(super) fn confirm_release(&self, approval: &Approval, decision: &str) {
+        if approval.grant != Grant::Once {
+            return;
+        }
+        let (store, lifecycle) = (self.ports.store.clone(), self.ports.lifecycle.clone());
+        let (id, decision) = (approval.id.clone(), decision.to_owned());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(CONFIRM_AFTER) => {}
+                () = lifecycle.draining() => {}
+            }
+            match store.confirm(&id, &decision).await {
+                Ok(true) => {}
+                Ok(false) => tracing::warn!(approval = %id, "a release was confirmed too late"),
+                Err(error) => tracing::warn!(%error, approval = %id, "a release could not be confirmed"),
+            }
+        });
+    }
+
+    /// Records what came to pass without a person.
+    fn note_change(&self, change: &Change) {
+        let counted = match change.event {
+            Event::Expired => ApprovalEvent::Expired,
+            Event::ReminderDue => ApprovalEvent::Reminded,
+            Event::Escalated => ApprovalEvent::Escalated,
+            Event::CallerRevoked => ApprovalEvent::Revoked,
+            Event::ReleasedUnconfirmed => ApprovalEvent::ReleasedUnconfirmed,
+            _ => return,
+        };
+        self.ports.metrics.approval(counted);
+        self.ports.audit.note(&Record::Approval(audit::Approval {
+            time: self.ports.clock.now(),
+            approval: &change.id,
+            change: change.event.as_str(),
+            state: change.state.as_str(),
+            rules: Vec::new(),
+        }));
+    }
+}
+
+/// Whether the hours of the rules, as they are now, let the approval be used. Whoever broke the glass need not keep to
+/// them.
+fn may_be_used(approval: &Approval, rules: &[Arc<HoldRule>], now: Timestamp) -> bool {
+    let within = |rule: &Arc<HoldRule>| rule.terms.hours.as_ref().is_none_or(|hours| hours.include(now));
+    approval.is_broken_glass() || rules.iter().all(within)
+}
+
+/// By whose word a call was released.
+fn released_as(approval: &Approval) -> Reason {
+    if approval.is_broken_glass() {
+        Reason::BreakGlass
+    } else if approval.is_auto_approved() {
+        Reason::AutoApproved
+    } else {
+        Reason::Approved
     }
 }
 
@@ -276,13 +303,11 @@ fn ticket_time(wait: Duration, patience: &mut Patience) -> Instant {
     until
 }
 
-/// What the caller is told: the approver's own words on a rejection, the rule's text on a ticket.
+/// What the caller is told: the words of whoever ended it, the rule's text on a ticket.
 fn rejection(approval: &Approval, reason: Reason, rules: &[Arc<HoldRule>]) -> String {
     match reason {
-        Reason::ApprovalRejected => {
-            let vote = approval.votes.iter().find(|vote| vote.choice == Choice::Reject);
-            vote.map(|vote| vote.reason.clone()).unwrap_or_default()
-        }
+        Reason::ApprovalRejected => reason_of(approval, Choice::Reject),
+        Reason::ApprovalWithdrawn => reason_of(approval, Choice::Withdraw),
         Reason::ApprovalPending => rules
             .iter()
             .map(|rule| rule.because.as_str())
@@ -293,14 +318,9 @@ fn rejection(approval: &Approval, reason: Reason, rules: &[Arc<HoldRule>]) -> St
     }
 }
 
-/// Of several rules' grants the one that allows least.
-fn strictest(grants: impl Iterator<Item = Grant>) -> Grant {
-    grants
-        .min_by_key(|grant| match grant {
-            Grant::Once => Duration::ZERO,
-            Grant::For(period) => *period,
-        })
-        .unwrap_or(Grant::Once)
+fn reason_of(approval: &Approval, choice: Choice) -> String {
+    let vote = approval.votes.iter().find(|vote| vote.choice == choice);
+    vote.map(|vote| vote.reason.clone()).unwrap_or_default()
 }
 
 /// Notes in the record that the caller hung up, if this is dropped while the call waits.
@@ -360,12 +380,49 @@ mod tests {
     }
 
     #[test]
-    fn the_grant_that_allows_least_wins() {
-        let hour = Grant::For(Duration::from_secs(3_600));
-        assert_eq!(strictest([hour, Grant::Once].into_iter()), Grant::Once);
-        assert_eq!(
-            strictest([hour, Grant::For(Duration::from_secs(1))].into_iter()),
-            Grant::For(Duration::from_secs(1))
-        );
+    fn an_approval_is_used_in_the_hours_of_its_rules_unless_the_glass_was_broken() {
+        use crate::approval::testing::{approval, vote};
+        use crate::effect::{Approvers, Day, HoldTerms, Hours};
+        use crate::policy::HeadersRead;
+
+        let hours = |days: &[Day]| Hours {
+            days: days.to_vec(),
+            from: jiff::civil::Time::midnight(),
+            to: None,
+            time_zone: "UTC".into(),
+        };
+        let rule = |hours| {
+            let approvers = Approvers { groups: vec!["g".into()], people: vec![], count: 1 };
+            Arc::new(HoldRule {
+                name: "p/r".into(),
+                terms: HoldTerms { hours, ..HoldTerms::of(vec![approvers]) },
+                content: [0; 32],
+                headers_read: HeadersRead::All,
+                because: String::new(),
+            })
+        };
+        // 1 January 1970 is a Thursday.
+        let now = Timestamp::UNIX_EPOCH;
+        let (open, closed) = (rule(Some(hours(&[Day::Thu]))), rule(Some(hours(&[Day::Fri]))));
+        let given = approval(vec![vote(Choice::Approve)]);
+        assert!(may_be_used(&given, &[rule(None), open.clone()], now));
+        assert!(!may_be_used(&given, &[open, closed.clone()], now));
+        assert!(may_be_used(&approval(vec![vote(Choice::BreakGlass)]), &[closed], now));
+    }
+
+    #[test]
+    fn the_reason_of_a_release_says_by_whose_word_it_came() {
+        use crate::approval::Vote;
+        use crate::approval::testing::{approval, vote};
+
+        let by_rule = || Vote { rule: Some("p/r".into()), ..vote(Choice::Approve) };
+        for (votes, reason) in [
+            (vec![vote(Choice::Approve)], Reason::Approved),
+            (vec![by_rule()], Reason::AutoApproved),
+            (vec![by_rule(), vote(Choice::Approve)], Reason::Approved),
+            (vec![by_rule(), vote(Choice::BreakGlass)], Reason::BreakGlass),
+        ] {
+            assert_eq!(released_as(&approval(votes)), reason);
+        }
     }
 }

@@ -77,6 +77,9 @@ fn title(notice: &Notice) -> &'static str {
         (Event::Pending, _) => "A call waits for approval",
         (Event::Decided, State::Rejected) => "A call was rejected",
         (Event::Decided, _) => "A call was approved",
+        (Event::Reminder, _) => "A call still waits for approval",
+        (Event::Escalated, _) => "A call still waits, and more people may decide now",
+        (Event::BreakGlass, _) => "One person released a call alone",
         (Event::Expired, _) if notice.approved => "An approval expired: it was not used in time",
         (Event::Expired, _) => "A request for approval expired: nobody decided in time",
     }

@@ -41,6 +41,8 @@ pub struct Expect {
     pub rule: Option<String>,
     pub reason: Option<String>,
     pub status: Option<u16>,
+    /// Whether every rule that holds the call approves it by itself.
+    pub auto_approved: Option<bool>,
     /// The masked response body, compared as JSON where it is JSON.
     pub body: Option<String>,
     /// Headers that the request is sent on with.
@@ -113,6 +115,10 @@ fn compare(expect: &Expect, judgement: &Judgement) -> Vec<Failure> {
     differ("reason", expect.reason.as_deref(), decision.reason.as_str());
     let status = status(decision).to_string();
     differ("status", expect.status.map(|status| status.to_string()).as_deref(), &status);
+    let auto =
+        matches!(&decision.outcome, Outcome::Hold(rules) if rules.len() == decision.auto_approved().len());
+    let shown = |auto: bool| if auto { "true" } else { "false" };
+    differ("auto_approved", expect.auto_approved.map(shown), shown(auto));
     for (name, wanted) in &expect.headers {
         let name = name.to_ascii_lowercase();
         let found = header(decision, &name).unwrap_or("none");

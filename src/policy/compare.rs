@@ -126,10 +126,9 @@ pub fn masks(active: Option<&[Arc<mask::Rule>]>, candidate: Option<&[Arc<mask::R
 mod tests {
     use super::*;
     use crate::effect::HeaderChanges;
-    use crate::effect::{Approvers, Grant, HeaderChange, HoldTerms};
+    use crate::effect::{Approvers, HeaderChange, HoldTerms};
     use crate::policy::HeadersRead;
     use crate::policy::decision::Rare;
-    use std::time::Duration;
 
     fn decision(outcome: Outcome, reason: Reason) -> Decision {
         Decision { outcome, ..Decision::refused(reason) }
@@ -138,12 +137,7 @@ mod tests {
     fn hold(name: &str, group: &str) -> Decision {
         let rule = HoldRule {
             name: name.into(),
-            terms: HoldTerms {
-                approvers: Approvers { groups: vec![group.into()], people: vec![], count: 1 },
-                wait: Duration::from_secs(1),
-                expires: Duration::from_secs(1),
-                grant: Grant::Once,
-            },
+            terms: HoldTerms::of(vec![Approvers { groups: vec![group.into()], people: vec![], count: 1 }]),
             content: [0; 32],
             headers_read: HeadersRead::All,
             because: String::new(),

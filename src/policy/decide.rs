@@ -149,6 +149,8 @@ struct Tally<'s> {
 #[derive(Default)]
 struct Rest<'s> {
     holds: Vec<(u32, &'s Arc<HoldRule>)>,
+    /// Those that approve by themselves.
+    auto_approved: Vec<(u32, &'s Arc<HoldRule>)>,
     headers: Vec<(u32, HeaderChanges)>,
     shadow: Vec<Shadow>,
     errors: Vec<(Arc<str>, String)>,
@@ -177,11 +179,23 @@ impl<'s> Tally<'s> {
                 let holds = &mut self.rest().holds;
                 if holds.iter().all(|(known, _)| *known != rank) {
                     holds.push((rank, hold));
+                    self.auto_approve(asked, hold, scope);
                 }
             }
             Some(Verdict::Deny(_)) | None => {}
         }
         self.may_mask |= !rule.masks.is_empty();
+    }
+
+    /// Asks whether the rule needs a person. One that can't be asked does.
+    fn auto_approve(&mut self, asked: &Asked<'s>, hold: &'s Arc<HoldRule>, scope: &Scope<'_>) {
+        match asked.rule.approves(scope) {
+            Ok(false) => {}
+            Ok(true) => self.rest().auto_approved.push((asked.planned.rank, hold)),
+            Err(error) => {
+                self.rest().errors.push((asked.rule.name.clone(), format!("`auto_approve`: {error}")))
+            }
+        }
     }
 
     /// Fills in the rule's headers, which can fail also in shadow mode.
@@ -265,7 +279,16 @@ impl Rest<'_> {
             headers.response.extend(changes.response);
         }
         self.shadow.retain(|shadow| matters(shadow.said, outcome));
-        Rare { headers, shadow: self.shadow, errors: self.errors }.boxed()
+        self.auto_approved.sort_unstable_by_key(|(rank, _)| *rank);
+        let reason = |hold: &HoldRule| {
+            hold.terms
+                .auto_approve
+                .as_ref()
+                .map_or_else(Arc::default, |auto| Arc::from(auto.because.as_str()))
+        };
+        let held = self.auto_approved.iter().filter(|_| matches!(outcome, Outcome::Hold(_)));
+        let auto_approved = held.map(|(_, hold)| (hold.name.clone(), reason(hold))).collect();
+        Rare { headers, auto_approved, shadow: self.shadow, errors: self.errors }.boxed()
     }
 }
 

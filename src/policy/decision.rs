@@ -49,6 +49,8 @@ pub struct Decision {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Rare {
     pub headers: HeaderChanges,
+    /// The hold rules that approve the call by themselves, with their reasons.
+    pub auto_approved: Vec<(Arc<str>, Arc<str>)>,
     pub shadow: Vec<Shadow>,
     pub errors: Vec<(Arc<str>, String)>,
 }
@@ -71,6 +73,11 @@ impl Decision {
     pub fn headers(&self) -> &HeaderChanges {
         static NONE: HeaderChanges = HeaderChanges { request: Vec::new(), response: Vec::new() };
         self.rare.as_ref().map_or(&NONE, |rare| &rare.headers)
+    }
+
+    /// The rules that hold the call and approve it by themselves, in the order of their names, each with its reason.
+    pub fn auto_approved(&self) -> &[(Arc<str>, Arc<str>)] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.auto_approved)
     }
 
     /// What rules with `enforce: false` would have changed.
@@ -124,6 +131,21 @@ pub enum HeadersRead {
     Named(Vec<String>),
     /// Any: the key is computed, or the map is read as a whole.
     All,
+}
+
+impl HeadersRead {
+    /// What both read.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Named(mut names), Self::Named(more)) => {
+                names.extend(more);
+                names.sort();
+                names.dedup();
+                Self::Named(names)
+            }
+            _ => Self::All,
+        }
+    }
 }
 
 /// A rule in shadow mode (`enforce: false`) that would have mattered.

@@ -12,6 +12,7 @@ use super::rule::Verdict;
 use super::{Options, SourceFile, source};
 use crate::diagnostic::Place;
 
+mod hold;
 mod risk;
 mod terms;
 mod verdict;

@@ -25,9 +25,11 @@ pub struct Rule {
     /// Absent: the rule applies whenever its policy matches.
     pub condition: Option<Expression>,
     pub verdict: Option<Verdict>,
+    /// When a call that the rule holds needs no person.
+    pub auto_approve: Option<Expression>,
     pub masks: Vec<Arc<mask::Rule>>,
     pub headers: HeaderTemplates,
-    /// What the condition and the header templates read together.
+    /// What the conditions and the header templates read together.
     pub reads: Reads,
 }
 
@@ -83,6 +85,11 @@ impl Rule {
         #[cfg(test)]
         EVALUATED.set(EVALUATED.get() + usize::from(self.condition.is_some()));
         self.condition.as_ref().map_or(Ok(true), |condition| condition.holds(scope))
+    }
+
+    /// Whether the rule, which holds the call, approves it by itself.
+    pub fn approves<'s>(&'s self, scope: &'s Scope<'s>) -> Result<bool, Box<EvaluationError>> {
+        self.auto_approve.as_ref().map_or(Ok(false), |condition| condition.holds(scope))
     }
 
     pub fn holds_calls(&self) -> bool {

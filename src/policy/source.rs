@@ -14,6 +14,8 @@ mod effect;
 mod foreign;
 mod header;
 pub mod hint;
+mod hold;
+mod hours;
 mod rule;
 mod scalar;
 

@@ -339,3 +339,48 @@ fn mistakes_are_placed_in_every_style_of_scalar() {
         assert_eq!(text.get(place.offset..place.offset + place.len), Some("nonsense"), "{scalar}");
     }
 }
+
+#[test]
+fn a_rule_that_holds_may_approve_by_itself_and_a_failing_condition_never_does() {
+    let small = "name: b-small, hold: {approvers: {groups: [g]}, auto_approve: {when: request.size < 5, because: tiny}}";
+    let broken =
+        "name: c-broken, hold: {approvers: {groups: [g]}, auto_approve: {when: request.headers.x == 'y'}}";
+    let shadow =
+        "name: d, enforce: false, hold: {approvers: {groups: [g]}, auto_approve: {when: request.size < 5}}";
+    let set = set(&rules(&[small, broken, shadow]));
+    let tiny = decide_as(&set, &call(|_| ()), &ana());
+    assert_eq!(tiny.outcome.as_str(), "hold");
+    assert_eq!(tiny.auto_approved(), [("p/b-small".into(), "tiny".into())]);
+    assert_eq!(tiny.errors().len(), 1, "{:?}", tiny.errors());
+    let large = decide_as(&set, &call(|parts| parts.body = Body::Complete("123456".into())), &ana());
+    assert!(large.outcome.as_str() == "hold" && large.auto_approved().is_empty());
+    let denied = set_with_deny(small);
+    assert!(decide_as(&denied, &call(|_| ()), &ana()).auto_approved().is_empty(), "deny beats it");
+}
+
+fn set_with_deny(rule: &str) -> PolicySet {
+    set(&rules(&[rule, DENY]))
+}
+
+#[test]
+fn what_auto_approve_reads_counts_among_what_the_rule_reads() {
+    let rule = "name: a, hold: {approvers: {groups: [g]}, auto_approve: {when: 'request.headers[\"x-env\"] == \"test\"'}}";
+    let set = set(&rules(&[rule]));
+    let request = call(|parts| parts.headers = [Header::new("x-env", "test")].into_iter().collect());
+    let decision = decide_as(&set, &request, &ana());
+    let Outcome::Hold(holds) = &decision.outcome else { panic!("{decision:?}") };
+    assert_eq!(holds[0].headers_read, HeadersRead::Named(vec!["x-env".into()]), "its approval covers them");
+    assert_eq!(decision.auto_approved().len(), 1);
+    let response =
+        rules(&["name: a, hold: {approvers: {groups: [g]}, auto_approve: {when: response.code == 200}}"]);
+    let findings = compile_text(&response).findings;
+    assert!(findings.iter().any(|finding| finding.code == "response-too-early"), "{findings:?}");
+}
+
+#[test]
+fn the_headers_of_a_class_are_among_those_that_the_proxy_must_show() {
+    let rule = "name: a, hold: {approvers: {groups: [g]}, grant: {for: 1h, same: [method, 'header:X-Env']}}";
+    let set = set(&rules(&[rule]));
+    let demanded: Vec<_> = set.demands().flat_map(|demand| demand.reads.headers).collect();
+    assert_eq!(demanded, ["x-env"]);
+}

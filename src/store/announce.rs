@@ -7,16 +7,18 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
 use super::outbox::Outbox;
-use crate::approval::State;
+use crate::approval::{Event, State};
 
 /// The channel of PostgreSQL's NOTIFY.
 pub(super) const CHANNEL: &str = "portcullis";
 
-/// An approval that was created, decided, used, or expired.
+/// What happened to an approval, told after the commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub id: String,
+    /// The state that it came to.
     pub state: State,
+    pub event: Event,
     /// Whether this server made it: of all that hear of it, exactly one did.
     pub here: bool,
 }
@@ -101,8 +103,9 @@ impl Announcements {
     pub(super) fn lines(&self, committed: &Committed) -> String {
         let origin = &self.origin;
         let approvals = committed.approvals.iter();
-        let approvals =
-            approvals.map(|change| format!("{origin} approval {} {}", change.state.as_str(), change.id));
+        let approvals = approvals.map(|Change { id, state, event, .. }| {
+            format!("{origin} approval {} {id} {}", state.as_str(), event.as_str())
+        });
         let credentials = committed.credentials.then(|| format!("{origin} credentials"));
         let bundles = committed.bundles.then(|| format!("{origin} bundles"));
         approvals.chain(credentials).chain(bundles).collect::<Vec<_>>().join("\n")
@@ -117,7 +120,10 @@ impl Announcements {
         match (words.next(), words.next(), words.next()) {
             (Some("approval"), Some(state), Some(id)) => {
                 let state = State::from_str(state).ok();
-                let change = state.map(|state| Change { id: id.to_owned(), state, here: false });
+                let event = words.next().and_then(Event::from_name);
+                let change = state.zip(event);
+                let change =
+                    change.map(|(state, event)| Change { id: id.to_owned(), state, event, here: false });
                 let _ = self.approvals.send(change);
             }
             (Some("credentials"), ..) => drop(self.credentials.send_replace(())),
@@ -139,7 +145,7 @@ mod tests {
     use super::*;
 
     fn committed() -> Committed {
-        let change = Change { id: "a1".into(), state: State::Approved, here: true };
+        let change = Change { id: "a1".into(), state: State::Approved, event: Event::Approved, here: true };
         Committed { approvals: vec![change], credentials: true, bundles: true, news: true }
     }
 
@@ -153,7 +159,8 @@ mod tests {
             there.heard(line);
             here.heard(line);
         }
-        let expected = Change { id: "a1".into(), state: State::Approved, here: false };
+        let expected =
+            Change { id: "a1".into(), state: State::Approved, event: Event::Approved, here: false };
         assert_eq!(told.recv().await.unwrap(), expected);
         assert!(credentials.has_changed().unwrap() && bundles.has_changed().unwrap());
         credentials.mark_unchanged();

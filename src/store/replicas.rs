@@ -4,7 +4,9 @@ use jiff::Timestamp;
 
 use super::testing::Place;
 use super::*;
+use crate::approval::Event;
 use crate::credential::RevocationKind;
+use crate::effect::Approvers;
 use crate::identity::Method;
 
 const LIMITS: PendingLimits = PendingLimits { per_principal: 10_000, per_rule: 10_000 };
@@ -36,8 +38,15 @@ fn new(digest: &str) -> NewApproval {
         call: CallSummary::default(),
         rules: vec!["refunds/large".into()],
         revision: "r1".into(),
-        requires: vec![Approvers { groups: vec!["finance".into()], people: vec![], count: 1 }],
+        requires: vec![Requirement::of(
+            "refunds/large",
+            vec![Approvers { groups: vec!["finance".into()], people: vec![], count: 1 }],
+        )],
         grant: Grant::Once,
+        same: None,
+        remind_after: None,
+        auto_approved: vec![],
+        retry_window: Duration::ZERO,
         expires_in: Duration::from_secs(600),
     }
 }
@@ -76,11 +85,11 @@ async fn what_one_server_decides_the_others_hear() {
     let Some((_place, [here, there])) = two().await else { return };
     let mut changes = there.changes();
     let approval = created(&here, new("a")).await;
-    let expected = |state| Change { id: approval.id.clone(), state, here: false };
-    assert_eq!(heard(&mut changes).await, expected(State::Pending));
+    let expected = |state, event| Change { id: approval.id.clone(), state, event, here: false };
+    assert_eq!(heard(&mut changes).await, expected(State::Pending, Event::Opened));
     let mut own = here.changes();
     there.vote(&approval.id, &person("bob"), Choice::Approve, "").await.unwrap();
-    assert_eq!(heard(&mut own).await, expected(State::Approved));
+    assert_eq!(heard(&mut own).await, expected(State::Approved, Event::Approved));
     let mut told = there.credentials_changed();
     here.change_credential(revocation("ana")).await.unwrap();
     tokio::time::timeout(Duration::from_secs(5), told.changed()).await.unwrap().unwrap();
@@ -108,7 +117,7 @@ async fn the_same_call_is_one_approval_and_is_released_once_whoever_is_asked() {
     let uses: Vec<_> = (0..60)
         .map(|n| {
             let (store, id) = (stores[n % 2].clone(), id.clone());
-            tokio::spawn(async move { store.consume(&id).await.unwrap() })
+            tokio::spawn(async move { store.consume(&id, "d-1").await.unwrap() })
         })
         .collect();
     let mut won = 0;

@@ -2,20 +2,20 @@
 //!
 //! They are the same on SQLite and on PostgreSQL.
 
-use std::str::FromStr;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use super::database::{self, Connection, Pool, Row};
-use crate::approval::{Approval, CallSummary, Caller, State};
-use crate::effect::{Approvers, Grant};
+use super::database::{self, Connection, Pool};
+use crate::approval::{Approval, Caller, State};
 
+mod approval_row;
 mod bundles;
 mod credentials;
 mod outbox;
+
+use approval_row::{Terms, decode, from_json, to_json, unreadable};
 
 /// Ids that sort by age, also within one millisecond.
 #[derive(Default)]
@@ -59,16 +59,28 @@ impl Reader {
         let before = before.unwrap_or("~");
         let query = match state {
             Some(state) => database::query(
-                "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, '' AS body \
+                "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, progress, '' AS body \
                  FROM approvals WHERE state = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
             )
             .bind(state.as_str()),
             None => database::query(
-                "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, '' AS body \
+                "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, progress, '' AS body \
                  FROM approvals WHERE id < $1 ORDER BY id DESC LIMIT $2",
             ),
         };
         let rows = self.0.fetch_all(query.bind(before).bind(i64::from(limit))).await?;
+        rows.iter().map(decode).collect()
+    }
+
+    /// The newest requests of the same caller that are older than `approval`, without bodies.
+    pub(super) async fn before(&self, approval: &Approval, limit: u32) -> Result<Vec<Approval>, StoreError> {
+        let caller = &approval.caller;
+        let query = database::query(
+            "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, progress, '' AS body \
+             FROM approvals WHERE issuer = $1 AND subject = $2 AND spiffe = $3 AND id < $4 ORDER BY id DESC LIMIT $5",
+        );
+        let query = query.bind(&caller.issuer).bind(&caller.subject).bind(&caller.spiffe);
+        let rows = self.0.fetch_all(query.bind(&approval.id).bind(i64::from(limit))).await?;
         rows.iter().map(decode).collect()
     }
 
@@ -117,6 +129,46 @@ impl<'c> Transaction<'c> {
         row.map(|row| decode(&row)).transpose()
     }
 
+    /// The last use of an approval of the same digest and key.
+    pub(super) async fn used_approval(
+        &mut self,
+        digest: &str,
+        idempotency_key: &str,
+    ) -> Result<Option<Approval>, StoreError> {
+        let query = database::query(
+            "SELECT * FROM approvals WHERE digest = $1 AND idempotency_key = $2 \
+             AND state IN ('releasing', 'used', 'released_unconfirmed') ORDER BY id DESC LIMIT 1",
+        );
+        let row = query.bind(digest).bind(idempotency_key).fetch_optional(&mut self.0).await?;
+        row.map(|row| decode(&row)).transpose()
+    }
+
+    /// What is approved and unused of the calls that this subject or SPIFFE id made before `made_before`; of any issuer,
+    /// if that is empty.
+    pub(super) async fn approved_of(
+        &mut self,
+        subject: &str,
+        issuer: &str,
+        made_before: Timestamp,
+    ) -> Result<Vec<Approval>, StoreError> {
+        let query = database::query(
+            "SELECT * FROM approvals WHERE state = 'approved' AND created_at < $3 \
+             AND ((subject = $1 AND ($2 = '' OR issuer = $2)) OR spiffe = $1)",
+        );
+        let query = query.bind(subject).bind(issuer).bind(made_before.as_microsecond());
+        query.fetch_all(&mut self.0).await?.iter().map(decode).collect()
+    }
+
+    /// The requests at which something is due at `now` besides their expiry; at most `limit`.
+    pub(super) async fn due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<Approval>, StoreError> {
+        let query = database::query(
+            "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, progress, '' AS body \
+             FROM approvals WHERE attention_at <= $1 ORDER BY attention_at LIMIT $2",
+        );
+        let query = query.bind(now.as_microsecond()).bind(i64::from(limit));
+        query.fetch_all(&mut self.0).await?.iter().map(decode).collect()
+    }
+
     pub(super) async fn pending_of(&mut self, caller: &Caller) -> Result<i64, StoreError> {
         let query = database::query(
             "SELECT count(*) FROM approvals \
@@ -134,8 +186,8 @@ impl<'c> Transaction<'c> {
     pub(super) async fn insert(&mut self, approval: &Approval) -> Result<(), StoreError> {
         let query = database::query(
             "INSERT INTO approvals (id, digest, idempotency_key, state, created_at, expires_at, \
-             issuer, subject, spiffe, terms, votes, body) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             issuer, subject, spiffe, terms, votes, body, progress, attention_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         );
         query
             .bind(&approval.id)
@@ -150,9 +202,13 @@ impl<'c> Transaction<'c> {
             .bind(to_json(&Terms::of(approval))?)
             .bind(to_json(&approval.votes)?)
             .bind(&approval.call.body)
+            .bind(to_json(&approval.progress)?)
+            .bind(approval.attention().map(Timestamp::as_microsecond))
             .execute(&mut self.0)
             .await?;
-        for rule in &approval.rules {
+        // What rules approved by themselves waits for nobody.
+        let pending = approval.rules.iter().filter(|_| approval.state == State::Pending);
+        for rule in pending {
             let query = database::query(
                 "INSERT INTO pending_rules (rule, approval) VALUES ($1, $2) ON CONFLICT DO NOTHING",
             );
@@ -163,12 +219,17 @@ impl<'c> Transaction<'c> {
 
     /// Writes what a decision or a use changed.
     pub(super) async fn update(&mut self, approval: &Approval) -> Result<(), StoreError> {
-        let query =
-            database::query("UPDATE approvals SET state = $2, expires_at = $3, votes = $4 WHERE id = $1")
-                .bind(&approval.id)
-                .bind(approval.state.as_str())
-                .bind(approval.expires.as_microsecond())
-                .bind(to_json(&approval.votes)?);
+        let query = database::query(
+            "UPDATE approvals SET state = $2, expires_at = $3, votes = $4, progress = $5, attention_at = $6 \
+             WHERE id = $1",
+        );
+        let query = query
+            .bind(&approval.id)
+            .bind(approval.state.as_str())
+            .bind(approval.expires.as_microsecond())
+            .bind(to_json(&approval.votes)?)
+            .bind(to_json(&approval.progress)?)
+            .bind(approval.attention().map(Timestamp::as_microsecond));
         query.execute(&mut self.0).await?;
         if approval.state != State::Pending {
             self.not_pending(&approval.id).await?;
@@ -179,7 +240,7 @@ impl<'c> Transaction<'c> {
     /// Marks as expired what is due at `now`, and returns the ids.
     pub(super) async fn expire(&mut self, now: Timestamp) -> Result<Vec<String>, StoreError> {
         let query = database::query(
-            "UPDATE approvals SET state = 'expired' \
+            "UPDATE approvals SET state = 'expired', attention_at = NULL \
              WHERE state IN ('pending', 'approved') AND expires_at <= $1 RETURNING id",
         );
         let expired: Vec<String> = query.bind(now.as_microsecond()).fetch_values(&mut self.0).await?;
@@ -192,7 +253,7 @@ impl<'c> Transaction<'c> {
     /// Deletes the finished requests made before `kept_since`.
     pub(super) async fn forget(&mut self, kept_since: Timestamp) -> Result<(), StoreError> {
         let query = database::query(
-            "DELETE FROM approvals WHERE created_at < $1 AND state IN ('rejected', 'expired', 'used')",
+            "DELETE FROM approvals WHERE created_at < $1 AND state NOT IN ('pending', 'approved', 'releasing')",
         );
         query.bind(kept_since.as_microsecond()).execute(&mut self.0).await?;
         Ok(())
@@ -205,61 +266,4 @@ impl<'c> Transaction<'c> {
             .await?;
         Ok(())
     }
-}
-
-/// What never changes after a request was made, but for the body of the call, which has its own column.
-#[derive(Serialize, Deserialize)]
-struct Terms {
-    caller: Caller,
-    call: CallSummary,
-    rules: Vec<String>,
-    revision: String,
-    requires: Vec<Approvers>,
-    grant: Grant,
-}
-
-impl Terms {
-    fn of(approval: &Approval) -> Self {
-        let call = CallSummary { body: String::new(), ..approval.call.clone() };
-        Self {
-            caller: approval.caller.clone(),
-            call,
-            rules: approval.rules.clone(),
-            revision: approval.revision.clone(),
-            requires: approval.requires.clone(),
-            grant: approval.grant,
-        }
-    }
-}
-
-fn decode(row: &Row) -> Result<Approval, StoreError> {
-    let mut terms: Terms = from_json(row.try_get("terms")?)?;
-    terms.call.body = row.try_get("body")?;
-    Ok(Approval {
-        id: row.try_get("id")?,
-        digest: row.try_get("digest")?,
-        idempotency_key: row.try_get("idempotency_key")?,
-        state: State::from_str(row.try_get("state")?).map_err(unreadable)?,
-        created: Timestamp::from_microsecond(row.try_get("created_at")?).map_err(unreadable)?,
-        expires: Timestamp::from_microsecond(row.try_get("expires_at")?).map_err(unreadable)?,
-        caller: terms.caller,
-        call: terms.call,
-        rules: terms.rules,
-        revision: terms.revision,
-        requires: terms.requires,
-        grant: terms.grant,
-        votes: from_json(row.try_get("votes")?)?,
-    })
-}
-
-fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(unreadable)
-}
-
-fn from_json<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(unreadable)
-}
-
-fn unreadable(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Unreadable(Arc::from(error.to_string()))
 }

@@ -9,8 +9,12 @@ use jiff::Timestamp;
 
 use super::testing::{Place, said};
 use super::*;
+use crate::approval::Event;
+use crate::effect::Approvers;
 use crate::identity::Method;
 
+#[path = "tests/approvals.rs"]
+mod approvals;
 #[path = "tests/bundles.rs"]
 mod bundles;
 #[path = "tests/credentials.rs"]
@@ -61,6 +65,10 @@ fn person(name: &str) -> Identity {
     identity
 }
 
+fn finance(count: u32) -> Approvers {
+    Approvers { groups: vec!["finance".into()], people: vec![], count }
+}
+
 fn new(digest: &str) -> NewApproval {
     NewApproval {
         digest: digest.into(),
@@ -73,11 +81,16 @@ fn new(digest: &str) -> NewApproval {
             destination: "- 8443".into(),
             headers: vec![("content-type".into(), "application/json".into())],
             body: "eyJhbW91bnQiOjcwMH0=".into(),
+            ..CallSummary::default()
         },
         rules: vec!["refunds/large".into()],
         revision: "r1".into(),
-        requires: vec![Approvers { groups: vec!["finance".into()], people: vec![], count: 1 }],
+        requires: vec![Requirement::of("refunds/large", vec![finance(1)])],
         grant: Grant::Once,
+        same: None,
+        remind_after: None,
+        auto_approved: vec![],
+        retry_window: Duration::ZERO,
         expires_in: Duration::from_secs(600),
     }
 }
@@ -115,7 +128,7 @@ async fn the_same_call_attaches_until_its_approval_is_finished() {
     fixture.store.vote(&first.id, &person("bob"), Choice::Approve, "").await.unwrap();
     let approved = fixture.store.open_approval(new("a"), LIMITS).await.unwrap();
     assert!(matches!(approved, Opened::Attached(a) if a.state == State::Approved));
-    assert!(fixture.store.consume(&first.id).await.unwrap());
+    assert!(fixture.store.consume(&first.id, "d-1").await.unwrap());
     assert_ne!(fixture.create(new("a")).await.id, first.id, "a used approval is not open");
 }
 
@@ -144,12 +157,12 @@ async fn a_thousand_calls_at_once_are_a_thousand_approvals_and_the_same_call_is_
 async fn of_a_hundred_racing_uses_exactly_one_wins() {
     let fixture = fixture().await;
     let approval = fixture.create(new("a")).await;
-    assert!(!fixture.store.consume(&approval.id).await.unwrap(), "pending");
+    assert!(!fixture.store.consume(&approval.id, "d-1").await.unwrap(), "pending");
     fixture.store.vote(&approval.id, &person("bob"), Choice::Approve, "").await.unwrap();
     let uses: Vec<_> = (0..100)
         .map(|_| {
             let (store, id) = (fixture.store.clone(), approval.id.clone());
-            tokio::spawn(async move { store.consume(&id).await.unwrap() })
+            tokio::spawn(async move { store.consume(&id, "d-1").await.unwrap() })
         })
         .collect();
     let mut won = 0;
@@ -158,8 +171,8 @@ async fn of_a_hundred_racing_uses_exactly_one_wins() {
     }
     assert_eq!(won, 1);
     let store = fixture.reopen().await;
-    assert!(!store.consume(&approval.id).await.unwrap());
-    assert!(!store.consume("unknown").await.unwrap());
+    assert!(!store.consume(&approval.id, "d-1").await.unwrap());
+    assert!(!store.consume("unknown", "d-1").await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -210,13 +223,13 @@ async fn what_is_due_expires_and_is_announced() {
     let fixture = fixture().await;
     let mut changes = fixture.store.changes();
     let approval = fixture.create(new("a")).await;
-    let change = |state| Change { id: approval.id.clone(), state, here: true };
-    assert_eq!(changes.recv().await.unwrap(), change(State::Pending));
+    let change = |state, event| Change { id: approval.id.clone(), state, event, here: true };
+    assert_eq!(changes.recv().await.unwrap(), change(State::Pending, Event::Opened));
     fixture.clock.advance(Duration::from_secs(600));
     let read = fixture.store.approval(&approval.id).await.unwrap().unwrap();
     assert_eq!(read.state, State::Expired, "before any sweep");
     let announced = tokio::time::timeout(Duration::from_secs(2), changes.recv()).await.unwrap().unwrap();
-    assert_eq!(announced, change(State::Expired));
+    assert_eq!(announced, change(State::Expired, Event::Expired));
     let late = fixture.store.vote(&approval.id, &person("bob"), Choice::Approve, "").await;
     assert!(matches!(late, Err(VoteError::Refused(VoteRefused::NotPending))));
     assert_ne!(fixture.create(new("a")).await.id, approval.id, "the same call may ask again");
@@ -249,7 +262,7 @@ async fn a_closed_store_refuses() {
     fixture.store.ping().await.unwrap();
     fixture.store.close().await;
     assert!(matches!(fixture.store.ping().await, Err(StoreError::Closed)));
-    assert!(matches!(fixture.store.consume("x").await, Err(StoreError::Closed)));
+    assert!(matches!(fixture.store.consume("x", "d-1").await, Err(StoreError::Closed)));
 }
 
 const CHILD_PATH: &str = "PORTCULLIS_TEST_STORE";
@@ -262,7 +275,7 @@ async fn child_that_is_killed() {
     for n in 0.. {
         let approval = created(store.open_approval(new(&format!("d{n}")), LIMITS).await.unwrap());
         store.vote(&approval.id, &person("bob"), Choice::Approve, "").await.unwrap();
-        assert!(store.consume(&approval.id).await.unwrap());
+        assert!(store.consume(&approval.id, "d-1").await.unwrap());
         println!("used {}", approval.id);
     }
 }
@@ -285,8 +298,9 @@ async fn what_was_acknowledged_survives_a_kill() {
     assert_eq!(used.len(), 50);
     let store = place.open(Clock::system()).await;
     for id in used {
-        assert_eq!(store.approval(&id).await.unwrap().unwrap().state, State::Used);
-        assert!(!store.consume(&id).await.unwrap(), "used once, also after a crash");
+        let state = store.approval(&id).await.unwrap().unwrap().state;
+        assert!(matches!(state, State::Releasing | State::ReleasedUnconfirmed), "{state:?}");
+        assert!(!store.consume(&id, "d-1").await.unwrap(), "used once, also after a crash");
     }
 }
 
@@ -295,8 +309,11 @@ async fn who_gave_up_waiting_uses_nothing() {
     let fixture = fixture().await;
     let approval = fixture.create(new("a")).await;
     fixture.store.vote(&approval.id, &person("bob"), Choice::Approve, "").await.unwrap();
-    let given_up = futures_util::FutureExt::now_or_never(fixture.store.consume(&approval.id));
+    let given_up = futures_util::FutureExt::now_or_never(fixture.store.consume(&approval.id, "d-1"));
     assert!(given_up.is_none(), "the commit takes a moment");
-    assert!(fixture.store.consume(&approval.id).await.unwrap(), "the approval is still good for one call");
-    assert!(!fixture.store.consume(&approval.id).await.unwrap());
+    assert!(
+        fixture.store.consume(&approval.id, "d-1").await.unwrap(),
+        "the approval is still good for one call"
+    );
+    assert!(!fixture.store.consume(&approval.id, "d-1").await.unwrap());
 }

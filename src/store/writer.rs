@@ -19,11 +19,12 @@ use super::database::{self, Connection};
 use super::outbox::{OutboxChange, OutboxChanged};
 use super::statements::{self, Reader, Transaction};
 use super::{NewApproval, Opened, PendingLimits, StoreError, VoteError};
-use crate::approval::{Approval, Choice, State, VoteRefused, later};
+use crate::approval::{Approval, Choice, Event, State};
 use crate::clock::Clock;
 use crate::identity::Identity;
-use crate::notice::{Event, Subscription};
+use crate::notice::Subscription;
 
+mod approvals;
 mod credentials;
 mod outbox;
 
@@ -42,7 +43,8 @@ const SWEEPS_PER_RETENTION: u32 = 7_200;
 pub(super) enum Command {
     Open(Box<Task<(NewApproval, PendingLimits), Opened>>),
     Vote(Box<Task<Ballot, Result<Approval, VoteError>>>),
-    Consume(Task<String, bool>),
+    Consume(Task<Use, bool>),
+    Confirm(Task<Use, bool>),
     Bundles(Box<Task<(Option<i64>, BundleChange), Result<BundleState, StoreError>>>),
     Credential(Box<Task<CredentialChange, Changed>>),
     Outbox(Box<Task<OutboxChange, OutboxChanged>>),
@@ -53,8 +55,15 @@ pub(super) enum Command {
 pub(super) struct Ballot {
     pub(super) id: String,
     pub(super) who: Identity,
+    pub(super) admin: bool,
     pub(super) choice: Choice,
     pub(super) reason: String,
+}
+
+/// The use of an approval by the call of one decision.
+pub(super) struct Use {
+    pub(super) id: String,
+    pub(super) decision: String,
 }
 
 /// A change, what came of it inside the transaction, and who is told after the commit.
@@ -81,7 +90,7 @@ impl Command {
         match self {
             Self::Open(task) => task.answer(result),
             Self::Vote(task) => task.answer(result),
-            Self::Consume(task) => task.answer(result),
+            Self::Consume(task) | Self::Confirm(task) => task.answer(result),
             Self::Bundles(task) => task.answer(result),
             Self::Credential(task) => task.answer(result),
             Self::Outbox(task) => task.answer(result),
@@ -204,6 +213,7 @@ impl Writer {
                 // Whoever gave up waiting is not released: its approval stays for the next try.
                 Command::Consume(task) if task.reply.is_closed() => {}
                 Command::Consume(task) => task.outcome = Some(batch.consume(&task.input).await?),
+                Command::Confirm(task) => task.outcome = Some(batch.confirm(&task.input).await?),
                 Command::Bundles(task) => task.outcome = Some(batch.change_bundles(&task.input).await?),
                 Command::Credential(task) => task.outcome = Some(batch.change_credential(&task.input).await?),
                 Command::Outbox(task) => task.outcome = Some(batch.change_outbox(&task.input).await?),
@@ -229,6 +239,7 @@ impl Writer {
         let mut batch = self.begin().await?;
         let now = batch.now;
         batch.expire().await?;
+        batch.attend().await?;
         if history_too {
             let kept_since = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
             batch.transaction.forget(kept_since).await?;
@@ -322,68 +333,12 @@ impl Batch<'_> {
 
     async fn expire(&mut self) -> Result<(), StoreError> {
         let due = self.transaction.expire(self.now).await?;
-        self.tell_expired(&due).await?;
+        self.notify_expired(&due).await?;
         for id in due {
-            self.committed.approvals.push(Change { id, state: State::Expired, here: true });
+            let change = Change { id, state: State::Expired, event: Event::Expired, here: true };
+            self.committed.approvals.push(change);
         }
         Ok(())
-    }
-
-    async fn open(&mut self, new: &NewApproval, limits: PendingLimits) -> Result<Opened, StoreError> {
-        if let Some(open) = self.transaction.open_approval(&new.digest, &new.idempotency_key).await? {
-            return Ok(Opened::Attached(open));
-        }
-        if self.transaction.pending_of(&new.caller).await? >= i64::from(limits.per_principal) {
-            return Ok(Opened::TooManyPending);
-        }
-        for rule in &new.rules {
-            if self.transaction.pending_by(rule).await? >= i64::from(limits.per_rule) {
-                return Ok(Opened::TooManyPending);
-            }
-        }
-        let approval = Approval {
-            id: self.ids.next(self.now),
-            digest: new.digest.clone(),
-            idempotency_key: new.idempotency_key.clone(),
-            state: State::Pending,
-            created: self.now,
-            expires: later(self.now, new.expires_in),
-            caller: new.caller.clone(),
-            call: new.call.clone(),
-            rules: new.rules.clone(),
-            revision: new.revision.clone(),
-            requires: new.requires.clone(),
-            grant: new.grant,
-            votes: Vec::new(),
-        };
-        self.transaction.insert(&approval).await?;
-        self.tell(Event::Pending, &approval).await?;
-        self.changed(&approval);
-        Ok(Opened::Created(approval))
-    }
-
-    async fn vote(&mut self, ballot: &Ballot) -> Result<Result<Approval, VoteError>, StoreError> {
-        let Some(mut approval) = self.transaction.approval(&ballot.id).await? else {
-            return Ok(Err(VoteError::NotFound));
-        };
-        let refused: Result<(), VoteRefused> =
-            approval.vote(&ballot.who, ballot.choice, &ballot.reason, self.now);
-        if let Err(refused) = refused {
-            return Ok(Err(refused.into()));
-        }
-        self.update(&approval).await?;
-        self.tell_decided(&approval).await?;
-        Ok(Ok(approval))
-    }
-
-    async fn consume(&mut self, id: &str) -> Result<bool, StoreError> {
-        let Some(mut approval) = self.transaction.approval(id).await? else { return Ok(false) };
-        let before = approval.state;
-        let used = approval.consume(self.now);
-        if approval.state != before {
-            self.update(&approval).await?;
-        }
-        Ok(used)
     }
 
     /// With the number of the state that it was decided by, if that matters.
@@ -401,16 +356,5 @@ impl Batch<'_> {
         }
         self.transaction.record_event(&change.event, self.ids.next(self.now), self.now).await?;
         Ok(Ok(self.transaction.bundle_state().await?))
-    }
-
-    async fn update(&mut self, approval: &Approval) -> Result<(), StoreError> {
-        self.transaction.update(approval).await?;
-        self.changed(approval);
-        Ok(())
-    }
-
-    fn changed(&mut self, approval: &Approval) {
-        let change = Change { id: approval.id.clone(), state: approval.state, here: true };
-        self.committed.approvals.push(change);
     }
 }

@@ -60,8 +60,11 @@ async fn approved(options: Options) {
     let record = world.recorded(|record| record["reason"] == "approved").await;
     assert_eq!(record["approvers"], serde_json::json!(["bob@example.com"]));
     assert_eq!(record["approval"], id);
-    // Once is once: the same call asks again.
-    let again = world.send(world.post_request("/v1/refunds", Some("ana"), LARGE));
+    // Once is once: a retry learns that, and the same call under a key of its own asks again.
+    let retry = world.post("/v1/refunds", Some("ana"), LARGE).await;
+    assert_eq!((retry.status, retry.error().as_str()), (409, "already_used"));
+    let again = world.post_request("/v1/refunds", Some("ana"), LARGE).header("idempotency-key", "again");
+    let again = world.send(again);
     let [other] = world.pending(1).await.try_into().unwrap();
     assert_ne!(other, id);
     assert_eq!(world.decide(&other, "bob", "reject").await.status, 200);
@@ -102,7 +105,7 @@ async fn ticket(options: Options) {
     assert_eq!(world.upstream.calls_to("/v1/refunds"), 0);
     put("{}").await.unwrap();
     assert_eq!(world.upstream.calls_to("/v1/refunds"), 1);
-    assert_eq!(put("{}").await.unwrap().error(), "approval_pending");
+    assert_eq!(put("{}").await.unwrap().error(), "already_used");
     assert_eq!(world.upstream.calls_to("/v1/refunds"), 1);
 }
 

@@ -44,6 +44,7 @@ pub async fn ports(folder: &Path) -> Ports {
         held: HeldLimits::default(),
         pending: PendingLimits::default(),
         digest_headers: Vec::new(),
+        retry_window: Duration::from_secs(10),
         ticket_status: 403,
         status_path: None,
         handover: crate::engine::HandoverKeys::random().unwrap(),

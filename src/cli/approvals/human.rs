@@ -51,23 +51,31 @@ pub(super) fn show(approval: &Value) -> String {
         ("rules", strings(approval, "/rules")),
         ("revision", at(approval, "/revision")),
         ("good for", grant(approval)),
+        ("used", at(approval, "/used")),
+        ("decision", at(approval, "/decisionId")),
+        ("reminded", at(approval, "/reminded")),
         ("idempotency", at(approval, "/idempotencyKey")),
         ("digest", at(approval, "/digest")),
     ] {
         line(&mut out, name, &value);
     }
     for requirement in items(approval, "/requires") {
-        line(&mut out, "wanted", &wanted(requirement));
+        requirement_lines(&mut out, requirement);
+    }
+    for escalated in items(approval, "/escalated") {
+        line(&mut out, "escalated", &format!("{} at {}", at(escalated, "/rule"), at(escalated, "/at")));
+    }
+    if approval.get("withinHours").and_then(Value::as_bool) != Some(true) {
+        line(&mut out, "hours", "not now: it can be rejected, and neither be approved nor used");
     }
     for vote in items(approval, "/votes") {
         line(&mut out, "decided", &decision(vote));
     }
     out.push('\n');
     call(&mut out, approval);
-    out.push_str(
-        "\nThe digest covers the caller, and the method, host, destination, path and query, headers and body \
-         above,\nbyte by byte, and the rules. It does not cover other headers, the token, dates and trace ids.\n",
-    );
+    let (covers, open) = (at(approval, "/covers"), at(approval, "/notCovered"));
+    let _ = writeln!(out, "\nAn approval {covers}.\nIt does not cover {open}.");
+    similar(&mut out, approval);
     out
 }
 
@@ -98,7 +106,15 @@ fn call(out: &mut String, approval: &Value) {
         let _ = writeln!(out, "{}: {}", at(header, "/name"), at(header, "/value"));
     }
     out.push('\n');
-    if let Some(text) = approval.pointer("/call/text").and_then(Value::as_str) {
+    let masked = at(approval, "/call/maskedFields");
+    if !masked.is_empty() {
+        let _ = writeln!(out, "  (values that the policies mask and the digest covers: {masked})");
+    }
+    let pretty = approval.pointer("/call/pretty").and_then(Value::as_str).filter(|text| !text.is_empty());
+    let text = pretty.or_else(|| approval.pointer("/call/text").and_then(Value::as_str));
+    if approval.pointer("/call/withheld").and_then(Value::as_bool) == Some(true) {
+        out.push_str("  (the body must be masked and can't be understood, so it is not shown)\n");
+    } else if let Some(text) = text {
         // Line ends are kept as line ends; a lone carriage return is made visible.
         for text in text.split('\n') {
             let _ = writeln!(out, "  {}", visible(text));
@@ -130,7 +146,12 @@ fn caller(approval: &Value) -> String {
 
 fn grant(approval: &Value) -> String {
     let period = at(approval, "/grantFor");
-    if period.is_empty() { "one call".to_owned() } else { format!("every same call, for {period}") }
+    let same = strings(approval, "/same");
+    match (period.is_empty(), same.is_empty()) {
+        (true, _) => "one call".to_owned(),
+        (false, true) => format!("every same call, for {period}"),
+        (false, false) => format!("every call of the same {same}, for {period}"),
+    }
 }
 
 fn wanted(requirement: &Value) -> String {
@@ -142,9 +163,53 @@ fn wanted(requirement: &Value) -> String {
     )
 }
 
+/// One requirement, and what its rule says of it.
+fn requirement_lines(out: &mut String, requirement: &Value) {
+    let rule = at(requirement, "/rule");
+    let by = if rule.is_empty() { String::new() } else { format!(", by {rule}") };
+    line(out, "wanted", &format!("{}{by}", wanted(requirement)));
+    let named = |groups: &str, people: &str| {
+        let names = [strings(requirement, groups), strings(requirement, people)];
+        names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
+    };
+    line(out, "because", &at(requirement, "/because"));
+    let further = named("/escalatesToGroups", "/escalatesToPeople");
+    if !further.is_empty() {
+        line(out, "escalates", &format!("to {further} at {}", at(requirement, "/escalates")));
+    }
+    line(out, "break-glass", &named("/breakGlassGroups", "/breakGlassPeople"));
+    line(out, "only", &at(requirement, "/hours"));
+}
+
+/// What became of the caller's earlier calls.
+fn similar(out: &mut String, approval: &Value) {
+    let earlier = items(approval, "/similar");
+    if earlier.is_empty() {
+        return;
+    }
+    out.push_str("\nEarlier calls of this caller that the same rules held:\n");
+    for past in earlier {
+        let same = if past.get("sameDigest").and_then(Value::as_bool) == Some(true) {
+            ", the very same"
+        } else {
+            ""
+        };
+        let votes: Vec<_> = items(past, "/votes").iter().map(decision).collect();
+        let call = format!("{} {}{}", at(past, "/method"), at(past, "/host"), at(past, "/path"));
+        let _ = writeln!(
+            out,
+            "  {} {}: {call}{same}; {}",
+            at(past, "/created"),
+            at(past, "/state"),
+            votes.join("; ")
+        );
+    }
+}
+
 fn decision(vote: &Value) -> String {
-    let who =
-        Some(at(vote, "/person")).filter(|person| !person.is_empty()).unwrap_or_else(|| at(vote, "/subject"));
+    let rule = Some(at(vote, "/rule")).filter(|rule| !rule.is_empty()).map(|rule| format!("rule {rule}"));
+    let person = Some(at(vote, "/person")).filter(|person| !person.is_empty());
+    let who = rule.or(person).unwrap_or_else(|| at(vote, "/subject"));
     format!("{} by {who} at {}: {}", at(vote, "/choice"), at(vote, "/at"), at(vote, "/reason"))
 }
 
@@ -167,6 +232,36 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn what_the_rules_ask_for_is_shown_with_every_way_round_it() {
+        let shown = show(&json!({
+            "grantFor": "3600s", "same": ["host", "method"],
+            "requires": [{"groups": ["finance"], "count": 2, "rule": "p/r", "because": "large ones wait",
+                          "escalates": "2026-01-01T00:30:00Z", "escalatesToGroups": ["managers"],
+                          "breakGlassPeople": ["dirk"], "hours": "mon 08:00 to 18:00 UTC"}],
+            "escalated": [{"rule": "p/r", "at": "2026-01-01T00:30:01Z"}],
+            "votes": [{"choice": "approve", "rule": "p/r", "reason": "small"}],
+            "call": {"headers": [], "text": "{\"a\":1}", "pretty": "{\n  \"a\": 1\n}", "maskedFields": "1"},
+        }));
+        for part in [
+            "every call of the same host, method, for 3600s",
+            "2 of groups [finance], people [], by p/r",
+            "large ones wait",
+            "to managers at 2026-01-01T00:30:00Z",
+            "break-glass  dirk",
+            "only         mon 08:00 to 18:00 UTC",
+            "p/r at 2026-01-01T00:30:01Z",
+            "not now: it can be rejected",
+            "approve by rule p/r",
+            "that the policies mask and the digest covers: 1",
+            "  {\n    \"a\": 1\n  }\n",
+        ] {
+            assert!(shown.contains(part), "`{part}` is missing in\n{shown}");
+        }
+        let withheld = show(&json!({"call": {"headers": [], "withheld": true}}));
+        assert!(withheld.contains("it is not shown"), "{withheld}");
+    }
+
+    #[test]
     fn a_call_is_shown_completely() {
         let shown = show(&json!({
             "id": "0190", "state": "pending", "digest": "d1g", "revision": "r7", "rules": ["refunds/large"],
@@ -176,6 +271,9 @@ mod tests {
             "call": {"method": "POST", "host": "api.example.com", "path": "/v1/refunds?x=1",
                      "destination": "spiffe://example.com/shop 8443",
                      "headers": [{"name": "content-type", "value": "text/plain"}], "text": "pay\n\u{202e}700"},
+            "covers": "approves this one call", "notCovered": "other headers", "withinHours": true,
+            "similar": [{"created": "2026", "state": "rejected", "method": "POST", "host": "h", "path": "/p",
+                         "votes": [{"choice": "reject", "rule": "", "person": "carl\u{202e}"}]}],
         }));
         for part in [
             "0190",
@@ -193,7 +291,8 @@ mod tests {
             "content-type: text/plain",
             "  pay\n  \\u{202e}700\n",
             "one call",
-            "does not cover",
+            "An approval approves this one call.\nIt does not cover other headers.",
+            "2026 rejected: POST h/p; reject by carl\\u{202e}",
         ] {
             assert!(shown.contains(part), "`{part}` is missing in\n{shown}");
         }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::effect::all_of;
 use crate::policy::{Call, Decision, Explanation, Outcome};
 
 /// Show the verdict for one call, and why
@@ -58,12 +59,20 @@ fn human(decision: &Decision, explanation: &Explanation) -> String {
     }
     if let Outcome::Hold(rules) = &decision.outcome {
         for rule in rules {
-            let approvers = &rule.terms.approvers;
-            let who: Vec<_> = approvers.groups.iter().chain(&approvers.people).map(String::as_str).collect();
-            let _ = write!(text, "; {} needs {} of {}", rule.name, approvers.count, who.join(", "));
+            let _ = write!(text, "; {} needs {}", rule.name, all_of(&rule.terms.approvers));
         }
     }
     text.push('\n');
+    if let Outcome::Hold(rules) = &decision.outcome {
+        for rule in rules {
+            for clause in rule.terms.clauses().iter().skip(1) {
+                let _ = writeln!(text, "  {}: {clause}", rule.name);
+            }
+        }
+    }
+    for (rule, because) in decision.auto_approved() {
+        let _ = writeln!(text, "  {rule} approves this call by itself: {because}");
+    }
     if explanation.rules.is_empty() {
         text.push_str("no policy matches this call\n");
     }
@@ -93,7 +102,17 @@ fn as_json(decision: &Decision, explanation: &Explanation) -> serde_json::Value 
         .collect();
     let shadow: Vec<_> =
         decision.shadow().iter().map(|shadow| json!({"rule": shadow.rule, "said": shadow.said})).collect();
+    let holds: Vec<_> = match &decision.outcome {
+        Outcome::Hold(rules) => {
+            rules.iter().map(|rule| json!({"rule": rule.name, "terms": rule.terms.clauses()})).collect()
+        }
+        _ => Vec::new(),
+    };
+    let auto: Vec<_> =
+        decision.auto_approved().iter().map(|(rule, why)| json!({"rule": rule, "because": why})).collect();
     json!({
+        "holds": holds,
+        "auto_approved": auto,
         "outcome": decision.outcome.as_str(),
         "reason": decision.reason.as_str(),
         "rule": decision.rule,

@@ -90,6 +90,8 @@ fn read_expect(node: &Node, reader: &mut Reader) -> Option<Expect> {
     expect.reason = reason.map(str::to_owned);
     let status = fields.optional("status").and_then(|node| reader.integer(node, "`status`", 100..=599));
     expect.status = status.and_then(|status| u16::try_from(status).ok());
+    let auto = fields.optional("auto_approved");
+    expect.auto_approved = auto.and_then(|node| reader.boolean(node, "`auto_approved`"));
     expect.body = fields.optional("body").and_then(|node| call_file::body(node, reader));
     expect.headers = fields
         .optional("headers")
@@ -97,7 +99,7 @@ fn read_expect(node: &Node, reader: &mut Reader) -> Option<Expect> {
         .unwrap_or_default();
     fields.close(reader);
     if expect == Expect::default() && reader.findings.len() == before {
-        let help = "name an `outcome`, `rule`, `reason`, `status`, `headers` or `body`";
+        let help = "name an `outcome`, `rule`, `reason`, `status`, `auto_approved`, `headers` or `body`";
         reader.error_with_help(node.span, "no-expectation", "the case expects nothing", help);
     }
     (reader.findings.len() == before).then_some(expect)
@@ -110,6 +112,10 @@ fn conflicts(node: &Node, expect: &Expect, responds: bool, reader: &mut Reader) 
         let help = "give the case a `response` with the body that the upstream sends";
         let message = "the case expects a body and gives no response";
         reader.error_with_help(span("body"), CONFLICT, message, help);
+    }
+    if expect.auto_approved == Some(true) && expect.outcome.is_some_and(|outcome| outcome != "hold") {
+        let message = "only a call that is held can be approved by the rules that hold it";
+        reader.error(span("auto_approved"), CONFLICT, message);
     }
     let reason = Reason::ALL.into_iter().find(|reason| Some(reason.as_str()) == expect.reason.as_deref());
     if let Some(reason) = reason {

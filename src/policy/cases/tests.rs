@@ -185,3 +185,19 @@ fn coverage_counts_rules_that_applied() {
     let (cases, _) = read(&files("p.cases.yaml", refused));
     assert_eq!(run(&set(), &cases).coverage(), 0);
 }
+
+#[test]
+fn a_case_says_whether_a_held_call_needs_a_person() {
+    let policy = "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {name: p}\nspec:\n  rules:\n    - {name: h, hold: {approvers: {groups: [g]}, auto_approve: {when: request.size < 5}}}\n";
+    let set = compile(&files("p.yaml", policy), &Options::default()).set.unwrap();
+    let failures = |body: &str, expect: &str| {
+        let text = format!("cases: [{{name: a, request: {{body: '{body}'}}, expect: {{{expect}}}}}]");
+        let (cases, findings) = read(&files("p.cases.yaml", &text));
+        assert!(findings.is_empty(), "{findings:?}");
+        run(&set, &cases).results[0].failures.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(failures("", "outcome: hold, auto_approved: true"), [""; 0]);
+    assert_eq!(failures("123456", "auto_approved: false"), [""; 0]);
+    assert_eq!(failures("123456", "auto_approved: true"), ["expected auto_approved `true`, got `false`"]);
+    finds(&expecting("outcome: allow, auto_approved: true"), &["only a call that is held can be approved"]);
+}

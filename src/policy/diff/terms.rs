@@ -1,12 +1,10 @@
 //! Verdicts and obligations in words, and what their changes do.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::Risk;
-use crate::effect::{Grant, HoldTerms};
+use super::{Risk, hold};
 use crate::mask::Method;
 use crate::policy::outline::RuleOutline;
 use crate::policy::rule::Verdict;
@@ -48,7 +46,7 @@ pub fn verdict(old: Option<&Verdict>, new: Option<&Verdict>) -> Option<(Risk, St
     }
     Some(match (old, new) {
         (Some(Verdict::Hold(old)), Some(Verdict::Hold(new))) => {
-            hold((&old.terms, &old.because), (&new.terms, &new.because))
+            hold::change((&old.terms, &old.because), (&new.terms, &new.because))
         }
         (Some(Verdict::Deny(old)), Some(Verdict::Deny(new))) => {
             let status =
@@ -77,48 +75,6 @@ fn risk(old: Option<&Verdict>, new: Option<&Verdict>) -> Risk {
         (None, Some(Verdict::Hold(_))) => Risk::Changes,
         _ => Risk::Tightens,
     }
-}
-
-fn hold(old: (&HoldTerms, &str), new: (&HoldTerms, &str)) -> (Risk, String) {
-    let (old, because, new, new_because) = (old.0, old.1, new.0, new.1);
-    let mut parts: Vec<(Risk, String)> = Vec::new();
-    let (before, after) = (old.approvers.count, new.approvers.count);
-    if before != after {
-        let risk = if after < before { Risk::Loosens } else { Risk::Tightens };
-        parts.push((risk, format!("{before} must approve, now {after}")));
-    }
-    let who = |terms: &HoldTerms| -> BTreeSet<String> {
-        terms.approvers.groups.iter().chain(&terms.approvers.people).cloned().collect()
-    };
-    let (had, has) = (who(old), who(new));
-    if had != has {
-        let risk = if has.is_subset(&had) { Risk::Tightens } else { Risk::Loosens };
-        let list = |who: &BTreeSet<String>| who.iter().cloned().collect::<Vec<_>>().join(", ");
-        parts.push((risk, format!("{} may approve, now {}", list(&had), list(&has))));
-    }
-    if old.grant != new.grant {
-        let length = |grant: Grant| match grant {
-            Grant::Once => None,
-            Grant::For(span) => Some(span),
-        };
-        let risk = if length(new.grant) > length(old.grant) { Risk::Loosens } else { Risk::Tightens };
-        let named =
-            |grant: Grant| length(grant).map_or_else(|| "once".into(), |span| format!("for {span:?}"));
-        parts.push((risk, format!("grant {} is now {}", named(old.grant), named(new.grant))));
-    }
-    if old.expires != new.expires {
-        let risk = if new.expires > old.expires { Risk::Loosens } else { Risk::Tightens };
-        parts.push((risk, format!("expires {:?} is now {:?}", old.expires, new.expires)));
-    }
-    if old.wait != new.wait {
-        parts.push((Risk::Wording, format!("wait {:?} is now {:?}", old.wait, new.wait)));
-    }
-    if because != new_because {
-        parts.push((Risk::Wording, format!("`because` is now {new_because:?}")));
-    }
-    let risk = parts.iter().map(|(risk, _)| *risk).min().unwrap_or(Risk::Wording);
-    let texts: Vec<_> = parts.into_iter().map(|(_, text)| text).collect();
-    (risk, format!("hold: {}; approvals of calls that wait are void", texts.join("; ")))
 }
 
 /// How little a mask leaves of a value, by what stands under `with`, as `mask::Method` ranks it.

@@ -152,7 +152,7 @@ fn enforcement_verdicts_and_holds_change_with_their_risk() {
         (
             &hold("1}, grant: {for: 1h"),
             &hold("1}, grant: {for: 2h"),
-            "Loosens p/a: hold: grant for 3600s is now for 7200s; approvals",
+            "Loosens p/a: hold: grant for 1h is now for 2h; approvals",
         ),
         (
             &hold("1"),
@@ -185,4 +185,72 @@ fn routes_policies_and_names_change() {
     );
     let renamed = policy("q", "", &["name: b, allow: {}"]);
     assert_eq!(between(&other, &renamed), ["Wording q/b: renamed, was `q/a`"]);
+}
+
+#[test]
+fn ways_round_the_approvers_are_told_with_their_risk() {
+    let hold = |rest: &str| format!("name: a, hold: {{approvers: {{groups: [g]}}{rest}}}");
+    let both = "name: a, hold: {approvers: {all_of: [{groups: [g]}, {groups: [s]}]}}";
+    for (old, new, wanted) in [
+        (
+            hold("").as_str(),
+            both,
+            "Tightens p/a: hold: needs 1 of g, now 1 of g and 1 of s, all different people;",
+        ),
+        (both, &hold(""), "Loosens p/a: hold: needs 1 of g and 1 of s, all different people, now 1 of g;"),
+        (
+            &hold(""),
+            &hold(", break_glass: {groups: [d]}"),
+            "Loosens p/a: hold: nobody may break the glass, now d;",
+        ),
+        (
+            &hold(", break_glass: {groups: [d]}"),
+            &hold(""),
+            "Tightens p/a: hold: d may break the glass, now nobody;",
+        ),
+        (
+            &hold(""),
+            &hold(", escalate: {after: 5m, approvers: {groups: [m]}}"),
+            "Loosens p/a: hold: escalates to nobody, now to m after 5m;",
+        ),
+        (
+            &hold(""),
+            &hold(", hours: {from: '08:00', time_zone: UTC}"),
+            "Tightens p/a: hold: approved at any time, now at mon tue wed thu fri sat sun 08:00 to 24:00 UTC;",
+        ),
+        (
+            &hold(", hours: {from: '08:00', time_zone: UTC}"),
+            &hold(", hours: {from: '09:00', time_zone: UTC}"),
+            "Loosens p/a: hold: approved at mon tue",
+        ),
+        (
+            &hold(""),
+            &hold(", auto_approve: {when: request.size < 5}"),
+            "Loosens p/a: hold: needs nobody never, now when request.size < 5;",
+        ),
+        (
+            &hold(", auto_approve: {when: request.size < 5}"),
+            &hold(", auto_approve: {when: request.size < 5, because: small}"),
+            "Wording p/a: hold: needs nobody",
+        ),
+        (
+            &hold(", grant: {for: 1h, same: [method]}"),
+            &hold(", grant: {for: 1h, same: [method, host]}"),
+            "Tightens p/a: hold: an approval is for calls of the same method, now for calls of the same method, host;",
+        ),
+        (
+            &hold(", grant: {for: 1h}"),
+            &hold(", grant: {for: 1h, same: [method]}"),
+            "Loosens p/a: hold: an approval is for the same call, now for calls of the same method;",
+        ),
+        (&hold(""), &hold(", remind_after: 5m"), "Wording p/a: hold: remind_after never is now 5m;"),
+        (
+            &hold(""),
+            &hold(", on_expiry: escalate, escalate: {approvers: {groups: [m]}}"),
+            "Loosens p/a: hold: expires 1h is now 2h; escalates to nobody, now to m after 1h;",
+        ),
+    ] {
+        let found = rule(old, new);
+        assert!(found.len() == 1 && found[0].starts_with(wanted), "{old}\n{new}\n{found:?}");
+    }
 }

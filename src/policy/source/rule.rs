@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::PolicyReader;
+use super::hold::Held;
 use crate::document::{Node, Value};
+use crate::effect::{Class, Part};
 use crate::policy::cel::{Expression, Reads};
 use crate::policy::decision::HeadersRead;
 use crate::policy::lint::Formula;
@@ -49,10 +51,12 @@ impl PolicyReader<'_> {
         let allow = fields.optional("allow").map(|node| self.allow(node));
         let deny = fields.optional("deny").and_then(|node| self.deny(node));
         let headers_read = condition.as_ref().map(|condition| condition.reads.headers_read());
-        let hold = fields.optional("hold").and_then(|effect| {
+        let held = fields.optional("hold").and_then(|effect| {
             let headers_read = headers_read.unwrap_or(HeadersRead::Named(Vec::new()));
-            self.hold(effect, &name, node, headers_read)
+            self.hold(effect, &Held { name: &name, rule: node, headers_read, captures })
         });
+        let (hold, auto_approve) = held.unzip();
+        let auto_approve = auto_approve.flatten();
         let masks = fields.optional("mask").map(|node| self.masks(node)).unwrap_or_default();
         let headers = fields.optional("headers").map(|node| self.headers(node, captures)).unwrap_or_default();
         let enforce = self.enforce(fields.optional("enforce")) && enforce;
@@ -65,8 +69,11 @@ impl PolicyReader<'_> {
             self.reader.error_with_help(node.span, "duplicate-rule", message, help);
         }
         let verdict = self.one_verdict(node, allow, deny, hold);
-        let reads = reads(condition.as_ref(), &headers);
-        let rule = Rule { name: name.into(), enforce, condition, verdict, masks, headers, reads };
+        let mut reads = reads(condition.as_ref(), &headers);
+        auto_approve.iter().for_each(|condition| reads.extend(&condition.reads));
+        reads.headers.extend(verdict.iter().flat_map(class_headers));
+        let rule =
+            Rule { name: name.into(), enforce, condition, verdict, auto_approve, masks, headers, reads };
         if self.errors() > errors_before {
             return None;
         }
@@ -105,7 +112,7 @@ impl PolicyReader<'_> {
         })
     }
 
-    fn errors(&self) -> usize {
+    pub(super) fn errors(&self) -> usize {
         self.reader.findings.iter().filter(|finding| finding.is_error()).count()
     }
 
@@ -150,6 +157,19 @@ impl PolicyReader<'_> {
     fn masks(&mut self, node: &Node) -> Vec<Arc<crate::mask::Rule>> {
         crate::mask::rules_from_node(node, self.reader).into_iter().map(Arc::new).collect()
     }
+}
+
+/// The headers that make a call one of the class that an approval is for: the proxy must show them.
+fn class_headers(verdict: &Verdict) -> Vec<String> {
+    let class = match verdict {
+        Verdict::Hold(hold) => hold.terms.same.as_ref(),
+        Verdict::Allow | Verdict::Deny(_) => None,
+    };
+    let named = class.into_iter().flat_map(Class::parts).filter_map(|part| match part {
+        Part::Header(name) => Some(name.clone()),
+        _ => None,
+    });
+    named.collect()
 }
 
 fn reads(condition: Option<&Expression>, headers: &HeaderTemplates) -> Reads {

@@ -339,3 +339,155 @@ fn other_files_among_the_policies_are_told_apart() {
         assert_eq!(check(text), [format!("p:1:1: error[not-a-policy]: this is {what}, not a policy {help}")]);
     }
 }
+
+#[test]
+fn mistakes_in_the_terms_of_a_hold() {
+    let approvers = "approvers: {groups: [finance]}";
+    let with = |more: &str| format!("{approvers}\n        {more}");
+    mistakes(&[
+        (
+            approvers,
+            "approvers: {all_of: [{people: [bob]}, {people: [Bob]}]}",
+            "p:16:29: error[nobody-approves]: fewer people are named than must approve: one person counts for one entry only (name groups, or more people)",
+        ),
+        (
+            approvers,
+            "approvers: {all_of: []}",
+            "p:16:29: error[out-of-range]: `all_of` has 0 entries, not 1 to 10",
+        ),
+        (
+            approvers,
+            "approvers: {all_of: [{groups: [a]}], count: 2}",
+            "p:16:46: error[unknown-field]: unknown field `count` in `approvers` with `all_of` (known here: all_of)",
+        ),
+        (
+            approvers,
+            &with("remind_after: 1h"),
+            "p:17:23: error[never-in-time]: `remind_after` is never over: the request lapses after 1h (make it shorter than `expires`, or `expires` longer)",
+        ),
+        (
+            approvers,
+            &with("escalate: {after: 2h, approvers: {groups: [m]}}"),
+            "p:17:27: error[never-in-time]: `escalate.after` is never over: the request lapses after 1h (make it shorter than `expires`, or `expires` longer)",
+        ),
+        (
+            approvers,
+            &with("escalate: {approvers: {groups: [m]}}"),
+            "p:17:19: error[escalation-conflict]: `escalate` does not say when (write `after: 30m`, or `on_expiry: escalate` beside `escalate`)",
+        ),
+        (
+            approvers,
+            &with("on_expiry: escalate"),
+            "p:16:9: error[escalation-conflict]: `on_expiry: escalate` needs to know to whom (add `escalate: {approvers: {groups: [...]}}`)",
+        ),
+        (
+            approvers,
+            &with("on_expiry: escalate\n        escalate: {after: 5m, approvers: {groups: [m]}}"),
+            "p:18:27: error[escalation-conflict]: the rule escalates with `on_expiry`, so there is no other time for it (leave out `after`, or `on_expiry: escalate`)",
+        ),
+        (
+            approvers,
+            &with("escalate: {after: 5m, approvers: {groups: [m], count: 2}}"),
+            "p:17:56: error[unknown-field]: unknown field `count` in `escalate.approvers` (known here: groups, people)",
+        ),
+        (
+            approvers,
+            &with("break_glass: {groups: []}"),
+            "p:17:22: error[nobody-approves]: `break_glass` names nobody (name `groups` or `people`)",
+        ),
+        (
+            "grant: once",
+            "grant: {for: 1h, same: [methd]}",
+            "p:18:33: error[unknown-value]: `methd` is no part of a call (it is one of `method`, `host`, `path`, `query`, `body` and `header:NAME`)",
+        ),
+        (
+            "grant: once",
+            "grant: {for: 1h, same: []}",
+            "p:18:32: error[out-of-range]: `same` is empty: an approval would be for whatever call the rule holds (name what must be the same, as `[method, host, path]`; leave `same` out for all of it)",
+        ),
+        (
+            "grant: once",
+            "grant: {for: 1h, same: [method, \"header:Authorization\"]}",
+            "p:18:41: error[never-covered]: `authorization` is never covered: it differs each time, or carries the credential",
+        ),
+        (
+            "grant: once",
+            "grant: {for: 1h, same: [body]}",
+            "p:18:16: warning[wide-class]: an approval is for calls with any method and any path that the rule holds (add `method` or `path` to `same`)",
+        ),
+        (
+            approvers,
+            "approvers: {groups: [finance], count: 2}\n        break_glass: {groups: [duty, finance]}",
+            "p:17:22: warning[break-glass-approver]: approvers of this rule may also break the glass: each could release the call alone (give `break_glass` groups of its own)",
+        ),
+        (
+            approvers,
+            &with("hours: {from: '8:00', time_zone: UTC}"),
+            "p:17:23: error[invalid-time]: `from` is not a time of day: `8:00` (write it as `\"08:00\"`, in quotes; the end of a day is `\"24:00\"`)",
+        ),
+        (
+            approvers,
+            &with("hours: {from: '08:00', to: '08:00', time_zone: UTC}"),
+            "p:17:16: error[invalid-time]: `hours` end where they begin (leave out `to` for whole days)",
+        ),
+        (
+            approvers,
+            &with("hours: {days: [mon, fry], time_zone: UTC}"),
+            "p:17:29: error[unknown-value]: unknown day `fry` (did you mean `fri`?)",
+        ),
+        (
+            approvers,
+            &with("hours: {time_zone: Europe/Berln}"),
+            "p:17:28: error[invalid-time]: there is no time zone `Europe/Berln` (write a name of the IANA database, as `Europe/Berlin` or `UTC`)",
+        ),
+        (
+            approvers,
+            &with("hours: {from: '08:00'}"),
+            "p:17:16: error[missing-field]: `hours` lacks the field `time_zone`",
+        ),
+        (
+            approvers,
+            &with("auto_approve: {when: request.size}"),
+            "p:17:30: error[type-mismatch]: `auto_approve.when` must be true or false, and this is an int",
+        ),
+        (
+            approvers,
+            &with("auto_approve: {when: 'true'}"),
+            "p:17:30: error[constant-condition]: `auto_approve.when` reads nothing of the call: it is the same for all of them (use `allow` if nobody needs to be asked, or leave `auto_approve` out)",
+        ),
+    ]);
+}
+
+#[test]
+fn all_terms_of_a_hold_are_read() {
+    let full = "approvers: {all_of: [{groups: [finance], count: 2}, {people: [eve]}]}
+        remind_after: 10m
+        escalate: {after: 20m, approvers: {groups: [managers]}}
+        break_glass: {groups: [duty]}
+        hours: {days: [fri, mon], from: \"22:00\", to: \"06:00\", time_zone: Europe/Berlin}
+        auto_approve: {when: request.body.amount < 510, because: hardly large}";
+    let text = GOOD.replacen("approvers: {groups: [finance]}", full, 1).replacen(
+        "grant: once",
+        "grant: {for: 1h, same: [method, path, \"header:x-env\"]}",
+        1,
+    );
+    let files = [SourceFile { file: "p".into(), text: text.as_str().into() }];
+    let (outlines, findings) = super::outlines(&files, &Options::default());
+    assert!(findings.is_empty(), "{findings:?}");
+    let verdict = outlines[0].rules.iter().find_map(|rule| match &rule.verdict {
+        Some(crate::policy::rule::Verdict::Hold(hold)) => Some(hold.clone()),
+        _ => None,
+    });
+    assert_eq!(
+        verdict.unwrap().terms.clauses(),
+        [
+            "needs 2 of finance and 1 of eve, all different people",
+            "after 20m also managers may approve",
+            "approvers are reminded after 10m",
+            "good for every call of the same method, path, header:x-env for 1h",
+            "duty may release it alone",
+            "approved and used in these hours only: mon fri 22:00 to 06:00 Europe/Berlin",
+            "needs nobody when request.body.amount < 510",
+        ]
+    );
+}

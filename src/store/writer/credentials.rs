@@ -67,6 +67,7 @@ impl Batch<'_> {
             reason: new.reason.clone(),
         };
         self.transaction.insert_revocation(&revocation).await?;
+        self.revoke_approvals(&revocation).await?;
         Ok(Changed::Revocation(revocation))
     }
 

@@ -1,14 +1,19 @@
 //! Notices in the writer's transaction: with the change that they tell of, or not at all.
 
 use super::Batch;
-use crate::approval::{Approval, State, later};
+use crate::approval::{self, Approval, later};
 use crate::notice::{Event, Notice};
 use crate::store::StoreError;
 use crate::store::outbox::{OutboxChange, OutboxChanged};
 
 impl Batch<'_> {
-    /// Writes one notice for each target that wants to hear of `event`.
-    pub(super) async fn tell(&mut self, event: Event, approval: &Approval) -> Result<(), StoreError> {
+    /// Writes one notice for each target that wants to hear of what happened.
+    pub(super) async fn notify(
+        &mut self,
+        change: approval::Event,
+        approval: &Approval,
+    ) -> Result<(), StoreError> {
+        let Some(event) = Event::of(change) else { return Ok(()) };
         let wanted = self.subscriptions.iter().filter(|one| one.wants(event, approval));
         let targets: Vec<String> = wanted.map(|one| one.target.clone()).collect();
         if targets.is_empty() {
@@ -23,24 +28,16 @@ impl Batch<'_> {
     }
 
     /// Tells of the requests that have just expired. Without targets nothing is read.
-    pub(super) async fn tell_expired(&mut self, expired: &[String]) -> Result<(), StoreError> {
+    pub(super) async fn notify_expired(&mut self, expired: &[String]) -> Result<(), StoreError> {
         if self.subscriptions.is_empty() {
             return Ok(());
         }
         for id in expired {
-            if let Some(approval) = self.transaction.approval(id).await? {
-                self.tell(Event::Expired, &approval).await?;
+            if let Some(expired) = self.transaction.approval(id).await? {
+                self.notify(approval::Event::Expired, &expired).await?;
             }
         }
         Ok(())
-    }
-
-    /// What a decision led to, once it is one.
-    pub(super) async fn tell_decided(&mut self, approval: &Approval) -> Result<(), StoreError> {
-        match approval.state {
-            State::Approved | State::Rejected => self.tell(Event::Decided, approval).await,
-            State::Pending | State::Expired | State::Used => Ok(()),
-        }
     }
 
     pub(super) async fn change_outbox(&mut self, change: &OutboxChange) -> Result<OutboxChanged, StoreError> {

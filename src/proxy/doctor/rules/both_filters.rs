@@ -12,8 +12,8 @@ pub static RULE: Rule = Rule {
     what: "Routes on which more than one filter asks Portcullis: ext_authz and ext_proc, or one of them \
           twice, unless ext_authz hands its decision over to an ext_proc that expects it.",
     why: "Each asks by itself. The call is evaluated and recorded twice, and an approval that is good \
-          for one call is used up by the first: the second holds the call again.",
-    demonstrated: "Envoy 1.40.0: a held refund was approved, and then held again by the second filter. With \
+          for one call is used up by the first: the second refuses it as `already_used`.",
+    demonstrated: "Envoy 1.40.0: a held refund was approved, and then refused by the second filter as `already_used`. With \
           ext_proc alone one approval was enough.",
     test: Some("both_filters"),
     fix: "Use ext_proc alone where responses are masked, else ext_authz alone; or have ext_authz hand over, as \

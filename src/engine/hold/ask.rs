@@ -1,0 +1,199 @@
+//! What the rules that hold a call ask for together, and how the call is put before people.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::IgnoredAny;
+
+use super::super::digest::{self, Asked, Covered};
+use super::super::fault::Point;
+use super::super::{Call, Engine, Evaluated};
+use crate::approval::{Approval, CallSummary, Caller, Requirement, Shown};
+use crate::audit::{self, Record};
+use crate::effect::{Class, Grant};
+use crate::mask::{Format, Masker, Plan};
+use crate::metrics::ApprovalEvent;
+use crate::policy::HoldRule;
+use crate::reason::Reason;
+use crate::request::Request;
+use crate::store::{NewApproval, Opened};
+
+/// What an approval is good for: of several rules', what allows least.
+struct Scope {
+    grant: Grant,
+    same: Option<Class>,
+}
+
+impl Scope {
+    fn of(rules: &[Arc<HoldRule>], evaluated: &Evaluated) -> Self {
+        // What no person looked at is for one call: the next one is asked about anew.
+        if !evaluated.decision.auto_approved().is_empty() {
+            return Self { grant: Grant::Once, same: None };
+        }
+        let grant = strictest(rules.iter().map(|rule| rule.terms.grant));
+        let mut classes = rules.iter().map(|rule| rule.terms.same.clone());
+        let first = classes.next().flatten();
+        let same = classes.fold(first, |all, class| Some(all?.and(&class?)));
+        Self { grant, same: same.filter(|_| grant != Grant::Once) }
+    }
+}
+
+impl Engine {
+    pub(super) fn covered(&self, call: &Call, evaluated: &Evaluated, rules: &[Arc<HoldRule>]) -> Covered {
+        let Scope { same, .. } = Scope::of(rules, evaluated);
+        let auto_approved = evaluated.decision.auto_approved();
+        let asked = Asked { rules, auto_approved, same: same.as_ref() };
+        let authenticator = &evaluated.snapshot.authenticator;
+        let scope = digest::Scope {
+            headers: &self.settings.digest_headers,
+            credentials: &authenticator.credentials,
+            redaction: &authenticator.redaction,
+        };
+        digest::digest(&call.request, &evaluated.identity, asked, scope)
+    }
+
+    /// The request for approval of this call, new or open already, and its digest; or why there is none.
+    pub(super) async fn open_approval(
+        &self,
+        call: &Call,
+        evaluated: &Evaluated,
+        rules: &[Arc<HoldRule>],
+        names: Vec<String>,
+    ) -> Result<(String, Approval), (Reason, Option<Approval>)> {
+        let failed = |reason| (reason, None);
+        let passed = self.ports.faults.pass(Point::OpenApproval).await;
+        passed.map_err(|_| failed(Reason::StoreUnavailable))?;
+        let new = self.new_approval(call, evaluated, rules, names);
+        let (digest, auto_approved) = (new.digest.clone(), new.auto_approved.clone());
+        match self.ports.store.open_approval(new, self.settings.pending).await {
+            Ok(Opened::Created(approval)) => {
+                self.note_opened(&approval, &auto_approved);
+                Ok((digest, approval))
+            }
+            Ok(Opened::Attached(approval)) => Ok((digest, approval)),
+            Ok(Opened::AlreadyUsed(approval)) => Err((Reason::ApprovalUsed, Some(approval))),
+            Ok(Opened::TooManyPending) => Err(failed(Reason::TooManyPending)),
+            Err(error) => {
+                tracing::error!(%error, "an approval could not be opened");
+                Err(failed(Reason::StoreUnavailable))
+            }
+        }
+    }
+
+    fn new_approval(
+        &self,
+        call: &Call,
+        evaluated: &Evaluated,
+        rules: &[Arc<HoldRule>],
+        names: Vec<String>,
+    ) -> NewApproval {
+        let Covered { digest, call: summary } = self.covered(call, evaluated, rules);
+        let Scope { grant, same } = Scope::of(rules, evaluated);
+        let key = call.request.headers.text("idempotency-key").ok().flatten().unwrap_or_default();
+        let auto = evaluated.decision.auto_approved();
+        let by_rules = auto.len() == rules.len();
+        NewApproval {
+            digest,
+            // A class is of many calls, each with a key of its own.
+            idempotency_key: if same.is_some() { String::new() } else { key.to_owned() },
+            caller: Caller::of(&evaluated.identity, &call.request.source.address),
+            call: self.masked(summary, &call.request, evaluated),
+            rules: names,
+            revision: evaluated.policies().revision().to_string(),
+            requires: rules.iter().map(|rule| requirement(rule)).collect(),
+            grant,
+            same,
+            remind_after: rules.iter().filter_map(|rule| rule.terms.remind_after).min(),
+            auto_approved: auto.iter().map(|(rule, why)| (rule.to_string(), why.to_string())).collect(),
+            expires_in: rules.iter().map(|rule| rule.terms.open_for()).min().unwrap_or_default(),
+            retry_window: if by_rules { Duration::ZERO } else { self.settings.retry_window },
+        }
+    }
+
+    fn note_opened(&self, approval: &Approval, auto_approved: &[(String, String)]) {
+        self.ports.metrics.approval(ApprovalEvent::Created);
+        let note = |change, rules| {
+            self.ports.audit.note(&Record::Approval(audit::Approval {
+                time: approval.created,
+                approval: &approval.id,
+                change,
+                state: approval.state.as_str(),
+                rules,
+            }));
+        };
+        note("opened", approval.rules.iter().map(String::as_str).collect());
+        if !auto_approved.is_empty() {
+            self.ports.metrics.approval(ApprovalEvent::AutoApproved);
+            note("auto_approved", auto_approved.iter().map(|(rule, _)| rule.as_str()).collect());
+        }
+    }
+
+    /// The call as approvers see it: what the policies mask in bodies of such calls is masked here too. A body that says
+    /// it is JSON and can't be masked is not shown.
+    fn masked(&self, call: CallSummary, request: &Request, evaluated: &Evaluated) -> CallSummary {
+        let rules = evaluated.policies().masks(&evaluated.candidates);
+        let Some(body) = request.body.complete().filter(|body| !body.is_empty() && !rules.is_empty()) else {
+            return call;
+        };
+        let content_type = request.headers.text("content-type").ok().flatten().unwrap_or_default();
+        let format = match Format::of_content_type(content_type) {
+            Some(format) => format,
+            None if serde_json::from_slice::<IgnoredAny>(body).is_ok() => Format::Json,
+            None => return call,
+        };
+        let plan = Arc::new(Plan::compile(&rules, &self.settings.hash_key));
+        let mut masker = Masker::new(plan, format, self.settings.mask_limits);
+        let mut masked = Vec::with_capacity(body.len());
+        match masker.push(body, &mut masked).and_then(|()| masker.finish(&mut masked)) {
+            Ok(()) if masker.masked_fields() == 0 => call,
+            Ok(()) => CallSummary {
+                body: STANDARD.encode(masked),
+                shown: Shown::Masked(masker.masked_fields()),
+                ..call
+            },
+            Err(error) => {
+                tracing::info!(%error, "the body of a held call can't be masked, and is not shown");
+                CallSummary { body: String::new(), shown: Shown::Withheld, ..call }
+            }
+        }
+    }
+}
+
+/// What one rule asks for, as it is kept.
+fn requirement(rule: &HoldRule) -> Requirement {
+    Requirement {
+        rule: rule.name.to_string(),
+        because: rule.because.clone(),
+        all_of: rule.terms.approvers.clone(),
+        escalate: rule.terms.escalate.clone(),
+        break_glass: rule.terms.break_glass.clone(),
+        hours: rule.terms.hours.clone(),
+    }
+}
+
+/// Of several rules' grants the one that allows least.
+fn strictest(grants: impl Iterator<Item = Grant>) -> Grant {
+    grants
+        .min_by_key(|grant| match grant {
+            Grant::Once => Duration::ZERO,
+            Grant::For(period) => *period,
+        })
+        .unwrap_or(Grant::Once)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grant_that_allows_least_wins() {
+        let hour = Grant::For(Duration::from_secs(3_600));
+        assert_eq!(strictest([hour, Grant::Once].into_iter()), Grant::Once);
+        assert_eq!(
+            strictest([hour, Grant::For(Duration::from_secs(1))].into_iter()),
+            Grant::For(Duration::from_secs(1))
+        );
+    }
+}

@@ -1,0 +1,232 @@
+//! What becomes of requests for approval besides votes: uses that are confirmed or not, what is due with time, what is
+//! taken back.
+
+use super::*;
+use crate::approval::{Event, RELEASE_LEASE, VoteRefused};
+use crate::credential::RevocationKind;
+use crate::effect::{Class, Escalation, Members, Part};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Fixture {
+    async fn approved(&self, new: NewApproval) -> Approval {
+        let approval = self.create(new).await;
+        self.store.vote(&approval.id, &person("bob"), Choice::Approve, "fine").await.unwrap()
+    }
+
+    async fn state(&self, id: &str) -> State {
+        self.store.approval(id).await.unwrap().unwrap().state
+    }
+
+    async fn open(&self, new: NewApproval) -> Opened {
+        self.store.open_approval(new, LIMITS).await.unwrap()
+    }
+}
+
+/// Waits for the next of these events.
+async fn told(changes: &mut Changes, event: Event) -> Change {
+    let wanted = async {
+        loop {
+            let change = changes.recv().await.unwrap();
+            if change.event == event {
+                return change;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wanted).await.expect("the event never came")
+}
+
+#[tokio::test]
+async fn a_use_is_releasing_until_its_own_decision_confirms_it() {
+    let fixture = fixture().await;
+    let approval = fixture.approved(new("a")).await;
+    assert!(fixture.store.consume(&approval.id, "d-1").await.unwrap());
+    assert_eq!(fixture.state(&approval.id).await, State::Releasing);
+    assert!(!fixture.store.confirm(&approval.id, "d-2").await.unwrap());
+    assert!(fixture.store.confirm(&approval.id, "d-1").await.unwrap());
+    let used = fixture.reopen().await.approval(&approval.id).await.unwrap().unwrap();
+    assert_eq!((used.state, used.progress.used.unwrap().decision.as_str()), (State::Used, "d-1"));
+}
+
+#[tokio::test]
+async fn what_a_crash_left_releasing_reads_unconfirmed_and_releases_nothing_more() {
+    let fixture = fixture().await;
+    let approval = fixture.approved(new("a")).await;
+    assert!(fixture.store.consume(&approval.id, "d-1").await.unwrap());
+    let store = fixture.reopen().await;
+    let mut changes = store.changes();
+    fixture.clock.advance(RELEASE_LEASE);
+    let read = store.approval(&approval.id).await.unwrap().unwrap();
+    assert_eq!(read.state, State::ReleasedUnconfirmed, "before any sweep");
+    let change = told(&mut changes, Event::ReleasedUnconfirmed).await;
+    assert_eq!((change.id.as_str(), change.state), (approval.id.as_str(), State::ReleasedUnconfirmed));
+    assert!(!store.confirm(&approval.id, "d-1").await.unwrap());
+    assert!(!store.consume(&approval.id, "d-2").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_retry_of_a_released_call_is_told_so_and_a_later_call_asks_anew() {
+    let fixture = fixture().await;
+    let retried = || NewApproval { retry_window: MINUTE, ..new("a") };
+    let approval = fixture.approved(retried()).await;
+    assert!(fixture.store.consume(&approval.id, "d-1").await.unwrap());
+    for _ in 0..2 {
+        assert!(matches!(fixture.open(retried()).await, Opened::AlreadyUsed(used) if used.id == approval.id));
+        fixture.store.confirm(&approval.id, "d-1").await.unwrap();
+    }
+    let keyed = NewApproval { idempotency_key: "k".into(), ..retried() };
+    let keyed_one = fixture.approved(keyed.clone()).await;
+    assert!(fixture.store.consume(&keyed_one.id, "d-2").await.unwrap());
+    fixture.clock.advance(2 * MINUTE);
+    assert!(matches!(fixture.open(retried()).await, Opened::Created(_)));
+    assert!(matches!(fixture.open(keyed.clone()).await, Opened::AlreadyUsed(_)), "a key names one call");
+    fixture.clock.advance(9 * MINUTE);
+    assert!(
+        matches!(fixture.open(keyed).await, Opened::Created(_)),
+        "as long as the approval would have been open"
+    );
+}
+
+#[tokio::test]
+async fn reminders_and_escalations_come_once_and_are_remembered() {
+    let fixture = fixture().await;
+    let mut changes = fixture.store.changes();
+    let mut asked = NewApproval { remind_after: Some(MINUTE), ..new("a") };
+    let to = Members { groups: vec!["managers".into()], people: vec![] };
+    asked.requires[0].escalate = Some(Escalation { after: 2 * MINUTE, to });
+    let approval = fixture.create(asked).await;
+    let mut manager = person("max");
+    manager.groups = vec!["managers".into()];
+    fixture.clock.advance(MINUTE);
+    assert_eq!(told(&mut changes, Event::ReminderDue).await.id, approval.id);
+    let early = fixture.store.vote(&approval.id, &manager, Choice::Approve, "").await;
+    assert!(matches!(early, Err(VoteError::Refused(VoteRefused::NotAnApprover))));
+    fixture.clock.advance(MINUTE);
+    assert_eq!(told(&mut changes, Event::Escalated).await.id, approval.id);
+    let store = fixture.reopen().await;
+    let read = store.approval(&approval.id).await.unwrap().unwrap();
+    assert!(read.progress.reminded.is_some());
+    assert_eq!(
+        read.progress.escalated.iter().map(|(rule, _)| rule.as_str()).collect::<Vec<_>>(),
+        ["refunds/large"]
+    );
+    assert_eq!(read.attention(), None);
+    let approved = store.vote(&approval.id, &manager, Choice::Approve, "").await.unwrap();
+    assert_eq!(approved.state, State::Approved);
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_or_revoked_makes_room_and_is_told() {
+    let fixture = fixture().await;
+    let mut changes = fixture.store.changes();
+    let one = PendingLimits { per_principal: 1, per_rule: 1 };
+    let pending = fixture.create(new("a")).await;
+    let withdrawn =
+        fixture.store.vote(&pending.id, &person("ana"), Choice::Withdraw, "a typo").await.unwrap();
+    assert_eq!(withdrawn.state, State::Withdrawn);
+    assert_eq!(told(&mut changes, Event::Withdrawn).await.id, pending.id);
+    let next = created(fixture.store.open_approval(new("a"), one).await.unwrap());
+    fixture.store.vote(&next.id, &person("bob"), Choice::Approve, "").await.unwrap();
+    let revoked =
+        fixture.store.decide(&next.id, &person("root"), true, Choice::Revoke, "wrong").await.unwrap();
+    assert_eq!(
+        (revoked.state, told(&mut changes, Event::Revoked).await.id),
+        (State::Revoked, next.id.clone())
+    );
+    assert!(!fixture.store.consume(&next.id, "d-1").await.unwrap());
+    assert_eq!(fixture.reopen().await.approval(&next.id).await.unwrap().unwrap().votes.len(), 2);
+}
+
+#[tokio::test]
+async fn approvals_are_revoked_with_the_credentials_of_their_caller() {
+    let fixture = fixture().await;
+    let mut changes = fixture.store.changes();
+    let approved = fixture.approved(new("a")).await;
+    let other = NewApproval { caller: Caller::of(&person("dan"), ""), ..new("b") };
+    let other = fixture.approved(other).await;
+    let revocation = |value: &str, kind, issuer: &str| NewRevocation {
+        kind,
+        value: value.into(),
+        issuer: issuer.into(),
+        issued_before: None,
+        until: None,
+        created_by: Actor { issuer: "i".into(), subject: "root".into(), person: None },
+        reason: "stolen laptop".into(),
+    };
+    let revoke = async |revocation| {
+        fixture.store.change_credential(CredentialChange::Revoke(revocation)).await.unwrap();
+    };
+    revoke(revocation("ana", RevocationKind::TokenId, "")).await;
+    revoke(revocation("ana", RevocationKind::Subject, "https://other.example")).await;
+    assert_eq!(fixture.state(&approved.id).await, State::Approved, "another token, another issuer");
+    revoke(revocation("ana", RevocationKind::Subject, "")).await;
+    assert_eq!(told(&mut changes, Event::CallerRevoked).await.id, approved.id);
+    let read = fixture.store.approval(&approved.id).await.unwrap().unwrap();
+    assert_eq!(read.state, State::Revoked);
+    let last = read.votes.last().unwrap();
+    assert!(last.subject == "root" && last.reason.contains("stolen laptop"), "{last:?}");
+    assert_eq!(fixture.state(&other.id).await, State::Approved);
+}
+
+#[tokio::test]
+async fn what_rules_approve_waits_for_nobody_and_takes_no_room() {
+    let fixture = fixture().await;
+    let mut changes = fixture.store.changes();
+    let by_rule = || vec![("refunds/large".to_owned(), "tiny".to_owned())];
+    let auto = NewApproval { auto_approved: by_rule(), ..new("a") };
+    let full = PendingLimits { per_principal: 1, per_rule: 1 };
+    fixture.create(new("pending")).await;
+    let approval = created(fixture.store.open_approval(auto, full).await.unwrap());
+    assert_eq!(approval.state, State::Approved);
+    assert_eq!(told(&mut changes, Event::AutoApproved).await.id, approval.id);
+    assert_eq!(
+        fixture.reopen().await.approval(&approval.id).await.unwrap().unwrap().approvers(),
+        ["rule refunds/large"]
+    );
+
+    let fixture = super::fixture().await;
+    let mut partly = NewApproval { auto_approved: by_rule(), ..new("a") };
+    partly.requires.push(Requirement::of("other/rule", vec![finance(1)]));
+    fixture.create(new("pending")).await;
+    assert_eq!(fixture.store.open_approval(partly.clone(), full).await.unwrap(), Opened::TooManyPending);
+    let approval = fixture.create(partly).await;
+    assert_eq!(approval.state, State::Pending);
+}
+
+#[tokio::test]
+async fn a_flood_is_limited_whatever_its_form() {
+    let fixture = fixture().await;
+    let limits = PendingLimits { per_principal: 3, per_rule: 100 };
+    let class = Class::new([Part::Method]);
+    let forms: Vec<NewApproval> = (0..20)
+        .map(|n| match n % 4 {
+            0 => NewApproval { idempotency_key: format!("k{n}"), ..new("same") },
+            1 => NewApproval { same: class.clone(), grant: Grant::For(MINUTE), ..new(&format!("d{n}")) },
+            2 => NewApproval { remind_after: Some(MINUTE), ..new(&format!("d{n}")) },
+            _ => NewApproval { rules: vec![format!("other/{n}")], ..new(&format!("d{n}")) },
+        })
+        .collect();
+    let mut opened = 0;
+    for form in forms {
+        opened += usize::from(matches!(
+            fixture.store.open_approval(form, limits).await.unwrap(),
+            Opened::Created(_)
+        ));
+    }
+    assert_eq!(opened, 3);
+}
+
+#[tokio::test]
+async fn similar_decisions_are_those_on_the_same_callers_calls_of_the_same_rules() {
+    let fixture = fixture().await;
+    let approved = fixture.approved(new("a")).await;
+    fixture.approved(NewApproval { caller: Caller::of(&person("dan"), ""), ..new("b") }).await;
+    fixture.approved(NewApproval { rules: vec!["other/rule".into()], ..new("c") }).await;
+    let rejected = fixture.create(new("d")).await;
+    fixture.store.vote(&rejected.id, &person("bob"), Choice::Reject, "no").await.unwrap();
+    fixture.create(new("still-pending")).await;
+    let now = fixture.create(new("now")).await;
+    let similar = fixture.store.similar(&now, 5).await.unwrap();
+    assert_eq!(similar.iter().map(|past| &past.id).collect::<Vec<_>>(), [&rejected.id, &approved.id]);
+    assert_eq!(fixture.store.similar(&now, 1).await.unwrap().len(), 1);
+}

@@ -1,0 +1,169 @@
+//! Requests for approval in the writer's transaction.
+
+use super::{Ballot, Batch, Use};
+use crate::approval::{Approval, Choice, Decided, Event, Progress, State, Vote, later};
+use crate::credential::{Revocation, RevocationKind};
+use crate::store::announce::Change;
+use crate::store::{NewApproval, Opened, PendingLimits, StoreError, VoteError};
+
+/// The most requests that one sweep looks at; the rest have the next one's attention.
+const ATTENDED: u32 = 500;
+
+impl Batch<'_> {
+    pub(super) async fn open(
+        &mut self,
+        new: &NewApproval,
+        limits: PendingLimits,
+    ) -> Result<Opened, StoreError> {
+        if let Some(open) = self.transaction.open_approval(&new.digest, &new.idempotency_key).await? {
+            return Ok(Opened::Attached(open));
+        }
+        if let Some(used) = self.released(new).await? {
+            return Ok(Opened::AlreadyUsed(used));
+        }
+        let mut approval = self.asked(new);
+        if !approval.approve_by_rules(&new.auto_approved, self.now) && self.is_full(new, limits).await? {
+            return Ok(Opened::TooManyPending);
+        }
+        self.transaction.insert(&approval).await?;
+        self.happened(&approval, Event::Opened).await?;
+        if !new.auto_approved.is_empty() {
+            self.happened(&approval, Event::AutoApproved).await?;
+        }
+        Ok(Opened::Created(approval))
+    }
+
+    /// The approval that released this very call, if that was so short ago that this is a retry of it.
+    async fn released(&mut self, new: &NewApproval) -> Result<Option<Approval>, StoreError> {
+        let Some(used) = self.transaction.used_approval(&new.digest, &new.idempotency_key).await? else {
+            return Ok(None);
+        };
+        let since = used.progress.used.as_ref().map(|used| used.at);
+        let recent = since.is_some_and(|at| self.now < later(at, new.retry_window));
+        let keyed = !new.idempotency_key.is_empty() && self.now < used.expires;
+        Ok((recent || keyed).then_some(used))
+    }
+
+    async fn is_full(&mut self, new: &NewApproval, limits: PendingLimits) -> Result<bool, StoreError> {
+        if self.transaction.pending_of(&new.caller).await? >= i64::from(limits.per_principal) {
+            return Ok(true);
+        }
+        for rule in &new.rules {
+            if self.transaction.pending_by(rule).await? >= i64::from(limits.per_rule) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn asked(&self, new: &NewApproval) -> Approval {
+        Approval {
+            id: self.ids.next(self.now),
+            digest: new.digest.clone(),
+            idempotency_key: new.idempotency_key.clone(),
+            state: State::Pending,
+            created: self.now,
+            expires: later(self.now, new.expires_in),
+            caller: new.caller.clone(),
+            call: new.call.clone(),
+            rules: new.rules.clone(),
+            revision: new.revision.clone(),
+            requires: new.requires.clone(),
+            grant: new.grant,
+            same: new.same.clone(),
+            remind_after: new.remind_after,
+            votes: Vec::new(),
+            progress: Progress::default(),
+        }
+    }
+
+    pub(super) async fn vote(&mut self, ballot: &Ballot) -> Result<Result<Approval, VoteError>, StoreError> {
+        let Some(mut approval) = self.transaction.approval(&ballot.id).await? else {
+            return Ok(Err(VoteError::NotFound));
+        };
+        let Ballot { who, admin, choice, reason, .. } = ballot;
+        let decided = Decided { who, admin: *admin, choice: *choice, reason };
+        match approval.decide(&decided, self.now) {
+            Ok(event) => self.update(&approval, event).await?,
+            Err(refused) => return Ok(Err(refused.into())),
+        }
+        Ok(Ok(approval))
+    }
+
+    pub(super) async fn consume(&mut self, used: &Use) -> Result<bool, StoreError> {
+        let Some(mut approval) = self.transaction.approval(&used.id).await? else { return Ok(false) };
+        let before = approval.state;
+        let consumed = approval.consume(&used.decision, self.now);
+        if approval.state != before {
+            self.update(&approval, Event::Releasing).await?;
+        }
+        Ok(consumed)
+    }
+
+    pub(super) async fn confirm(&mut self, used: &Use) -> Result<bool, StoreError> {
+        let Some(mut approval) = self.transaction.approval(&used.id).await? else { return Ok(false) };
+        let confirmed = approval.confirm(&used.decision, self.now);
+        if confirmed {
+            self.update(&approval, Event::Used).await?;
+        }
+        Ok(confirmed)
+    }
+
+    /// Takes back what is approved of the calls of a subject whose credentials are revoked now.
+    pub(super) async fn revoke_approvals(&mut self, revocation: &Revocation) -> Result<(), StoreError> {
+        if revocation.kind != RevocationKind::Subject {
+            return Ok(());
+        }
+        let made_before =
+            revocation.issued_before.unwrap_or(later(self.now, std::time::Duration::from_micros(1)));
+        let Revocation { value, issuer, created_by, .. } = revocation;
+        for mut approval in self.transaction.approved_of(value, issuer, made_before).await? {
+            let vote = Vote {
+                choice: Choice::Revoke,
+                issuer: created_by.issuer.clone(),
+                subject: created_by.subject.clone(),
+                person: created_by.person.clone(),
+                reason: format!("the caller's credentials were revoked: {}", revocation.reason),
+                at: self.now,
+                speaks_for: Vec::new(),
+                rule: None,
+            };
+            if approval.revoke_with_caller(vote, self.now) {
+                self.update(&approval, Event::CallerRevoked).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what is due with time: reminders, escalations, releases that nobody confirmed.
+    pub(super) async fn attend(&mut self) -> Result<(), StoreError> {
+        for mut approval in self.transaction.due(self.now, ATTENDED).await? {
+            let state = approval.state_at(self.now);
+            if state == State::ReleasedUnconfirmed {
+                approval.state = state;
+                self.update(&approval, Event::ReleasedUnconfirmed).await?;
+                continue;
+            }
+            let events = approval.attend(self.now);
+            self.transaction.update(&approval).await?;
+            for event in events {
+                self.happened(&approval, event).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn update(&mut self, approval: &Approval, event: Event) -> Result<(), StoreError> {
+        self.transaction.update(approval).await?;
+        self.happened(approval, event).await
+    }
+
+    /// Who follows the store hears of it after the commit; people are notified of it in the same transaction.
+    async fn happened(&mut self, approval: &Approval, event: Event) -> Result<(), StoreError> {
+        let id = approval.id.clone();
+        self.committed.approvals.push(Change { id, state: approval.state, event, here: true });
+        // What is approved as it comes is nobody's to decide.
+        let decided_already = event == Event::Opened && approval.state != State::Pending;
+        if decided_already { Ok(()) } else { self.notify(event, approval).await }
+    }
+}
