@@ -342,7 +342,7 @@ async fn with_a_token_in_the_query(options: Options) {
     assert_eq!(world.upstream.calls_to("/v1/refunds"), 0);
     put("1").await.unwrap();
     assert_eq!(world.upstream.calls(), 1, "the approved call, with another token");
-    assert_eq!(put("1").await.unwrap().error(), "approval_pending", "once");
+    assert_eq!(put("1").await.unwrap().error(), "already_used", "once");
     let mut left = world.audit_text() + &shown.text();
     for file in ["portcullis.db", "portcullis.db-wal"] {
         left += &String::from_utf8_lossy(&std::fs::read(world.folder.path().join(file)).unwrap_or_default());
