@@ -168,7 +168,7 @@ fn matches(pattern: &str, rule: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::approval::CallSummary;
+    use crate::approval::{CallSummary, Progress, Requirement};
 
     fn approval() -> Approval {
         Approval {
@@ -187,9 +187,15 @@ mod tests {
             },
             rules: vec!["refunds/large".into()],
             revision: "r".into(),
-            requires: vec![Approvers { groups: vec!["finance".into()], people: vec![], count: 1 }],
+            requires: vec![Requirement::of(
+                "refunds/large",
+                vec![Approvers { groups: vec!["finance".into()], people: vec![], count: 1 }],
+            )],
             grant: Grant::Once,
+            same: None,
+            remind_after: None,
             votes: vec![],
+            progress: Progress::default(),
         }
     }
 

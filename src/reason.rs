@@ -90,7 +90,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Self; 70] = [
+    pub const ALL: [Self; 71] = [
         Self::Allowed,
         Self::Approved,
         Self::AutoApproved,

@@ -73,7 +73,7 @@ impl AdminState {
     /// Whether this person may see headers and body of a held call.
     pub(super) async fn sees_call(&self, who: &Identity, id: &str) -> Result<bool, Fault> {
         let approval = self.store.approval(id).await?.ok_or(Fault::NotFound)?;
-        Ok(!approval.speaks_for(who).is_empty())
+        Ok(self.decides(&approval, who))
     }
 
     /// Records a decision and tells of it: a task of its own, so that no decision stays untold because its author
@@ -124,7 +124,7 @@ impl AdminState {
         shown
     }
 
-    fn viewer<'a>(&self, who: &'a Identity) -> encode::Viewer<'a> {
+    pub(super) fn viewer<'a>(&self, who: &'a Identity) -> encode::Viewer<'a> {
         encode::Viewer { who, admin: self.may_administer(who).is_ok(), now: self.clock.now() }
     }
 

@@ -138,7 +138,7 @@ impl Watcher {
             let Some(last) = page.last() else { return self.tell("ready", None).await };
             before = Some(last.id.clone());
             for approval in page.iter().filter(|approval| self.state.may_see(approval, &self.who)) {
-                let shown = encode::listed(approval, &self.who, self.state.clock.now());
+                let shown = encode::listed(approval, &self.state.viewer(&self.who));
                 self.tell("pending", Some(shown)).await?;
             }
         }
@@ -149,7 +149,7 @@ impl Watcher {
         let Some(approval) = found.filter(|approval| self.state.may_see(approval, &self.who)) else {
             return Ok(());
         };
-        let shown = encode::listed(&approval, &self.who, self.state.clock.now());
+        let shown = encode::listed(&approval, &self.state.viewer(&self.who));
         self.tell("changed", Some(shown)).await
     }
 

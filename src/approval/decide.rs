@@ -100,7 +100,7 @@ impl Approval {
     }
 
     /// Whether every rule is satisfied: by itself, or by as many different people as it asks for.
-    fn is_satisfied(&self) -> bool {
+    pub fn is_satisfied(&self) -> bool {
         let mut first = 0;
         let mut all = !self.requires.is_empty();
         for rule in &self.requires {

@@ -134,11 +134,19 @@ fn new(digest: &str) -> NewApproval {
             destination: "- 8443".into(),
             headers: vec![("authorization".into(), "HEADERSECRET".into())],
             body: "Qk9EWVNFQ1JFVA==".into(),
+            ..CallSummary::default()
         },
         rules: vec!["refunds/large".into()],
         revision: "r7".into(),
-        requires: vec![Approvers { groups: vec!["finance".into()], people: vec![], count: 2 }],
+        requires: vec![crate::approval::Requirement::of(
+            "refunds/large",
+            vec![Approvers { groups: vec!["finance".into()], people: vec![], count: 2 }],
+        )],
         grant: Grant::Once,
+        same: None,
+        remind_after: None,
+        auto_approved: vec![],
+        retry_window: std::time::Duration::ZERO,
         expires_in: std::time::Duration::from_secs(600),
     }
 }

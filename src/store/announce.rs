@@ -126,8 +126,8 @@ impl Announcements {
                     change.map(|(state, event)| Change { id: id.to_owned(), state, event, here: false });
                 let _ = self.approvals.send(change);
             }
-            (Some("credentials"), ..) => drop(self.credentials.send_replace(())),
-            (Some("bundles"), ..) => drop(self.bundles.send_replace(())),
+            (Some("credentials"), ..) => self.credentials.send_replace(()),
+            (Some("bundles"), ..) => self.bundles.send_replace(()),
             _ => self.missed(),
         }
     }

@@ -40,12 +40,15 @@ const SWEEP: Duration = Duration::from_millis(500);
 /// How many sweeps pass between two deletions of old history.
 const SWEEPS_PER_RETENTION: u32 = 7_200;
 
+/// What a change of bundles came to, once the transaction is through.
+type BundlesChanged = Result<BundleState, StoreError>;
+
 pub(super) enum Command {
     Open(Box<Task<(NewApproval, PendingLimits), Opened>>),
     Vote(Box<Task<Ballot, Result<Approval, VoteError>>>),
     Consume(Task<Use, bool>),
     Confirm(Task<Use, bool>),
-    Bundles(Box<Task<(Option<i64>, BundleChange), Result<BundleState, StoreError>>>),
+    Bundles(Box<Task<(Option<i64>, BundleChange), BundlesChanged>>),
     Credential(Box<Task<CredentialChange, Changed>>),
     Outbox(Box<Task<OutboxChange, OutboxChanged>>),
     Close(oneshot::Sender<()>),

@@ -53,6 +53,8 @@ fn skipped(test: &str) -> bool {
     let required = std::env::var("PORTCULLIS_BROWSER").is_ok_and(|value| value == "required");
     assert!(!required, "{test} {why}");
     use std::io::Write as _;
+    // `eprintln!` would be kept from the log, where `scripts/skipped` looks for it.
+    #[expect(clippy::explicit_write, reason = "the test harness captures what the macro prints")]
     writeln!(std::io::stderr(), "\ntest console::{test} ... ignored, {why}").unwrap();
     true
 }

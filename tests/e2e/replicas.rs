@@ -312,7 +312,7 @@ async fn a_replica_that_dies_loses_no_approval_and_the_same_call_finds_it_at_ano
         }
         assert!(again.await.unwrap().status >= 400);
     };
-    assert_eq!(world.ids(1, "pending", 1).await, [id.clone()], "the same approval");
+    assert_eq!(world.ids(1, "pending", 1).await, std::slice::from_ref(&id), "the same approval");
     assert_eq!(world.approve(1, &id).await, 200);
     assert_eq!(again.await.unwrap().status, 200);
     assert_eq!(world.upstream.calls_to("/v1/refunds"), 1);

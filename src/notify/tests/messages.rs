@@ -64,7 +64,10 @@ fn named(subject: &str, path: &str) -> Notice {
         revision: new.revision,
         requires: new.requires,
         grant: Grant::Once,
+        same: None,
+        remind_after: None,
         votes: vec![],
+        progress: crate::approval::Progress::default(),
     };
     Notice::of(Event::Pending, &approval, approval.created)
 }
@@ -133,6 +136,7 @@ fn each_event_has_its_own_words() {
         reason: "wrong account".into(),
         at: notice.created,
         speaks_for: vec![0],
+        rule: None,
     }];
     let message = Message::of(&notice, &page(), 500);
     assert!(message.title.contains("rejected"));
@@ -218,6 +222,7 @@ fn the_longest_message_fits() {
         reason: long,
         at: notice.created,
         speaks_for: vec![],
+        rule: None,
     }];
     let teams = teams(&notice).to_string();
     assert!(teams.len() <= 28 << 10, "{}", teams.len());

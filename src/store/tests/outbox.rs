@@ -46,7 +46,8 @@ async fn each_change_is_told_to_those_who_want_to_hear_of_it() {
 async fn half_a_quorum_is_no_decision() {
     let fixture = fixture().await;
     fixture.store.subscribe(vec![subscription("t", &[Event::Decided])]);
-    let requires = vec![Approvers { groups: vec!["finance".into()], people: vec![], count: 2 }];
+    let approvers = vec![Approvers { groups: vec!["finance".into()], people: vec![], count: 2 }];
+    let requires = vec![crate::approval::Requirement::of("refunds/large", approvers)];
     let approval = fixture.create(NewApproval { requires, ..new("a") }).await;
     fixture.store.vote(&approval.id, &person("bob"), Choice::Approve, "").await.unwrap();
     assert!(claim(&fixture.store, "t").await.is_empty());

@@ -176,7 +176,7 @@ async fn the_list_is_sent_anew_when_something_changes_until_the_session_ends() {
 async fn until(stream: &mut reqwest::Response, seen: &mut String, text: &str) {
     while !seen.contains(text) {
         let chunk = tokio::time::timeout(Duration::from_secs(20), stream.chunk()).await;
-        seen.push_str(&String::from_utf8(chunk.expect(text).unwrap().unwrap().to_vec()).unwrap());
+        seen.push_str(str::from_utf8(&chunk.expect(text).unwrap().unwrap()).unwrap());
     }
 }
 

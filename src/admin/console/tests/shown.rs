@@ -59,11 +59,19 @@ fn new(index: usize, text: &str) -> NewApproval {
             destination: text.into(),
             headers: vec![(text.into(), text.into())],
             body: base64::engine::general_purpose::STANDARD.encode(text),
+            ..CallSummary::default()
         },
         rules: vec![text.to_owned()],
         revision: text.to_owned(),
-        requires: vec![Approvers { groups: vec!["finance".into(), text.into()], people: vec![], count: 2 }],
+        requires: vec![crate::approval::Requirement::of(
+            text,
+            vec![Approvers { groups: vec!["finance".into(), text.into()], people: vec![], count: 2 }],
+        )],
         grant: Grant::Once,
+        same: None,
+        remind_after: None,
+        auto_approved: vec![],
+        retry_window: Duration::ZERO,
         expires_in: Duration::from_secs(600),
     }
 }
