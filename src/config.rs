@@ -329,7 +329,8 @@ mod tests {
         };
         assert_eq!(identity(""), ["missing-person"]);
         assert!(identity(", claims: {person: person}").is_empty());
-        let read = parse_text("policies: [p]\nidentity:\n  basic:\n    {file: users}\n");
+        let issuer = "{issuer: https://i, audiences: [a], algorithms: [RS256], jwks: {file: k}}";
+        let read = parse_text(&format!("policies: [p]\nidentity:\n  jwt:\n    [{issuer}]\n"));
         let line = |finding: &Diagnostic| finding.place.as_ref().map(|place| place.line);
         assert_eq!(read.findings.iter().map(line).collect::<Vec<_>>(), [Some(4)], "where the scheme stands");
     }

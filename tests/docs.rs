@@ -14,7 +14,7 @@ use portcullis::metrics::Metrics;
 use portcullis::policy::{self, SourceFile};
 use portcullis::reason::Reason;
 
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 18] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/approvals.md",
@@ -29,6 +29,7 @@ const DOCUMENTS: [&str; 15] = [
     "docs/notifications.md",
     "docs/reference.md",
     "docs/replicas.md",
+    "docs/tickets.md",
     "docs/tls.md",
     "policies/README.md",
     "proto/README.md",

@@ -33,11 +33,14 @@ const fn post(path: &'static str, rpc: &'static str, required: &'static [&'stati
     Route { method: "post", path, rpc, required }
 }
 
-pub(super) const ROUTES: [Route; 18] = [
+pub(super) const ROUTES: [Route; 21] = [
     get("/api/v1/approvals", "Approvals/ListApprovals"),
     get("/api/v1/approvals/{id}", "Approvals/GetApproval"),
     post("/api/v1/approvals/{id}:approve", "Approvals/ApproveApproval", &[]),
     post("/api/v1/approvals/{id}:reject", "Approvals/RejectApproval", &[]),
+    post("/api/v1/approvals/{id}:breakGlass", "Approvals/BreakGlassApproval", &["reason"]),
+    post("/api/v1/approvals/{id}:withdraw", "Approvals/WithdrawApproval", &[]),
+    post("/api/v1/approvals/{id}:revoke", "Approvals/RevokeApproval", &[]),
     get("/api/v1/approvals:watch", "Approvals/WatchApprovals"),
     get("/api/v1/bundles", "Bundles/ListBundles"),
     get("/api/v1/bundles/history", "Bundles/ListBundleEvents"),
