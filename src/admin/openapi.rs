@@ -38,7 +38,7 @@ pub(super) const ROUTES: [Route; 21] = [
     get("/api/v1/approvals/{id}", "Approvals/GetApproval"),
     post("/api/v1/approvals/{id}:approve", "Approvals/ApproveApproval", &[]),
     post("/api/v1/approvals/{id}:reject", "Approvals/RejectApproval", &[]),
-    post("/api/v1/approvals/{id}:breakGlass", "Approvals/BreakGlassApproval", &["reason"]),
+    post("/api/v1/approvals/{id}:breakGlass", "Approvals/BreakGlassApproval", &[]),
     post("/api/v1/approvals/{id}:withdraw", "Approvals/WithdrawApproval", &[]),
     post("/api/v1/approvals/{id}:revoke", "Approvals/RevokeApproval", &[]),
     get("/api/v1/approvals:watch", "Approvals/WatchApprovals"),
