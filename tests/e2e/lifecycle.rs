@@ -97,6 +97,7 @@ async fn approvals_survive_kill_9() {
         assert_eq!(send(1_000 + n).await.unwrap().status, 200);
     }
     assert_eq!(upstream.calls_to("/v1/refunds"), 5);
+    assert_eq!(ids("used", 5).await.len(), 5);
     server.kill().await.unwrap();
     server.restart().await.unwrap();
     assert_eq!(ids("used", 5).await.len(), 5, "what was used stays used");
