@@ -95,6 +95,10 @@ async fn asynchronous(options: Options) {
     assert_eq!(world.upstream.calls(), 0, "asking is answered here, and uses nothing up");
     let repeated = refund(&world, "ana", None).await;
     assert_eq!(repeated.status, 200, "{}", repeated.text());
+    // That the answer left is noted a moment later.
+    while world.get(&place, Some("ana")).await.json()["state"] == "releasing" {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     assert_eq!(world.get(&place, Some("ana")).await.json()["state"], "used");
     assert_eq!(world.upstream.calls(), 1);
     let record = world.recorded(|record| record["reason"] == "approval_status").await;
