@@ -24,6 +24,7 @@ pub(super) fn summary(record: &Value) -> String {
             vec!["/outcome", "/reason", "/identity/subject", "/method", "/path", "/rule", "/approvers/0"]
         }
         "response" => vec!["/outcome", "/reason"],
+        "approval" => vec!["/change", "/rules/0"],
         "vote" => vec!["/choice", "/identity/subject", "/comment"],
         _ => return record.to_string(),
     };
