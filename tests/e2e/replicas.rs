@@ -139,14 +139,19 @@ impl Replicas {
     /// The ids in this state, once there are `count` of them.
     async fn ids(&self, replica: usize, state: &str, count: usize) -> Vec<String> {
         for _ in 0..400 {
-            let listed = self.admin(replica, Method::GET, &format!("/api/v1/approvals?state={state}")).await;
-            let list = listed.json()["approvals"].as_array().cloned().unwrap_or_default();
-            if list.len() == count {
-                return list.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+            let listed = self.listed(replica, state).await;
+            if listed.len() == count {
+                return listed;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("there were never {count} {state} requests");
+    }
+
+    async fn listed(&self, replica: usize, state: &str) -> Vec<String> {
+        let listed = self.admin(replica, Method::GET, &format!("/api/v1/approvals?state={state}")).await;
+        let list = listed.json()["approvals"].as_array().cloned().unwrap_or_default();
+        list.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
     }
 
     async fn approve(&self, replica: usize, id: &str) -> u16 {
@@ -219,8 +224,7 @@ impl Replicas {
         assert_eq!(self.ids(0, "approved", 1).await, [approved]);
         let before = self.upstream.calls_to("/v1/refunds");
         assert_eq!(self.refund(0, amount).await.unwrap().status, 200, "the approval was kept");
-        let held = self.refund(0, amount + 1);
-        let [id] = self.ids(0, "pending", 1).await.try_into().unwrap();
+        let (held, id) = self.held(amount + 1).await;
         assert_eq!(self.approve(0, &id).await, 200);
         assert_eq!(held.await.unwrap().status, 200);
         println!("back after {:?}, two calls released", began.elapsed());
@@ -237,10 +241,24 @@ impl Replicas {
         Envoy::start(&Settings::new(text, first.config.grpc, self.upstream.address())).await.unwrap()
     }
 
+    /// A refund that waits, and its request. A database that stood still may open one more, of a call that was refused
+    /// meanwhile: it is older.
+    async fn held(&self, amount: u32) -> (tokio::task::JoinHandle<Got>, String) {
+        let earlier = self.listed(0, "pending").await;
+        let held = self.refund(0, amount);
+        loop {
+            let now = self.listed(0, "pending").await;
+            if let Some(id) = now.into_iter().find(|id| !earlier.contains(id)) {
+                return (held, id);
+            }
+            assert!(!held.is_finished(), "it waits");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// An approval that is given and not used yet, of ana's refund of so much.
     async fn given(&self, amount: u32) -> String {
-        let held = self.refund(0, amount);
-        let [id] = self.ids(0, "pending", 1).await.try_into().unwrap();
+        let (held, id) = self.held(amount).await;
         // Whoever hangs up leaves the request.
         held.abort();
         let _ = held.await;
