@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::world::{Got, between, envoy_before, generated};
+use crate::world::{Got, between, cli, envoy_before, generated};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 const DATABASE: &str = "portcullis";
@@ -158,17 +158,10 @@ impl Replicas {
         self.admin(replica, Method::POST, &format!("/api/v1/approvals/{id}:approve")).await.status
     }
 
-    async fn cli(&self, replica: usize, arguments: &[&str]) -> String {
-        let output = tokio::process::Command::new(BINARY)
-            .args(arguments)
-            .args(["--server", &format!("http://{}", self.replicas[replica].config.admin)])
-            .env("PORTCULLIS_TOKEN", self.idp.token("bob", "portcullis-admin").unwrap())
-            .output()
-            .await
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-        said
+    async fn cli(&self, replica: usize, arguments: &[&str]) {
+        let token = self.idp.token("bob", "portcullis-admin").unwrap();
+        let (done, said) = cli(self.replicas[replica].config.admin, &token, arguments).await;
+        assert!(done, "{said}");
     }
 
     async fn ops(&self, replica: usize, path: &str) -> (u16, String) {
