@@ -21,16 +21,14 @@ const WORDS: [(&str, Make); 5] = [
     ("last4", || Method::Last4),
 ];
 
-impl Rule {
-    /// The rule as people write it, which `rules_from_node` reads again.
-    pub fn to_json(&self) -> Json {
-        let with = match &self.method {
-            Method::Redact { text } => json!({"redact": text}),
-            // `null` is a word to people, and no value.
-            Method::Remove | Method::Null | Method::Hash | Method::Last4 => self.method.name().into(),
-        };
-        json!({"field": self.field.as_str(), "with": with})
-    }
+/// The rule as people write it, which `rules_from_node` reads again.
+pub fn rule_to_json(rule: &Rule) -> Json {
+    let with = match &rule.method {
+        Method::Redact { text } => json!({"redact": text}),
+        // `null` is a word to people, and no value.
+        Method::Remove | Method::Null | Method::Hash | Method::Last4 => rule.method.name().into(),
+    };
+    json!({"field": rule.field.as_str(), "with": with})
 }
 
 /// Reads a list of rules; every mistake is reported to `reader`, and a rule with one is left out.

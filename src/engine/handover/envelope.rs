@@ -74,7 +74,7 @@ impl Envelope {
         out.bytes(proof);
         self.encode_identity(&mut out);
         out.list(&self.proxies, |out, proxy| out.text(proxy));
-        out.list(&self.masks, |out, rule| out.text(&rule.to_json().to_string()));
+        out.list(&self.masks, |out, rule| out.text(&mask::rule_to_json(rule).to_string()));
         out.list(&self.response, |out, change| match change {
             HeaderChange::Set { name, value } => out.texts(&["set", name, value]),
             HeaderChange::Append { name, value } => out.texts(&["append", name, value]),
@@ -337,7 +337,7 @@ pub(in crate::engine) mod tests {
         let methods = [Masking::Remove, Masking::Null, Masking::redact(), Masking::Hash, Masking::Last4];
         for method in methods {
             let rule = mask::Rule { field: FieldPath::parse("**.a").unwrap(), method };
-            assert_eq!(super::rule(&rule.to_json().to_string()), Some(rule));
+            assert_eq!(super::rule(&mask::rule_to_json(&rule).to_string()), Some(rule));
         }
         for other in ["", "[]", "{}", r#"{"field": "a"}"#, r#"{"field": "a", "with": "shred"}"#] {
             assert_eq!(super::rule(other), None, "{other}");

@@ -2,7 +2,7 @@
 //!
 //! Positions are those of the chunk at hand. Bytes that wait are copied only when their chunk ends first.
 
-use crate::mask::unmaskable::Unmaskable;
+use crate::unmaskable::Unmaskable;
 
 #[derive(Debug)]
 pub struct Flow {

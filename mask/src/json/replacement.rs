@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::ValueKind;
-use crate::mask::hash::{Digest, HashKey};
-use crate::mask::json_string;
-use crate::mask::plan::Action;
+use crate::hash::{Digest, HashKey};
+use crate::json_string;
+use crate::plan::Action;
 
 #[derive(Debug)]
 pub enum Replacement {

@@ -2,8 +2,8 @@
 
 use super::replacement::Replacement;
 use super::{Frame, Io, Json, State, ValueKind, Zone};
-use crate::mask::plan::Action;
-use crate::mask::unmaskable::Unmaskable;
+use crate::plan::Action;
+use crate::unmaskable::Unmaskable;
 
 impl Json {
     pub(super) fn open(&mut self, kind: ValueKind) -> Result<(), Unmaskable> {

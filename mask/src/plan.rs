@@ -230,7 +230,7 @@ fn meet(one: &[u64], other: &[u64]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mask::FieldPath;
+    use crate::FieldPath;
 
     /// Walks down `steps` (`[]` is an array's element) and tells what would happen to a leaf and to a container.
     fn at(rules: &[(&str, Method)], steps: &[&str]) -> (Option<&'static str>, Option<&'static str>) {
