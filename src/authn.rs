@@ -173,9 +173,10 @@ impl Authenticator {
         for scheme in &self.order {
             let proven = match scheme {
                 Scheme::Jwt => self.token(&call).await?,
-                Scheme::Introspection | Scheme::Kubernetes => self.asked(*scheme, &call).await?,
+                // What other servers or slow hashes are asked for is put aside: every call would carry its room.
+                Scheme::Introspection | Scheme::Kubernetes => Box::pin(self.asked(*scheme, &call)).await?,
                 Scheme::ApiKeys => self.api_key(&call, api_keys)?,
-                Scheme::Basic => self.password(&call).await?,
+                Scheme::Basic => Box::pin(self.password(&call)).await?,
                 Scheme::Mtls => peer.clone().map(|peer| Proven::from(peer::identity(peer))),
             };
             if proven.is_some() {

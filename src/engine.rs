@@ -165,7 +165,7 @@ struct Settled {
     reason: Reason,
     /// Shown to the caller in place of the reason's own text.
     because: String,
-    approval: Option<Approval>,
+    approval: Option<Box<Approval>>,
     held: Option<Duration>,
 }
 
@@ -209,13 +209,13 @@ impl Engine {
     }
 
     /// Takes up a call; the clock of its latency starts here.
-    pub fn receive(&self, request: Request, listener: Listener) -> Call {
+    pub fn receive(&self, request: Request, listener: Listener) -> Box<Call> {
         let snapshot = self.snapshots.current();
         let routes = snapshot.routes(&request, listener.gateway);
         let status_of = status::asked(&request, self.settings.status_path.as_deref());
         let needs = if status_of.is_some() { Needs::default() } else { snapshot.needs(&routes) };
         let decision_id = uuid::Uuid::now_v7().to_string();
-        Call {
+        Box::new(Call {
             request,
             listener,
             snapshot,
@@ -224,11 +224,11 @@ impl Engine {
             status_of,
             decision_id,
             received: clock::instant(),
-        }
+        })
     }
 
     /// Answers a call. Dropping the future (the caller hung up) ends the wait of a held call, nothing else.
-    pub async fn check(&self, call: Call, patience: Patience) -> Checked {
+    pub async fn check(&self, call: Box<Call>, patience: Patience) -> Checked {
         let settled = match AssertUnwindSafe(self.settle(&call, patience)).catch_unwind().await {
             Ok(settled) => settled,
             Err(_panic) => self.refuse(&call, Reason::InternalError),
@@ -240,7 +240,7 @@ impl Engine {
         }
         let may_mask = settled.evaluated.decision.may_mask;
         let masks_here = goes_on && may_mask && !call.listener.hands_over;
-        let response = self.part(call, settled.evaluated, masks_here);
+        let response = self.part(*call, settled.evaluated, masks_here);
         Checked { verdict, response }
     }
 
@@ -268,7 +268,7 @@ impl Engine {
             remaining(until).min(self.settings.decision_timeout)
         });
         if let Some(id) = &call.status_of {
-            let status = tokio::time::timeout(within, self.status(call, snapshot, id)).await;
+            let status = tokio::time::timeout(within, Box::pin(self.status(call, snapshot, id))).await;
             return status.unwrap_or_else(|_late| self.refuse(call, Reason::DecisionTimeout));
         }
         let evaluation = self.evaluate(call, snapshot, routes);
@@ -277,7 +277,8 @@ impl Engine {
         };
         match &evaluated.decision.outcome {
             Outcome::Hold(_) if !is_unmaskable(call, &evaluated) => {
-                self.hold(call, evaluated, patience).await
+                // Few calls are held: the others need no room for it.
+                Box::pin(self.hold(call, evaluated, patience)).await
             }
             _ => self.settled(call, evaluated),
         }

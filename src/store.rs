@@ -4,6 +4,7 @@
 //! acknowledges it after the commit. The rules of the state machine are [`crate::approval`]'s; this module loads,
 //! applies and writes. It knows nothing of Envoy, of HTTP and of who may see what.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,6 +79,7 @@ pub struct Store {
     up: Arc<AtomicBool>,
     /// Hears what other servers commit; ends with the last clone.
     listener: Option<Arc<AbortOnDropHandle<()>>>,
+    ids: Arc<statements::Ids>,
 }
 
 impl std::fmt::Debug for Store {
@@ -89,6 +91,8 @@ impl std::fmt::Debug for Store {
 /// A held call that asks for approval.
 #[derive(Clone, Debug)]
 pub struct NewApproval {
+    /// Of [`Store::new_id`].
+    pub id: String,
     pub digest: String,
     pub idempotency_key: String,
     pub caller: Caller,
@@ -207,9 +211,20 @@ impl Store {
         };
         let database =
             writer::Database { connection: writing, config: config.clone(), reader: reader.clone() };
-        let writer = writer::Writer::new(database, clock.clone(), retention, told.clone(), up.clone());
+        let ids = Arc::<statements::Ids>::default();
+        let writer = writer::Writer::new(database, clock.clone(), retention, told.clone(), up.clone(), ids.clone());
         tokio::spawn(writer.run(queue));
-        Ok(Self { commands, reader, told, clock, up, listener })
+        Ok(Self { commands, reader, told, clock, up, listener, ids })
+    }
+
+    /// An id for what is created next; ids sort by age.
+    pub fn new_id(&self) -> String {
+        self.ids.next(self.clock.now())
+    }
+
+    /// The ids of the requests that wait for a decision.
+    pub async fn pending(&self) -> Result<HashSet<String>, StoreError> {
+        self.reader.pending().await
     }
 
     /// Attaches to the open approval (pending, or approved and unused) of the same digest and idempotency key,

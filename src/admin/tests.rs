@@ -153,6 +153,7 @@ fn finance(count: u32) -> Approvers {
 
 fn asked(digest: &str, count: u32) -> NewApproval {
     NewApproval {
+        id: uuid::Uuid::now_v7().to_string(),
         digest: digest.into(),
         idempotency_key: String::new(),
         caller: Caller::of(&person("ana"), "10.0.0.7"),

@@ -3,15 +3,19 @@
 //! The release is a second decision, on the policies and credentials of that moment. An approval is consumed
 //! only when that decision still asks for it, and the mark is durable before the call goes on: at most once.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::futures::OwnedNotified;
+use tokio::time::MissedTickBehavior;
 
 use super::fault::Point;
 use super::patience::remaining;
 use super::record::Facts;
+use super::waiters::Waiter;
 use super::{Call, Engine, Evaluated, Patience, Settled, is_unmaskable, prefer, vouchers};
 use crate::approval::{Approval, Choice, Event, State};
 use crate::audit::{self, Record};
@@ -24,10 +28,12 @@ use crate::store::Change;
 
 mod ask;
 
+use ask::OpenRequest;
+
 /// What a ticket tells the caller to wait before it asks again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// An approval is read again at least this often, whatever the notifications say.
+/// How often the held calls look whether their approvals still wait, whatever the notifications say.
 const POLL: Duration = Duration::from_secs(5);
 
 /// When a release is confirmed: by then its answer has left, or its connection is gone. A crash before is reported as
@@ -37,13 +43,23 @@ const CONFIRM_AFTER: Duration = Duration::from_millis(100);
 /// What one round of holding came to.
 enum Round {
     /// The call is settled, with the approval that it waited for.
-    Settled(Reason, String, Option<Approval>),
+    Settled(Reason, String, Option<Box<Approval>>),
     /// The second decision holds the call for another reason: wait for that.
     HeldAgain(Evaluated),
     /// The second decision settles the call by itself; the approval stays as it is.
-    Decided(Evaluated, Approval),
+    Decided(Evaluated, Box<Approval>),
     /// The second decision asks for the approval that was given, which is used up now.
-    Released(Evaluated, Approval),
+    Released(Evaluated, Box<Approval>),
+}
+
+/// What a call waits for, and how long it may.
+struct Waits<'a> {
+    waiter: Waiter<'a>,
+    /// Hears of changes since before the request was opened.
+    changed: Pin<Box<OwnedNotified>>,
+    /// The request as this call opened it; `None` when it was there before and has to be read.
+    approval: Option<Box<Approval>>,
+    wait: Duration,
 }
 
 /// Wakes held calls when the store says that their approval changed. Ends with the engine.
@@ -51,8 +67,17 @@ pub(super) fn follow_changes(engine: &Arc<Engine>) {
     let mut changes = engine.ports.store.changes();
     let engine = Arc::downgrade(engine);
     tokio::spawn(async move {
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let change = changes.recv().await;
+            let change = tokio::select! {
+                change = changes.recv() => change,
+                _ = poll.tick() => {
+                    let Some(engine) = engine.upgrade() else { return };
+                    engine.look_around().await;
+                    continue;
+                }
+            };
             let Some(engine) = engine.upgrade() else { return };
             match change {
                 Ok(change) => {
@@ -125,73 +150,86 @@ impl Engine {
         let Some(_place) = self.waiters.admit(&principal, &names, &self.settings.held) else {
             return over(Reason::TooManyHeld);
         };
-        let (digest, approval) = match self.open_approval(call, evaluated, rules, names).await {
-            Ok(opened) => opened,
+        let asked = match self.open_approval(call, evaluated, rules, names).await {
+            Ok(asked) => asked,
             Err((reason, approval)) => return Round::Settled(reason, String::new(), approval),
         };
-        caller.approval = Some(approval.id.clone());
+        caller.approval = Some(asked.waiter.approval());
         let preferred = prefer::respond_async(&call.request.headers);
         let wait = rules.iter().map(|rule| rule.terms.wait).chain(preferred).min().unwrap_or_default();
-        match self.wait_for(call, &approval, evaluated, wait, patience).await {
-            (Reason::Approved, approval) => self.release(call, &digest, approval).await,
+        let OpenRequest { digest, waiter, changed, approval } = asked;
+        match self.wait_for(call, evaluated, Waits { waiter, changed, approval, wait }, patience).await {
+            (Reason::Approved, Some(approval)) => self.release(call, &digest, approval).await,
             (reason, approval) => {
-                let because = rejection(&approval, reason, rules);
-                Round::Settled(reason, because, Some(approval))
+                let because = approval.as_deref().map(|approval| rejection(approval, reason, rules));
+                Round::Settled(reason, because.unwrap_or_default(), approval)
             }
         }
     }
 
-    /// Waits until `approval` is decided, who calls is revoked, time is up, or the server drains. `Approved`, or why the
-    /// call ends.
+    /// Waits until the approval is decided, who calls is revoked, time is up, or the server drains. `Approved`, or why the
+    /// call ends. Between two looks nothing of the approval is kept but its id: many may wait.
     async fn wait_for(
         &self,
         call: &Call,
-        approval: &Approval,
         evaluated: &Evaluated,
-        wait: Duration,
+        waits: Waits<'_>,
         patience: &mut Patience,
-    ) -> (Reason, Approval) {
-        let waiter = self.waiters.of(&approval.id);
+    ) -> (Reason, Option<Box<Approval>>) {
+        let Waits { waiter, mut changed, approval, wait } = waits;
         let (revocations, vouchers) = (&self.ports.revocations, vouchers(&call.request, &evaluated.proxies));
-        let mut latest = approval.clone();
+        let mut read = approval;
         let mut deadline = None;
-        let reason = loop {
-            let changed = waiter.changed();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            match self.ports.store.approval(&approval.id).await {
-                Ok(Some(read)) => latest = read,
-                Ok(None) => break Reason::ApprovalExpired,
-                Err(error) => {
-                    tracing::error!(%error, "an approval could not be read");
-                    break Reason::StoreUnavailable;
+        loop {
+            let latest = match read.take() {
+                Some(opened) => opened,
+                None => {
+                    changed = waiter.changed();
+                    match self.ports.store.approval(waiter.id()).await {
+                        Ok(Some(latest)) => Box::new(latest),
+                        Ok(None) => return (Reason::ApprovalExpired, None),
+                        Err(error) => {
+                            tracing::error!(%error, "an approval could not be read");
+                            return (Reason::StoreUnavailable, None);
+                        }
+                    }
                 }
-            }
-            match latest.state_at(self.ports.clock.now()) {
-                State::Approved => break Reason::Approved,
-                State::Rejected => break Reason::ApprovalRejected,
-                State::Expired => break Reason::ApprovalExpired,
-                State::Withdrawn => break Reason::ApprovalWithdrawn,
-                State::Revoked => break Reason::ApprovalRevoked,
-                State::Releasing | State::Used | State::ReleasedUnconfirmed => break Reason::ApprovalUsed,
-                State::Pending => {}
+            };
+            if let Some(reason) = ended(latest.state_at(self.ports.clock.now())) {
+                return (reason, Some(latest));
             }
             let until = *deadline.get_or_insert_with(|| ticket_time(wait, patience));
             if remaining(until).is_zero() {
-                break Reason::ApprovalPending;
+                return (Reason::ApprovalPending, Some(latest));
             }
+            let expiry = latest.expires.duration_since(self.ports.clock.now()).try_into().unwrap_or_default();
+            drop(latest);
             tokio::select! {
-                () = changed => {}
-                () = tokio::time::sleep(remaining(until).min(POLL)) => {}
-                () = self.ports.lifecycle.draining() => break Reason::ApprovalPending,
-                () = revocations.revoked(&evaluated.identity, vouchers.clone()) => break Reason::Revoked,
+                () = &mut changed => {}
+                () = tokio::time::sleep(remaining(until).min(expiry)) => {}
+                () = self.ports.lifecycle.draining() => return self.as_it_is(&waiter, Reason::ApprovalPending).await,
+                () = revocations.revoked(&evaluated.identity, vouchers.clone()) => {
+                    return self.as_it_is(&waiter, Reason::Revoked).await;
+                }
             }
-        };
-        (reason, latest)
+        }
+    }
+
+    /// The end of a wait for another reason than the approval, which is read once more for the answer and the record.
+    async fn as_it_is(&self, waiter: &Waiter<'_>, reason: Reason) -> (Reason, Option<Box<Approval>>) {
+        match self.ports.store.approval(waiter.id()).await {
+            Ok(approval) => (reason, approval.map(Box::new)),
+            Err(error) => {
+                tracing::error!(%error, "an approval could not be read");
+                // Without it there is no ticket to hand out.
+                let ticket = reason == Reason::ApprovalPending;
+                (if ticket { Reason::StoreUnavailable } else { reason }, None)
+            }
+        }
     }
 
     /// The second decision: evaluates afresh, and consumes the approval if it is still what is needed.
-    async fn release(&self, call: &Call, digest: &str, approval: Approval) -> Round {
+    async fn release(&self, call: &Call, digest: &str, approval: Box<Approval>) -> Round {
         let snapshot = self.snapshots.current();
         let routes = snapshot.routes(&call.request, call.listener.gateway);
         let evaluation = self.evaluate(call, snapshot, routes);
@@ -247,6 +285,18 @@ impl Engine {
         });
     }
 
+    /// Wakes the calls whose approval waits no more, in case the news of it was missed, and all of them when the store
+    /// can't be read: each finds out for itself what that means.
+    async fn look_around(&self) {
+        if self.waiters.is_empty() {
+            return;
+        }
+        match self.ports.store.pending().await {
+            Ok(pending) => self.waiters.wake_others(&pending),
+            Err(_) => self.waiters.wake_all(),
+        }
+    }
+
     /// Records what came to pass without a person.
     fn note_change(&self, change: &Change) {
         let counted = match change.event {
@@ -265,6 +315,19 @@ impl Engine {
             state: change.state.as_str(),
             rules: Vec::new(),
         }));
+    }
+}
+
+/// Why a wait for an approval in this state is over, if it is.
+fn ended(state: State) -> Option<Reason> {
+    match state {
+        State::Pending => None,
+        State::Approved => Some(Reason::Approved),
+        State::Rejected => Some(Reason::ApprovalRejected),
+        State::Expired => Some(Reason::ApprovalExpired),
+        State::Withdrawn => Some(Reason::ApprovalWithdrawn),
+        State::Revoked => Some(Reason::ApprovalRevoked),
+        State::Releasing | State::Used | State::ReleasedUnconfirmed => Some(Reason::ApprovalUsed),
     }
 }
 
@@ -329,7 +392,7 @@ struct CallerWaits<'a> {
     call: &'a Call,
     evaluated: &'a Evaluated,
     since: Instant,
-    approval: Option<String>,
+    approval: Option<Arc<str>>,
     gone: bool,
 }
 

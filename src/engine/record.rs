@@ -43,7 +43,7 @@ impl Engine {
             },
             held: settled.held,
             approval: settled.approval.as_ref().map(|approval| approval.id.as_str()),
-            approvers: settled.approval.as_ref().map(Approval::approvers).unwrap_or_default(),
+            approvers: settled.approval.as_deref().map(Approval::approvers).unwrap_or_default(),
             ..Facts::of(&settled.evaluated, settled.reason)
         };
         let recorded = async {

@@ -34,7 +34,7 @@ impl Engine {
             Ok(()) => self.state_for(&identity, &request.method, id).await,
         };
         let evaluated = Evaluated { identity, ..Evaluated::refused(snapshot, reason) };
-        Settled { approval, ..Settled::of(evaluated) }
+        Settled { approval: approval.map(Box::new), ..Settled::of(evaluated) }
     }
 
     async fn state_for(&self, identity: &Identity, method: &str, id: &str) -> (Reason, Option<Approval>) {

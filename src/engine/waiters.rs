@@ -1,11 +1,12 @@
 //! Who waits for which approval, in this process, and how many may.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
+use tokio::sync::futures::OwnedNotified;
 
 /// How many calls may be held open at once; beyond it a call is refused with `too_many_held`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(super) struct Waiters(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     /// By approval id.
-    waiting: HashMap<String, Waiting>,
+    waiting: HashMap<Arc<str>, Waiting>,
     /// By principal and by rule.
     held: HashMap<String, usize>,
     total: usize,
@@ -45,7 +46,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) struct Waiter<'a> {
     waiters: &'a Waiters,
-    approval: &'a str,
+    approval: Arc<str>,
     notify: Arc<Notify>,
 }
 
@@ -78,12 +79,18 @@ impl Waiters {
         Some(Place { waiters: self, keys })
     }
 
-    /// A place among those that are woken when the approval changes. Register before reading its state.
-    pub fn of<'a>(&'a self, approval: &'a str) -> Waiter<'a> {
+    /// A place among those that are woken when the approval changes. Take one before reading its state.
+    pub fn of(&self, approval: &str) -> Waiter<'_> {
+        let approval: Arc<str> = approval.into();
         let mut table = self.0.lock();
-        let waiting = table.waiting.entry(approval.to_owned()).or_default();
+        let waiting = table.waiting.entry(approval.clone()).or_default();
         waiting.calls += 1;
-        Waiter { waiters: self, approval, notify: waiting.changed.clone() }
+        Waiter { waiters: self, notify: waiting.changed.clone(), approval }
+    }
+
+    /// Whether no call waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().waiting.is_empty()
     }
 
     /// Wakes the calls that wait for `approval`.
@@ -91,6 +98,13 @@ impl Waiters {
         if let Some(waiting) = self.0.lock().waiting.get(approval) {
             waiting.changed.notify_waiters();
         }
+    }
+
+    /// Wakes the calls that wait for an approval that is not one of these.
+    pub fn wake_others(&self, pending: &HashSet<String>) {
+        let table = self.0.lock();
+        let others = table.waiting.iter().filter(|(id, _)| !pending.contains(&***id));
+        others.for_each(|(_, waiting)| waiting.changed.notify_waiters());
     }
 
     /// Wakes every call: some change was missed, so each reads its approval again.
@@ -102,9 +116,19 @@ impl Waiters {
 }
 
 impl Waiter<'_> {
-    /// Completes at the next change after it was enabled.
-    pub fn changed(&self) -> Notified<'_> {
-        self.notify.notified()
+    /// The approval's id.
+    pub fn id(&self) -> &str {
+        &self.approval
+    }
+
+    /// The id, to be kept.
+    pub fn approval(&self) -> Arc<str> {
+        self.approval.clone()
+    }
+
+    /// Completes at the next change after this was called.
+    pub fn changed(&self) -> Pin<Box<OwnedNotified>> {
+        Box::pin(self.notify.clone().notified_owned())
     }
 }
 
@@ -112,10 +136,10 @@ impl Drop for Waiter<'_> {
     /// The last to leave takes the approval out of the table.
     fn drop(&mut self) {
         let mut table = self.waiters.0.lock();
-        let Some(waiting) = table.waiting.get_mut(self.approval) else { return };
+        let Some(waiting) = table.waiting.get_mut(&self.approval) else { return };
         waiting.calls -= 1;
         if waiting.calls == 0 {
-            table.waiting.remove(self.approval);
+            table.waiting.remove(&self.approval);
         }
     }
 }
@@ -163,8 +187,6 @@ mod tests {
         let notify = waiters.of("a");
         {
             let woken = notify.changed();
-            tokio::pin!(woken);
-            woken.as_mut().enable();
             waiters.wake("b");
             waiters.wake("a");
             woken.await;

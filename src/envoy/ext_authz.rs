@@ -4,6 +4,7 @@
 //! `error_response`: those obey Envoy's `failure_mode_allow` and may become an allow.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use super::grpc_status::for_grpc;
 use super::handover;
 use super::mutation::{denial_headers_for_ext_authz, for_ext_authz, mutation, status};
 use crate::clock;
-use crate::engine::{Engine, HandoverUse, Listener, Patience};
+use crate::engine::{Call, Engine, HandoverUse, Listener, Patience};
 use crate::metrics::Service;
 use crate::request::{self, BodySource, Handover};
 use crate::verdict::{Answer, Verdict};
@@ -36,24 +37,47 @@ pub struct ExtAuthz {
     pub handover: HandoverUse,
 }
 
-#[tonic::async_trait]
 impl Authorization for ExtAuthz {
-    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+    /// Decodes before it returns the future: a call that is held keeps no protobuf.
+    fn check<'s, 'f>(&'s self, request: Request<CheckRequest>) -> Answering<'f>
+    where
+        's: 'f,
+        Self: 'f,
+    {
         let received = clock::instant();
         let metrics = self.engine.metrics();
         metrics.grpc_started(Service::ExtAuthz);
         metrics.grpc_received(Service::ExtAuthz);
-        // The engine catches its own panics; this catches those of decoding and encoding.
-        let answer = AssertUnwindSafe(self.answer(request, received)).catch_unwind().await;
-        let answer = answer.unwrap_or_else(|_panic| encode(&Verdict::internal_error(), false));
-        metrics.grpc_sent(Service::ExtAuthz);
-        metrics.grpc_handled(Service::ExtAuthz, "OK", received.elapsed());
-        Ok(Response::new(answer))
+        // The engine catches its own panics; these catch those of decoding and encoding.
+        let taken = std::panic::catch_unwind(AssertUnwindSafe(|| self.take_up(request, received)));
+        Box::pin(async move {
+            let answer = match taken {
+                Ok(taken) => AssertUnwindSafe(self.answer(taken)).catch_unwind().await,
+                Err(panic) => Err(panic),
+            };
+            let answer = answer.unwrap_or_else(|_panic| encode(&Verdict::internal_error(), false));
+            let metrics = self.engine.metrics();
+            metrics.grpc_sent(Service::ExtAuthz);
+            metrics.grpc_handled(Service::ExtAuthz, "OK", received.elapsed());
+            Ok(Response::new(answer))
+        })
     }
 }
 
+/// What `tonic::async_trait` makes of an `async fn check`.
+type Answering<'f> = Pin<Box<dyn Future<Output = Result<Response<CheckResponse>, Status>> + Send + 'f>>;
+
+/// A Check, decoded.
+struct Taken {
+    call: Box<Call>,
+    /// When the proxy gives up.
+    until: Option<Instant>,
+    /// Whether the caller speaks gRPC.
+    grpc: bool,
+}
+
 impl ExtAuthz {
-    async fn answer(&self, request: Request<CheckRequest>, received: Instant) -> CheckResponse {
+    fn take_up(&self, request: Request<CheckRequest>, received: Instant) -> Taken {
         let until = deadline(request.metadata(), received);
         let hands_over = handover::is_marked(self.handover, request.metadata(), Handover::GIVES);
         let parts = decode::check(request.into_inner(), self.request_body);
@@ -61,7 +85,10 @@ impl ExtAuthz {
         let grpc = request.is_grpc();
         let listener =
             Listener { service: Service::ExtAuthz, gateway: self.gateway, masks: hands_over, hands_over };
-        let call = self.engine.receive(request, listener);
+        Taken { call: self.engine.receive(request, listener), until, grpc }
+    }
+
+    async fn answer(&self, Taken { call, until, grpc }: Taken) -> CheckResponse {
         let checked = self.engine.check(call, Patience { until, announce: None }).await;
         encode(&checked.verdict, grpc)
     }

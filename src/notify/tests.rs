@@ -124,6 +124,7 @@ fn new(digest: &str) -> NewApproval {
     who.subject = "ana".into();
     who.person = Some("ana@example.com".into());
     NewApproval {
+        id: uuid::Uuid::now_v7().to_string(),
         digest: digest.into(),
         idempotency_key: String::new(),
         caller: Caller::of(&who, "10.0.0.7"),

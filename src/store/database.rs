@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -273,18 +274,24 @@ impl Pool {
         }
     }
 
-    pub(super) async fn fetch_all(&self, query: Query) -> Result<Vec<Row>, StoreError> {
-        let mut lease = self.lease().await?;
-        let rows = query.fetch_all(&mut lease).await?;
-        lease.give_back();
-        Ok(rows)
+    /// Boxed, because a call that waits between two reads would carry the room of a read all the time.
+    pub(super) fn fetch_all(&self, query: Query) -> BoxFuture<'_, Result<Vec<Row>, StoreError>> {
+        Box::pin(async move {
+            let mut lease = self.lease().await?;
+            let rows = query.fetch_all(&mut lease).await?;
+            lease.give_back();
+            Ok(rows)
+        })
     }
 
-    pub(super) async fn fetch_optional(&self, query: Query) -> Result<Option<Row>, StoreError> {
-        let mut lease = self.lease().await?;
-        let row = query.fetch_optional(&mut lease).await?;
-        lease.give_back();
-        Ok(row)
+    /// Boxed like `fetch_all`.
+    pub(super) fn fetch_optional(&self, query: Query) -> BoxFuture<'_, Result<Option<Row>, StoreError>> {
+        Box::pin(async move {
+            let mut lease = self.lease().await?;
+            let row = query.fetch_optional(&mut lease).await?;
+            lease.give_back();
+            Ok(row)
+        })
     }
 
     pub(super) async fn close(&self) {

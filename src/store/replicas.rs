@@ -32,6 +32,7 @@ fn person(name: &str) -> Identity {
 
 fn new(digest: &str) -> NewApproval {
     NewApproval {
+        id: uuid::Uuid::now_v7().to_string(),
         digest: digest.into(),
         idempotency_key: String::new(),
         caller: Caller::of(&person("ana"), "10.0.0.7"),

@@ -2,6 +2,7 @@
 //!
 //! They are the same on SQLite and on PostgreSQL.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
@@ -70,6 +71,12 @@ impl Reader {
         };
         let rows = self.0.fetch_all(query.bind(before).bind(i64::from(limit))).await?;
         rows.iter().map(decode).collect()
+    }
+
+    pub(super) async fn pending(&self) -> Result<HashSet<String>, StoreError> {
+        let rows =
+            self.0.fetch_all(database::query("SELECT id FROM approvals WHERE state = 'pending'").long()).await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, sqlx::Error>>()?)
     }
 
     /// The newest requests of the same caller that are older than `approval`, without bodies.

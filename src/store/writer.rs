@@ -130,6 +130,7 @@ impl Writer {
         retention: Duration,
         told: Announcements,
         up: Arc<AtomicBool>,
+        ids: Arc<statements::Ids>,
     ) -> Self {
         let Database { connection, config, reader } = database;
         Self {
@@ -139,7 +140,7 @@ impl Writer {
             clock,
             retention,
             told,
-            ids: Arc::default(),
+            ids,
             up,
         }
     }

@@ -1,14 +1,17 @@
 //! What the rules that hold a call ask for together, and how the call is put before people.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::IgnoredAny;
+use tokio::sync::futures::OwnedNotified;
 
 use super::super::digest::{self, Asked, Covered};
 use super::super::fault::Point;
+use super::super::waiters::Waiter;
 use super::super::{Call, Engine, Evaluated};
 use crate::approval::{Approval, CallSummary, Caller, Requirement, Shown};
 use crate::audit::{self, Record};
@@ -19,6 +22,16 @@ use crate::policy::HoldRule;
 use crate::reason::Reason;
 use crate::request::Request;
 use crate::store::{NewApproval, Opened};
+
+/// A request for approval that is open.
+pub(super) struct OpenRequest<'a> {
+    pub digest: String,
+    pub waiter: Waiter<'a>,
+    /// Hears of changes since before it was opened, or since it was found.
+    pub changed: Pin<Box<OwnedNotified>>,
+    /// As it was opened by this call; `None` when it was there before.
+    pub approval: Option<Box<Approval>>,
+}
 
 /// What an approval is good for: of several rules', what allows least.
 struct Scope {
@@ -61,19 +74,25 @@ impl Engine {
         evaluated: &Evaluated,
         rules: &[Arc<HoldRule>],
         names: Vec<String>,
-    ) -> Result<(String, Approval), (Reason, Option<Approval>)> {
+    ) -> Result<OpenRequest<'_>, (Reason, Option<Box<Approval>>)> {
         let failed = |reason| (reason, None);
         let passed = self.ports.faults.pass(Point::OpenApproval).await;
         passed.map_err(|_| failed(Reason::StoreUnavailable))?;
         let new = self.new_approval(call, evaluated, rules, names);
         let (digest, auto_approved) = (new.digest.clone(), new.auto_approved.clone());
+        // Whoever decides has the id from the store: nobody can before this call listens.
+        let waiter = self.waiters.of(&new.id);
+        let changed = waiter.changed();
         match self.ports.store.open_approval(new, self.settings.pending).await {
             Ok(Opened::Created(approval)) => {
                 self.note_opened(&approval, &auto_approved);
-                Ok((digest, approval))
+                Ok(OpenRequest { digest, waiter, changed, approval: Some(Box::new(approval)) })
             }
-            Ok(Opened::Attached(approval)) => Ok((digest, approval)),
-            Ok(Opened::AlreadyUsed(approval)) => Err((Reason::ApprovalUsed, Some(approval))),
+            Ok(Opened::Attached(open)) => {
+                let waiter = self.waiters.of(&open.id);
+                Ok(OpenRequest { digest, changed: waiter.changed(), waiter, approval: None })
+            }
+            Ok(Opened::AlreadyUsed(approval)) => Err((Reason::ApprovalUsed, Some(Box::new(approval)))),
             Ok(Opened::TooManyPending) => Err(failed(Reason::TooManyPending)),
             Err(error) => {
                 tracing::error!(%error, "an approval could not be opened");
@@ -95,6 +114,7 @@ impl Engine {
         let auto = evaluated.decision.auto_approved();
         let by_rules = auto.len() == rules.len();
         NewApproval {
+            id: self.ports.store.new_id(),
             digest,
             // A class is of many calls, each with a key of its own.
             idempotency_key: if same.is_some() { String::new() } else { key.to_owned() },

@@ -49,7 +49,7 @@ pub(super) struct Session {
     /// Whether the caller speaks gRPC.
     grpc: bool,
     /// A call whose verdict waits for its body.
-    waiting: Option<Call>,
+    waiting: Option<Box<Call>>,
     /// Response headers to change.
     changes: Vec<HeaderChange>,
     /// An allowed call whose response may be masked.
@@ -201,7 +201,7 @@ impl Session {
 
     /// Lets the headers go no further than Envoy's buffer, and says now what the response will need: an answer to a
     /// later message can't.
-    async fn wait_for_body(&mut self, mut call: Call) -> Result<(), Status> {
+    async fn wait_for_body(&mut self, mut call: Box<Call>) -> Result<(), Status> {
         let mut changes = Mutation::default();
         let mode = if call.needs().may_mask {
             narrow(&mut changes);
@@ -233,7 +233,7 @@ impl Session {
     }
 
     /// Refuses a call whose verdict waited for a body that never came.
-    async fn without_body(&mut self, call: Call) -> Result<(), Status> {
+    async fn without_body(&mut self, call: Box<Call>) -> Result<(), Status> {
         let checked = self.check(call).await?;
         match self.permit(checked).await? {
             None => Ok(()),
@@ -242,7 +242,7 @@ impl Session {
     }
 
     /// The engine's verdict; the wait ends when the proxy ends the stream because the caller is gone.
-    async fn check(&mut self, call: Call) -> Result<Checked, Status> {
+    async fn check(&mut self, call: Box<Call>) -> Result<Checked, Status> {
         let longest = self.service.max_message_timeout;
         let answers = self.answers.clone();
         let patience = Patience {

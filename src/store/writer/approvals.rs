@@ -58,7 +58,7 @@ impl Batch<'_> {
 
     fn asked(&self, new: &NewApproval) -> Approval {
         Approval {
-            id: self.ids.next(self.now),
+            id: new.id.clone(),
             digest: new.digest.clone(),
             idempotency_key: new.idempotency_key.clone(),
             state: State::Pending,

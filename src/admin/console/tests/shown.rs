@@ -49,6 +49,7 @@ fn new(index: usize, text: &str) -> NewApproval {
     caller.subject = text.to_owned();
     caller.person = Some(format!("{text}@x"));
     NewApproval {
+        id: uuid::Uuid::now_v7().to_string(),
         digest: format!("d{index}"),
         idempotency_key: text.to_owned(),
         caller,
