@@ -212,7 +212,8 @@ impl Store {
         let database =
             writer::Database { connection: writing, config: config.clone(), reader: reader.clone() };
         let ids = Arc::<statements::Ids>::default();
-        let writer = writer::Writer::new(database, clock.clone(), retention, told.clone(), up.clone(), ids.clone());
+        let writer =
+            writer::Writer::new(database, clock.clone(), retention, told.clone(), up.clone(), ids.clone());
         tokio::spawn(writer.run(queue));
         Ok(Self { commands, reader, told, clock, up, listener, ids })
     }

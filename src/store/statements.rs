@@ -74,8 +74,10 @@ impl Reader {
     }
 
     pub(super) async fn pending(&self) -> Result<HashSet<String>, StoreError> {
-        let rows =
-            self.0.fetch_all(database::query("SELECT id FROM approvals WHERE state = 'pending'").long()).await?;
+        let rows = self
+            .0
+            .fetch_all(database::query("SELECT id FROM approvals WHERE state = 'pending'").long())
+            .await?;
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, sqlx::Error>>()?)
     }
 
@@ -185,16 +187,11 @@ impl<'c> Transaction<'c> {
         query.fetch_value(&mut self.0).await
     }
 
-    pub(super) async fn pending_by(&mut self, rule: &str) -> Result<i64, StoreError> {
-        let query = database::query("SELECT count(*) FROM pending_rules WHERE rule = $1").bind(rule);
-        query.fetch_value(&mut self.0).await
-    }
-
     pub(super) async fn insert(&mut self, approval: &Approval) -> Result<(), StoreError> {
         let query = database::query(
             "INSERT INTO approvals (id, digest, idempotency_key, state, created_at, expires_at, \
-             issuer, subject, spiffe, terms, votes, body, progress, attention_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+             issuer, subject, spiffe, terms, votes, body, progress, attention_at, open_until) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         );
         query
             .bind(&approval.id)
@@ -211,6 +208,7 @@ impl<'c> Transaction<'c> {
             .bind(&approval.call.body)
             .bind(to_json(&approval.progress)?)
             .bind(approval.attention().map(Timestamp::as_microsecond))
+            .bind(open_until(approval))
             .execute(&mut self.0)
             .await?;
         // What rules approved by themselves waits for nobody.
@@ -227,8 +225,8 @@ impl<'c> Transaction<'c> {
     /// Writes what a decision or a use changed.
     pub(super) async fn update(&mut self, approval: &Approval) -> Result<(), StoreError> {
         let query = database::query(
-            "UPDATE approvals SET state = $2, expires_at = $3, votes = $4, progress = $5, attention_at = $6 \
-             WHERE id = $1",
+            "UPDATE approvals SET state = $2, expires_at = $3, votes = $4, progress = $5, attention_at = $6, \
+             open_until = $7 WHERE id = $1",
         );
         let query = query
             .bind(&approval.id)
@@ -236,19 +234,17 @@ impl<'c> Transaction<'c> {
             .bind(approval.expires.as_microsecond())
             .bind(to_json(&approval.votes)?)
             .bind(to_json(&approval.progress)?)
-            .bind(approval.attention().map(Timestamp::as_microsecond));
+            .bind(approval.attention().map(Timestamp::as_microsecond))
+            .bind(open_until(approval));
         query.execute(&mut self.0).await?;
-        if approval.state != State::Pending {
-            self.not_pending(&approval.id).await?;
-        }
         Ok(())
     }
 
     /// Marks as expired what is due at `now`, and returns the ids.
     pub(super) async fn expire(&mut self, now: Timestamp) -> Result<Vec<String>, StoreError> {
         let query = database::query(
-            "UPDATE approvals SET state = 'expired', attention_at = NULL \
-             WHERE state IN ('pending', 'approved') AND expires_at <= $1 RETURNING id",
+            "UPDATE approvals SET state = 'expired', attention_at = NULL, open_until = NULL \
+             WHERE open_until <= $1 RETURNING id",
         );
         let expired: Vec<String> = query.bind(now.as_microsecond()).fetch_values(&mut self.0).await?;
         for id in &expired {
@@ -266,11 +262,24 @@ impl<'c> Transaction<'c> {
         Ok(())
     }
 
-    async fn not_pending(&mut self, id: &str) -> Result<(), StoreError> {
+    /// How many requests wait for a decision by `rule`.
+    pub(super) async fn pending_by(&mut self, rule: &str) -> Result<i64, StoreError> {
+        let query = database::query("SELECT count(*) FROM pending_rules WHERE rule = $1").bind(rule);
+        query.fetch_value(&mut self.0).await
+    }
+
+    /// The request holds no place among those that wait for a decision any more.
+    pub(super) async fn not_pending(&mut self, id: &str) -> Result<(), StoreError> {
         database::query("DELETE FROM pending_rules WHERE approval = $1")
             .bind(id)
             .execute(&mut self.0)
             .await?;
         Ok(())
     }
+}
+
+/// When the request expires, while it is open.
+fn open_until(approval: &Approval) -> Option<i64> {
+    let open = matches!(approval.state, State::Pending | State::Approved);
+    open.then(|| approval.expires.as_microsecond())
 }

@@ -3,6 +3,7 @@
 //! Every batch is one transaction at one moment: what is due expires first, then the queued changes apply in
 //! order, then the commit, then the answers and the announcements.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -133,16 +134,7 @@ impl Writer {
         ids: Arc<statements::Ids>,
     ) -> Self {
         let Database { connection, config, reader } = database;
-        Self {
-            connection: Some(connection),
-            database: config,
-            reader,
-            clock,
-            retention,
-            told,
-            ids,
-            up,
-        }
+        Self { connection: Some(connection), database: config, reader, clock, retention, told, ids, up }
     }
 
     /// Runs until it is told to close or every `Store` is gone.
@@ -292,6 +284,7 @@ impl Writer {
             now: moment(&self.clock),
             ids: &self.ids,
             subscriptions: self.told.outbox.subscriptions(),
+            pending: HashMap::new(),
             committed: Committed::default(),
         })
     }
@@ -320,6 +313,8 @@ struct Batch<'c> {
     now: Timestamp,
     ids: &'c statements::Ids,
     subscriptions: Arc<[Subscription]>,
+    /// How many requests wait by a rule, where that was counted already.
+    pending: HashMap<String, i64>,
     /// What is committed once this is.
     committed: Committed,
 }

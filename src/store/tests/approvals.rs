@@ -19,6 +19,7 @@ impl Fixture {
     }
 
     async fn open(&self, new: NewApproval) -> Opened {
+        let new = NewApproval { id: self.store.new_id(), ..new };
         self.store.open_approval(new, LIMITS).await.unwrap()
     }
 }

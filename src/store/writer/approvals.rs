@@ -26,6 +26,9 @@ impl Batch<'_> {
             return Ok(Opened::TooManyPending);
         }
         self.transaction.insert(&approval).await?;
+        if approval.state == State::Pending {
+            self.count_pending(&approval, 1);
+        }
         self.happened(&approval, Event::Opened).await?;
         if !new.auto_approved.is_empty() {
             self.happened(&approval, Event::AutoApproved).await?;
@@ -49,11 +52,30 @@ impl Batch<'_> {
             return Ok(true);
         }
         for rule in &new.rules {
-            if self.transaction.pending_by(rule).await? >= i64::from(limits.per_rule) {
+            if self.pending_by(rule).await? >= i64::from(limits.per_rule) {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Counted once in a batch, and kept up to date: thousands may wait, and open one after the other.
+    async fn pending_by(&mut self, rule: &str) -> Result<i64, StoreError> {
+        if let Some(known) = self.pending.get(rule) {
+            return Ok(*known);
+        }
+        let counted = self.transaction.pending_by(rule).await?;
+        self.pending.insert(rule.to_owned(), counted);
+        Ok(counted)
+    }
+
+    /// Notes that a request came to wait for a decision, or waits no more.
+    fn count_pending(&mut self, approval: &Approval, change: i64) {
+        for rule in &approval.rules {
+            if let Some(known) = self.pending.get_mut(rule) {
+                *known += change;
+            }
+        }
     }
 
     fn asked(&self, new: &NewApproval) -> Approval {
@@ -83,8 +105,9 @@ impl Batch<'_> {
         };
         let Ballot { who, admin, choice, reason, .. } = ballot;
         let decided = Decided { who, admin: *admin, choice: *choice, reason };
+        let before = approval.state;
         match approval.decide(&decided, self.now) {
-            Ok(event) => self.update(&approval, event).await?,
+            Ok(event) => self.update(&approval, before, event).await?,
             Err(refused) => return Ok(Err(refused.into())),
         }
         Ok(Ok(approval))
@@ -95,16 +118,17 @@ impl Batch<'_> {
         let before = approval.state;
         let consumed = approval.consume(&used.decision, self.now);
         if approval.state != before {
-            self.update(&approval, Event::Releasing).await?;
+            self.update(&approval, before, Event::Releasing).await?;
         }
         Ok(consumed)
     }
 
     pub(super) async fn confirm(&mut self, used: &Use) -> Result<bool, StoreError> {
         let Some(mut approval) = self.transaction.approval(&used.id).await? else { return Ok(false) };
+        let before = approval.state;
         let confirmed = approval.confirm(&used.decision, self.now);
         if confirmed {
-            self.update(&approval, Event::Used).await?;
+            self.update(&approval, before, Event::Used).await?;
         }
         Ok(confirmed)
     }
@@ -128,8 +152,9 @@ impl Batch<'_> {
                 speaks_for: Vec::new(),
                 rule: None,
             };
+            let before = approval.state;
             if approval.revoke_with_caller(vote, self.now) {
-                self.update(&approval, Event::CallerRevoked).await?;
+                self.update(&approval, before, Event::CallerRevoked).await?;
             }
         }
         Ok(())
@@ -140,8 +165,8 @@ impl Batch<'_> {
         for mut approval in self.transaction.due(self.now, ATTENDED).await? {
             let state = approval.state_at(self.now);
             if state == State::ReleasedUnconfirmed {
-                approval.state = state;
-                self.update(&approval, Event::ReleasedUnconfirmed).await?;
+                let before = std::mem::replace(&mut approval.state, state);
+                self.update(&approval, before, Event::ReleasedUnconfirmed).await?;
                 continue;
             }
             let events = approval.attend(self.now);
@@ -153,8 +178,12 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn update(&mut self, approval: &Approval, event: Event) -> Result<(), StoreError> {
+    async fn update(&mut self, approval: &Approval, before: State, event: Event) -> Result<(), StoreError> {
         self.transaction.update(approval).await?;
+        if before == State::Pending && approval.state != State::Pending {
+            self.transaction.not_pending(&approval.id).await?;
+            self.count_pending(approval, -1);
+        }
         self.happened(approval, event).await
     }
 
