@@ -39,6 +39,8 @@ mod pretty;
 mod tests;
 mod watch;
 
+use approvals::Looked;
+
 /// The messages and the service of `proto/portcullis/admin/v1/admin.proto`.
 pub mod v1 {
     #![allow(clippy::all, clippy::allow_attributes_without_reason, reason = "generated code")]

@@ -17,6 +17,7 @@ use crate::identity::Identity;
 mod decide;
 mod quorum;
 mod requirement;
+mod tally;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod tests;
 pub use decide::Decided;
 pub use quorum::can_be_met;
 pub use requirement::Requirement;
+pub use tally::Tally;
 
 /// How long after its use an approval is `releasing` at most: what is not confirmed by then never will be.
 pub const RELEASE_LEASE: Duration = Duration::from_secs(10);

@@ -159,15 +159,6 @@ impl PolicySet {
         rules.find(|rule| &*rule.name == name).map(|rule| (explain::effect(rule), rule.enforce))
     }
 
-    /// What the rule `policy/rule` says to approvers and callers, where it holds calls; may be empty.
-    pub fn because(&self, name: &str) -> Option<&str> {
-        let mut rules = self.policies.iter().flat_map(|policy| &policy.rules);
-        match &rules.find(|rule| &*rule.name == name)?.verdict {
-            Some(rule::Verdict::Hold(hold)) => Some(&hold.because),
-            _ => None,
-        }
-    }
-
     /// The policies that are about this call. On a listener that is no `gateway`, hosts alone match nothing.
     pub fn candidates(&self, request: &Request, gateway: bool) -> Candidates {
         Candidates(self.index.candidates(request, gateway))

@@ -8,6 +8,7 @@ use super::page::{MAX_LIMIT, page};
 use super::{AdminState, encode, v1, visible};
 use crate::approval::{Approval, Choice, State, VoteRefused};
 use crate::identity::Identity;
+use crate::notice;
 use crate::store::{Filter, VoteError};
 
 const MAX_REASON: usize = 2_000;
@@ -17,6 +18,17 @@ const SIMILAR: usize = 5;
 
 /// How many rows of other people's requests one listing skips before it hands back a page token.
 const PAGES: usize = 8;
+
+/// A request for approval, as one person sees it.
+pub(super) struct Looked {
+    pub approval: v1::Approval,
+    /// Whether headers and body are shown.
+    pub whole: bool,
+    /// Why this person may not decide now.
+    pub may_not: Option<VoteRefused>,
+    /// The notification targets of this server that hear of it when somebody breaks the glass.
+    pub told: Vec<String>,
+}
 
 impl AdminState {
     /// The identity behind an `authorization` header.
@@ -70,10 +82,18 @@ impl AdminState {
         Ok(self.shown(&approval, who).await)
     }
 
-    /// Whether this person may see headers and body of a held call.
-    pub(super) async fn sees_call(&self, who: &Identity, id: &str) -> Result<bool, Fault> {
+    /// The same, with what is true of it for the person who looks; all of one moment.
+    pub(super) async fn look(&self, who: &Identity, id: &str) -> Result<Looked, Fault> {
         let approval = self.store.approval(id).await?.ok_or(Fault::NotFound)?;
-        Ok(self.decides(&approval, who))
+        if !self.may_see(&approval, who) {
+            return Err(Fault::NotVisible);
+        }
+        Ok(Looked {
+            approval: self.shown(&approval, who).await,
+            whole: self.decides(&approval, who),
+            may_not: approval.may_vote(who, self.clock.now()).err(),
+            told: self.store.listeners(notice::Event::BreakGlass, &approval),
+        })
     }
 
     /// Records a decision and tells of it: a task of its own, so that no decision stays untold because its author

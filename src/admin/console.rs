@@ -21,6 +21,8 @@ use crate::authn::revocation::Revocations;
 use crate::identity::Identity;
 
 mod assets;
+mod change;
+mod decide;
 mod first_login;
 mod guard;
 mod live;
@@ -28,6 +30,7 @@ mod login;
 mod origin;
 mod page;
 mod pages;
+mod policies;
 mod provider;
 mod seal;
 mod session;
@@ -70,9 +73,6 @@ pub trait Insight: Send + Sync {
 
     /// The newest records of the audit trail, the newest first; at most `limit`.
     fn records(&self, limit: usize) -> BoxFuture<'_, std::io::Result<Vec<Value>>>;
-
-    /// What an active rule that holds calls says to approvers, with the revision it is of.
-    fn because(&self, rule: &str) -> Option<(String, String)>;
 
     /// Is told who came in and who left, before they are answered.
     fn session_changed<'a>(&'a self, who: &'a Identity, change: SessionChange) -> BoxFuture<'a, ()>;
@@ -165,12 +165,13 @@ pub(super) fn router(state: AdminState, parts: Parts) -> Router {
     Router::new()
         .route("/", get(pages::pending))
         .route("/live", get(live::pending))
-        .route("/approvals/{id}", get(pages::approval))
-        .route("/approvals/{id}/{choice}", post(pages::decide))
+        .route("/approvals/{id}", get(decide::approval))
+        .route("/approvals/{id}/{choice}", post(decide::decide))
+        .route("/approvals/{id}/break-glass", get(decide::confirm_break_glass).post(decide::break_glass))
         .route("/history", get(pages::history))
         .route("/decisions", get(pages::decisions))
-        .route("/policies", get(pages::policies))
-        .route("/policies/{change}", post(pages::change_policies))
+        .route("/policies", get(policies::policies))
+        .route("/policies/{change}", post(policies::change_policies))
         .route("/health", get(pages::health))
         .route("/login", get(login::page).post(login::begin))
         .route("/login/callback", get(login::callback))

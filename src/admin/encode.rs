@@ -43,7 +43,7 @@ pub(super) fn listed(approval: &Approval, viewer: &Viewer<'_>) -> v1::Approval {
         }),
         rules: approval.rules.clone(),
         revision: approval.revision.clone(),
-        requires: approval.parts().map(|(_, rule, part)| requirement(approval, rule, part)).collect(),
+        requires: requirements(approval, now),
         grant_for: match approval.grant {
             Grant::Once => None,
             Grant::For(period) => Some(duration(period)),
@@ -69,6 +69,7 @@ pub(super) fn listed(approval: &Approval, viewer: &Viewer<'_>) -> v1::Approval {
         used: used.map(|used| timestamp(used.at)),
         decision_id: used.map(|used| used.decision.clone()).unwrap_or_default(),
         similar: Vec::new(),
+        reminds: approval.remind_after.map(|after| timestamp(later(approval.created, after))),
     }
 }
 
@@ -136,6 +137,17 @@ fn caller(caller: &Caller) -> v1::Caller {
     }
 }
 
+fn requirements(approval: &Approval, now: Timestamp) -> Vec<v1::Requirement> {
+    let parts = approval.parts().zip(approval.tally());
+    let shown = parts.map(|((_, rule, part), tally)| v1::Requirement {
+        given_by: tally.by.iter().map(|vote| vote.author()).collect(),
+        by_itself: tally.by_itself,
+        opens: rule.hours.as_ref().and_then(|hours| hours.begin_after(now)).map(timestamp),
+        ..requirement(approval, rule, part)
+    });
+    shown.collect()
+}
+
 fn requirement(approval: &Approval, rule: &Requirement, part: &Approvers) -> v1::Requirement {
     let to = rule.escalate.as_ref().map(|further| further.to.clone()).unwrap_or_default();
     let alone = rule.break_glass.clone().unwrap_or_default();
@@ -151,6 +163,7 @@ fn requirement(approval: &Approval, rule: &Requirement, part: &Approvers) -> v1:
         break_glass_groups: alone.groups,
         break_glass_people: alone.people,
         hours: rule.hours.as_ref().map(ToString::to_string).unwrap_or_default(),
+        ..v1::Requirement::default()
     }
 }
 

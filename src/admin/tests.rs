@@ -151,7 +151,7 @@ fn finance(count: u32) -> Approvers {
     Approvers { groups: vec!["finance".into()], people: vec![], count }
 }
 
-fn asked(digest: &str, count: u32) -> NewApproval {
+pub(in crate::admin) fn asked(digest: &str, count: u32) -> NewApproval {
     NewApproval {
         id: uuid::Uuid::now_v7().to_string(),
         digest: digest.into(),
@@ -171,7 +171,10 @@ fn asked(digest: &str, count: u32) -> NewApproval {
         },
         rules: vec!["refunds/large".into()],
         revision: "r1".into(),
-        requires: vec![Requirement::of("refunds/large", vec![finance(count)])],
+        requires: vec![Requirement {
+            because: "large refunds wait".into(),
+            ..Requirement::of("refunds/large", vec![finance(count)])
+        }],
         grant: Grant::Once,
         same: None,
         remind_after: None,

@@ -178,12 +178,6 @@ impl Insight for Shown {
         .boxed()
     }
 
-    fn because(&self, rule: &str) -> Option<(String, String)> {
-        let snapshot = self.ops.engine.snapshot();
-        let text = snapshot.policies.because(rule)?;
-        Some((text.to_owned(), snapshot.policies.revision().to_string()))
-    }
-
     fn session_changed<'a>(&'a self, who: &'a Identity, change: SessionChange) -> BoxFuture<'a, ()> {
         async move {
             let record = Record::Session(audit::Session {

@@ -2,9 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{
-    Approval, Choice, Event, RELEASE_LEASE, Requirement, State, Use, Vote, VoteRefused, later, quorum,
-};
+use super::{Approval, Choice, Event, RELEASE_LEASE, Requirement, State, Use, Vote, VoteRefused, later};
 use crate::effect::{Approvers, Grant, same_person};
 use crate::identity::Identity;
 
@@ -97,28 +95,6 @@ impl Approval {
             return Err(VoteRefused::NotAnApprover);
         }
         if self.state_at(now) == State::Approved { Ok(()) } else { Err(VoteRefused::NotApproved) }
-    }
-
-    /// Whether every rule is satisfied: by itself, or by as many different people as it asks for.
-    pub fn is_satisfied(&self) -> bool {
-        let mut first = 0;
-        let mut all = !self.requires.is_empty();
-        for rule in &self.requires {
-            let parts = first..first + rule.all_of.len();
-            first = parts.end;
-            let by_itself = self.votes.iter().any(|vote| vote.rule.as_ref() == Some(&rule.rule));
-            let approvals =
-                self.votes.iter().filter(|vote| vote.choice == Choice::Approve && vote.rule.is_none());
-            let speakers: Vec<Vec<usize>> = approvals
-                .map(|vote| {
-                    let own = vote.speaks_for.iter().filter(|part| parts.contains(part));
-                    own.map(|part| part - parts.start).collect()
-                })
-                .collect();
-            let counts: Vec<u32> = rule.all_of.iter().map(|part| part.count).collect();
-            all &= by_itself || quorum::is_met(&counts, &speakers);
-        }
-        all
     }
 
     /// Records that rules approve by themselves, each with its reason. `true` when no person is needed any more.

@@ -10,20 +10,33 @@ type Named<'a> = Option<Vec<&'a str>>;
 ///
 /// It is a matching, not a count: whoever can speak for several parts is given to the one that needs them.
 pub fn is_met(counts: &[u32], speakers: &[Vec<usize>]) -> bool {
-    let slots: Vec<usize> = counts
-        .iter()
-        .enumerate()
-        .flat_map(|(part, count)| {
-            let count = usize::try_from((*count).max(1)).unwrap_or(usize::MAX);
-            // More than there are people can't be met, and need not be listed.
-            std::iter::repeat_n(part, count.min(speakers.len() + 1))
-        })
-        .collect();
+    let slots = slots(counts, speakers.len());
     if slots.is_empty() || slots.len() > speakers.len() {
         return false;
     }
     let mut matching = Matching { slots: &slots, speakers, given: vec![None; speakers.len()] };
     (0..slots.len()).all(|slot| matching.fill(slot, &mut vec![false; speakers.len()]))
+}
+
+/// The part that each person counts for when as many as possible count for one; `None` for who is not needed.
+pub fn counted(counts: &[u32], speakers: &[Vec<usize>]) -> Vec<Option<usize>> {
+    let slots = slots(counts, speakers.len());
+    let mut matching = Matching { slots: &slots, speakers, given: vec![None; speakers.len()] };
+    for slot in 0..slots.len() {
+        // A place that nobody is left for stays empty.
+        matching.fill(slot, &mut vec![false; speakers.len()]);
+    }
+    matching.given.iter().map(|slot| slot.and_then(|slot| slots.get(slot).copied())).collect()
+}
+
+/// The part that each place is of, as many places for each as it asks for.
+fn slots(counts: &[u32], people: usize) -> Vec<usize> {
+    let places = counts.iter().enumerate().flat_map(|(part, count)| {
+        let count = usize::try_from((*count).max(1)).unwrap_or(usize::MAX);
+        // More than there are people can't be met, and need not be listed.
+        std::iter::repeat_n(part, count.min(people + 1))
+    });
+    places.collect()
 }
 
 /// Whether there are people enough to meet it at all: groups may have any number of members.
@@ -113,6 +126,13 @@ mod tests {
     }
 
     #[test]
+    fn progress_counts_as_many_people_as_possible() {
+        assert_eq!(counted(&[1, 1], &[vec![0, 1], vec![0]]), [Some(1), Some(0)]);
+        assert_eq!(counted(&[2, 1], &[vec![0], vec![], vec![0], vec![0]]), [Some(0), None, Some(0), None]);
+        assert_eq!(counted(&[1], &[]), []);
+    }
+
+    #[test]
     fn quorums_of_named_people_need_enough_of_them() {
         let part = |people: &[&str], groups: &[&str], count| Approvers {
             people: people.iter().map(|p| (*p).to_owned()).collect(),
@@ -153,6 +173,15 @@ mod tests {
                 .collect();
             let wanted = brute(&slots, &speakers, &mut vec![false; speakers.len()]);
             prop_assert_eq!(is_met(&counts, &speakers), wanted);
+            // Whoever counts may speak for that part, no part has more than it asks for, and all are full if it is met.
+            let counted = counted(&counts, &speakers);
+            for (person, part) in counted.iter().enumerate() {
+                prop_assert!(part.is_none_or(|part| speakers[person].contains(&part)));
+            }
+            let of = |part: usize| counted.iter().filter(|counted| **counted == Some(part)).count();
+            let full = counts.iter().enumerate().all(|(part, count)| of(part) == *count as usize);
+            prop_assert!(counts.iter().enumerate().all(|(part, count)| of(part) <= *count as usize));
+            prop_assert_eq!(full, wanted);
         }
     }
 }

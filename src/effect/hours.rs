@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// When something is possible: from one time of day to another, on some days.
@@ -75,6 +75,21 @@ impl Hours {
         }
     }
 
+    /// When they begin after `at`; `None` while they last, and for a time zone that is not known any more.
+    pub fn begin_after(&self, at: Timestamp) -> Option<Timestamp> {
+        if self.include(at) {
+            return None;
+        }
+        let zone = TimeZone::get(&self.time_zone).ok()?;
+        let today = at.to_zoned(zone.clone()).date();
+        // The same day of next week at the latest; an hour that a day skips begins a little later.
+        (0..=8).find_map(|days| {
+            let day = today.checked_add(Span::new().days(days)).ok()?;
+            let begins = day.to_datetime(self.from).to_zoned(zone.clone()).ok()?.timestamp();
+            (self.days.contains(&Day::of(day.weekday())) && begins > at).then_some(begins)
+        })
+    }
+
     /// How much of a week they are.
     pub fn length(&self) -> SignedDuration {
         let day = SignedDuration::from_hours(24);
@@ -120,6 +135,25 @@ mod tests {
             ("2026-01-10T10:00:00Z", false),
         ] {
             assert_eq!(includes(&office, at), within, "{at}");
+        }
+    }
+
+    #[test]
+    fn hours_that_are_over_say_when_they_begin_again() {
+        let office = hours(&Day::ALL[..5], "08:00", Some("18:00"), "Europe/Berlin");
+        let night = hours(&[Day::Fri], "22:00", Some("06:00"), "UTC");
+        let nowhere = hours(&Day::ALL, "00:00", Some("00:01"), "Nowhere/Else");
+        for (hours, at, begin) in [
+            (&office, "2026-01-07T06:59:59Z", Some("2026-01-07T07:00:00Z")),
+            (&office, "2026-01-07T12:00:00Z", None),
+            (&office, "2026-01-09T17:00:00Z", Some("2026-01-12T07:00:00Z")),
+            // The clocks change on the Sunday between.
+            (&office, "2026-03-27T17:30:00Z", Some("2026-03-30T06:00:00Z")),
+            (&night, "2026-01-10T06:00:00Z", Some("2026-01-16T22:00:00Z")),
+            (&nowhere, "2026-01-10T06:00:00Z", None),
+        ] {
+            let begins = hours.begin_after(at.parse().unwrap());
+            assert_eq!(begins, begin.map(|begin| begin.parse().unwrap()), "{hours} {at}");
         }
     }
 

@@ -11,7 +11,8 @@ use tokio::sync::watch;
 
 use super::writer::{Command, Task};
 use super::{Store, StoreError};
-use crate::notice::Subscription;
+use crate::approval::Approval;
+use crate::notice::{Event, Subscription};
 
 /// One text on its way to one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +78,12 @@ impl Store {
     /// From now on, changes are written down for these targets too.
     pub fn subscribe(&self, subscriptions: Vec<Subscription>) {
         *self.told.outbox.subscriptions.write() = subscriptions.into();
+    }
+
+    /// The targets of this server that hear of such an event.
+    pub fn listeners(&self, event: Event, approval: &Approval) -> Vec<String> {
+        let all = self.told.outbox.subscriptions();
+        all.iter().filter(|one| one.wants(event, approval)).map(|one| one.target.clone()).collect()
     }
 
     /// Changes when something new is to be told by this server; what other servers wrote, and what is due again, is

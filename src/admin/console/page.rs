@@ -87,7 +87,19 @@ pub struct ApprovalPage {
     pub draft: String,
     pub fresh: bool,
     pub fresh_for: String,
-    pub similar: Vec<ApprovalView>,
+    /// What was just done.
+    pub done: Option<&'static str>,
+}
+
+/// Whether somebody really means it.
+#[derive(Template)]
+#[template(path = "console/break_glass.html")]
+pub struct BreakGlassPage {
+    pub frame: Frame,
+    pub approval: ApprovalView,
+    pub detail: Detail,
+    pub draft: String,
+    pub fresh: bool,
 }
 
 #[derive(Template)]

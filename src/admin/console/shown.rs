@@ -54,58 +54,6 @@ impl fmt::Display for Shown {
     }
 }
 
-/// JSON with line breaks and indentation between its tokens, every token as it was sent: repeated keys, the spelling
-/// of numbers and escapes stay. `None` for what is not JSON.
-pub fn indented_json(text: &str) -> Option<String> {
-    serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
-    let mut out = String::with_capacity(text.len() * 2);
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    let mut all = text.chars();
-    // Outside of strings spaces are nobody's; inside they count.
-    while let Some(c) = all.next() {
-        if in_string {
-            out.push(c);
-            in_string = escaped || c != '"';
-            escaped = !escaped && c == '\\';
-            continue;
-        }
-        match c {
-            ' ' | '\n' | '\r' | '\t' => {}
-            '"' => {
-                in_string = true;
-                out.push(c);
-            }
-            '{' | '[' => {
-                out.push(c);
-                let next = all.clone().find(|c| !c.is_ascii_whitespace());
-                if !matches!(next, Some('}' | ']')) {
-                    depth += 1;
-                    new_line(&mut out, depth);
-                }
-            }
-            '}' | ']' => {
-                if !out.ends_with(['{', '[']) {
-                    depth = depth.saturating_sub(1);
-                    new_line(&mut out, depth);
-                }
-                out.push(c);
-            }
-            ',' => {
-                out.push(c);
-                new_line(&mut out, depth);
-            }
-            ':' => out.push_str(": "),
-            c => out.push(c),
-        }
-    }
-    Some(out)
-}
-
-fn new_line(out: &mut String, depth: usize) {
-    out.push('\n');
-    out.extend(std::iter::repeat_n("  ", depth));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,22 +68,5 @@ mod tests {
         assert!(!shown.contains(['\u{202e}', '\n', '\u{e0041}']));
         assert_eq!(Shown::lines("a\nb").to_string(), "a\nb");
         assert!(Shown::lines("a\tb").to_string().contains("\\u{9}"));
-    }
-
-    #[test]
-    fn indenting_changes_no_token() {
-        for (json, indented) in [
-            (
-                r#"{"a":1,"a":[2,{}],"b":" { , \" "}"#,
-                "{\n  \"a\": 1,\n  \"a\": [\n    2,\n    {}\n  ],\n  \"b\": \" { , \\\" \"\n}",
-            ),
-            (r#" [ ] "#, "[]"),
-            (r#"[1.50e400,"\\"]"#, "[\n  1.50e400,\n  \"\\\\\"\n]"),
-            (r#""\u0041""#, r#""\u0041""#),
-        ] {
-            assert_eq!(indented_json(json).as_deref(), Some(indented));
-        }
-        assert_eq!(indented_json("{a: 1}"), None);
-        assert_eq!(indented_json("{} {}"), None);
     }
 }

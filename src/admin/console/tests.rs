@@ -21,6 +21,7 @@ use crate::engine::{Credentials, Following};
 use crate::reason::Reason;
 
 mod attack;
+mod decide;
 mod flow;
 mod shown;
 
@@ -52,10 +53,6 @@ impl Insight for Told {
         let record =
             json!({"kind": "decision", "time": "2026-01-01T00:00:00Z", "outcome": "deny", "path": "/<b>"});
         Box::pin(async { Ok(vec![record, json!({"kind": "vote"})]) })
-    }
-
-    fn because(&self, rule: &str) -> Option<(String, String)> {
-        (rule == "refunds/large").then(|| ("large refunds wait".to_owned(), "r1".to_owned()))
     }
 
     fn session_changed<'a>(&'a self, who: &'a Identity, change: SessionChange) -> BoxFuture<'a, ()> {

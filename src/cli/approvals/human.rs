@@ -172,6 +172,7 @@ fn requirement_lines(out: &mut String, requirement: &Value) {
         let names = [strings(requirement, groups), strings(requirement, people)];
         names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
     };
+    line(out, "given by", &strings(requirement, "/givenBy"));
     line(out, "because", &at(requirement, "/because"));
     let further = named("/escalatesToGroups", "/escalatesToPeople");
     if !further.is_empty() {
@@ -179,6 +180,7 @@ fn requirement_lines(out: &mut String, requirement: &Value) {
     }
     line(out, "break-glass", &named("/breakGlassGroups", "/breakGlassPeople"));
     line(out, "only", &at(requirement, "/hours"));
+    line(out, "again from", &at(requirement, "/opens"));
 }
 
 /// What became of the caller's earlier calls.

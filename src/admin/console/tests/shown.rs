@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::admin::console::shown::Shown;
 use crate::approval::{CallSummary, Caller};
-use crate::effect::{Approvers, Grant};
+use crate::effect::{Approvers, Grant, Members};
 use crate::store::{NewApproval, Opened, PendingLimits};
 
 const NAUGHTY: [&str; 32] = [
@@ -64,10 +64,14 @@ fn new(index: usize, text: &str) -> NewApproval {
         },
         rules: vec![text.to_owned()],
         revision: text.to_owned(),
-        requires: vec![crate::approval::Requirement::of(
-            text,
-            vec![Approvers { groups: vec!["finance".into(), text.into()], people: vec![], count: 2 }],
-        )],
+        requires: vec![crate::approval::Requirement {
+            because: text.to_owned(),
+            break_glass: Some(Members { groups: vec![text.into()], people: vec![] }),
+            ..crate::approval::Requirement::of(
+                text,
+                vec![Approvers { groups: vec!["finance".into(), text.into()], people: vec![], count: 2 }],
+            )
+        }],
         grant: Grant::Once,
         same: None,
         remind_after: None,

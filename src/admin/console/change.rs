@@ -1,0 +1,97 @@
+//! What every form that changes something goes through: it is of a page of the session, its author has logged in a moment
+//! ago, and what was written survives another login.
+
+use axum::http::HeaderMap;
+use axum::http::header::SET_COOKIE;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::{Deserialize, Serialize};
+
+use super::Console;
+use super::guard::Visitor;
+use super::seal::Purpose;
+use super::trouble::Trouble;
+use crate::admin::approvals;
+
+/// For how long, in seconds, a reason is kept while its author logs in again.
+const DRAFT_SECONDS: u64 = 600;
+
+/// A reason, with the page it was written on.
+#[derive(Serialize, Deserialize)]
+struct Draft {
+    page: String,
+    subject: String,
+    reason: String,
+}
+
+/// A form that changes something.
+#[derive(Deserialize)]
+pub struct Change {
+    #[serde(default)]
+    csrf: String,
+    #[serde(default)]
+    reason: String,
+    /// The revision meant, where policies are changed.
+    #[serde(default)]
+    pub revision: String,
+    /// Whether what can't be undone is meant.
+    #[serde(default)]
+    confirm: String,
+}
+
+impl Change {
+    pub fn csrf(&self) -> &str {
+        &self.csrf
+    }
+
+    pub fn is_confirmed(&self) -> bool {
+        self.confirm == "yes"
+    }
+
+    /// Browsers end lines with two characters.
+    pub fn reason(&self) -> String {
+        self.reason.replace("\r\n", "\n")
+    }
+}
+
+impl Console {
+    /// What was written before its author had to log in again, for this page and this person.
+    pub fn draft(&self, visitor: &Visitor, headers: &HeaderMap, page: &str) -> String {
+        let draft: Option<Draft> = self.cookies.read(&self.parts.keys, Purpose::Draft, headers);
+        let mine = |draft: &Draft| draft.page == page && draft.subject == visitor.session.subject;
+        draft.filter(mine).map(|draft| draft.reason).unwrap_or_default()
+    }
+
+    /// Whether a form may change something now; if not, the page that asks for a fresh login, with what was written
+    /// kept for later.
+    pub async fn permit(
+        &self,
+        visitor: &Visitor,
+        change: &Change,
+        page: &str,
+    ) -> Result<Option<Response>, Trouble> {
+        self.check_form(visitor, &change.csrf)?;
+        approvals::check_reason(&change.reason())?;
+        if self.is_fresh(visitor.session.proven) {
+            return Ok(None);
+        }
+        let mut response = self.send_to_provider(page, true).await?;
+        let draft = Draft {
+            page: page.to_owned(),
+            subject: visitor.session.subject.clone(),
+            reason: change.reason(),
+        };
+        if let Some(cookie) = self.cookies.set(&self.parts.keys, Purpose::Draft, &draft, DRAFT_SECONDS) {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+        Ok(Some(response))
+    }
+
+    /// To a page after a change; what was written is not needed any more.
+    pub fn go_to(&self, page: &str) -> Response {
+        let mut response = Redirect::to(page).into_response();
+        if let Some(cookie) = self.cookies.remove(Purpose::Draft) {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+        response
+    }
+}

@@ -1,0 +1,133 @@
+//! One request for approval: looking at it, and each thing that people may do to it.
+
+use std::sync::Arc;
+
+use axum::extract::{Form, Path, Query, State};
+use axum::http::HeaderMap;
+
+use super::Console;
+use super::change::Change;
+use super::guard::Visitor;
+use super::page::{self, ApprovalPage, BreakGlassPage, Frame};
+use super::pages::{Done, Page};
+use super::trouble::Trouble;
+use super::view::{ApprovalView, Detail, span};
+use crate::admin::fault::Fault;
+use crate::admin::{Looked, v1};
+use crate::approval::{Choice, VoteRefused};
+
+/// `GET /approvals/{id}`
+pub async fn approval(
+    State(console): State<Arc<Console>>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Query(query): Query<Done>,
+) -> Page {
+    let looked = console.state.look(&visitor.who, &id).await?;
+    let now = console.now();
+    let page = ApprovalPage {
+        frame: Frame::new(&console, &visitor, "/approvals", "A call that waits"),
+        detail: Detail::of(&looked, now),
+        draft: console.draft(&visitor, &headers, &format!("/approvals/{id}")),
+        fresh: console.is_fresh(visitor.session.proven),
+        fresh_for: span(console.parts.times.fresh.as_secs()),
+        approval: ApprovalView::of(&looked.approval, now),
+        done: done(&looked.approval, &visitor, &query.done),
+    };
+    Ok(page::html(&page))
+}
+
+/// What to say of what this person just did; nothing for a link that only pretends it.
+fn done(approval: &v1::Approval, visitor: &Visitor, what: &str) -> Option<&'static str> {
+    let last = approval.votes.last()?;
+    let mine = last.issuer == visitor.who.issuer && last.subject == visitor.who.subject;
+    match what {
+        _ if !mine || last.choice != what => None,
+        "withdraw" => Some("Withdrawn. The request is taken back, and the call is not released."),
+        "revoke" => Some("Revoked. The approval releases nothing any more."),
+        "break_glass" => Some("You broke the glass: the call is released, and what you did is on record."),
+        _ => None,
+    }
+}
+
+/// `POST /approvals/{id}/approve`, `reject`, `withdraw` and `revoke`
+pub async fn decide(
+    State(console): State<Arc<Console>>,
+    visitor: Visitor,
+    Path((id, choice)): Path<(String, String)>,
+    Form(form): Form<Change>,
+) -> Page {
+    // Breaking the glass has a page of its own.
+    let choices = [Choice::Approve, Choice::Reject, Choice::Withdraw, Choice::Revoke];
+    let choice = choices.into_iter().find(|known| known.as_str() == choice).ok_or(Fault::NoSuchAddress)?;
+    let page = format!("/approvals/{id}");
+    if let Some(response) = console.permit(&visitor, &form, &page).await? {
+        return Ok(response);
+    }
+    let request = v1::DecideApprovalRequest { id, reason: form.reason() };
+    console.state.decide(&visitor.who, request, choice).await?;
+    let then = match choice {
+        Choice::Approve | Choice::Reject => format!("/?done={}", choice.as_str()),
+        _ => format!("{page}?done={}", choice.as_str()),
+    };
+    Ok(console.go_to(&then))
+}
+
+/// `GET /approvals/{id}/break-glass`: asks whether that is meant, and changes nothing.
+pub async fn confirm_break_glass(
+    State(console): State<Arc<Console>>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Page {
+    let looked = console.state.look(&visitor.who, &id).await?;
+    may_break_glass(&looked)?;
+    let now = console.now();
+    let page = BreakGlassPage {
+        frame: Frame::new(&console, &visitor, "/approvals", "Break the glass"),
+        detail: Detail::of(&looked, now),
+        draft: console.draft(&visitor, &headers, &format!("/approvals/{id}/break-glass")),
+        fresh: console.is_fresh(visitor.session.proven),
+        approval: ApprovalView::of(&looked.approval, now),
+    };
+    Ok(page::html(&page))
+}
+
+/// `POST /approvals/{id}/break-glass`
+pub async fn break_glass(
+    State(console): State<Arc<Console>>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Form(form): Form<Change>,
+) -> Page {
+    console.check_form(&visitor, form.csrf())?;
+    if !form.is_confirmed() {
+        return Err(
+            Fault::Invalid("nothing was released: tick that you mean to break the glass".into()).into()
+        );
+    }
+    // Before anybody is sent to log in again for nothing.
+    if form.reason().trim().is_empty() {
+        return Err(Fault::Refused(VoteRefused::NoReason).into());
+    }
+    may_break_glass(&console.state.look(&visitor.who, &id).await?)?;
+    if let Some(response) = console.permit(&visitor, &form, &format!("/approvals/{id}/break-glass")).await? {
+        return Ok(response);
+    }
+    let request = v1::DecideApprovalRequest { id: id.clone(), reason: form.reason() };
+    console.state.decide(&visitor.who, request, Choice::BreakGlass).await?;
+    Ok(console.go_to(&format!("/approvals/{id}?done={}", Choice::BreakGlass.as_str())))
+}
+
+/// The decision itself asks again; this one is for the page.
+fn may_break_glass(looked: &Looked) -> Result<(), Trouble> {
+    if looked.approval.may_break_glass {
+        return Ok(());
+    }
+    Err(Fault::Refused(match looked.may_not {
+        Some(refused @ (VoteRefused::NotPending | VoteRefused::OwnCall | VoteRefused::NoPerson)) => refused,
+        _ => VoteRefused::MayNotBreakGlass,
+    })
+    .into())
+}
