@@ -140,16 +140,8 @@ pub struct Admin {
     pub admins: Vec<String>,
     /// The pages for people; `None` for none.
     pub console: Option<console_pages::Config>,
-    /// Where people reach the server, for links to it.
+    /// Where people reach the server and its console, for links to it.
     pub url: Option<reqwest::Url>,
-}
-
-impl Admin {
-    /// Where links to a request for approval lead.
-    pub fn page(&self) -> Option<reqwest::Url> {
-        let console = self.console.as_ref().and_then(|console| console.url.as_ref());
-        self.url.clone().or_else(|| console.and_then(|url| reqwest::Url::parse(&url.to_string()).ok()))
-    }
 }
 
 #[derive(Clone, Debug)]

@@ -6,8 +6,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::serve::Listener;
+use axum::{Extension, Router};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -37,14 +38,21 @@ impl Default for Limits {
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves `router` until it is dropped. Connections that are served then end by themselves.
-pub async fn serve(mut listener: impl Listener, router: Router, limits: Limits) {
+///
+/// Requests have the address of their peer as `ConnectInfo` among their extensions.
+pub async fn serve<L>(mut listener: L, router: Router, limits: Limits)
+where
+    L: Listener,
+    L::Addr: Clone + Send + Sync + 'static,
+{
     let turns = Arc::new(Semaphore::new(limits.connections));
     // Gone with this future: its connections are told to end, so that no client goes on with a server that has stopped.
     let serving = watch::Sender::new(());
     loop {
         let Ok(turn) = turns.clone().acquire_owned().await else { return };
-        let (io, _) = listener.accept().await;
-        let connection = serve_connection(io, router.clone(), limits.quiet, serving.subscribe());
+        let (io, peer) = listener.accept().await;
+        let router = router.clone().layer(Extension(ConnectInfo(peer)));
+        let connection = serve_connection(io, router, limits.quiet, serving.subscribe());
         tokio::spawn(async move {
             connection.await;
             drop(turn);
@@ -120,7 +128,6 @@ impl Drop for Turn {
 mod tests {
     use std::net::SocketAddr;
 
-    use axum::Extension;
     use axum::body::Body;
     use axum::routing::get;
     use futures_util::StreamExt as _;
@@ -212,6 +219,17 @@ mod tests {
         until(&mut stream, "fine").await;
         stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
         assert!(all_of(stream).await.ends_with("fine"));
+    }
+
+    #[tokio::test]
+    async fn a_request_says_whom_it_is_from() {
+        let who = get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| format!("from {peer}"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, Router::new().route("/", who), Limits { connections: 9, quiet: HOUR }));
+        let mut stream = sent(address, GET).await;
+        let own = stream.local_addr().unwrap();
+        until(&mut stream, &format!("from {own}")).await;
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ mod callouts;
 mod candidate;
 mod grpc;
 mod handover;
+mod logins;
 mod notifications;
 mod policies;
 mod tls;
@@ -25,6 +26,7 @@ pub use cache::Miss;
 pub use callouts::{Callout, CalloutResult, IdentityCache};
 pub use candidate::{Compared, NotComparable};
 pub use handover::Handover;
+pub use logins::ConsoleLogin;
 pub use notifications::NotificationResult;
 pub use policies::PollResult;
 pub use tls::{HandshakeFailure, TlsListener};
@@ -350,6 +352,7 @@ fn describe(recorder: &PrometheusRecorder) {
         recorder.describe_histogram(name.into(), Some(Unit::Seconds), text.into());
     }
     grpc::describe(recorder);
+    logins::describe(recorder);
     notifications::describe(recorder);
     tls::describe(recorder);
 }

@@ -19,9 +19,11 @@ use tokio::sync::Semaphore;
 use super::{AdminState, VerifyToken};
 use crate::authn::revocation::Revocations;
 use crate::identity::Identity;
+use crate::metrics::Metrics;
 
 mod assets;
 mod change;
+mod client;
 mod decide;
 mod first_login;
 mod guard;
@@ -37,6 +39,7 @@ mod session;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod trouble;
 mod view;
 
@@ -45,6 +48,7 @@ pub use origin::Origin;
 pub use provider::{Provider, ProviderConfig};
 pub use seal::{KeyError, Keys};
 use session::Cookies;
+use throttle::Throttle;
 
 /// What the configuration says of the console.
 #[derive(Clone, Debug)]
@@ -128,6 +132,7 @@ pub struct Parts {
     pub first_login: FirstLogin,
     pub revocations: Revocations,
     pub insight: Arc<dyn Insight>,
+    pub metrics: Metrics,
 }
 
 /// Streams of live pages at once, each of which takes up a connection of the admin port; who comes later reloads the page.
@@ -141,6 +146,7 @@ pub(super) struct Console {
     /// The flows that were finished, so that none is finished twice.
     finished: moka::sync::Cache<String, ()>,
     live: Arc<Semaphore>,
+    throttle: Throttle,
 }
 
 impl Console {
@@ -161,7 +167,7 @@ pub(super) fn router(state: AdminState, parts: Parts) -> Router {
     let finished =
         moka::sync::Cache::builder().max_capacity(100_000).time_to_live(login::LONGEST_FLOW * 2).build();
     let live = Arc::new(Semaphore::new(MOST_LIVE));
-    let console = Arc::new(Console { state, parts, cookies, finished, live });
+    let console = Arc::new(Console { state, parts, cookies, finished, live, throttle: Throttle::default() });
     Router::new()
         .route("/", get(pages::pending))
         .route("/live", get(live::pending))

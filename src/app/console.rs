@@ -97,7 +97,8 @@ pub(super) fn start(
         id_tokens: authenticator,
     });
     let times = console.times;
-    Ok(Some(Parts { origin, times, keys, provider, id_tokens, first_login, revocations, insight }))
+    let metrics = ports.metrics.clone();
+    Ok(Some(Parts { origin, times, keys, provider, id_tokens, first_login, revocations, insight, metrics }))
 }
 
 fn offer_first_login(file: &Path, url: &Origin, clock: &Clock) -> anyhow::Result<FirstLogin> {

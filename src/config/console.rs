@@ -16,15 +16,22 @@ const SCOPES: [&str; 3] = ["openid", "profile", "email"];
 const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// The section with its place; `issuers` are those of `admin.jwt`.
+/// The section with its place; `url` is what `admin.url` says, and `issuers` are those of `admin.jwt`.
 pub(super) fn console(
     node: &Node,
+    url: Option<&Node>,
     issuers: &[IssuerConfig],
     folder: &Path,
     reader: &mut Reader,
 ) -> Option<(Config, Span)> {
     let mut fields = reader.fields(node, "`console`")?;
-    let url = match fields.optional("url") {
+    if let Some(moved) = fields.optional("url") {
+        let text = reader.string(moved, "`url`").unwrap_or("https://NAME[:PORT]").to_owned();
+        let message = "where people reach the server is said once, by `admin.url`";
+        let help = format!("write `url: {text}` beside `console`, and take it out here");
+        reader.error_with_help(moved.span, "moved-field", message, help);
+    }
+    let url = match url {
         Some(node) => origin(node, reader).map(Some),
         None => Some(None),
     };
@@ -43,24 +50,25 @@ pub(super) fn check_url(admin: &Admin, span: Span, listen: &Listen, reader: &mut
     match &console.url {
         None if tls => {
             let message = "with TLS, the console must know the name in its certificate";
-            let help = "set `admin.console.url: https://NAME[:PORT]`, as people type it";
-            reader.error_with_help(span, "missing-console-url", message, help);
+            let help = "set `admin.url: https://NAME[:PORT]`, as people type it";
+            reader.error_with_help(span, "missing-admin-url", message, help);
         }
         Some(url) if tls && !url.is_secure() => {
-            let message = format!("`url` is {url}, and `listen.admin` has TLS");
-            reader.error_with_help(span, "wrong-console-url", message, "write it as https://NAME[:PORT]");
+            let message = format!("`admin.url` is {url}, and `listen.admin` has TLS");
+            reader.error_with_help(span, "wrong-admin-url", message, "write it as https://NAME[:PORT]");
         }
         _ => {}
     }
 }
 
+/// The console is at the root of its host: links to it, and the way back from a login, lead nowhere else.
 fn origin(node: &Node, reader: &mut Reader) -> Option<Origin> {
     let text = reader.string(node, "`url`")?;
     match Origin::parse(text) {
         Ok(origin) => Some(origin),
         Err(why) => {
-            let help = "write it as https://NAME[:PORT], as people type it";
-            reader.error_with_help(node.span, "invalid-console-url", why, help);
+            let help = "with a console, write it as https://NAME[:PORT], as people type it";
+            reader.error_with_help(node.span, "invalid-url", why, help);
             None
         }
     }
@@ -161,9 +169,11 @@ mod tests {
     const ISSUER: &str = "{issuer: https://idp.example, audiences: [a], algorithms: [RS256], jwks: {discovery: true}, claims: {person: email}}";
 
     fn read(console: &str, listen: &str) -> (Option<Config>, Vec<(u32, u32, &'static str)>) {
-        let text: Arc<str> =
-            format!("policies: [p]\nlisten: {listen}\nadmin:\n  jwt: [{ISSUER}]\n  console: {console}\n")
-                .into();
+        let (url, console) = console.split_once(" | ").unwrap_or(("", console));
+        let text: Arc<str> = format!(
+            "policies: [p]\nlisten: {listen}\nadmin:\n  jwt: [{ISSUER}]\n  console: {console}\n{url}\n"
+        )
+        .into();
         let read = config::parse(&"portcullis.yaml".into(), &text, Path::new("/etc/portcullis"));
         let place = |finding: &crate::diagnostic::Diagnostic| {
             finding.place.as_ref().map_or((0, 0), |place| (place.line, place.column))
@@ -175,7 +185,7 @@ mod tests {
     #[test]
     fn logins_are_of_an_issuer_of_admin_tokens_with_the_client_as_audience() {
         let (console, codes) = read(
-            "{url: \"https://console.example\", issuer: https://idp.example, client_id: console, \
+            "  url: https://console.example | {issuer: https://idp.example, client_id: console, \
              client_secret_file: s, scopes: [openid, groups], key_file: /run/k, idle: 1h, longest: 2h, fresh: 1m}",
             "{}",
         );
@@ -198,21 +208,34 @@ mod tests {
     fn each_mistake_is_named_at_its_place() {
         let tls = "{admin: {address: 127.0.0.1:1, tls: {certificate: a, private_key: b}}}";
         for (console, listen, found) in [
-            ("{url: \"http://console.example\"}", "{}", (5, 18, "invalid-console-url")),
-            ("{url: \"https://console.example/x\"}", "{}", (5, 18, "invalid-console-url")),
+            ("  url: http://console.example | {}", "{}", (6, 8, "invalid-url")),
+            ("  url: https://console.example/x | {}", "{}", (6, 8, "invalid-url")),
+            ("{url: \"https://console.example\"}", "{}", (5, 18, "moved-field")),
             ("{issuer: https://idp.example}", "{}", (5, 21, "missing-field")),
             ("{issuer: https://other.example, client_id: a}", "{}", (5, 21, "unknown-issuer")),
             ("{issuer: https://idp.example, client_id: a, scopes: [email]}", "{}", (5, 12, "missing-scope")),
             ("{fresh: 1s}", "{}", (5, 12, "out-of-range")),
             ("{longest: 8d}", "{}", (5, 12, "out-of-range")),
             ("{freshness: 1m}", "{}", (5, 13, "unknown-field")),
-            ("{}", tls, (5, 12, "missing-console-url")),
-            ("{url: \"http://127.0.0.1:1\"}", tls, (5, 12, "wrong-console-url")),
+            ("{}", tls, (5, 12, "missing-admin-url")),
+            ("  url: http://127.0.0.1:1 | {}", tls, (5, 12, "wrong-admin-url")),
         ] {
             let (console_config, codes) = read(console, listen);
             assert!(console_config.is_none(), "{console}");
             assert_eq!(codes, [found], "{console}");
         }
+    }
+
+    #[test]
+    fn one_setting_says_where_people_reach_the_console_and_links_lead() {
+        let read = |text: &str| config::parse(&"p".into(), &text.into(), Path::new(""));
+        let good =
+            read("policies: [p]\nadmin: {url: \"https://a.example:9190\", console: {}}\n").config.unwrap();
+        assert_eq!(good.admin.url.unwrap().as_str(), "https://a.example:9190/");
+        assert_eq!(good.admin.console.unwrap().url.unwrap().to_string(), "https://a.example:9190");
+        let moved = read("policies: [p]\nadmin: {console: {url: \"https://a.example\"}}\n").findings;
+        let help = moved[0].help.as_deref().unwrap_or_default();
+        assert!(help.contains("write `url: https://a.example` beside `console`"), "{moved:?}");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(super) fn config(
     let admin = admin(fields.optional("admin"), listen.as_ref(), folder, reader);
     let store = super::store::store(fields.optional("store"), folder, reader);
     let audit = audit(fields.optional("audit"), folder, reader);
-    let page = admin.as_ref().and_then(Admin::page);
+    let page = admin.as_ref().and_then(|admin| admin.url.clone());
     let notify = match fields.optional("notify") {
         // Whether there is a page is not known where `admin` has mistakes.
         Some(_) if admin.is_none() => None,
@@ -79,19 +79,23 @@ fn admin(node: Option<&Node>, listen: Option<&Listen>, folder: &Path, reader: &m
     };
     let viewers = groups(fields.optional("viewers"), "`viewers`", reader);
     let admins = groups(fields.optional("admins"), "`admins`", reader);
-    let url = fields.optional("url").map(|node| super::notify::page(node, reader));
+    let url = fields.optional("url");
     fields.close(reader);
     if jwt.is_none() && console.is_none() {
         return None;
     }
     let issuers = jwt.map_or(Some(Vec::new()), |jwt| approver_issuers(jwt, folder, reader))?;
     let console = match console {
-        Some(node) => Some(super::console::console(node, &issuers, folder, reader)?),
+        Some(node) => Some(super::console::console(node, url, &issuers, folder, reader)?),
         None => None,
     };
     let (console, span) = console.unzip();
     let identity = authn::Config::of_issuers(issuers);
-    let url = url.map_or(Some(None), |url| url.map(Some))?;
+    // A console reads the same setting more strictly, and has said so already.
+    let url = match url {
+        Some(node) => Some(super::notify::page(node, reader)?),
+        None => None,
+    };
     let admin = Admin { identity, viewers: viewers?, admins: admins?, url, console };
     if let (Some(span), Some(listen)) = (span, listen) {
         super::console::check_url(&admin, span, listen, reader);

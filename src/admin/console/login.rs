@@ -13,17 +13,20 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::client::Client;
 use super::guard::{MaybeVisitor, Visitor};
 use super::page::{self, HandOff, LoginPage};
 use super::provider::{Flow, LoginError, Provider};
 use super::seal::{Purpose, random_text};
 use super::session::Session;
+use super::throttle::GUESS;
 use super::trouble::Trouble;
 use super::{Console, SessionChange, first_login};
 use crate::admin::VerifyToken;
 use crate::approval::later;
 use crate::credential::RevocationKind;
 use crate::identity::Identity;
+use crate::metrics::ConsoleLogin;
 use crate::store::{Actor, CredentialChange, NewRevocation};
 
 /// How long somebody may take to log in at the provider.
@@ -87,41 +90,44 @@ pub async fn page(
 /// `POST /login`: to the provider.
 pub async fn begin(
     State(console): State<Arc<Console>>,
+    Client(client): Client,
     Form(form): Form<Begin>,
 ) -> Result<Response, Trouble> {
+    console.admit(&client, 1)?;
     console.send_to_provider(&form.next, false).await
 }
 
 /// `GET /login/callback`: back from the provider. Makes a session, and changes nothing else.
 pub async fn callback(
     State(console): State<Arc<Console>>,
+    Client(client): Client,
     headers: HeaderMap,
     Query(answer): Query<Answer>,
 ) -> Result<Response, Trouble> {
-    let flow: Option<Flow> = console.cookies.read(&console.parts.keys, Purpose::Flow, &headers);
-    let flow = flow.ok_or(LoginError::Flow)?;
-    let logged_in = console.finish(&flow, answer).await;
-    if let Err(error) = &logged_in {
-        tracing::info!(%error, "a login at the console was refused");
-    }
-    let session = logged_in?;
-    let cookie = console.session_cookie(&session).ok_or(LoginError::TooManyGroups)?;
+    console.admit(&client, 1)?;
+    let came = console.come_back(&headers, answer).await;
+    console.count(came.as_ref().map(|_| ConsoleLogin::LoggedIn));
+    let (session, cookie, next) = came?;
     console.parts.insight.session_changed(&session.identity(), SessionChange::LoggedIn).await;
-    let page = HandOff::new("You are logged in", "Going on to the console", flow.next);
+    let page = HandOff::new("You are logged in", "Going on to the console", next);
     let mut response = page::html(&page).into_response();
     response.headers_mut().append(SET_COOKIE, cookie);
     add(&mut response, console.cookies.remove(Purpose::Flow));
+    add(&mut response, console.known_cookie(client));
     Ok(response)
 }
 
 /// `POST /login/first`
 pub async fn first(
     State(console): State<Arc<Console>>,
+    Client(client): Client,
     Form(form): Form<OneTime>,
 ) -> Result<Response, Trouble> {
+    console.admit(&client, GUESS)?;
     let now = console.now();
     if !console.parts.first_login.redeem(&form.token, now) {
         tracing::warn!("a one-time token for the console was refused");
+        console.count(Err(&LoginError::OneTimeToken));
         return Err(LoginError::OneTimeToken.into());
     }
     let groups = console.state.viewers.iter().chain(console.state.admins.iter()).cloned().collect();
@@ -131,6 +137,8 @@ pub async fn first(
     console.parts.insight.session_changed(&who, SessionChange::LoggedInFirst).await;
     let mut response = Redirect::to("/").into_response();
     response.headers_mut().append(SET_COOKIE, cookie);
+    add(&mut response, console.known_cookie(client));
+    console.count(Ok(ConsoleLogin::OneTimeToken));
     Ok(response)
 }
 
@@ -163,6 +171,23 @@ pub async fn logout(
 }
 
 impl Console {
+    /// Whom an answer of the provider logs in, and where they wanted to go.
+    async fn come_back(
+        &self,
+        headers: &HeaderMap,
+        answer: Answer,
+    ) -> Result<(Session, HeaderValue, String), LoginError> {
+        let flow: Option<Flow> = self.cookies.read(&self.parts.keys, Purpose::Flow, headers);
+        let flow = flow.ok_or(LoginError::Flow)?;
+        let logged_in = self.finish(&flow, answer).await;
+        if let Err(error) = &logged_in {
+            tracing::info!(%error, "a login at the console was refused");
+        }
+        let session = logged_in?;
+        let cookie = self.session_cookie(&session).ok_or(LoginError::TooManyGroups)?;
+        Ok((session, cookie, flow.next))
+    }
+
     /// The page that takes the browser to the provider; `again`: to prove anew who is sitting there.
     pub async fn send_to_provider(&self, next: &str, again: bool) -> Result<Response, Trouble> {
         let provider = self.parts.provider.as_ref().ok_or(LoginError::NoProvider)?;

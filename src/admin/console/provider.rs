@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use reqwest::{Client, StatusCode, Url};
 use serde_json::{Map, Value};
 
+use super::throttle::TooMany;
 use crate::clock;
 use crate::diagnostic::innermost;
 use crate::identity::Identity;
@@ -73,6 +74,8 @@ pub enum LoginError {
     TooManyGroups,
     #[error("this token is not the one in the file, was used already, or has expired")]
     OneTimeToken,
+    #[error("{limit}: try again in {seconds} s", limit = .0.limit, seconds = .0.seconds)]
+    TooMany(TooMany),
 }
 
 /// Where the provider is asked for what.

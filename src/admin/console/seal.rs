@@ -27,6 +27,8 @@ pub enum Purpose {
     Flow,
     /// A decision that waits for its author to log in again.
     Draft,
+    /// That somebody has logged in from this browser before.
+    Known,
 }
 
 impl Purpose {
@@ -35,6 +37,7 @@ impl Purpose {
             Self::Session => b"portcullis console session 1",
             Self::Flow => b"portcullis console flow 1",
             Self::Draft => b"portcullis console draft 1",
+            Self::Known => b"portcullis console known 1",
         }
     }
 }

@@ -100,6 +100,8 @@ impl Cookies {
             (Purpose::Flow, false) => "portcullis-login",
             (Purpose::Draft, true) => "__Host-portcullis-draft",
             (Purpose::Draft, false) => "portcullis-draft",
+            (Purpose::Known, true) => "__Host-portcullis-known",
+            (Purpose::Known, false) => "portcullis-known",
         }
     }
 

@@ -95,6 +95,7 @@ struct World {
     admin: Fixture,
     clock: Clock,
     told: Arc<Told>,
+    metrics: Metrics,
     folder: tempfile::TempDir,
     _following: Following,
 }
@@ -133,6 +134,7 @@ impl World {
             id_tokens: crate::authn::Config::default(),
         };
         let told = Arc::new(Told::default());
+        let metrics = Metrics::new().unwrap();
         let token = folder.path().join("first-login");
         let first_login = match setting.provider {
             true => FirstLogin::none(&token),
@@ -147,13 +149,14 @@ impl World {
             first_login,
             revocations,
             insight: told.clone(),
+            metrics: metrics.clone(),
         };
         let state = AdminState { clock: clock.clone(), ..admin.state.clone() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let served = crate::admin::router(state, Some(parts));
         tokio::spawn(async move { axum::serve(listener, served).await });
-        Self { url, issuer, admin, clock, told, folder, _following: following }
+        Self { url, issuer, admin, clock, told, metrics, folder, _following: following }
     }
 
     fn browser(&self) -> Browser<'_> {

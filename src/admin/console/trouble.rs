@@ -1,6 +1,7 @@
 //! What a page says when it can't be shown, or a change was not made.
 
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::page::{self, Refusal};
@@ -35,6 +36,10 @@ impl From<LoginError> for Trouble {
 
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
+        let wait = match &self {
+            Self::Login(LoginError::TooMany(refused)) => Some(refused.seconds),
+            _ => None,
+        };
         let (status, heading, text) = match self {
             Self::NotLoggedIn(Some(next)) => {
                 let query =
@@ -52,7 +57,7 @@ impl IntoResponse for Trouble {
                 (StatusCode::FORBIDDEN, "Nothing was changed", text.to_owned())
             }
             Self::Host => {
-                let text = "The console is not served under this name; `admin.console.url` says where it is.";
+                let text = "The console is not served under this name; `admin.url` says where it is.";
                 (StatusCode::MISDIRECTED_REQUEST, "Not here", text.to_owned())
             }
             Self::Login(error) => {
@@ -69,7 +74,11 @@ impl IntoResponse for Trouble {
                 (fault.status(), heading, sentence(&fault.to_string()))
             }
         };
-        (status, page::html(&Refusal::new(heading, text))).into_response()
+        let mut response = (status, page::html(&Refusal::new(heading, text))).into_response();
+        if let Some(seconds) = wait {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 
@@ -77,6 +86,7 @@ fn login_status(error: &LoginError) -> StatusCode {
     match error {
         LoginError::Provider(_) | LoginError::Unavailable => StatusCode::BAD_GATEWAY,
         LoginError::NoProvider => StatusCode::NOT_FOUND,
+        LoginError::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::FORBIDDEN,
     }
 }

@@ -300,3 +300,82 @@ async fn nobody_is_sent_elsewhere_after_a_login() {
         );
     }
 }
+
+#[tokio::test]
+async fn logins_and_guesses_are_limited_and_who_was_here_before_still_comes_in() {
+    let world = World::start().await;
+    let known = world.logged_in("bob+finance").await;
+    let token = known.get("/").await.form_token();
+    assert_eq!(known.post("/logout", &[("csrf", &token)]).await.status, 303);
+    let eve = world.browser();
+    let mut statuses = std::collections::BTreeSet::new();
+    for _ in 0..25 {
+        let got = eve.post("/login", &[]).await;
+        statuses.insert(got.status);
+        if got.status == 429 {
+            assert!(got.text.contains("Too many logins from your address: try again in 3 s"), "{}", got.text);
+            assert_eq!(got.headers["retry-after"], "3");
+        }
+    }
+    assert_eq!(statuses.into_iter().collect::<Vec<_>>(), [200, 429]);
+    assert_eq!(eve.come_back("code=1&state=guess").await.status, 429, "the way back counts too");
+    assert_eq!(eve.post("/login/first", &[("token", "guess")]).await.status, 429, "and so do guesses");
+    // Nothing else is limited, and neither is who came in before: they share the address with the flood.
+    assert_eq!(eve.get("/login").await.status, 200);
+    assert_eq!(known.log_in("bob+finance").await.status, 200);
+    // What was refused did not count: the next attempt is earned as soon as ever.
+    world.clock.advance(Duration::from_secs(3));
+    assert_eq!(eve.post("/login", &[]).await.status, 200);
+    let counted = world.metrics.render();
+    for (result, least) in [("logged_in", 2), ("too_many_from_address", 5)] {
+        let line = format!("portcullis_console_logins_total{{result=\"{result}\"}} ");
+        let count = counted.split(&line).nth(1).and_then(|rest| rest.lines().next()?.parse::<u32>().ok());
+        assert!(count.is_some_and(|count| count >= least), "{result} in {counted}");
+    }
+}
+
+#[tokio::test]
+async fn a_known_browser_is_one_that_we_sealed_and_lets_nobody_in() {
+    let world = World::start().await;
+    let bob = world.logged_in("bob+finance").await;
+    let cookie = bob.cookies.lock()["portcullis-known"].clone();
+    for (known, session) in [("forged", None), (&cookie[1..], None), (&*cookie, Some(&cookie))] {
+        let eve = world.browser();
+        eve.cookies.lock().insert("portcullis-known".into(), known.to_owned());
+        if let Some(session) = session {
+            eve.cookies.lock().insert("portcullis".into(), session.clone());
+            assert_eq!(eve.get("/").await.status, 303, "it is no session");
+            continue;
+        }
+        for _ in 0..30 {
+            eve.post("/login", &[]).await;
+        }
+        assert_eq!(eve.post("/login", &[]).await.status, 429, "{known}");
+    }
+    let mine = world.browser();
+    mine.cookies.lock().insert("portcullis-known".into(), cookie);
+    assert_eq!(mine.post("/login", &[]).await.status, 200);
+    world.clock.advance(Duration::from_secs(91 * 24 * 3_600));
+    for _ in 0..20 {
+        world.browser().post("/login", &[]).await;
+    }
+    assert_eq!(mine.post("/login", &[]).await.status, 429, "not for ever");
+}
+
+#[tokio::test]
+async fn the_one_time_token_is_not_guessed_at_for_long() {
+    let world = World::with(Setting { provider: false, ..USUAL }).await;
+    let token = std::fs::read_to_string(world.folder.path().join("first-login")).unwrap();
+    let eve = world.browser();
+    for _ in 0..4 {
+        assert_eq!(eve.post("/login/first", &[("token", "guess")]).await.status, 403);
+    }
+    let right = [("token", token.as_str())];
+    assert_eq!(eve.post("/login/first", &right).await.status, 429, "the right one too");
+    world.clock.advance(Duration::from_secs(15));
+    assert_eq!(world.browser().post("/login/first", &right).await.status, 303);
+    let counted = world.metrics.render();
+    for line in ["{result=\"refused\"} 4", "{result=\"one_time_token\"} 1"] {
+        assert!(counted.contains(line), "{line} in {counted}");
+    }
+}
