@@ -59,8 +59,12 @@ const MAX_REQUEST: usize = 64 << 10;
 impl AdminState {
     /// The largest upload: a bundle, with what its encoding adds.
     fn max_upload(&self) -> usize {
-        let packed = usize::try_from(self.control.admission().limits.packed).unwrap_or(usize::MAX);
-        (packed / 3).saturating_mul(4).saturating_add(MAX_REQUEST)
+        (self.max_packed() / 3).saturating_mul(4).saturating_add(MAX_REQUEST)
+    }
+
+    /// The largest bundle, in bytes.
+    fn max_packed(&self) -> usize {
+        usize::try_from(self.control.admission().limits.packed).unwrap_or(usize::MAX)
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::metrics::Metrics;
 use queue::Queue;
@@ -280,6 +280,7 @@ pub struct Audit {
     queue: Arc<Queue>,
     lost: Arc<AtomicU64>,
     metrics: Metrics,
+    written: watch::Sender<()>,
 }
 
 impl Audit {
@@ -292,8 +293,14 @@ impl Audit {
 
     fn start(file: impl writer::Sink + 'static, torn: bool, mode: Mode, metrics: Metrics) -> Self {
         let (queue, lost) = (Arc::<Queue>::default(), Arc::<AtomicU64>::default());
-        writer::start(file, torn, mode, queue.clone(), lost.clone(), metrics.clone());
-        Self { mode, queue, lost, metrics }
+        let written = watch::Sender::new(());
+        writer::start(file, torn, mode, queue.clone(), lost.clone(), metrics.clone(), written.clone());
+        Self { mode, queue, lost, metrics, written }
+    }
+
+    /// Changes when records were written.
+    pub fn written(&self) -> watch::Receiver<()> {
+        self.written.subscribe()
     }
 
     /// Records one event. In `required` mode it returns when the record is on disk, or says that it is not; in

@@ -31,15 +31,11 @@
   document.addEventListener("htmx:sse:error", () => say("not connected; reload to see more", false));
   document.addEventListener("htmx:sse:close", () => say("reload to see more", false));
 
-  // A form is sent once. One reason serves all forms of the page that have none of their own.
+  // A form is sent once.
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (form.method !== "post") return;
     if (form.dataset.sent) return event.preventDefault();
-    const reason = document.querySelector("#change [name=reason]");
-    if (event.submitter && "reason" in event.submitter.dataset && reason) {
-      form.elements.namedItem("reason").value = reason.value;
-    }
     form.dataset.sent = "yes";
   });
   window.addEventListener("pageshow", () => {

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{get, post};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::{AdminState, VerifyToken};
 use crate::authn::revocation::Revocations;
@@ -25,6 +26,7 @@ mod assets;
 mod change;
 mod client;
 mod decide;
+mod decisions;
 mod first_login;
 mod guard;
 mod live;
@@ -77,6 +79,9 @@ pub trait Insight: Send + Sync {
 
     /// The newest records of the audit trail, the newest first; at most `limit`.
     fn records(&self, limit: usize) -> BoxFuture<'_, std::io::Result<Vec<Value>>>;
+
+    /// Changes when records were added to the trail.
+    fn records_changed(&self) -> watch::Receiver<()>;
 
     /// Is told who came in and who left, before they are answered.
     fn session_changed<'a>(&'a self, who: &'a Identity, change: SessionChange) -> BoxFuture<'a, ()>;
@@ -147,6 +152,7 @@ pub(super) struct Console {
     finished: moka::sync::Cache<String, ()>,
     live: Arc<Semaphore>,
     throttle: Throttle,
+    feed: decisions::Feed,
 }
 
 impl Console {
@@ -163,21 +169,32 @@ impl Console {
 
 /// The console's pages; all else is not found here.
 pub(super) fn router(state: AdminState, parts: Parts) -> Router {
+    let largest = state.max_packed().saturating_add(super::MAX_REQUEST);
     let cookies = Cookies { secure: parts.origin.is_secure() };
     let finished =
         moka::sync::Cache::builder().max_capacity(100_000).time_to_live(login::LONGEST_FLOW * 2).build();
     let live = Arc::new(Semaphore::new(MOST_LIVE));
-    let console = Arc::new(Console { state, parts, cookies, finished, live, throttle: Throttle::default() });
+    let console = Arc::new(Console {
+        state,
+        parts,
+        cookies,
+        finished,
+        live,
+        throttle: Throttle::default(),
+        feed: decisions::Feed::default(),
+    });
     Router::new()
         .route("/", get(pages::pending))
         .route("/live", get(live::pending))
+        .route("/live/decisions", get(live::decisions))
         .route("/approvals/{id}", get(decide::approval))
         .route("/approvals/{id}/{choice}", post(decide::decide))
         .route("/approvals/{id}/break-glass", get(decide::confirm_break_glass).post(decide::break_glass))
         .route("/history", get(pages::history))
-        .route("/decisions", get(pages::decisions))
+        .route("/decisions", get(decisions::page))
         .route("/policies", get(policies::policies))
         .route("/policies/{change}", post(policies::change_policies))
+        .route("/policies/upload", post(policies::upload).layer(DefaultBodyLimit::max(largest)))
         .route("/health", get(pages::health))
         .route("/login", get(login::page).post(login::begin))
         .route("/login/callback", get(login::callback))

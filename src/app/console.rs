@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::admin_events::Tokens;
 use crate::admin::VerifyToken;
@@ -177,6 +178,10 @@ impl Insight for Shown {
             read.unwrap_or_else(|error| Err(io::Error::other(error)))
         }
         .boxed()
+    }
+
+    fn records_changed(&self) -> watch::Receiver<()> {
+        self.audit.written()
     }
 
     fn session_changed<'a>(&'a self, who: &'a Identity, change: SessionChange) -> BoxFuture<'a, ()> {

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::queue::{Batch, Queue};
 use super::{Mode, NotRecorded};
 use crate::metrics::Metrics;
@@ -36,8 +38,9 @@ pub(super) fn start(
     queue: Arc<Queue>,
     lost: Arc<AtomicU64>,
     metrics: Metrics,
+    written: watch::Sender<()>,
 ) {
-    let mut writer = Writer { sink: file, mode, lost, metrics, sequence: 0, torn, out: Vec::new() };
+    let mut writer = Writer { sink: file, mode, lost, metrics, written, sequence: 0, torn, out: Vec::new() };
     std::thread::spawn(move || writer.run(&queue));
 }
 
@@ -58,6 +61,8 @@ struct Writer<S> {
     /// Records lost since the last gap record.
     lost: Arc<AtomicU64>,
     metrics: Metrics,
+    /// Is told of every batch that was written.
+    written: watch::Sender<()>,
     sequence: u64,
     /// What is written at once; kept for its memory.
     out: Vec<u8>,
@@ -86,7 +91,10 @@ impl<S: Sink> Writer<S> {
         let result = self.try_write(batch, gap);
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         match &result {
-            Ok(()) => self.metrics.audit_written(count),
+            Ok(()) => {
+                self.metrics.audit_written(count);
+                self.written.send_replace(());
+            }
             Err(error) => {
                 tracing::error!(%error, records = count, "audit records could not be written");
                 self.torn = true;

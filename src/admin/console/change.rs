@@ -25,12 +25,12 @@ struct Draft {
 }
 
 /// A form that changes something.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub struct Change {
     #[serde(default)]
-    csrf: String,
+    pub csrf: String,
     #[serde(default)]
-    reason: String,
+    pub reason: String,
     /// The revision meant, where policies are changed.
     #[serde(default)]
     pub revision: String,
@@ -40,10 +40,6 @@ pub struct Change {
 }
 
 impl Change {
-    pub fn csrf(&self) -> &str {
-        &self.csrf
-    }
-
     pub fn is_confirmed(&self) -> bool {
         self.confirm == "yes"
     }

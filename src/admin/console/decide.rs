@@ -101,7 +101,7 @@ pub async fn break_glass(
     Path(id): Path<String>,
     Form(form): Form<Change>,
 ) -> Page {
-    console.check_form(&visitor, form.csrf())?;
+    console.check_form(&visitor, &form.csrf)?;
     if !form.is_confirmed() {
         return Err(
             Fault::Invalid("nothing was released: tick that you mean to break the glass".into()).into()

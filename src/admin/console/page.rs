@@ -128,9 +128,20 @@ impl History {
 #[template(path = "console/decisions.html")]
 pub struct Decisions {
     pub frame: Frame,
-    pub decisions: Vec<Decision>,
+    pub list: DecisionList,
+    /// Which are shown; empty for all.
     pub outcome: String,
+    /// The same as the query of an address, with its question mark.
+    pub query: String,
+    /// How many at most.
     pub shown: usize,
+}
+
+/// The part of it that is sent anew whenever there are more.
+#[derive(Template)]
+#[template(path = "console/decision_list.html")]
+pub struct DecisionList {
+    pub decisions: Vec<Decision>,
 }
 
 #[derive(Template)]
@@ -143,6 +154,8 @@ pub struct Policies {
     pub admin: bool,
     pub fresh: bool,
     pub draft: String,
+    /// What was just done.
+    pub done: Option<&'static str>,
 }
 
 #[derive(Template)]

@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use super::Console;
 use super::guard::Visitor;
-use super::page::{self, Decisions, Frame, Health, History, Pending, PendingList};
+use super::page::{self, Frame, Health, History, Pending, PendingList};
 use super::trouble::Trouble;
-use super::view::{ApprovalView, Decision};
+use super::view::ApprovalView;
 use crate::admin::fault::Fault;
 use crate::admin::v1;
 use crate::identity::Identity;
@@ -20,7 +20,6 @@ const LISTED: u32 = 100;
 /// How many pages of the store a filter looks through before it says where it stopped.
 const SEARCHED: usize = 8;
 /// How many of each a page shows.
-const DECISIONS: usize = 200;
 
 pub type Page = Result<Response, Trouble>;
 
@@ -129,36 +128,6 @@ pub async fn history(
         principal,
         rule,
         older,
-    };
-    Ok(page::html(&page))
-}
-
-#[derive(Deserialize)]
-pub struct DecisionsQuery {
-    #[serde(default)]
-    outcome: String,
-}
-
-/// `GET /decisions`
-pub async fn decisions(
-    State(console): State<Arc<Console>>,
-    visitor: Visitor,
-    Query(query): Query<DecisionsQuery>,
-) -> Page {
-    console.state.may_look(&visitor.who)?;
-    let records = console.parts.insight.records(DECISIONS * 4).await.map_err(|error| {
-        tracing::error!(%error, "the audit trail can't be read");
-        Fault::Unavailable
-    })?;
-    let now = console.now();
-    let all = records.iter().filter_map(|record| Decision::of(record, now));
-    let fitting = all.filter(|one| query.outcome.is_empty() || one.outcome == query.outcome);
-    let decisions: Vec<_> = fitting.take(DECISIONS).collect();
-    let page = Decisions {
-        frame: Frame::new(&console, &visitor, "/decisions", "Decisions"),
-        decisions,
-        outcome: query.outcome,
-        shown: DECISIONS,
     };
     Ok(page::html(&page))
 }

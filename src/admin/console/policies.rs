@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Form, Path, State};
-use axum::http::HeaderMap;
+use axum::extract::multipart::MultipartError;
+use axum::extract::{Form, FromRequest as _, Multipart, Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode};
 
 use super::Console;
 use super::change::Change;
 use super::guard::Visitor;
 use super::page::{self, Frame, Policies};
-use super::pages::Page;
+use super::pages::{Done, Page};
+use super::trouble::Trouble;
 use super::view::{Bundle, Event, Standing};
 use crate::admin::fault::Fault;
 use crate::admin::v1;
@@ -18,7 +20,12 @@ use crate::admin::v1;
 const EVENTS: u32 = 30;
 
 /// `GET /policies`
-pub async fn policies(State(console): State<Arc<Console>>, visitor: Visitor, headers: HeaderMap) -> Page {
+pub async fn policies(
+    State(console): State<Arc<Console>>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Query(query): Query<Done>,
+) -> Page {
     let listing = console.state.bundles(&visitor.who).await?;
     let request = v1::ListBundleEventsRequest { limit: EVENTS, page_token: String::new() };
     let events = console.state.bundle_events(&visitor.who, request).await?;
@@ -31,11 +38,16 @@ pub async fn policies(State(console): State<Arc<Console>>, visitor: Visitor, hea
         admin: console.state.may_administer(&visitor.who).is_ok(),
         fresh: console.is_fresh(visitor.session.proven),
         draft: console.draft(&visitor, &headers, "/policies"),
+        done: match query.done.as_str() {
+            "changed" => Some("Done. What is active now is marked below, and the change is recorded."),
+            "login" => Some("You have proved who you are; changes are open for a while."),
+            _ => None,
+        },
     };
     Ok(page::html(&page))
 }
 
-/// `POST /policies/activate`, `rollback`, `pin` and `unpin`
+/// `POST /policies/activate`, `rollback`, `pin` and `unpin`; and `login`, which proves who somebody is and changes nothing
 pub async fn change_policies(
     State(console): State<Arc<Console>>,
     visitor: Visitor,
@@ -58,7 +70,46 @@ pub async fn change_policies(
         }
         "pin" => state.pin_bundle(who, v1::PinBundleRequest { revision: form.revision, reason }).await?,
         "unpin" => state.unpin_bundle(who, v1::UnpinBundleRequest { reason }).await?,
+        "login" => return Ok(console.go_to("/policies?done=login")),
         _ => return Err(Fault::NoSuchAddress.into()),
     };
-    Ok(console.go_to("/policies"))
+    Ok(console.go_to("/policies?done=changed"))
+}
+
+/// `POST /policies/upload`: a bundle, by the way that uploads of the API go. Who may not change anything is told so before
+/// the file is read, which comes last.
+pub async fn upload(State(console): State<Arc<Console>>, visitor: Visitor, request: Request) -> Page {
+    console.state.may_administer(&visitor.who)?;
+    let broken = |error: &dyn std::fmt::Display| Fault::Invalid(format!("the form can't be read: {error}"));
+    let mut form = Multipart::from_request(request, &()).await.map_err(|error| broken(&error))?;
+    let mut change = Change::default();
+    while let Some(field) = form.next_field().await.map_err(unread)? {
+        match field.name().unwrap_or_default() {
+            "csrf" => change.csrf = field.text().await.map_err(unread)?,
+            "reason" => change.reason = field.text().await.map_err(unread)?,
+            "archive" => {
+                if let Some(response) = console.permit(&visitor, &change, "/policies").await? {
+                    return Ok(response);
+                }
+                let archive = field.bytes().await.map_err(unread)?;
+                if archive.is_empty() {
+                    return Err(Fault::Invalid("no file was chosen".into()).into());
+                }
+                let request =
+                    v1::ActivateBundleRequest { archive: archive.to_vec(), reason: change.reason() };
+                console.state.activate_bundle(&visitor.who, request).await?;
+                return Ok(console.go_to("/policies?done=changed"));
+            }
+            _ => {}
+        }
+    }
+    Err(Fault::Invalid("the form has no file".into()).into())
+}
+
+fn unread(error: MultipartError) -> Trouble {
+    let fault = match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Fault::TooLarge,
+        _ => Fault::Invalid(format!("the form can't be read: {}", error.body_text())),
+    };
+    fault.into()
 }

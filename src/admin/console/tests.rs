@@ -1,6 +1,7 @@
 //! The console over a real socket, with a provider that says what a test wants; `browser` in tests/e2e has a real one.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use axum::http::StatusCode;
@@ -22,7 +23,9 @@ use crate::reason::Reason;
 
 mod attack;
 mod decide;
+mod decisions;
 mod flow;
+mod policies;
 mod shown;
 
 const ORIGIN: &str = "http://127.0.0.1:9190";
@@ -42,7 +45,7 @@ impl VerifyToken for IdTokens {
 }
 
 #[derive(Default)]
-struct Told(Mutex<Vec<String>>);
+struct Told(Mutex<Vec<String>>, watch::Sender<()>, Mutex<Vec<Value>>);
 
 impl Insight for Told {
     fn health(&self) -> BoxFuture<'_, Vec<Check>> {
@@ -52,7 +55,13 @@ impl Insight for Told {
     fn records(&self, _: usize) -> BoxFuture<'_, std::io::Result<Vec<Value>>> {
         let record =
             json!({"kind": "decision", "time": "2026-01-01T00:00:00Z", "outcome": "deny", "path": "/<b>"});
-        Box::pin(async { Ok(vec![record, json!({"kind": "vote"})]) })
+        let mut records = vec![record, json!({"kind": "vote"})];
+        records.extend(self.2.lock().iter().cloned());
+        Box::pin(async { Ok(records) })
+    }
+
+    fn records_changed(&self) -> watch::Receiver<()> {
+        self.1.subscribe()
     }
 
     fn session_changed<'a>(&'a self, who: &'a Identity, change: SessionChange) -> BoxFuture<'a, ()> {
@@ -211,7 +220,25 @@ impl Got {
     }
 }
 
+/// Reads on until this text has come.
+async fn until(stream: &mut reqwest::Response, seen: &mut String, text: &str) {
+    while !seen.contains(text) {
+        let chunk = tokio::time::timeout(Duration::from_secs(20), stream.chunk()).await;
+        seen.push_str(str::from_utf8(&chunk.expect(text).unwrap().unwrap()).unwrap());
+    }
+}
+
 impl Browser<'_> {
+    /// A page of events, as far as it has come.
+    async fn stream(&self, path: &str) -> reqwest::Response {
+        let cookies: Vec<_> =
+            self.cookies.lock().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = self.client.get(format!("{}{path}", self.world.url)).header("host", "127.0.0.1:9190");
+        let stream = request.header(COOKIE, cookies.join("; ")).send().await.unwrap();
+        assert_eq!(stream.headers()["content-type"], "text/event-stream");
+        stream
+    }
+
     async fn send(&self, request: RequestBuilder) -> Got {
         let cookies =
             self.cookies.lock().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();

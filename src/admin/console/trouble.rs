@@ -63,6 +63,10 @@ impl IntoResponse for Trouble {
             Self::Login(error) => {
                 (login_status(&error), "You are not logged in", sentence(&error.to_string()))
             }
+            Self::Fault(fault @ Fault::Change(_)) => {
+                let text = format!("{}\n\nWhat was active still is.", sentence(&fault.to_string()));
+                (fault.status(), "The policies were not changed", text)
+            }
             Self::Fault(fault) => {
                 let heading = match fault.status() {
                     StatusCode::NOT_FOUND => "There is no such thing",

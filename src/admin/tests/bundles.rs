@@ -7,7 +7,7 @@ use super::*;
 use crate::bundle::{Bundle, Label};
 use crate::policy::SourceFile;
 
-fn archive(version: &str, rule: &str) -> Vec<u8> {
+pub(in crate::admin) fn archive(version: &str, rule: &str) -> Vec<u8> {
     let head = "apiVersion: portcullis.dev/v1alpha1\nkind: Policy\nmetadata: {name: p}\nspec:\n";
     let text = format!("{head}  rules: [{{name: {rule}, allow: {{}}}}]\n");
     let files = vec![SourceFile { file: "p.yaml".into(), text: text.into() }];

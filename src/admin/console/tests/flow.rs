@@ -157,10 +157,7 @@ async fn who_is_revoked_is_out() {
 async fn the_list_is_sent_anew_when_something_changes_until_the_session_ends() {
     let world = World::start().await;
     let bob = world.logged_in("bob+finance").await;
-    let cookie = bob.cookies.lock().iter().map(|(name, value)| format!("{name}={value}")).collect::<String>();
-    let request = bob.client.get(format!("{}/live", world.url)).header("host", "127.0.0.1:9190");
-    let mut stream = request.header(COOKIE, cookie).send().await.unwrap();
-    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let mut stream = bob.stream("/live").await;
     let mut seen = String::new();
     until(&mut stream, &mut seen, "Nothing waits").await;
     let id = world.admin.hold("a", 1).await;
@@ -171,13 +168,6 @@ async fn the_list_is_sent_anew_when_something_changes_until_the_session_ends() {
     world.admin.hold("b", 1).await;
     until(&mut stream, &mut seen, "Your session has ended").await;
     assert_eq!(bob.get("/live").await.status, 303);
-}
-
-async fn until(stream: &mut reqwest::Response, seen: &mut String, text: &str) {
-    while !seen.contains(text) {
-        let chunk = tokio::time::timeout(Duration::from_secs(20), stream.chunk()).await;
-        seen.push_str(str::from_utf8(&chunk.expect(text).unwrap().unwrap()).unwrap());
-    }
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ impl Bundle {
 /// What is to say of the policies as a whole.
 #[derive(Clone, Debug)]
 pub struct Standing {
+    /// Where the next rollback leads.
+    pub previous: Option<Bundle>,
     pub location: Shown,
     pub error: Shown,
     pub pinned: bool,
@@ -50,6 +52,7 @@ impl Standing {
         let source = listing.source.clone().unwrap_or_default();
         let bundle = |bundle: &v1::Bundle| Bundle::of(bundle, now);
         Self {
+            previous: listing.previous.as_ref().map(bundle),
             location: Shown::line(source.location),
             error: Shown::line(source.error),
             pinned: listing.bundles.iter().any(|bundle| bundle.pinned),
