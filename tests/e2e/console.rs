@@ -27,6 +27,24 @@ spec:
     - name: large
       when: '"staff" in identity.groups && request.body.amount > 500'
       hold: {approvers: {groups: [finance-oncall]}, wait: 100s, because: Large refunds wait for a second pair of eyes.}
+---
+apiVersion: portcullis.dev/v1alpha1
+kind: Policy
+metadata: {name: payouts}
+spec:
+  match: [{paths: ["/v1/payouts"], methods: [POST]}]
+  rules:
+    - name: any
+      when: '"staff" in identity.groups'
+      hold:
+        approvers: {all_of: [{groups: [finance-oncall], count: 2}, {groups: [security], people: [eve@example.com]}]}
+        wait: 100s
+        remind_after: 10m
+        escalate: {after: 30m, approvers: {groups: [managers]}}
+        grant: {for: 1h, same: [method, host, path]}
+        break_glass: {groups: [duty-officers]}
+        hours: {days: [mon, tue, wed, thu, fri, sat, sun], from: "00:00", to: "24:00", time_zone: Europe/Berlin}
+        because: Payouts need two people of finance, and security.
 "#;
 
 const REFUND: &str = r#"{"order": "o-1003", "amount": 700, "currency": "EUR", "note": "damaged on arrival", "items": [{"sku": "A-1", "count": 2}]}"#;
@@ -152,6 +170,11 @@ async fn a_person_approves_a_call_in_a_browser_and_it_goes_on() {
         browser.see(text).await;
         browser.shoot(&screenshots(), path).await;
     }
+    // Decisions arrive by themselves too.
+    browser.open(&format!("{console}/decisions?outcome=deny")).await;
+    browser.see("live").await;
+    world.send(world.post_request("/v1/arrived-by-itself", Some("ana"), "{}")).await.unwrap();
+    browser.see("/v1/arrived-by-itself").await;
     browser.complained_of_nothing(&console).await;
     browser.click(".who button").await;
     browser.see("Go on to your identity provider").await;
@@ -200,6 +223,100 @@ async fn what_a_caller_writes_runs_in_no_browser_and_a_stale_login_is_renewed() 
     browser.see("Approved. Your decision is recorded.").await;
     assert_eq!(held.await.unwrap().status, 200);
     browser.complained_of_nothing(&console).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_approve_what_needs_three_and_one_breaks_the_glass() {
+    if skipped("two_approve_what_needs_three_and_one_breaks_the_glass") {
+        return;
+    }
+    let (world, _provider) = world().await;
+    let console = format!("http://{}", world.addresses.admin);
+    let held = world.send(world.post_request("/v1/payouts", Some("ana"), REFUND));
+    let bob = Browser::start().await;
+    bob.open(&console).await;
+    bob.click("button.approve").await;
+    log_in(&bob, "bob+finance-oncall").await;
+    bob.see("0 of 2").await;
+    bob.click(".call a").await;
+    bob.see("every call by ana@example.com with the same method, host and path").await;
+    bob.click("button.approve").await;
+    bob.see("1 of 2 finance-oncall (bob@example.com)").await;
+
+    let dora = Browser::start().await;
+    dora.open(&console).await;
+    dora.click("button.approve").await;
+    log_in(&dora, "dora+finance-oncall+duty-officers").await;
+    dora.see("1 of 2").await;
+    dora.shoot(&screenshots(), "quorum").await;
+    dora.click(".call a").await;
+    for text in
+        ["approved: bob@example.com", "open now", "The approvers are reminded", "managers may decide too"]
+    {
+        dora.see(text).await;
+    }
+    dora.shoot(&screenshots(), "approval-quorum").await;
+    dora.click("a.alarm").await;
+    dora.see("alone and at once").await;
+    dora.shoot(&screenshots(), "break-glass").await;
+    // The browser itself asks for a reason and the tick.
+    dora.click("button.alarm").await;
+    dora.see("Break the glass?").await;
+    assert!(!held.is_finished());
+    dora.write("#reason", "payday, and nobody of security is awake").await;
+    dora.click("input[name=confirm]").await;
+    dora.click("button.alarm").await;
+    dora.see("You broke the glass").await;
+    assert_eq!(held.await.unwrap().status, 200);
+    let record = world.recorded(|record| record["kind"] == "broken_glass").await;
+    assert_eq!(record["identity"]["person"], "dora@example.com");
+    dora.complained_of_nothing(&console).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_essentials_work_in_a_browser_that_runs_no_script() {
+    if skipped("the_essentials_work_in_a_browser_that_runs_no_script") {
+        return;
+    }
+    let (world, _provider) = world().await;
+    let console = format!("http://{}", world.addresses.admin);
+    let browser = Browser::without_scripts().await;
+    browser.open(&console).await;
+    browser.click("button.approve").await;
+    log_in(&browser, "bob+finance-oncall+auditors").await;
+    browser.see("Nothing waits.").await;
+    browser.see("reload to see more").await;
+    let approved = world.send(world.post_request("/v1/refunds", Some("ana"), REFUND));
+    until_listed(&browser, &console).await;
+    browser.click(".call a").await;
+    browser.see("Large refunds wait").await;
+    browser.write("#reason", "by hand").await;
+    browser.click("button.approve").await;
+    browser.see("Approved. Your decision is recorded.").await;
+    assert_eq!(approved.await.unwrap().status, 200);
+    let rejected = world.send(world.post_request("/v1/refunds", Some("ana"), &REFUND.replace("700", "9000")));
+    until_listed(&browser, &console).await;
+    browser.click(".call a").await;
+    browser.write("#reason", "too much").await;
+    browser.click("button.reject").await;
+    browser.see("Rejected. Your decision is recorded.").await;
+    assert_eq!(rejected.await.unwrap().error(), "approval_rejected");
+    browser.open(&format!("{console}/decisions")).await;
+    browser.see("approval_rejected").await;
+    browser.see("Refresh").await;
+    browser.see("reload to see more").await;
+}
+
+/// Reloads the list until something waits: without scripts nothing comes by itself.
+async fn until_listed(browser: &Browser, console: &str) {
+    for _ in 0..100 {
+        browser.open(console).await;
+        if browser.has(".call").await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("nothing waits");
 }
 
 /// The provider's own pages: a name, any password, and consent where it asks for it.

@@ -12,6 +12,55 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
+/// What people could not read, name or find on a page: text with a contrast below 4.5 to 1, controls without a name, headings
+/// out of order, nothing to skip to, a focus that is not seen.
+const FAULTS: &str = r#"
+const faults = [];
+const colour = (text) => (text.match(/[\d.]+/g) || []).map(Number);
+const light = (c) => c.slice(0, 3).map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+const ground = (node) => {
+  for (; node; node = node.parentElement) {
+    const c = colour(getComputedStyle(node).backgroundColor);
+    if (c.length === 3 || c[3] > 0.99) return c;
+  }
+  return [255, 255, 255];
+};
+const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+  const node = texts.currentNode, of = node.parentElement;
+  if (!node.textContent.trim() || ["SCRIPT", "OPTION"].includes(of.tagName) || !of.getClientRects().length) continue;
+  const [a, b] = [light(colour(getComputedStyle(of).color)), light(ground(of))].sort((x, y) => y - x);
+  const ratio = (a + 0.05) / (b + 0.05);
+  if (ratio < 4.5) faults.push(`contrast ${ratio.toFixed(1)}: ${node.textContent.trim().slice(0, 60)}`);
+}
+for (const one of document.querySelectorAll("input:not([type=hidden]), textarea, select")) {
+  if (!one.labels.length && !one.ariaLabel) faults.push(`no label: ${one.outerHTML.slice(0, 80)}`);
+}
+for (const one of document.querySelectorAll("button, a[href]")) {
+  if (!(one.innerText || one.textContent).trim() && !one.ariaLabel) faults.push(`no name: ${one.outerHTML.slice(0, 80)}`);
+}
+let last = 0;
+const headings = [...document.querySelectorAll("h1, h2, h3, h4")];
+for (const one of headings) {
+  const level = Number(one.tagName[1]);
+  if (level > last + 1) faults.push(`h${level} after h${last}: ${one.textContent.trim()}`);
+  last = level;
+}
+if (headings.filter((one) => one.tagName === "H1").length !== 1) faults.push("not one h1");
+if (!document.querySelector("main#main")) faults.push("nothing to skip to");
+for (const one of document.querySelectorAll("a[href], button, input:not([type=hidden]), textarea, select, summary, [tabindex='0']")) {
+  if (!one.getClientRects().length) continue;
+  one.focus({preventScroll: true, focusVisible: true});
+  const style = getComputedStyle(one);
+  if (document.activeElement !== one || style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 2) {
+    faults.push(`no focus to be seen: ${one.outerHTML.slice(0, 80)}`);
+  }
+}
+document.activeElement.blur();
+return faults;
+"#;
+
 pub struct Browser {
     session: String,
     client: reqwest::Client,
@@ -21,6 +70,15 @@ pub struct Browser {
 
 impl Browser {
     pub async fn start() -> Self {
+        Self::with(json!({})).await
+    }
+
+    /// One in which no page may run a script.
+    pub async fn without_scripts() -> Self {
+        Self::with(json!({"profile.managed_default_content_settings.javascript": 2})).await
+    }
+
+    async fn with(preferences: Value) -> Self {
         let free = super::address_of_our_own();
         let folder = tempfile::tempdir().unwrap();
         let port = format!("--port={}", free.port());
@@ -39,7 +97,7 @@ impl Browser {
         let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "goog:loggingPrefs": {"browser": "ALL"},
-            "goog:chromeOptions": {"args": [
+            "goog:chromeOptions": {"prefs": preferences, "args": [
                 "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
                 "--window-size=1280,900", profile,
@@ -88,6 +146,11 @@ impl Browser {
     pub async fn count(&self, selector: &str, wanted: u64) {
         let script = "return document.querySelectorAll(arguments[0]).length";
         self.wait(selector, async || self.run(script, json!([selector])).await == wanted).await;
+    }
+
+    /// Whether there is such an element now.
+    pub async fn has(&self, selector: &str) -> bool {
+        self.run("return !!document.querySelector(arguments[0])", json!([selector])).await == true
     }
 
     async fn element(&self, selector: &str) -> String {
@@ -163,6 +226,8 @@ impl Browser {
                 let wide = self.run("return document.documentElement.scrollWidth", json!([])).await;
                 assert!(wide.as_u64().is_some_and(|wide| wide <= width), "{name} is {wide} wide on a phone");
             }
+            let faults = self.run(FAULTS, json!([])).await;
+            assert_eq!(faults, json!([]), "{name}, {look}");
             let answer = self.client.get(format!("{}/screenshot", self.session)).send().await.unwrap();
             let answer: Value = answer.json().await.unwrap();
             let png = STANDARD.decode(answer["value"].as_str().unwrap()).unwrap();
