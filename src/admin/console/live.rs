@@ -109,10 +109,15 @@ impl Watching {
                 }
             }
             What::Decisions(written, _) => {
-                if matches!(tokio::time::timeout(AGAIN, written.changed()).await, Ok(Ok(()))) {
-                    // What others read before this change is not shared any more then.
-                    tokio::time::sleep(SHARED).await;
-                    written.mark_unchanged();
+                match tokio::time::timeout(AGAIN, written.changed()).await {
+                    Ok(Ok(())) => {
+                        // What others read before this change is not shared any more then.
+                        tokio::time::sleep(SHARED).await;
+                        written.mark_unchanged();
+                    }
+                    // Nothing is written any more: the server ends.
+                    Ok(Err(_)) => tokio::time::sleep(AGAIN).await,
+                    Err(_) => {}
                 }
             }
         }
