@@ -124,7 +124,8 @@ impl Cookies {
 
     fn header(self, purpose: Purpose, value: &str, seconds: u64) -> Option<HeaderValue> {
         // The provider sends the browser back from another site, where a strict cookie would stay at home.
-        let same_site = if purpose == Purpose::Flow { "Lax" } else { "Strict" };
+        let comes_along = matches!(purpose, Purpose::Flow | Purpose::Known);
+        let same_site = if comes_along { "Lax" } else { "Strict" };
         let secure = if self.secure { "; Secure" } else { "" };
         let name = self.name(purpose);
         let text =

@@ -51,7 +51,7 @@ if (headings.filter((one) => one.tagName === "H1").length !== 1) faults.push("no
 if (!document.querySelector("main#main")) faults.push("nothing to skip to");
 for (const one of document.querySelectorAll("a[href], button, input:not([type=hidden]), textarea, select, summary, [tabindex='0']")) {
   if (!one.getClientRects().length) continue;
-  one.focus({preventScroll: true, focusVisible: true});
+  one.focus({preventScroll: true});
   const style = getComputedStyle(one);
   if (document.activeElement !== one || style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 2) {
     faults.push(`no focus to be seen: ${one.outerHTML.slice(0, 80)}`);
@@ -226,6 +226,8 @@ impl Browser {
                 let wide = self.run("return document.documentElement.scrollWidth", json!([])).await;
                 assert!(wide.as_u64().is_some_and(|wide| wide <= width), "{name} is {wide} wide on a phone");
             }
+            // From here on the browser shows where the focus is, as for all who use the keyboard.
+            self.press("\u{e004}").await;
             let faults = self.run(FAULTS, json!([])).await;
             assert_eq!(faults, json!([]), "{name}, {look}");
             let answer = self.client.get(format!("{}/screenshot", self.session)).send().await.unwrap();

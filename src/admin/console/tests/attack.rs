@@ -337,7 +337,11 @@ async fn logins_and_guesses_are_limited_and_who_was_here_before_still_comes_in()
 #[tokio::test]
 async fn a_known_browser_is_one_that_we_sealed_and_lets_nobody_in() {
     let world = World::start().await;
-    let bob = world.logged_in("bob+finance").await;
+    let bob = world.browser();
+    let came = bob.log_in("bob+finance").await;
+    let set = came.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
+    let known = set.filter(|cookie| cookie.starts_with("portcullis-known=")).collect::<String>();
+    assert!(known.contains("SameSite=Lax"), "the way back from the provider shows it too: {known}");
     let cookie = bob.cookies.lock()["portcullis-known"].clone();
     for (known, session) in [("forged", None), (&cookie[1..], None), (&*cookie, Some(&cookie))] {
         let eve = world.browser();
