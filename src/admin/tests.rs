@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tonic::Code;
 
 use super::*;
 use crate::approval::{CallSummary, Caller, Requirement};
@@ -151,6 +152,13 @@ pub(in crate::admin) fn asked(digest: &str, count: u32) -> NewApproval {
         retry_window: Duration::ZERO,
         expires_in: Duration::from_secs(600),
     }
+}
+
+/// A call of the API over gRPC, by somebody.
+fn with<T>(message: T, token: &str) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
 }
 
 impl Fixture {

@@ -1,7 +1,5 @@
 //! How the candidate compares.
 
-use tonic::Code;
-
 use super::*;
 use crate::disagreement::Disagreement;
 use crate::engine::{Example, Side, View};

@@ -1,7 +1,5 @@
 //! Looking at requests for approval, and deciding on them.
 
-use tonic::Code;
-
 use super::*;
 use v1::approvals_client::ApprovalsClient;
 
@@ -92,12 +90,6 @@ async fn a_long_list_comes_in_pages() {
         }
     }
     assert_eq!(seen, ids);
-}
-
-fn with<T>(message: T, token: &str) -> tonic::Request<T> {
-    let mut request = tonic::Request::new(message);
-    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-    request
 }
 
 #[tokio::test]
