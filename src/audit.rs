@@ -3,6 +3,7 @@
 //! Knows nothing of how a decision came about: records in, lines out. A record never holds a token, a header's
 //! value, a query or a masked value.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
 use crate::metrics::Metrics;
+use crate::visible::visible_json;
 use queue::Queue;
 
 mod queue;
@@ -82,6 +84,9 @@ pub struct Decision<'a> {
     pub host: &'a str,
     /// Without the query, which may carry secrets.
     pub path: &'a str,
+    /// How many bytes of `request_id`, `method`, `host` and `path` are left out: refused calls must not fill the disk.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cut_bytes: usize,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub source: &'a str,
     /// The HTTP status of a denial.
@@ -228,7 +233,7 @@ pub struct Notification<'a> {
     pub event: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub approval: &'a str,
-    /// `dead`: it was given up.
+    /// `dead`: it was given up; `dropped`: because too many waited.
     pub outcome: &'static str,
     pub attempts: u32,
     pub error: &'a str,
@@ -347,6 +352,11 @@ impl OpenError {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 /// Hands the record's line to `take`. The buffer is the thread's own and used again.
 fn with_line<T>(record: &Record<'_>, take: impl FnOnce(&[u8]) -> T) -> T {
     thread_local! {
@@ -359,8 +369,20 @@ fn with_line<T>(record: &Record<'_>, take: impl FnOnce(&[u8]) -> T) -> T {
             line.clear();
             line.extend_from_slice(br#"{"kind":"unserialisable"}"#);
         }
-        take(line)
+        take(&one_line(line))
     })
+}
+
+/// The line with what terminals obey, and what some readers take for a line's end, escaped.
+fn one_line(line: &[u8]) -> Cow<'_, [u8]> {
+    // Nearly every line is of printable ASCII.
+    if line.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(line);
+    }
+    match std::str::from_utf8(line).map(visible_json) {
+        Ok(Cow::Owned(escaped)) => Cow::Owned(escaped.into_bytes()),
+        _ => Cow::Borrowed(line),
+    }
 }
 
 #[cfg(test)]

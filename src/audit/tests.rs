@@ -2,6 +2,7 @@ use std::sync::atomic::Ordering;
 
 use super::writer::failing::Disk;
 use super::*;
+use crate::visible::{is_deceptive, naughty};
 
 fn start(disk: &Disk, mode: Mode) -> Audit {
     Audit::start(disk.clone(), false, mode, Metrics::new().unwrap())
@@ -63,17 +64,21 @@ async fn best_effort_counts_what_it_loses_and_writes_a_gap_record() {
 }
 
 #[tokio::test]
-async fn whatever_a_caller_sends_stays_on_one_line() {
+async fn whatever_a_caller_sends_is_one_record_to_every_reader() {
     let disk = Disk::default();
-    let audit = start(&disk, Mode::Required);
-    for hostile in ["\r\nfake", "\u{2028}x", "\x1b[31m", "\"}\n{\"kind\":\"decision\"", "\0"] {
-        audit.record(&blocked(hostile)).await.unwrap();
-        let bytes = disk.bytes.lock().clone();
-        let text = String::from_utf8(bytes).unwrap();
-        let last = text.trim_end_matches('\n').rsplit('\n').next().unwrap();
-        let read: serde_json::Value = serde_json::from_str(last).unwrap();
-        assert_eq!(read["decision_id"], hostile);
-        assert!(!last.contains(['\r', '\x1b', '\0']));
+    let audit = start(&disk, Mode::BestEffort);
+    let texts = naughty::strings();
+    for text in &texts {
+        audit.note(&blocked(text));
+    }
+    audit.close().await;
+    let text = String::from_utf8(disk.bytes.lock().clone()).unwrap();
+    // Some readers end a line at U+0085 or U+2028, and terminals obey more than ESC.
+    assert!(!text.chars().any(|c| is_deceptive(c) && c != '\n'));
+    let read = lines(&disk);
+    assert_eq!((text.lines().count(), read.len()), (texts.len(), texts.len()));
+    for (record, text) in read.iter().zip(&texts) {
+        assert_eq!(record["decision_id"], text.as_str());
     }
 }
 

@@ -17,7 +17,7 @@ mod watch;
 use client::{Client, Failure};
 use screen::{Lines, Screen};
 
-use crate::admin::visible::visible;
+use crate::admin::visible::{visible, visible_json};
 use crate::approval::State;
 use crate::cli::client::Tls;
 use crate::cli::connection::Format;
@@ -159,13 +159,18 @@ async fn decide(client: &Client, id: &str, verb: &str, reason: &str, format: For
 }
 
 fn print(format: Format, answer: &Value, human: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
-    let text = if format == Format::Json { format!("{answer:#}\n") } else { human(answer) };
+    let text = if format == Format::Json { json(&format!("{answer:#}")) } else { human(answer) };
     Ok(anstream::stdout().write_all(text.as_bytes())?)
+}
+
+/// For scripts, and for terminals that a script's author looks at.
+fn json(text: &str) -> String {
+    format!("{}\n", visible_json(text))
 }
 
 /// One request on a line of its own, also as JSON.
 fn print_line(format: Format, approval: &Value) -> Result<(), Failure> {
-    let text = if format == Format::Json { format!("{approval}\n") } else { human::changed(approval) };
+    let text = if format == Format::Json { json(&approval.to_string()) } else { human::changed(approval) };
     let mut out = anstream::stdout();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)

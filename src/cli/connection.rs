@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::client::{Failure, Server, Tls};
-use crate::admin::visible::visible;
+use crate::admin::visible::{visible, visible_json};
 use crate::clock::Clock;
 use crate::document::parse_duration;
 
@@ -40,7 +40,10 @@ impl Connection {
     }
 
     pub fn print(&self, answer: &Value, human: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
-        let text = if self.format == Format::Json { format!("{answer:#}\n") } else { human(answer) };
+        let text = match self.format {
+            Format::Json => format!("{}\n", visible_json(&format!("{answer:#}"))),
+            Format::Human => human(answer),
+        };
         Ok(anstream::stdout().write_all(text.as_bytes())?)
     }
 }

@@ -16,6 +16,7 @@ use crate::document::{Document, Reader};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::reason::Reason;
+use crate::visible::visible_json;
 
 mod hash_password;
 
@@ -62,7 +63,7 @@ pub async fn run(args: Args) -> ExitCode {
     }
     match verify(&authenticator, &input).await {
         Ok(identity) => {
-            anstream::println!("{:#}", to_json(&identity));
+            anstream::println!("{}", visible_json(&format!("{:#}", to_json(&identity))));
             ExitCode::SUCCESS
         }
         Err(reason) => {

@@ -64,20 +64,26 @@ impl Engine {
 
     fn decision<'a>(&self, call: &'a Call, facts: &'a Facts<'a>) -> Record<'a> {
         let (request, decision) = (&call.request, &facts.evaluated.decision);
+        let chosen = [&request.id, &request.method, &request.host, shown_path(request)];
+        let [id, method, host, path] = chosen;
+        let (id, method, host) = (cut(id, LONGEST), cut(method, LONGEST), cut(host, LONGEST));
+        let path = cut(path, self.settings.limits.path);
+        let bytes = |texts: [&str; 4]| texts.into_iter().map(str::len).sum::<usize>();
         Record::Decision(audit::Decision {
             time: self.ports.clock.now(),
             decision_id: &call.decision_id,
             trace_id: request.trace_id(),
-            request_id: cut(&request.id, LONGEST),
+            request_id: id,
             service: call.listener.service.as_str(),
             outcome: Outcome::of(facts.reason).as_str(),
             reason: facts.reason.as_str(),
             rule: decision.rule.as_deref(),
             revision: facts.evaluated.policies().revision(),
             identity: principal(&facts.evaluated.identity),
-            method: cut(&request.method, LONGEST),
-            host: cut(&request.host, LONGEST),
-            path: cut(shown_path(request), self.settings.limits.path),
+            method,
+            host,
+            path,
+            cut_bytes: bytes(chosen).saturating_sub(bytes([id, method, host, path])),
             source: &request.source.address,
             status: facts.status,
             latency_us: u64::try_from(call.received.elapsed().as_micros()).unwrap_or(u64::MAX),

@@ -35,6 +35,7 @@ mod identity;
 mod kubernetes;
 mod lifecycle;
 mod mask;
+mod naughty;
 mod notify;
 mod replicas;
 mod revocation;

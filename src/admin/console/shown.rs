@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::admin::visible::is_deceptive;
+use crate::admin::visible::{Glyph, glyphs};
 
 /// Text for a page; `Display` is HTML. Nothing of it is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,22 +32,22 @@ impl Shown {
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.text.chars() {
-            match c {
-                '\n' if self.lines => f.write_char(c)?,
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                c if is_deceptive(c) => {
+        for glyph in glyphs(&self.text) {
+            match glyph {
+                Glyph::Deceptive('\n') if self.lines => f.write_char('\n')?,
+                Glyph::Deceptive(c) => {
                     write!(
                         f,
                         "<span class=\"mark\" title=\"a character that would not be seen\">\\u{{{:x}}}</span>",
                         u32::from(c)
                     )?;
                 }
-                c => f.write_char(c)?,
+                Glyph::Plain('&') => f.write_str("&amp;")?,
+                Glyph::Plain('<') => f.write_str("&lt;")?,
+                Glyph::Plain('>') => f.write_str("&gt;")?,
+                Glyph::Plain('"') => f.write_str("&quot;")?,
+                Glyph::Plain('\'') => f.write_str("&#39;")?,
+                Glyph::Plain(c) => f.write_char(c)?,
             }
         }
         Ok(())

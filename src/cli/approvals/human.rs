@@ -231,6 +231,7 @@ fn strings(value: &Value, pointer: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::visible::{is_deceptive, naughty};
     use serde_json::json;
 
     #[test]
@@ -261,6 +262,25 @@ mod tests {
         }
         let withheld = show(&json!({"call": {"headers": [], "withheld": true}}));
         assert!(withheld.contains("it is not shown"), "{withheld}");
+    }
+
+    #[test]
+    fn no_text_of_a_stranger_is_obeyed_or_hidden_and_all_of_it_is_there() {
+        for text in naughty::strings() {
+            let approval = json!({
+                "id": text, "state": text, "rules": [text], "digest": text, "idempotencyKey": text,
+                "caller": {"person": text, "subject": text, "issuer": text, "address": text},
+                "requires": [{"groups": [text], "rule": text, "because": text}],
+                "votes": [{"choice": "approve", "person": text, "reason": text}],
+                "call": {"method": text, "host": text, "path": text, "destination": text, "text": text,
+                         "headers": [{"name": text, "value": text}]},
+            });
+            for shown in [list(&json!({"approvals": [approval]})), show(&approval), changed(&approval)] {
+                assert!(!shown.chars().any(|c| is_deceptive(c) && c != '\n'), "{text:?} {shown:?}");
+            }
+            assert_eq!(changed(&approval).lines().count(), 1, "{text:?}");
+            assert!(show(&approval).contains(&visible(&text)));
+        }
     }
 
     #[test]

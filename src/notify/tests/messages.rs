@@ -3,9 +3,9 @@
 use super::*;
 use crate::approval::{Choice, Vote};
 use crate::notify::words::Message;
-use crate::visible::is_deceptive;
+use crate::visible::{is_deceptive, naughty};
 
-/// Texts that were made to be taken for something else.
+/// Beside those of `naughty`: texts that were made to be taken for a chat's markup.
 const NAUGHTY: [&str; 34] = [
     "<https://evil.example|Approve>",
     "<!channel> <!here> <!everyone>",
@@ -42,6 +42,10 @@ const NAUGHTY: [&str; 34] = [
     "\u{3164}\u{ffa0}\u{115f}",
     "田中さん é 😀",
 ];
+
+fn texts_of_callers() -> Vec<String> {
+    NAUGHTY.map(str::to_owned).into_iter().chain(naughty::strings()).collect()
+}
 
 pub(super) fn notice() -> Notice {
     named("ana", "/v1/refunds?x=1")
@@ -146,7 +150,7 @@ fn each_event_has_its_own_words() {
 
 #[test]
 fn a_callers_text_forges_no_link_mention_or_line() {
-    for text in NAUGHTY {
+    for text in &texts_of_callers() {
         let notice = named(text, &format!("/{text}"));
         for body in [slack(&notice), teams(&notice)] {
             let mut all = Vec::new();
@@ -180,11 +184,11 @@ fn a_callers_text_forges_no_link_mention_or_line() {
 
 #[test]
 fn a_webhook_gives_the_text_as_it_was_in_one_document() {
-    for text in NAUGHTY {
+    for text in &texts_of_callers() {
         let body = webhook::body(&named(text, "/"), &page()).to_string();
         assert_eq!(body.lines().count(), 1, "{body:?}");
         let read: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(read["data"]["caller"]["subject"], text);
+        assert_eq!(read["data"]["caller"]["subject"], text.as_str());
     }
 }
 

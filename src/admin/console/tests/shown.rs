@@ -7,7 +7,9 @@ use crate::admin::console::shown::Shown;
 use crate::approval::{CallSummary, Caller};
 use crate::effect::{Approvers, Grant, Members};
 use crate::store::{NewApproval, Opened, PendingLimits};
+use crate::visible::naughty;
 
+/// Beside those of `naughty`: what is aimed at our own pages.
 const NAUGHTY: [&str; 32] = [
     "<script>alert(1)</script>",
     "\"><script>alert(1)</script>",
@@ -126,6 +128,47 @@ async fn what_callers_write_is_text_wherever_it_stands() {
     let live =
         bob.get("/history?principal=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&rule=%3Cimg%20src=x%3E").await;
     assert!(!live.text.contains("<script>alert") && !live.text.contains("<img src=x"));
+}
+
+/// One call that has every text that we know in each of its places.
+#[tokio::test]
+async fn no_naughty_text_is_markup_or_hidden_on_any_page() {
+    let world = World::start().await;
+    let bob = world.logged_in("bob+finance").await;
+    let texts = naughty::strings();
+    let mut all = new(0, "x");
+    all.call.headers = texts.iter().map(|text| (text.clone(), text.clone())).collect();
+    all.call.body = base64::engine::general_purpose::STANDARD.encode(texts.join("\n"));
+    all.rules.clone_from(&texts);
+    let groups = || std::iter::once("finance".to_owned()).chain(texts.clone()).collect();
+    all.requires = texts
+        .iter()
+        .map(|text| {
+            let approvers = Approvers { groups: groups(), people: vec![], count: 1 };
+            let mut requirement = crate::approval::Requirement::of(text, vec![approvers]);
+            requirement.because.clone_from(text);
+            requirement
+        })
+        .take(1)
+        .collect();
+    let limits = PendingLimits { per_principal: 100, per_rule: 100 };
+    let opened = world.admin.store.open_approval(all, limits).await.unwrap();
+    let Opened::Created(approval) = opened else { panic!("{opened:?}") };
+    let own = bob.get("/history?rule=nothing-has-this-name").await.text.matches("<script").count();
+    for path in [format!("/approvals/{}", approval.id), "/".into(), "/history".into()] {
+        let page = bob.get(&path).await;
+        assert_eq!(page.status, 200, "{path}");
+        assert!(!page.text.chars().any(|c| crate::admin::visible::is_deceptive(c) && c != '\n'), "{path}");
+        assert_eq!(page.text.matches("<script").count(), own, "{path}: our own, and no other");
+        for bad in
+            ["<img", "<svg", "<iframe", "<foo", "<IMG", "<div style", "<a href=\"\\x", "<b>", "<marquee"]
+        {
+            assert!(!page.text.contains(bad), "{path} has {bad}");
+        }
+        for text in &texts {
+            assert!(page.text.contains(&Shown::line(text).to_string()), "{path}: all of {text:?} is shown");
+        }
+    }
 }
 
 #[tokio::test]
