@@ -45,7 +45,7 @@ pub use bundles::{
 };
 pub use config::{Config, Postgres, UrlProblem, UrlSource};
 pub use credentials::{
-    Changed, CredentialChange, CredentialChanges, MAX_CREDENTIALS, NewApiKey, NewRevocation,
+    Changed, CredentialChange, CredentialChanges, MAX_CREDENTIALS, NewApiKey, NewRevocation, RevokedKey,
 };
 
 use announce::Announcements;

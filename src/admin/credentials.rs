@@ -12,7 +12,7 @@ use super::{AdminState, CredentialEvent, v1, visible};
 use crate::actor::Actor;
 use crate::credential::{ApiKey, Revocation, RevocationKind};
 use crate::identity::Identity;
-use crate::store::{Changed, CredentialChange, NewApiKey, NewRevocation};
+use crate::store::{Changed, CredentialChange, NewApiKey, NewRevocation, RevokedKey};
 
 /// The longest subject, id, issuer or group, in bytes.
 const LONGEST: usize = 1_024;
@@ -76,7 +76,8 @@ impl AdminState {
     ) -> Result<v1::ApiKey, Fault> {
         self.may_administer(who)?;
         check_reason(&request.reason)?;
-        let change = CredentialChange::RevokeKey(request.id);
+        let (by, reason) = (Actor::of(who), request.reason.clone());
+        let change = CredentialChange::RevokeKey(RevokedKey { id: request.id, by, reason });
         match self.change_credential(who, change, request.reason, "key").await? {
             Changed::Key(key) => Ok(api_key(&key, self.clock.now())),
             _ => Err(Fault::Unavailable),

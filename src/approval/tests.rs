@@ -114,6 +114,10 @@ fn nobody_decides_on_their_own_call() {
     let mut same_workload = bob();
     same_workload.spiffe = "spiffe://example.com/job".into();
     assert_eq!(decide(&mut workload, &same_workload, Choice::Approve), Err(VoteRefused::OwnCall));
+    // A JWT-SVID, of any issuer.
+    let mut by_token = person("spiffe://example.com/job", Some("x@example.com"), &["finance"]);
+    by_token.issuer = "https://spire.example".into();
+    assert_eq!(decide(&mut workload, &by_token, Choice::Approve), Err(VoteRefused::OwnCall));
 }
 
 /// Every login that one person may come by: the subject, the case of the address, how it is proven.
@@ -406,4 +410,42 @@ fn a_class_survives_storage() {
     let text = serde_json::to_string(&class).unwrap();
     assert_eq!(text, r#"["method","header:x-env"]"#);
     assert_eq!(serde_json::from_str::<Class>(&text).unwrap(), class);
+}
+
+/// Requests that were kept before they remembered with what they were made: rather one approval too few.
+#[test]
+fn a_request_that_does_not_say_its_token_goes_with_any_of_its_issuer() {
+    let mut caller = Caller::of(&person("ana", None, &[]), "");
+    caller.issuer = "https://idp".into();
+    caller.credential = None;
+    let revocation = |kind, value: &str, issuer: &str| Revocation {
+        id: "r".into(),
+        kind,
+        value: value.into(),
+        issuer: issuer.into(),
+        issued_before: None,
+        until: None,
+        created: Timestamp::UNIX_EPOCH,
+        created_by: crate::actor::Actor::default(),
+        reason: String::new(),
+    };
+    use RevocationKind::{Key, Session, Subject, TokenId};
+    for (method, kind, value, issuer, owner, goes) in [
+        ("jwt", TokenId, "t", "https://idp", None, true),
+        ("jwt", TokenId, "t", "", None, true),
+        ("jwt", TokenId, "t", "https://other", None, false),
+        ("jwt", Session, "s", "https://idp", None, true),
+        ("jwt", Key, "k", "", Some("ana"), false),
+        ("api_key", Key, "k", "", Some("ana"), true),
+        ("api_key", Key, "k", "", Some("dan"), false),
+        ("api_key", Key, "k", "", None, true),
+        ("api_key", Session, "s", "", None, false),
+        ("mtls", TokenId, "t", "", None, false),
+        ("mtls", Session, "s", "", None, false),
+        ("jwt", Subject, "dan", "", None, false),
+        ("jwt", TokenId, "", "", None, false),
+    ] {
+        caller.method = method.into();
+        assert_eq!(caller.came_with(&revocation(kind, value, issuer), owner), goes, "{method} {kind:?}");
+    }
 }

@@ -39,11 +39,19 @@ pub struct NewRevocation {
     pub reason: String,
 }
 
+/// A key to take back for good.
+#[derive(Clone, Debug)]
+pub struct RevokedKey {
+    pub id: String,
+    pub by: Actor,
+    pub reason: String,
+}
+
 /// One change of a key or revocation.
 #[derive(Clone, Debug)]
 pub enum CredentialChange {
     CreateKey(NewApiKey),
-    RevokeKey(String),
+    RevokeKey(RevokedKey),
     Revoke(NewRevocation),
     /// Ends a revocation, and forgets it.
     Undo(String),

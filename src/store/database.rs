@@ -14,6 +14,8 @@ use sqlx::{ColumnIndex, Connection as _, Decode, Postgres, Row as _, SqlSafeStr,
 
 use super::StoreError;
 
+#[cfg(test)]
+pub(super) mod old;
 pub(super) mod postgres;
 pub(super) mod sqlite;
 

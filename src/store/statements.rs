@@ -168,6 +168,19 @@ impl<'c> Transaction<'c> {
         query.fetch_all(&mut self.0).await?.iter().map(decode).collect()
     }
 
+    /// What is approved and unused of the calls that were made before `made_before`, without bodies.
+    pub(super) async fn approved_before(
+        &mut self,
+        made_before: Timestamp,
+    ) -> Result<Vec<Approval>, StoreError> {
+        let query = database::query(
+            "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, progress, '' AS body \
+             FROM approvals WHERE state = 'approved' AND created_at < $1",
+        );
+        let query = query.bind(made_before.as_microsecond());
+        query.fetch_all(&mut self.0).await?.iter().map(decode).collect()
+    }
+
     /// The requests at which something is due at `now` besides their expiry; at most `limit`.
     pub(super) async fn due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<Approval>, StoreError> {
         let query = database::query(

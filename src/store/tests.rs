@@ -21,6 +21,8 @@ mod bundles;
 mod credentials;
 #[path = "tests/outbox.rs"]
 mod outbox;
+#[path = "tests/upgrade.rs"]
+mod upgrade;
 
 const LIMITS: PendingLimits = PendingLimits { per_principal: 10_000, per_rule: 10_000 };
 

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::credential::RevocationKind;
 use crate::identity::{Identity, Method};
 use crate::reason::Reason;
-use crate::store::{Changed, CredentialChange, NewApiKey, NewRevocation};
+use crate::store::{Changed, CredentialChange, NewApiKey, NewRevocation, RevokedKey};
 
 struct Fixture {
     folder: tempfile::TempDir,
@@ -121,7 +121,8 @@ async fn keys_are_followed_too() {
         let (revocations, identity) = (revocations.clone(), identity.clone());
         async move { revocations.revoked(&identity, []).await }
     });
-    fixture.change(CredentialChange::RevokeKey(minted.id.clone())).await;
+    let revoked = RevokedKey { id: minted.id.clone(), by: Actor::default(), reason: String::new() };
+    fixture.change(CredentialChange::RevokeKey(revoked)).await;
     // Whoever waits with it is told as of any revocation.
     waits.await.unwrap();
     assert_eq!(keys.verify(minted.key.expose()), Err(Reason::ApiKeyRevoked));

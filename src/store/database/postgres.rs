@@ -198,7 +198,7 @@ async fn is_current(connection: &mut PgConnection, migrator: &Migrator) -> bool 
 }
 
 /// The one set of migrations, in PostgreSQL's words.
-fn migrations() -> Migrator {
+pub(super) fn migrations() -> Migrator {
     let translated = MIGRATIONS.iter().map(|migration| Migration {
         sql: AssertSqlSafe(in_postgres(migration.sql.as_str())).into_sql_str(),
         ..migration.clone()

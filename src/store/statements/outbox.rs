@@ -8,6 +8,9 @@ use crate::store::StoreError;
 use crate::store::database::{self, Row};
 use crate::store::outbox::{Outgoing, Settled, Standing};
 
+/// What was given up is on record elsewhere; so many rows of it are kept.
+const MOST_DEAD: i64 = 10_000;
+
 impl Reader {
     pub(in crate::store) async fn outbox(&self) -> Result<Vec<Standing>, StoreError> {
         let query = database::query(
@@ -65,6 +68,23 @@ impl Transaction<'_> {
         Ok(claimed)
     }
 
+    /// The oldest that nobody has taken, due or not.
+    pub(in crate::store) async fn claim_oldest(
+        &mut self,
+        target: &str,
+        most: u32,
+        lease: &str,
+        until: Timestamp,
+    ) -> Result<Vec<Outgoing>, StoreError> {
+        let query = database::query(
+            "UPDATE outbox SET due_at = $1, lease = $2 WHERE state = 'waiting' AND lease = '' AND id IN \
+             (SELECT id FROM outbox WHERE target = $3 AND state = 'waiting' AND lease = '' ORDER BY id LIMIT $4) \
+             RETURNING id, target, notice, created_at, attempts, lease",
+        );
+        let query = query.bind(until.as_microsecond()).bind(lease).bind(target).bind(i64::from(most));
+        query.fetch_all(&mut self.0).await?.iter().map(decode).collect()
+    }
+
     /// Whether there was such a row with this lease.
     pub(in crate::store) async fn settle(
         &mut self,
@@ -73,7 +93,7 @@ impl Transaction<'_> {
         settled: Settled,
     ) -> Result<bool, StoreError> {
         let query = match settled {
-            Settled::Sent => {
+            Settled::Sent | Settled::Dropped => {
                 database::query("DELETE FROM outbox WHERE id = $1 AND lease = $2 AND state = 'waiting'")
                     .bind(id)
                     .bind(lease)
@@ -93,8 +113,13 @@ impl Transaction<'_> {
         Ok(query.execute(&mut self.0).await? > 0)
     }
 
-    /// Deletes what was written before `kept_since` and never sent.
+    /// Deletes what was written before `kept_since` and never sent, and of what was given up all but the newest.
     pub(in crate::store) async fn forget_notices(&mut self, kept_since: Timestamp) -> Result<(), StoreError> {
+        let query = database::query(
+            "DELETE FROM outbox WHERE state = 'dead' AND id NOT IN \
+             (SELECT id FROM outbox WHERE state = 'dead' ORDER BY id DESC LIMIT $1)",
+        );
+        query.bind(MOST_DEAD).execute(&mut self.0).await?;
         let query = database::query("DELETE FROM outbox WHERE created_at < $1");
         query.bind(kept_since.as_microsecond()).execute(&mut self.0).await?;
         Ok(())

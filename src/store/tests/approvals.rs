@@ -1,6 +1,7 @@
 //! What becomes of requests for approval besides votes: uses that are confirmed or not, what is due with time, what is
 //! taken back.
 
+use super::credentials::revoked_key;
 use super::*;
 use crate::approval::{Event, RELEASE_LEASE, VoteRefused};
 use crate::credential::RevocationKind;
@@ -167,6 +168,71 @@ async fn approvals_are_revoked_with_the_credentials_of_their_caller() {
     let last = read.votes.last().unwrap();
     assert!(last.subject == "root" && last.reason.contains("stolen laptop"), "{last:?}");
     assert_eq!(fixture.state(&other.id).await, State::Approved);
+}
+
+/// A key, a token or a session that is revoked takes with it what was approved of its calls, and of no other's.
+#[tokio::test]
+async fn approvals_are_revoked_with_the_very_credential_of_their_call() {
+    let revocation = |kind, value: &str, issuer: &str| {
+        CredentialChange::Revoke(NewRevocation {
+            kind,
+            value: value.into(),
+            issuer: issuer.into(),
+            issued_before: None,
+            until: None,
+            created_by: Actor { issuer: "i".into(), subject: "root".into(), person: None },
+            reason: "stolen laptop".into(),
+        })
+    };
+    let made_with = |digest: &str, method, token_id: &str, session: &str| {
+        let who = Identity { method, token_id: token_id.into(), session: session.into(), ..person("ana") };
+        NewApproval { caller: Caller::of(&who, ""), ..new(digest) }
+    };
+    let idp = "https://idp.example";
+    for (change, taken) in [
+        (revocation(RevocationKind::TokenId, "t-1", ""), [true, false, false]),
+        (revocation(RevocationKind::TokenId, "t-1", idp), [true, false, false]),
+        (revocation(RevocationKind::TokenId, "t-1", "https://other.example"), [false, false, false]),
+        (revocation(RevocationKind::Session, "s-1", idp), [true, true, false]),
+        (revocation(RevocationKind::Key, "k-1", ""), [false, false, true]),
+        (CredentialChange::RevokeKey(revoked_key("k-1")), [false, false, true]),
+        (revocation(RevocationKind::Key, "t-1", ""), [false, false, false]),
+        (revocation(RevocationKind::Session, "t-1", ""), [false, false, false]),
+    ] {
+        let fixture = fixture().await;
+        let key = NewApiKey { id: "k-1".into(), ..new_key() };
+        fixture.store.change_credential(CredentialChange::CreateKey(key)).await.unwrap();
+        let mut ids = Vec::new();
+        for new in [
+            made_with("a", Method::Jwt, "t-1", "s-1"),
+            made_with("b", Method::Jwt, "t-2", "s-1"),
+            made_with("c", Method::ApiKey, "k-1", ""),
+        ] {
+            ids.push(fixture.approved(new).await.id);
+        }
+        fixture.store.change_credential(change.clone()).await.unwrap();
+        for (id, taken) in ids.iter().zip(taken) {
+            let read = fixture.store.approval(id).await.unwrap().unwrap();
+            assert_eq!(read.state == State::Revoked, taken, "{change:?} {:?}", read.caller);
+            assert!(!taken || read.votes.last().unwrap().reason.contains("credentials were revoked"));
+            // The body was not read, and is not lost.
+            assert!(!read.call.body.is_empty());
+            assert_eq!(fixture.store.consume(id, "d-1").await.unwrap(), !taken);
+        }
+    }
+}
+
+fn new_key() -> NewApiKey {
+    NewApiKey {
+        id: "k".into(),
+        name: "n".into(),
+        owner: "ana".into(),
+        person: String::new(),
+        groups: vec![],
+        hash: "00".into(),
+        created_by: Actor::of(&person("bob")),
+        expires: None,
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,10 @@ fn key(id: &str) -> CredentialChange {
     })
 }
 
+pub(super) fn revoked_key(id: &str) -> RevokedKey {
+    RevokedKey { id: id.into(), by: Actor::of(&person("bob")), reason: "was in a log".into() }
+}
+
 fn revocation(subject: &str, until: Option<Timestamp>) -> CredentialChange {
     CredentialChange::Revoke(NewRevocation {
         kind: RevocationKind::Subject,
@@ -53,7 +57,8 @@ async fn keys_and_revocations_are_there_after_reopening() {
     let fixture = fixture().await;
     let (first, second) = (fixture.key("k1").await, fixture.key("k2").await);
     let revoked = fixture.revoke("ana", None).await;
-    let after = fixture.store.change_credential(CredentialChange::RevokeKey("k1".into())).await.unwrap();
+    let after =
+        fixture.store.change_credential(CredentialChange::RevokeKey(revoked_key("k1"))).await.unwrap();
     let first = ApiKey { revoked: Some(fixture.clock.now()), ..first };
     assert_eq!(after, Changed::Key(first.clone()));
     let store = fixture.reopen().await;
@@ -101,15 +106,17 @@ async fn a_follower_that_is_ahead_or_too_far_behind_gets_everything() {
 #[tokio::test]
 async fn what_is_unknown_changes_nothing() {
     let fixture = fixture().await;
-    for change in [CredentialChange::RevokeKey("k".into()), CredentialChange::Undo("r".into())] {
+    for change in [CredentialChange::RevokeKey(revoked_key("k")), CredentialChange::Undo("r".into())] {
         assert_eq!(fixture.store.change_credential(change).await.unwrap(), Changed::Unknown);
     }
     assert_eq!(fixture.changes(None).await.newest, 0);
     // A key that is revoked stays revoked as of the first time.
     fixture.key("k1").await;
-    let first = fixture.store.change_credential(CredentialChange::RevokeKey("k1".into())).await.unwrap();
+    let first =
+        fixture.store.change_credential(CredentialChange::RevokeKey(revoked_key("k1"))).await.unwrap();
     fixture.clock.advance(Duration::from_secs(60));
-    let again = fixture.store.change_credential(CredentialChange::RevokeKey("k1".into())).await.unwrap();
+    let again =
+        fixture.store.change_credential(CredentialChange::RevokeKey(revoked_key("k1"))).await.unwrap();
     assert_eq!(first, again);
     assert!(matches!(again, Changed::Key(ApiKey { revoked: Some(_), .. })));
 }

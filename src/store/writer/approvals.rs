@@ -133,15 +133,21 @@ impl Batch<'_> {
         Ok(confirmed)
     }
 
-    /// Takes back what is approved of the calls of a subject whose credentials are revoked now.
+    /// Takes back what is approved of the calls that were made with credentials that are revoked now.
     pub(super) async fn revoke_approvals(&mut self, revocation: &Revocation) -> Result<(), StoreError> {
-        if revocation.kind != RevocationKind::Subject {
-            return Ok(());
-        }
         let made_before =
             revocation.issued_before.unwrap_or(later(self.now, std::time::Duration::from_micros(1)));
-        let Revocation { value, issuer, created_by, .. } = revocation;
-        for mut approval in self.transaction.approved_of(value, issuer, made_before).await? {
+        let Revocation { kind, value, issuer, created_by, .. } = revocation;
+        let found = match kind {
+            RevocationKind::Subject => self.transaction.approved_of(value, issuer, made_before).await?,
+            _ => self.transaction.approved_before(made_before).await?,
+        };
+        let key = match kind {
+            RevocationKind::Key => self.transaction.api_key(value).await?,
+            _ => None,
+        };
+        let owner = key.as_ref().map(|key| key.owner.as_str());
+        for mut approval in found.into_iter().filter(|one| one.caller.came_with(revocation, owner)) {
             let vote = Vote {
                 choice: Choice::Revoke,
                 issuer: created_by.issuer.clone(),

@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 
 use super::Batch;
-use crate::credential::{ApiKey, Revocation};
+use crate::credential::{ApiKey, Revocation, RevocationKind};
 use crate::store::StoreError;
-use crate::store::credentials::{Changed, CredentialChange, MAX_CREDENTIALS, NewApiKey, NewRevocation};
+use crate::store::credentials::{
+    Changed, CredentialChange, MAX_CREDENTIALS, NewApiKey, NewRevocation, RevokedKey,
+};
 
 impl Batch<'_> {
     pub(super) async fn change_credential(
@@ -14,7 +16,7 @@ impl Batch<'_> {
     ) -> Result<Changed, StoreError> {
         let changed = match change {
             CredentialChange::CreateKey(new) => self.create_key(new).await?,
-            CredentialChange::RevokeKey(id) => self.revoke_key(id).await?,
+            CredentialChange::RevokeKey(revoked) => self.revoke_key(revoked).await?,
             CredentialChange::Revoke(new) => self.revoke(new).await?,
             CredentialChange::Undo(id) => self.undo(id).await?,
         };
@@ -42,11 +44,24 @@ impl Batch<'_> {
         Ok(Changed::Key(key))
     }
 
-    async fn revoke_key(&mut self, id: &str) -> Result<Changed, StoreError> {
+    async fn revoke_key(&mut self, revoked: &RevokedKey) -> Result<Changed, StoreError> {
+        let RevokedKey { id, by, reason } = revoked;
         let Some(mut key) = self.transaction.api_key(id).await? else { return Ok(Changed::Unknown) };
         if key.revoked.is_none() {
             key.revoked = Some(self.now);
             self.transaction.revoke_api_key(id, self.now).await?;
+            let for_good = Revocation {
+                id: String::new(),
+                kind: RevocationKind::Key,
+                value: id.clone(),
+                issuer: String::new(),
+                issued_before: None,
+                until: None,
+                created: self.now,
+                created_by: by.clone(),
+                reason: reason.clone(),
+            };
+            self.revoke_approvals(&for_good).await?;
         }
         Ok(Changed::Key(key))
     }

@@ -49,6 +49,10 @@ impl Batch<'_> {
                     .await
                     .map(OutboxChanged::Claimed)
             }
+            OutboxChange::ClaimOldest { target, most, lease, lease_for } => {
+                let until = later(self.now, *lease_for);
+                self.transaction.claim_oldest(target, *most, lease, until).await.map(OutboxChanged::Claimed)
+            }
             OutboxChange::Settle { id, lease, settled } => {
                 self.transaction.settle(id, lease, *settled).await.map(OutboxChanged::Settled)
             }
