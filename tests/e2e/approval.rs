@@ -1,6 +1,9 @@
 //! The rules of approvals: quorums, classes of calls, calls that need nobody, what is taken back, and uses that nobody
 //! confirmed.
 
+mod own;
+mod time;
+
 use std::time::Duration;
 
 use reqwest::Method;

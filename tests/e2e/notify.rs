@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::Mutex;
 
-use crate::world::{Options, World, envoy_before};
+use crate::world::{Options, World, command, envoy_before};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 const LARGE: &str = r#"{"order": "o-1", "amount": 700}"#;
@@ -106,10 +106,9 @@ async fn what_was_not_received_at_a_kill_9_is_sent_again() {
 
 /// `portcullis approvals watch` as this person.
 fn watch(world: &World, person: &str, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
-    let mut child = Command::new(BINARY)
-        .args(["approvals", "watch", "--server", &format!("http://{}", world.addresses.admin)])
-        .args(arguments)
-        .env("PORTCULLIS_TOKEN", world.idp.token(person, "portcullis-admin").unwrap())
+    let token = world.idp.token(person, "portcullis-admin").unwrap();
+    let arguments = [&["approvals", "watch"], arguments].concat();
+    let mut child = command(&format!("http://{}", world.addresses.admin), &token, &arguments)
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -10,7 +9,7 @@ use portcullis::proxy::config::{Service, Tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use tempfile::TempDir;
 
-use crate::world::{Options, World};
+use crate::world::{Options, World, command, run};
 
 const ALLOW: &str = "
 apiVersion: portcullis.dev/v1alpha1
@@ -251,18 +250,16 @@ async fn commands_speak_to_the_admin_api_over_https_and_say_what_is_wrong() {
     let world = World::start(options).await;
     let port = world.addresses.admin.port();
     let token = world.idp.token("bob", "portcullis-admin").unwrap();
-    let run = |server: &str, options: &[&str]| -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        command.args(["approvals", "list", "--server", server]).args(options);
-        command.env("PORTCULLIS_TOKEN", &token).output().unwrap()
+    let list = async |server: &str, options: &[&str]| {
+        run(&mut command(server, &token, &[&["approvals", "list"], options].concat())).await
     };
     let at = |name: &str| files.text(name);
     let (ca, [cert, key]) = (at("ca.pem"), [at("person.crt"), at("person.key")]);
     let trusting = ["--ca", ca.as_str()];
     let known = [&trusting[..], &["--client-cert", &cert, "--client-key", &key]].concat();
     let right = format!("https://127.0.0.1:{port}");
-    let done = run(&right, &known);
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let (done, said) = list(&right, &known).await;
+    assert!(done, "{said}");
     let (foreign, other) = ([at("stranger.crt"), at("stranger.key")], format!("https://localhost:{port}"));
     let stranger = [&trusting[..], &["--client-cert", &foreign[0], "--client-key", &foreign[1]]].concat();
     for (server, options, said) in [
@@ -276,9 +273,8 @@ async fn commands_speak_to_the_admin_api_over_https_and_say_what_is_wrong() {
         (&format!("http://127.0.0.1:{port}"), &trusting, "are for https://, and the server is http://"),
         (&format!("https://{}", world.addresses.metrics), &trusting, "it does not speak TLS; is it http://?"),
     ] {
-        let done = run(server, options);
-        let text = String::from_utf8_lossy(&done.stderr);
-        assert!(!done.status.success() && text.contains(said), "{options:?}: {text}");
+        let (done, text) = list(server, options).await;
+        assert!(!done && text.contains(said), "{options:?}: {text}");
     }
     let plain = world.client.get(format!("http://127.0.0.1:{port}/api/v1/approvals")).send().await;
     assert!(plain.is_err(), "plain text gets nothing");

@@ -70,6 +70,8 @@ pub struct Options {
     pub source: Option<String>,
     /// Files beside the server's configuration.
     pub files: Vec<(&'static str, &'static str)>,
+    /// The server's time.
+    pub clock: Clock,
 }
 
 impl Default for Options {
@@ -89,6 +91,7 @@ impl Default for Options {
             audit_mode: "best_effort",
             source: None,
             files: Vec::new(),
+            clock: Clock::system(),
         }
     }
 }
@@ -141,7 +144,7 @@ impl World {
             std::fs::write(folder.path().join("policies/test.yaml"), policies).unwrap();
         }
         write_config(folder.path(), &idp, &options);
-        let server = Server::start(folder.path()).await;
+        let server = Server::start_at(folder.path(), options.clock.clone()).await;
         let addresses = server.addresses.clone();
         let envoy = Envoy::start(&settings(&options, folder.path(), &addresses, &upstream)).await.unwrap();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
@@ -283,7 +286,10 @@ impl World {
 impl Server {
     /// One whose configuration lies in `folder`.
     pub async fn start(folder: &Path) -> Self {
-        let clock = Clock::system();
+        Self::start_at(folder, Clock::system()).await
+    }
+
+    pub async fn start_at(folder: &Path, clock: Clock) -> Self {
         let loaded = match app::load(config::read(&folder.join("portcullis.yaml")), &clock).await {
             Ok(loaded) => loaded,
             Err(refused) => {
@@ -450,15 +456,21 @@ pub async fn envoy_before(server: &portcullis_sample::portcullis::Config, upstre
     Envoy::start(&Settings::new(text, server.grpc, upstream.address())).await.unwrap()
 }
 
+/// A command that asks the server at this URL with this token.
+pub fn command(server: &str, token: &str, arguments: &[&str]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(arguments).args(["--server", server]).env("PORTCULLIS_TOKEN", token);
+    command
+}
+
 /// Runs a command that asks the server at `admin`: whether it ended well, and all that it printed.
 pub async fn cli(admin: SocketAddr, token: &str, arguments: &[&str]) -> (bool, String) {
-    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
-        .args(arguments)
-        .args(["--server", &format!("http://{admin}")])
-        .env("PORTCULLIS_TOKEN", token)
-        .output()
-        .await
-        .unwrap();
+    run(&mut command(&format!("http://{admin}"), token, arguments)).await
+}
+
+/// Runs a command: whether it ended well, and all that it printed.
+pub async fn run(command: &mut tokio::process::Command) -> (bool, String) {
+    let output = command.output().await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.success(), text(&output.stdout) + &text(&output.stderr))
 }
