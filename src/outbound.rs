@@ -1,8 +1,9 @@
 //! HTTP that the server asks others by: URLs that may be asked, a client that goes nowhere else, the certificates to trust,
 //! and bodies with a limit.
 //!
-//! `client` is for what the operator named and what is often private on purpose (key sets, introspection, bundles);
-//! `guarded_client` also checks every address that it connects to.
+//! `client` is for what the operator named and what is often private on purpose (key sets, introspection, bundles): it goes
+//! anywhere but to where clouds hand out credentials. `guarded_client` goes to public addresses alone, unless more is
+//! allowed. Both check every address that they connect to.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -13,8 +14,10 @@ use reqwest::{Certificate, Client, ClientBuilder, Response, Url};
 
 use crate::diagnostic::innermost;
 
+mod environment;
 mod reach;
 
+pub use environment::Environment;
 pub use reach::{GuardedClient, Reach, Unreachable};
 
 /// What we call ourselves.
@@ -36,25 +39,36 @@ pub enum UrlFault {
     Credentials,
     /// Somebody between here and there could read along, or answer in the server's place.
     Insecure,
+    /// It names an address at which clouds hand out credentials.
+    Metadata,
 }
 
 impl UrlFault {
     /// The code of the finding.
     pub fn code(self) -> &'static str {
         match self {
-            Self::NotHttp | Self::Credentials => "invalid-url",
+            Self::NotHttp | Self::Credentials | Self::Metadata => "invalid-url",
             Self::Insecure => "insecure-url",
         }
     }
 }
 
-/// An `https://` URL without credentials; or an `http://` one, where nobody can read along or where that is allowed.
+/// A URL to ask: `web_url` says what it may be. Link-local addresses are none, however they are written.
 pub fn checked_url(text: &str, allow_insecure: bool) -> Result<Url, UrlFault> {
-    let parsed = Url::parse(text).ok().filter(Url::has_host);
-    let url = parsed.filter(|url| matches!(url.scheme(), "http" | "https")).ok_or(UrlFault::NotHttp)?;
-    if !url.username().is_empty() || url.password().is_some() {
+    let url = web_url(text, allow_insecure)?;
+    if reach::literal(&url).is_some_and(reach::is_metadata) { Err(UrlFault::Metadata) } else { Ok(url) }
+}
+
+/// An `https://` URL without credentials; or an `http://` one, where nobody can read along or where that is allowed.
+pub fn web_url(text: &str, allow_insecure: bool) -> Result<Url, UrlFault> {
+    let parsed = Url::parse(text).ok();
+    let named = |url: &Url| !url.username().is_empty() || url.password().is_some();
+    // First of all, and also of what is no URL: whoever says what is wrong repeats the others.
+    if parsed.as_ref().map_or_else(|| text.contains('@'), named) {
         return Err(UrlFault::Credentials);
     }
+    let parsed = parsed.filter(Url::has_host);
+    let url = parsed.filter(|url| matches!(url.scheme(), "http" | "https")).ok_or(UrlFault::NotHttp)?;
     if url.scheme() == "http" && !allow_insecure && !is_loopback(&url) {
         return Err(UrlFault::Insecure);
     }
@@ -79,24 +93,40 @@ pub fn client(url: &Url, ca_file: Option<&Path>, timeout: Duration) -> Result<Cl
     client.build().map_err(|error| innermost(&error))
 }
 
-/// As `client`, and it connects to addresses within `reach` only. A proxy would connect for it to anywhere, so it uses
-/// none.
+/// As `client`, and it connects to addresses within `reach` only. Through a proxy of the environment it goes to `https://`
+/// URLs: the proxy's own address is the operator's word, and where it connects to for us is checked as far as names mean
+/// the same here.
 pub fn guarded_client(
+    url: &Url,
     ca_file: Option<&Path>,
     timeout: Duration,
     reach: Reach,
+    environment: &Environment,
 ) -> Result<GuardedClient, String> {
-    let client = builder(ca_file, timeout)?.no_proxy().dns_resolver(reach::Resolver::system(reach.clone()));
-    let client = client.build().map_err(|error| innermost(&error))?;
-    Ok(GuardedClient { client, reach })
+    let mut client = builder(ca_file, timeout)?.no_proxy();
+    let mut resolver = reach::Resolver::system(reach.clone());
+    let proxy = if url.scheme() == "https" { environment.proxy()? } else { None };
+    let look_ahead = proxy.is_some().then(|| resolver.clone());
+    if let Some((proxy, host)) = proxy {
+        client = client.proxy(proxy);
+        resolver = resolver.trusting(host);
+    }
+    let client = client.dns_resolver(resolver).build().map_err(|error| innermost(&error))?;
+    Ok(GuardedClient { client, reach, look_ahead })
 }
 
 fn builder(ca_file: Option<&Path>, timeout: Duration) -> Result<ClientBuilder, String> {
     let client = Client::builder().redirect(Policy::none()).timeout(timeout).user_agent(USER_AGENT);
+    let client = client.dns_resolver(reach::Resolver::anywhere());
     Ok(match ca_file {
         Some(path) => client.tls_certs_only(certificates(path)?),
         None => client,
     })
+}
+
+/// How `client` finds addresses: none at which clouds hand out credentials.
+pub fn resolver() -> impl reqwest::dns::Resolve + 'static {
+    reach::Resolver::anywhere()
 }
 
 /// The certificates in a file (PEM), at least one. The error is for the operator.
@@ -138,6 +168,16 @@ mod tests {
             ("https://:secret@a.example", true, Some(UrlFault::Credentials)),
             ("http://me:secret@a.example", false, Some(UrlFault::Credentials)),
             ("ftp://a.example", true, Some(UrlFault::NotHttp)),
+            ("ftp://me:secret@a.example", true, Some(UrlFault::Credentials)),
+            ("https//me:secret@a.example", true, Some(UrlFault::Credentials)),
+            ("https://me:secret@", true, Some(UrlFault::Credentials)),
+            ("https://169.254.169.254/latest", true, Some(UrlFault::Metadata)),
+            ("http://0xa9fea9fe/", true, Some(UrlFault::Metadata)),
+            ("http://2852039166/", true, Some(UrlFault::Metadata)),
+            ("http://[::ffff:169.254.169.254]/", true, Some(UrlFault::Metadata)),
+            ("http://[64:ff9b::a9fe:a9fe]/", true, Some(UrlFault::Metadata)),
+            ("http://[fd00:ec2::254]/", true, Some(UrlFault::Metadata)),
+            ("https://10.0.0.1/", false, None),
             ("a.example", true, Some(UrlFault::NotHttp)),
             ("/x", true, Some(UrlFault::NotHttp)),
             ("", true, Some(UrlFault::NotHttp)),

@@ -90,7 +90,8 @@ impl Fetcher {
                     if stays_home(&attempt) { attempt.follow() } else { attempt.stop() }
                 }))
                 .timeout(timeout)
-                .user_agent(USER_AGENT);
+                .user_agent(USER_AGENT)
+                .dns_resolver(outbound::resolver());
         if let Some(path) = &remote.ca_file {
             client = client.tls_certs_only(outbound::certificates(path)?);
         }

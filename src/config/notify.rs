@@ -180,6 +180,7 @@ fn limits(fields: &mut Fields<'_>, target: &Node, reader: &mut Reader) -> Option
     let timeout = duration(fields, "timeout", default.timeout, reader);
     let max_age = duration(fields, "max_age", default.max_age, reader);
     let concurrency = number(fields, "concurrency", 4, 1..=100, reader);
+    let max_waiting = number(fields, "max_waiting", i64::from(default.max_waiting), 1..=1_000_000, reader);
     let max_attempts = number(fields, "max_attempts", i64::from(default.max_attempts), 1..=10_000, reader);
     let mut within = |what: &str, value: Option<Duration>, least: u64, most: u64| {
         let value = value?;
@@ -197,6 +198,7 @@ fn limits(fields: &mut Fields<'_>, target: &Node, reader: &mut Reader) -> Option
         concurrency: usize::try_from(concurrency?).ok()?,
         max_attempts: u32::try_from(max_attempts?).ok()?,
         max_age: max_age?,
+        max_waiting: u32::try_from(max_waiting?).ok()?,
     })
 }
 

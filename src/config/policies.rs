@@ -153,6 +153,10 @@ fn url(node: &Node, reader: &mut Reader) -> Option<Url> {
             let message = "the URL of a bundle must not hold a user name or password";
             reader.error_with_help(node.span, fault.code(), message, "put a bearer token in a `token_file`");
         }
+        UrlFault::Metadata => {
+            let message = "nothing is fetched from link-local addresses: clouds hand out credentials there";
+            reader.error(node.span, fault.code(), message);
+        }
         UrlFault::Insecure => {
             let message = "policies fetched over `http://` can be replaced on the way";
             reader.error_with_help(node.span, fault.code(), message, "use `https://`");

@@ -13,16 +13,19 @@ pub enum NotificationResult {
     Failed,
     /// It was given up.
     Dead,
+    /// It was given up because too many waited.
+    Dropped,
 }
 
 impl NotificationResult {
-    pub const ALL: [Self; 3] = [Self::Sent, Self::Failed, Self::Dead];
+    pub const ALL: [Self; 4] = [Self::Sent, Self::Failed, Self::Dead, Self::Dropped];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sent => "sent",
             Self::Failed => "failed",
             Self::Dead => "dead",
+            Self::Dropped => "dropped",
         }
     }
 }

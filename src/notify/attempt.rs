@@ -48,7 +48,7 @@ pub(super) async fn attempt(
         Form::Webhook(_) => webhook::body(notice, page),
     };
     let body = body.to_string().into_bytes();
-    let mut request = match target.client.post(target.url.expose()) {
+    let mut request = match target.client.post(target.url.expose()).await {
         Ok(request) => request.header(CONTENT_TYPE, "application/json"),
         Err(unreachable) => return failed(unreachable.to_string()),
     };

@@ -30,6 +30,9 @@ const GRACE: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 const LONGEST_RETRY: Duration = Duration::from_secs(600);
 
+/// So many are given up at a time when too many wait, so that sending goes on between.
+const DROPPED_AT_ONCE: u32 = 500;
+
 /// How long attempts under way have to end when the server stops.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
@@ -107,7 +110,9 @@ impl Dispatcher {
         let now = self.ports.clock.now();
         for lane in self.lanes.clone() {
             let waiting = standing.iter().find(|standing| standing.target == lane.target.name);
-            self.ports.metrics.notifications_pending(&lane.target.name, waiting.map_or(0, |one| one.waiting));
+            let count = waiting.map_or(0, |one| one.waiting);
+            self.ports.metrics.notifications_pending(&lane.target.name, count);
+            self.drop_surplus(&lane, count).await?;
             let free = lane.turns.available_permits();
             if free == 0 || lane.is_paused(now) || waiting.is_none_or(|one| one.due > now) {
                 continue;
@@ -121,6 +126,24 @@ impl Dispatcher {
                 let (lane, page, ports) = (lane.clone(), self.page.clone(), self.ports.clone());
                 self.under_way.spawn(send(lane, page, ports, outgoing, turn));
             }
+        }
+        Ok(())
+    }
+}
+
+impl Dispatcher {
+    /// Gives up the oldest of what waits when there is too much of it.
+    async fn drop_surplus(&self, lane: &Lane, waiting: u64) -> Result<(), StoreError> {
+        let most = lane.target.limits.max_waiting;
+        let surplus = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_sub(most).min(DROPPED_AT_ONCE);
+        if surplus == 0 {
+            return Ok(());
+        }
+        let why = format!("more than {most} wait to be sent, and it is one of the oldest");
+        for outgoing in self.ports.store.claim_oldest(&lane.target.name, surplus, &self.lease, GRACE).await? {
+            let notice = serde_json::from_str::<Notice>(&outgoing.notice).ok();
+            give_up(&self.ports, &outgoing, notice.as_ref(), &why, NotificationResult::Dropped).await;
+            self.ports.store.settle(&outgoing, Settled::Dropped).await?;
         }
         Ok(())
     }
@@ -166,7 +189,7 @@ async fn send(lane: Arc<Lane>, page: Url, ports: Ports, outgoing: Outgoing, _tur
             }
             let due = later(now, back_off(outgoing.attempts).max(pause.unwrap_or_default()));
             if hopeless || outgoing.attempts >= limits.max_attempts || due > end {
-                give_up(&ports, &outgoing, notice.ok().as_ref(), &why).await;
+                give_up(&ports, &outgoing, notice.ok().as_ref(), &why, NotificationResult::Dead).await;
                 Settled::Dead
             } else {
                 ports.metrics.notification(&lane.target.name, NotificationResult::Failed);
@@ -190,15 +213,21 @@ fn hopeless(why: &str) -> Outcome {
 }
 
 /// Recorded before it is settled: after a crash in between it is recorded again, and never not at all.
-async fn give_up(ports: &Ports, outgoing: &Outgoing, notice: Option<&Notice>, why: &str) {
-    ports.metrics.notification(&outgoing.target, NotificationResult::Dead);
+async fn give_up(
+    ports: &Ports,
+    outgoing: &Outgoing,
+    notice: Option<&Notice>,
+    why: &str,
+    result: NotificationResult,
+) {
+    ports.metrics.notification(&outgoing.target, result);
     let record = audit::Record::Notification(audit::Notification {
         time: ports.clock.now(),
         id: &outgoing.id,
         target: &outgoing.target,
         event: notice.map_or("", |notice| notice.event.as_str()),
         approval: notice.map_or("", |notice| notice.approval.as_str()),
-        outcome: "dead",
+        outcome: result.as_str(),
         attempts: outgoing.attempts,
         error: why,
     });

@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::signature::Key;
 use crate::notice::Subscription;
-use crate::outbound::{self, GuardedClient, Reach, UrlFault};
+use crate::outbound::{self, Environment, GuardedClient, Reach, UrlFault};
 use crate::secret::Secret;
 
 /// A receiver, as the configuration describes it.
@@ -52,12 +52,14 @@ pub struct Limits {
     pub max_attempts: u32,
     /// What is older is given up.
     pub max_age: Duration,
+    /// When more wait, the oldest are dropped.
+    pub max_waiting: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let (timeout, max_age) = (Duration::from_secs(10), Duration::from_secs(24 * 3_600));
-        Self { timeout, concurrency: 4, max_attempts: 150, max_age }
+        Self { timeout, concurrency: 4, max_attempts: 150, max_age, max_waiting: 10_000 }
     }
 }
 
@@ -96,8 +98,13 @@ impl Target {
                 Form::Webhook(files.iter().map(|path| key(path)).collect::<Result<_, _>>()?)
             }
         };
-        let client =
-            outbound::guarded_client(config.ca_file.as_deref(), config.limits.timeout, config.reach.clone())?;
+        let client = outbound::guarded_client(
+            &url,
+            config.ca_file.as_deref(),
+            config.limits.timeout,
+            config.reach.clone(),
+            &Environment::of_process(),
+        )?;
         Ok(Self {
             name: config.name.clone(),
             form,
@@ -119,9 +126,10 @@ fn key(path: &Path) -> Result<Key, String> {
 
 /// Never repeats the text: it may be a secret, whatever is wrong with it.
 fn check_url(text: &str, allow_insecure: bool) -> Result<Url, String> {
-    outbound::checked_url(text, allow_insecure).map_err(|fault| {
+    // Where it may lead is `reach`'s business, which the operator can widen.
+    outbound::web_url(text, allow_insecure).map_err(|fault| {
         match fault {
-            UrlFault::NotHttp => "its URL is not an `https://` URL",
+            UrlFault::NotHttp | UrlFault::Metadata => "its URL is not an `https://` URL",
             UrlFault::Credentials => "its URL must not hold a user name or password",
             UrlFault::Insecure => {
                 "over `http://`, messages and the URL itself can be read on the way; use `https://`, or set \

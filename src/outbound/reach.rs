@@ -3,10 +3,12 @@
 //! The check is made where the connection is: names are resolved here, and the client connects to the addresses that
 //! passed and to no others. A name that means something else a moment later (rebinding) gains nothing.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -32,6 +34,16 @@ pub struct Unreachable {
     name: String,
     address: IpAddr,
     kind: Kind,
+}
+
+/// Why an address is connected to by nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{name}` is at {address}, a link-local address or a cloud's metadata service, where nothing is fetched from"
+)]
+struct Metadata {
+    name: String,
+    address: IpAddr,
 }
 
 /// What an address is good for.
@@ -76,9 +88,18 @@ impl Reach {
     /// As `check`, for a URL with an address in place of a name: no resolver is asked for it.
     pub fn check_url(&self, url: &Url) -> Result<(), Unreachable> {
         let host = url.host_str().unwrap_or_default();
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse();
-        literal.map_or(Ok(()), |address| self.check(host, address))
+        literal(url).map_or(Ok(()), |address| self.check(host, address))
     }
+}
+
+/// The address that stands in a URL in place of a name.
+pub(super) fn literal(url: &Url) -> Option<IpAddr> {
+    url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+/// Whether clouds answer their machines there.
+pub(super) fn is_metadata(address: IpAddr) -> bool {
+    kind(embedded(address).map_or(address, IpAddr::V4)) == Kind::Metadata
 }
 
 /// Turns a name into addresses.
@@ -87,8 +108,20 @@ type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr
 /// A resolver that leaves out what may not be reached.
 #[derive(Clone)]
 pub(super) struct Resolver {
-    reach: Reach,
+    /// `None`: anywhere but where clouds hand out credentials.
+    reach: Option<Reach>,
+    /// A name that may stand for any address.
+    trusted: Option<String>,
     lookup: Lookup,
+}
+
+/// How long a look ahead may take.
+const LOOK_AHEAD: Duration = Duration::from_secs(2);
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").field("reach", &self.reach).finish_non_exhaustive()
+    }
 }
 
 impl Resolver {
@@ -99,30 +132,58 @@ impl Resolver {
         })
     }
 
+    /// Asks the system, and goes anywhere but where clouds hand out credentials.
+    pub(super) fn anywhere() -> Self {
+        Self { reach: None, ..Self::system(Reach::default()) }
+    }
+
+    /// The same, for which `host` may stand for any address: a proxy's.
+    pub(super) fn trusting(self, host: String) -> Self {
+        Self { trusted: Some(host), ..self }
+    }
+
+    fn check(&self, name: &str, address: IpAddr) -> Result<(), Box<dyn Error + Send + Sync>> {
+        match &self.reach {
+            _ if self.trusted.as_deref().is_some_and(|trusted| trusted.eq_ignore_ascii_case(name)) => Ok(()),
+            Some(reach) => Ok(reach.check(name, address)?),
+            None if is_metadata(address) => Err(Box::new(Metadata { name: name.to_owned(), address })),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the name in `url` means nothing that may not be reached. What means nothing here may mean something to a
+    /// proxy.
+    async fn look_ahead(&self, url: &Url) -> Result<(), Unreachable> {
+        let (Some(reach), Some(name)) = (&self.reach, url.host_str()) else { return Ok(()) };
+        let found = tokio::time::timeout(LOOK_AHEAD, (self.lookup)(name.to_owned())).await;
+        let found = found.ok().and_then(Result::ok).unwrap_or_default();
+        found.into_iter().try_for_each(|address| reach.check(name, address.ip()))
+    }
+
     pub(super) fn with(
         reach: Reach,
         lookup: impl Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync + 'static,
     ) -> Self {
-        Self { reach, lookup: Arc::new(lookup) }
+        Self { reach: Some(reach), trusted: None, lookup: Arc::new(lookup) }
     }
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let Self { reach, lookup } = self.clone();
+        let resolver = self.clone();
         let name = name.as_str().to_owned();
         Box::pin(async move {
-            let found = lookup(name.clone()).await?;
+            let found = (resolver.lookup)(name.clone()).await?;
             let mut refused = None;
             let mut good = Vec::with_capacity(found.len());
             for address in found {
-                match reach.check(&name, address.ip()) {
+                match resolver.check(&name, address.ip()) {
                     Ok(()) => good.push(address),
                     Err(unreachable) => refused = Some(unreachable),
                 }
             }
             match refused {
-                Some(unreachable) if good.is_empty() => Err(unreachable.into()),
+                Some(unreachable) if good.is_empty() => Err(unreachable),
                 _ => Ok(Box::new(good.into_iter()) as Addrs),
             }
         })
@@ -134,12 +195,17 @@ impl Resolve for Resolver {
 pub struct GuardedClient {
     pub(super) client: Client,
     pub(super) reach: Reach,
+    /// Where a proxy may connect for us: looks names up before it is asked to.
+    pub(super) look_ahead: Option<Resolver>,
 }
 
 impl GuardedClient {
     /// A POST to `url`, unless it names an address that may not be reached.
-    pub fn post(&self, url: &Url) -> Result<reqwest::RequestBuilder, Unreachable> {
+    pub async fn post(&self, url: &Url) -> Result<reqwest::RequestBuilder, Unreachable> {
         self.reach.check_url(url)?;
+        if let Some(resolver) = &self.look_ahead {
+            resolver.look_ahead(url).await?;
+        }
         Ok(self.client.post(url.clone()))
     }
 }

@@ -46,12 +46,30 @@ pub enum Settled {
     Later(Timestamp),
     /// Given up.
     Dead,
+    /// Given up, and forgotten at once: too many wait.
+    Dropped,
 }
 
 #[derive(Debug)]
 pub(super) enum OutboxChange {
-    Claim { target: String, most: u32, lease: String, lease_for: Duration },
-    Settle { id: String, lease: String, settled: Settled },
+    Claim {
+        target: String,
+        most: u32,
+        lease: String,
+        lease_for: Duration,
+    },
+    /// As `Claim`, of the oldest that nobody has taken, due or not.
+    ClaimOldest {
+        target: String,
+        most: u32,
+        lease: String,
+        lease_for: Duration,
+    },
+    Settle {
+        id: String,
+        lease: String,
+        settled: Settled,
+    },
 }
 
 #[derive(Debug)]
@@ -108,6 +126,21 @@ impl Store {
     ) -> Result<Vec<Outgoing>, StoreError> {
         let (target, lease) = (target.to_owned(), lease.to_owned());
         match self.change_outbox(OutboxChange::Claim { target, most, lease, lease_for }).await? {
+            OutboxChanged::Claimed(claimed) => Ok(claimed),
+            OutboxChanged::Settled(_) => Err(StoreError::Closed),
+        }
+    }
+
+    /// As `claim`, of the oldest, whether due or not: to drop them.
+    pub async fn claim_oldest(
+        &self,
+        target: &str,
+        most: u32,
+        lease: &str,
+        lease_for: Duration,
+    ) -> Result<Vec<Outgoing>, StoreError> {
+        let (target, lease) = (target.to_owned(), lease.to_owned());
+        match self.change_outbox(OutboxChange::ClaimOldest { target, most, lease, lease_for }).await? {
             OutboxChanged::Claimed(claimed) => Ok(claimed),
             OutboxChanged::Settled(_) => Err(StoreError::Closed),
         }

@@ -139,6 +139,10 @@ fn url(node: &Node, allow_insecure: bool, reader: &mut Reader) -> Option<Url> {
         UrlFault::Credentials => {
             reader.error(node.span, fault.code(), "`url` must not hold a user name or password");
         }
+        UrlFault::Metadata => {
+            let message = "nothing is fetched from link-local addresses: clouds hand out credentials there";
+            reader.error(node.span, fault.code(), message);
+        }
         UrlFault::Insecure => {
             let message =
                 "over `http://`, tokens can be read on the way, and whoever answers decides who callers are";

@@ -45,7 +45,9 @@ fn url(node: &Node, reader: &mut Reader) -> Option<String> {
         Err(fault) => fault,
     };
     let message = match fault {
-        UrlFault::NotHttp | UrlFault::Insecure => format!("`{text}` is not an `https://` URL"),
+        UrlFault::NotHttp | UrlFault::Insecure | UrlFault::Metadata => {
+            format!("`{text}` is not an `https://` URL")
+        }
         UrlFault::Credentials => "the URL must not hold a user name or password".to_owned(),
     };
     reader.error(node.span, fault.code(), message);

@@ -230,7 +230,9 @@ fn check_url(place: Span, url: &str, allow_insecure: bool, reader: &mut Reader) 
             let help = "use `https://`, or set `allow_insecure: true` beside the URL";
             reader.error_with_help(place, fault.code(), message, help);
         }
-        UrlFault::NotHttp | UrlFault::Credentials => reader.error(place, fault.code(), message),
+        UrlFault::NotHttp | UrlFault::Credentials | UrlFault::Metadata => {
+            reader.error(place, fault.code(), message);
+        }
     }
     false
 }
@@ -241,6 +243,9 @@ pub fn key_set_url(url: &str, fault: UrlFault) -> String {
         UrlFault::NotHttp => format!("`{url}` is not an `https://` URL"),
         UrlFault::Credentials => "the URL of a key set must not hold a user name or password".to_owned(),
         UrlFault::Insecure => "keys fetched over `http://` can be replaced on the way".to_owned(),
+        UrlFault::Metadata => {
+            "nothing is fetched from link-local addresses: clouds hand out credentials there".to_owned()
+        }
     }
 }
 

@@ -34,7 +34,7 @@ fn a_target_has_safe_defaults() {
 fn every_field_is_read() {
     let text = "[{name: own, type: webhook, url_file: url, signing_keys: [new, old], events: [pending, expired], \
                 rules: [\"refunds/*\"], groups: [finance], ca_file: ca, allow_private: true, allow_insecure: true, \
-                allow_addresses: [10.1.0.0/16], timeout: 3s, concurrency: 2, max_attempts: 5, max_age: 1h}]";
+                allow_addresses: [10.1.0.0/16], timeout: 3s, concurrency: 2, max_attempts: 5, max_age: 1h, max_waiting: 7}]";
     let read = read(ADMIN, text);
     assert!(read.findings.is_empty(), "{:?}", read.findings);
     let target = read.config.unwrap().notify.unwrap().targets.remove(0);
@@ -43,6 +43,7 @@ fn every_field_is_read() {
     assert_eq!(target.subscription.events, [Event::Pending, Event::Expired]);
     assert_eq!(target.reach, Reach { private: true, allowed: vec!["10.1.0.0/16".parse().unwrap()] });
     assert_eq!((target.limits.timeout, target.limits.max_attempts), (Duration::from_secs(3), 5));
+    assert_eq!(target.limits.max_waiting, 7);
 }
 
 #[test]

@@ -114,6 +114,31 @@ async fn what_is_refused_for_good_is_given_up_and_recorded() {
     assert_eq!(record["error"], "its status is 400, `invalid_blocks`");
 }
 
+/// A receiver that is away, and requests without end: the newest are kept, and the others on record.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_too_many_wait_the_oldest_are_dropped_and_recorded() {
+    let world = World::new().await;
+    let receiver = Receiver::start(Behaviour::status(503)).await;
+    let mut target = world.target("own", &receiver.url());
+    target.limits.max_waiting = 5;
+    target.limits.concurrency = 1;
+    let _notifier = world.start(vec![target]);
+    let mut ids = Vec::new();
+    for index in 0..12 {
+        ids.push(world.hold(&format!("d{index}")).await);
+    }
+    world.counted("portcullis_notifications_total{target=\"own\",result=\"dropped\"} 7").await;
+    world.counted("portcullis_notifications_pending{target=\"own\"} 5").await;
+    assert_eq!(world.ports.store.outbox().await.unwrap()[0].waiting, 5);
+    world.ports.audit.close().await;
+    let records: Vec<Value> = world.audit().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let dropped: Vec<_> = records.iter().filter(|record| record["outcome"] == "dropped").collect();
+    assert_eq!(dropped.len(), 7);
+    assert!(dropped.iter().all(|one| one["error"].as_str().unwrap().starts_with("more than 5 wait")));
+    // The newest is still to be told.
+    assert!(dropped.iter().all(|one| one["approval"] != ids[11].as_str()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn attempts_and_age_have_an_end() {
     let world = World::new().await;

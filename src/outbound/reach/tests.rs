@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::diagnostic::innermost;
-use crate::outbound;
+use crate::outbound::{self, Environment};
 
 fn refused(reach: &Reach, address: &str) -> bool {
     reach.check("host", address.parse().unwrap()).is_err()
@@ -168,7 +168,7 @@ fn client(
     });
     let client = outbound::builder(None, Duration::from_secs(5)).unwrap();
     let client = client.no_proxy().dns_resolver(resolver).pool_max_idle_per_host(0).build().unwrap();
-    GuardedClient { client, reach: reach.clone() }
+    GuardedClient { client, reach: reach.clone(), look_ahead: None }
 }
 
 #[tokio::test]
@@ -179,11 +179,11 @@ async fn a_name_that_turns_to_a_private_address_is_not_connected_to() {
 
     // Where loopback is allowed, the name leads there: the listener works.
     let allowed = Reach { private: true, allowed: vec![] };
-    assert!(client(&allowed, local).post(&url).unwrap().send().await.unwrap().status().is_success());
+    assert!(client(&allowed, local).post(&url).await.unwrap().send().await.unwrap().status().is_success());
     assert_eq!(connections.load(Ordering::Relaxed), 1);
 
     let guarded = client(&Reach::default(), local);
-    let error = guarded.post(&url).unwrap().send().await.unwrap_err();
+    let error = guarded.post(&url).await.unwrap().send().await.unwrap_err();
     let words = innermost(&error);
     assert!(
         words.contains("`hooks.example.com` is at 127.0.0.1") && words.contains("allow_private"),
@@ -202,8 +202,8 @@ async fn each_connection_asks_anew_and_connects_to_what_was_checked() {
         0 => vec![SocketAddr::from(([10, 0, 0, 1], 0)), SocketAddr::from(([127, 0, 0, 1], 0))],
         _ => vec![SocketAddr::from(([127, 0, 0, 2], 0))],
     });
-    assert!(rebinding.post(&url).unwrap().send().await.unwrap().status().is_success());
-    let error = rebinding.post(&url).unwrap().send().await.unwrap_err();
+    assert!(rebinding.post(&url).await.unwrap().send().await.unwrap().status().is_success());
+    let error = rebinding.post(&url).await.unwrap().send().await.unwrap_err();
     assert!(innermost(&error).contains("127.0.0.2"), "{}", innermost(&error));
     assert_eq!(connections.load(Ordering::Relaxed), 1);
 }
@@ -212,8 +212,92 @@ async fn each_connection_asks_anew_and_connects_to_what_was_checked() {
 async fn names_of_this_machine_are_refused_by_the_systems_resolver() {
     let (address, connections) = listener().await;
     let url = Url::parse(&format!("http://localhost:{}/", address.port())).unwrap();
-    let guarded = outbound::guarded_client(None, Duration::from_secs(5), Reach::default()).unwrap();
-    let error = guarded.post(&url).unwrap().send().await.unwrap_err();
+    let guarded = guarded(&url, &Environment::default());
+    let error = guarded.post(&url).await.unwrap().send().await.unwrap_err();
     assert!(innermost(&error).contains("`localhost` is at"), "{}", innermost(&error));
     assert_eq!(connections.load(Ordering::Relaxed), 0);
+}
+
+fn guarded(url: &Url, environment: &Environment) -> GuardedClient {
+    outbound::guarded_client(url, None, Duration::from_secs(5), Reach::default(), environment).unwrap()
+}
+
+/// A proxy that notes what it is asked for, and connects nobody.
+async fn proxy() -> (SocketAddr, Arc<parking_lot::Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::<parking_lot::Mutex<Vec<String>>>::default();
+    let noted = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let count = socket.read(&mut request).await.unwrap_or_default();
+            let text = String::from_utf8_lossy(&request[..count]).into_owned();
+            noted.lock().push(text.lines().next().unwrap_or_default().to_owned());
+            let _ = socket.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test]
+async fn a_proxy_of_the_environment_is_used_wherever_it_is_and_not_for_what_may_not_be_reached() {
+    let (address, asked) = proxy().await;
+    // By a name of this machine: the proxy is the operator's word.
+    let environment = |except: &str| {
+        Environment::read(|name| match name {
+            "HTTPS_PROXY" => Some(format!("http://localhost:{}", address.port())),
+            "NO_PROXY" => Some(except.to_owned()),
+            _ => None,
+        })
+    };
+    let url = |text: &str| Url::parse(text).unwrap();
+    let hook = url("https://hooks.invalid/services/x");
+    let through = guarded(&hook, &environment(""));
+    assert!(through.post(&hook).await.unwrap().send().await.is_err());
+    assert_eq!(*asked.lock(), ["CONNECT hooks.invalid:443 HTTP/1.1"]);
+    for refused in [
+        "https://localhost/x",
+        "https://10.0.0.1/x",
+        "https://[::ffff:169.254.169.254]/",
+        "https://2130706433/",
+    ] {
+        let target = url(refused);
+        let through = guarded(&target, &environment(""));
+        assert!(through.post(&target).await.is_err(), "{refused}");
+    }
+    // Past the proxy, and in the clear, connections are checked as ever.
+    let past = guarded(&hook, &environment("hooks.invalid"));
+    assert!(past.post(&hook).await.unwrap().send().await.is_err());
+    let local = url("http://localhost:1/x");
+    let clear = guarded(&local, &environment(""));
+    let error = clear.post(&local).await.unwrap().send().await.unwrap_err();
+    assert!(innermost(&error).contains("`localhost` is at"), "{}", innermost(&error));
+    assert_eq!(asked.lock().len(), 1);
+}
+
+/// Key sets, introspection, bundles and logins are often private on purpose, and never where clouds hand out credentials.
+#[tokio::test]
+async fn no_callout_goes_to_a_metadata_service() {
+    let (address, connections) = listener().await;
+    let url = Url::parse(&format!("http://issuer.example.com:{}/", address.port())).unwrap();
+    for (found, good) in [
+        ("169.254.169.254", false),
+        ("fe80::1", false),
+        ("::ffff:169.254.169.254", false),
+        ("64:ff9b::a9fe:a9fe", false),
+        ("2002:a9fe:a9fe::1", false),
+        ("fd00:ec2::254", false),
+        ("127.0.0.1", true),
+    ] {
+        let found = SocketAddr::new(found.parse().unwrap(), 0);
+        let lookup = Resolver::with(Reach::default(), move |_| async move { Ok(vec![found]) }.boxed());
+        let resolver = Resolver { reach: None, ..lookup };
+        let client = outbound::builder(None, Duration::from_secs(5)).unwrap().no_proxy();
+        let client = client.dns_resolver(resolver).build().unwrap();
+        let sent = client.get(url.clone()).send().await;
+        assert_eq!(sent.is_ok(), good, "{found}");
+        assert!(good || innermost(&sent.unwrap_err()).contains("metadata service"));
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
 }
