@@ -63,10 +63,10 @@ soak: ## Minutes: the decision cache against deciding on 3 million random calls;
 	  $(CARGO) test --locked --release -p portcullis --lib engine::cache -- --nocapture
 
 .PHONY: envoy
-envoy: ## Write the Envoy configurations of the shipped policies again: envoy/ext-*.yaml
-	@for service in authz proc; do \
-	  $(CARGO) run --locked --quiet -p portcullis -- envoy config --policies policies --service ext_$$service \
-	    --listen 0.0.0.0:10000 --out envoy/ext-$$service.yaml; \
+envoy: ## Write the Envoy configurations of the shipped policies again: envoy/ext-*.yaml, envoy/both.yaml
+	@for service in ext_authz ext_proc both; do \
+	  $(CARGO) run --locked --quiet -p portcullis -- envoy config --policies policies --service $$service \
+	    --listen 0.0.0.0:10000 --out envoy/$$(echo $$service | tr _ -).yaml; \
 	done
 
 .PHONY: docs

@@ -115,7 +115,7 @@ pub struct Bound {
 }
 
 /// What keeps this server in step with the store, until it is dropped.
-type Followers = (Following, AbortOnDropHandle<()>);
+type Followers = (Following, AbortOnDropHandle<()>, Option<AbortOnDropHandle<()>>);
 
 /// Reads everything that `read`'s configuration names. Every mistake of every file is in the refusal. Policies alone
 /// that can't be used don't refuse it: others may have been active before.
@@ -258,6 +258,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         faults,
     };
     let nothing = Snapshot { policies: Arc::new(PolicySet::none()), authenticator, candidate: None };
+    let keys_change = keys::follow(&config, keys.handover.clone());
     let engine = Engine::new(nothing, ports, settings(&config, keys));
     let control_ports = ControlPorts {
         engine: engine.clone(),
@@ -267,7 +268,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         clock: clock.clone(),
     };
     let (control, source) = policies.start(control_ports.clone()).await?;
-    let following = (following, control.follow_store());
+    let following = (following, control.follow_store(), keys_change);
     let trying = tokio::sync::Mutex::new(Some(Trying::start(candidate, &control).await));
     let server = envoy::Server::new(sockets.grpc, engine.clone(), server_config(&config));
     let drain = config.drain;

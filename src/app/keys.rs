@@ -4,10 +4,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::config::Config;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::{Config, HandoverFiles};
 use crate::diagnostic::Diagnostic;
 use crate::engine::HandoverKeys;
 use crate::mask;
+use crate::watch::Changes;
 
 #[derive(Debug)]
 pub struct Keys {
@@ -24,7 +27,7 @@ impl Keys {
             |error| Diagnostic::error("invalid-hash-key", format!("the key of masked hashes: {error}"));
         let hash = hash(config).map_err(|error| findings.push(refused(error))).ok();
         let refused = |error| Diagnostic::error("invalid-handover-key", error);
-        let handover = handover(config).map_err(|error| findings.push(refused(error))).ok();
+        let handover = handover(&config.handover).map_err(|error| findings.push(refused(error))).ok();
         Some(Self { hash: hash?, handover: handover? })
     }
 }
@@ -39,14 +42,33 @@ fn hash(config: &Config) -> Result<mask::HashKey, String> {
     }
 }
 
-fn handover(config: &Config) -> Result<HandoverKeys, String> {
-    let files = &config.handover;
+fn handover(files: &HandoverFiles) -> Result<HandoverKeys, String> {
     let Some(path) = &files.key else { return HandoverKeys::random().map_err(|error| error.to_string()) };
     let current = secret(path, "handover.key_file")?;
     let previous =
         files.previous.as_ref().map(|path| secret(path, "handover.previous_key_file")).transpose()?;
     HandoverKeys::from_files(&current, previous.as_deref())
         .map_err(|error| format!("the key of `handover.key_file` or `previous_key_file`: {error}"))
+}
+
+/// Takes the keys of handovers again whenever their files change; what can't be used changes nothing. `None` without files.
+pub(super) fn follow(config: &Config, used: HandoverKeys) -> Option<AbortOnDropHandle<()>> {
+    let files: Vec<_> = config.handover.key.iter().chain(&config.handover.previous).cloned().collect();
+    if files.is_empty() {
+        return None;
+    }
+    let config = config.handover.clone();
+    Some(AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut changes = Changes::of_files(files);
+        while changes.next().await {
+            match handover(&config) {
+                Ok(keys) if used.replace(&keys) => tracing::info!("the keys of handovers were replaced"),
+                Ok(_) => {}
+                Err(why) => tracing::error!(why, "the keys of handovers stay as they were"),
+            }
+            changes.taken();
+        }
+    })))
 }
 
 /// A file that others can't read: who has the key could make up decisions.

@@ -14,8 +14,8 @@ pub fn human(findings: &[Diagnostic], sources: &Sources, colour: bool) -> String
     for finding in findings {
         // What is quoted may be a stranger's: no terminal obeys it.
         let finding = &Diagnostic {
-            message: visible_lines(&finding.message),
-            help: finding.help.as_deref().map(visible_lines),
+            message: said(&finding.message),
+            help: finding.help.as_deref().map(said),
             ..finding.clone()
         };
         let source = finding.place.as_ref().map(|place| source(place, sources.text(&place.file)));
@@ -26,6 +26,11 @@ pub fn human(findings: &[Diagnostic], sources: &Sources, colour: bool) -> String
         text.push_str("\n\n");
     }
     text
+}
+
+/// Words of ours, which may have several lines, with what they quote.
+fn said(text: &str) -> String {
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
 }
 
 /// A place in a file, as it is shown.

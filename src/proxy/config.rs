@@ -49,7 +49,11 @@ pub struct Options {
 /// Why a configuration can't be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    #[error("both filters in one chain are written for `--for envoy` alone: choose ext_authz or ext_proc")]
+    #[error(
+        "both filters in one chain are written for `--for envoy` alone: an `extensionProviders` entry of Istio and a policy of \
+         Envoy Gateway have no place for the `initial_metadata` that says which filter asks, and for `forwarding_namespaces`. \
+         Choose `--service ext_proc`, which decides, holds and masks by itself"
+    )]
     BothElsewhere,
     #[error("no replica of Portcullis is named")]
     NoReplica,

@@ -84,7 +84,7 @@ async fn envoy_takes_what_is_written_for_any_policies_and_options() {
 
 #[test]
 fn the_shipped_files_are_what_the_command_writes() {
-    for (service, name) in SERVICES.into_iter().zip(["ext-authz.yaml", "ext-proc.yaml"]) {
+    for (service, name) in SERVICES.into_iter().zip(["ext-authz.yaml", "ext-proc.yaml", "both.yaml"]) {
         let options = Options {
             listen: "0.0.0.0:10000".parse().unwrap(),
             admin: "127.0.0.1:9901".parse().unwrap(),

@@ -244,9 +244,24 @@ async fn replicas_with_one_key_take_over_from_each_other_and_others_do_not() {
     assert!(same.engine.metrics().render().contains("portcullis_handover_total{result=\"taken\"} 1"));
     assert!(!world.metrics().await.contains("result=\"taken\""));
 
-    let (stranger, _folder) = replica(&world, 9).await;
+    let (stranger, folder) = replica(&world, 9).await;
     world.envoy = before_two(&world, &stranger).await;
     let got = world.send(world.call(Method::GET, "/cards/1", Some("ana"))).await.unwrap();
     assert_eq!((got.status, got.error().as_str()), (403, "handover_invalid"), "{}", got.text());
     assert_eq!(world.upstream.calls(), 1);
+
+    // It gets the key of the others while it runs. A file that is no key changes nothing before.
+    let file = folder.path().join("handover.key");
+    std::fs::write(&file, "short").unwrap();
+    std::fs::write(&file, [8; 32]).unwrap();
+    for _ in 0..400 {
+        let got = world.send(world.call(Method::GET, "/cards/1", Some("ana"))).await.unwrap();
+        if got.status == 200 {
+            assert_eq!(number(&got), MASKED);
+            return;
+        }
+        assert_eq!(got.error(), "handover_invalid");
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    panic!("the key was never taken");
 }

@@ -7,7 +7,7 @@ const CREATED: i64 = 1_767_225_600_000_000;
 
 /// A row as that version wrote it: approvers without the name of their rule, no e-mail, no progress.
 fn row(id: &str, digest: &str, state: &str, votes: &str) -> String {
-    let terms = r#"{"caller":{"issuer":"https://idp.example","subject":"ana","person":"ana@example.com","spiffe":"","method":"jwt","address":"10.0.0.7"},"call":{"method":"POST","host":"api.example.com","path":"/v1/refunds?x=1","destination":"- 8443","headers":[["content-type","application/json"]],"body":""},"rules":["refunds/large"],"revision":"r1","requires":[{"groups":["finance"],"people":[],"count":1}],"grant":"Once"}"#;
+    let terms = r#"{"caller":{"issuer":"https://idp.example","subject":"ana","person":"ana@example.com","spiffe":"","method":"jwt","address":"10.0.0.7"},"call":{"method":"POST","host":"api.example.com","path":"/v1/refunds?x=1","destination":"- 8443","headers":[["content-type","application/json"]],"body":""},"rules":["refunds/large"],"revision":"r1","requires":[{"groups":["finance"],"people":[],"count":1}],"grant":"once"}"#;
     format!(
         "INSERT INTO approvals (id, digest, idempotency_key, state, created_at, expires_at, issuer, subject, spiffe, \
          terms, votes, body) VALUES ('{id}', '{digest}', '', '{state}', {CREATED}, {}, 'https://idp.example', 'ana', '', \
