@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::credential::{Revocation, RevocationKind};
 use crate::effect::Part;
-use crate::identity::Method;
+use crate::identity::{Identity, Method};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -1,0 +1,90 @@
+//! Whose call it is, and who else is the same.
+
+use serde::{Deserialize, Serialize};
+
+use crate::credential::{Revocation, RevocationKind};
+use crate::effect::person_key;
+use crate::identity::{Identity, Method};
+
+/// Who made the call that waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    pub issuer: String,
+    pub subject: String,
+    pub person: Option<String>,
+    #[serde(default)]
+    pub email: String,
+    pub spiffe: String,
+    /// How the identity was proven (`jwt`, `mtls`, `anonymous`).
+    pub method: String,
+    pub address: String,
+    /// `None` in requests that were kept before this was.
+    #[serde(default)]
+    pub credential: Option<CredentialIds>,
+}
+
+/// The public names of the credential that a call was made with, never the credential: empty where it has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialIds {
+    /// The token's `jti`, or the id of the API key.
+    pub token_id: String,
+    /// The login session that the token is of (`sid`).
+    pub session: String,
+}
+
+impl Caller {
+    pub fn of(identity: &Identity, address: &str) -> Self {
+        Self {
+            issuer: identity.issuer.clone(),
+            subject: identity.subject.clone(),
+            person: identity.person.clone(),
+            email: identity.email.clone(),
+            spiffe: identity.spiffe.clone(),
+            method: identity.method.as_str().to_owned(),
+            address: address.to_owned(),
+            credential: Some(CredentialIds {
+                token_id: identity.token_id.clone(),
+                session: identity.session.clone(),
+            }),
+        }
+    }
+
+    /// Whether the call was made with what is revoked, whenever that was; `owner` is the subject of a key that is
+    /// revoked, if it is known. Of a request that does not say with which token it was made, any of the revoked one's
+    /// issuer may be it.
+    pub fn came_with(&self, revocation: &Revocation, owner: Option<&str>) -> bool {
+        let Revocation { kind, value, issuer, .. } = revocation;
+        let of_issuer = issuer.is_empty() || *issuer == self.issuer;
+        let is_key = self.method == Method::ApiKey.as_str();
+        let is_token = [Method::Jwt, Method::Introspection, Method::Kubernetes]
+            .iter()
+            .any(|m| self.method == m.as_str());
+        match (kind, &self.credential) {
+            _ if value.is_empty() => false,
+            (RevocationKind::Subject, _) => (self.subject == *value && of_issuer) || self.spiffe == *value,
+            (RevocationKind::Key, Some(ids)) => is_key && ids.token_id == *value && of_issuer,
+            (RevocationKind::Key, None) => is_key && owner.is_none_or(|owner| owner == self.subject),
+            (RevocationKind::TokenId, Some(ids)) => ids.token_id == *value && of_issuer,
+            (RevocationKind::TokenId, None) => (is_token || is_key) && of_issuer,
+            (RevocationKind::Session, Some(ids)) => ids.session == *value && of_issuer,
+            (RevocationKind::Session, None) => is_token && of_issuer,
+        }
+    }
+
+    /// Whether `who` is the caller: by login, by SPIFFE id, or by any name of the person behind either. A name that is
+    /// not verified can only keep somebody from deciding.
+    pub fn is(&self, who: &Identity) -> bool {
+        let same_login = self.issuer == who.issuer && self.subject == who.subject && !who.subject.is_empty();
+        let own = names(self.person.as_deref(), &self.email, &self.subject, &self.spiffe);
+        let theirs = names(who.person.as_deref(), &who.email, &who.subject, &who.spiffe);
+        same_login || own.iter().flatten().any(|name| theirs.iter().flatten().any(|other| name == other))
+    }
+}
+
+/// What a person or workload is called in a credential: a subject counts where it is a mail address, or a SPIFFE id, as in
+/// a JWT-SVID.
+fn names(person: Option<&str>, email: &str, subject: &str, spiffe: &str) -> [Option<String>; 4] {
+    let key = |name: &str| Some(person_key(name)).filter(|name| !name.is_empty());
+    let of_anybody = |name: &String| name.contains('@') || name.starts_with("spiffe://");
+    [person.and_then(key), key(email), key(subject).filter(of_anybody), key(spiffe)]
+}
