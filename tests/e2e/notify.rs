@@ -159,3 +159,32 @@ async fn a_watch_goes_on_over_a_restart_and_ends_well() {
     let listed = world.admin(Method::GET, "/api/v1/openapi.json", "bob").await;
     assert_eq!((listed.status, listed.json()["openapi"].as_str()), (200, Some("3.1.0")));
 }
+
+/// The code of the guide, against a published example: five minutes, these bytes, this id, and no more.
+#[test]
+fn the_receiver_of_the_guide_takes_what_is_signed_and_nothing_old_or_changed() {
+    let guide =
+        std::fs::read_to_string(portcullis_sample::repository().join("docs/notifications.md")).unwrap();
+    let code = guide.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let cases = r#"
+key, at = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 1614265330
+good = {"webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "webhook-timestamp": str(at),
+        "webhook-signature": "v1,bm90IHRoaXM= v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="}
+body = b'{"test": 2432232314}'
+def taken(headers, body, now):
+    try:
+        verify(key, headers, body, now)
+        return True
+    except (ValueError, KeyError):
+        return False
+assert taken(good, body, at) and taken(good, body, at + 300) and taken(good, body, at - 300)
+assert not taken(good, body, at + 301) and not taken(good, body, at - 301)
+assert not taken(good, body + b" ", at)
+assert not taken({**good, "webhook-id": "msg_other"}, body, at)
+assert not taken({**good, "webhook-timestamp": str(at + 1)}, body, at)
+assert not taken({**good, "webhook-signature": good["webhook-signature"].replace("v1,", "v2,")}, body, at)
+"#;
+    let run =
+        std::process::Command::new("python3").args(["-c", &format!("{code}\n{cases}")]).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+}

@@ -261,6 +261,39 @@ async fn while_revocations_can_not_be_read_credentials_are_refused_or_count_as_c
     }
 }
 
+/// A stolen token asked, somebody approved, and then the theft is noticed: nothing that was approved for it goes out.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_approved_of_a_revoked_credentials_call_releases_nothing() {
+    for (option, value) in [("--token-id", "t-1"), ("--session", "s-1")] {
+        let world = World::start(with_admins(Options::default())).await;
+        let tokens = [("t-1", "s-1"), ("t-2", "s-2")].map(|(token, session)| {
+            world.of_ana(|claims| {
+                claims["jti"] = json!(token);
+                claims["sid"] = json!(session);
+            })
+        });
+        let call = async |token: &String| {
+            let request = world.client.delete(format!("{}/v1/orders/o-1", world.envoy.url()));
+            let request = request.bearer_auth(token).header("prefer", "respond-async");
+            Got::from(request.send().await.unwrap()).await
+        };
+        let id = |got: &Got| got.json()["approval"]["id"].as_str().unwrap().to_owned();
+        let asked = call(&tokens[0]).await;
+        assert_eq!(asked.status, 202, "{}", asked.text());
+        assert_eq!(world.decide(&id(&asked), "bob", "approve").await.status, 200);
+        world.done(&["revoke", option, value, "--reason", "stolen"]).await;
+        world.recorded(|record| record["change"] == "caller_revoked").await;
+        let shown =
+            world.admin(Method::GET, &format!("/api/v1/approvals/{}", id(&asked)), "bob").await.json();
+        assert_eq!(shown["state"], "revoked", "{option}");
+        // The very same call by their other token is asked for anew.
+        let again = call(&tokens[1]).await;
+        assert_eq!(again.status, 202, "{option}: {}", again.text());
+        assert_ne!(id(&again), id(&asked));
+        assert_eq!(world.upstream.calls(), 0);
+    }
+}
+
 /// Seconds since the server last knew what is revoked, as its metric says.
 async fn age(world: &World) -> f64 {
     let metrics = world.metrics().await;
