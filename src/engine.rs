@@ -235,7 +235,8 @@ impl Engine {
         };
         let (settled, verdict) = self.conclude(&call, settled).await;
         let goes_on = matches!(verdict.answer, Answer::Allow(_));
-        if goes_on && let Some(approval) = &settled.approval {
+        let released = matches!(verdict.reason, Reason::Approved | Reason::AutoApproved | Reason::BreakGlass);
+        if released && let Some(approval) = &settled.approval {
             self.confirm_release(approval, &call.decision_id);
         }
         let may_mask = settled.evaluated.decision.may_mask;

@@ -110,6 +110,9 @@ impl Default for Limits {
 /// readers two different calls.
 const SINGLETONS: [&str; 5] = ["authorization", "content-length", "content-type", "host", "idempotency-key"];
 
+/// An `idempotency-key` with its name: it is part of what the store finds an approval by.
+const LONGEST_KEY: usize = 255;
+
 impl Request {
     /// Checks `parts`: sizes, the method's and host's characters, an unambiguous path, no repeated singleton.
     pub fn assemble(parts: Parts, limits: &Limits) -> Self {
@@ -189,7 +192,8 @@ fn headers_defect(headers: &Headers, limits: &Limits) -> Option<Reason> {
     for header in headers.iter() {
         let size = header.name.len() + header.value.len();
         total += size;
-        if size > limits.header {
+        let longest = if header.name == "idempotency-key" { LONGEST_KEY } else { limits.header };
+        if size > longest {
             return Some(Reason::HeaderTooLarge);
         }
         if header.value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
@@ -278,6 +282,9 @@ mod tests {
         assert_eq!(call(|p| p.path = format!("/{}", long(9_000))).defect, Some(Reason::PathTooLong));
         let header = Headers::from(vec![Header::new("x-a", long(40_000))]);
         assert_eq!(call(|p| p.headers = header).defect, Some(Reason::HeaderTooLarge));
+        let key = |n| Headers::from(vec![Header::new("Idempotency-Key", long(n))]);
+        assert_eq!(call(|p| p.headers = key(240)).defect, None);
+        assert_eq!(call(|p| p.headers = key(241)).defect, Some(Reason::HeaderTooLarge));
         let headers = (0..10).map(|n| Header::new(&format!("x-{n}"), long(20_000))).collect::<Vec<_>>();
         assert_eq!(call(|p| p.headers = headers.into()).defect, Some(Reason::HeadersTooLarge));
         assert_eq!(call(|p| p.method = "G ET".into()).defect, Some(Reason::MethodInvalid));

@@ -240,6 +240,12 @@ impl Store {
         Ok(found.map(|approval| self.as_of_now(approval)))
     }
 
+    /// As `approval`, without the body of the call.
+    pub async fn approval_without_body(&self, id: &str) -> Result<Option<Approval>, StoreError> {
+        let found = self.reader.without_body(id).await?;
+        Ok(found.map(|approval| self.as_of_now(approval)))
+    }
+
     /// The newest first, each without the body of its call.
     pub async fn approvals(&self, filter: Filter) -> Result<Vec<Approval>, StoreError> {
         let limit = filter.limit.min(MAX_LISTED);
@@ -315,17 +321,25 @@ impl Store {
         self.reader.ping().await
     }
 
-    /// Finishes what is queued and closes the file. Later calls fail with `Closed`.
+    /// Finishes what is queued and closes the file. Later calls fail with `Closed`. A disk that hangs is not waited for
+    /// longer than other callers wait: what was acknowledged is on it.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        if self.commands.send(Command::Close(done)).await.is_ok() {
-            // Either way the writer has ended.
-            let _ = closed.await;
+        let closing = async {
+            if self.commands.send(Command::Close(done)).await.is_ok() {
+                // Either way the writer has ended.
+                let _ = closed.await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, closing).await.is_err() {
+            tracing::warn!("the store did not close in time");
         }
         if let Some(listener) = &self.listener {
             listener.abort();
         }
-        self.reader.close().await;
+        if tokio::time::timeout(PATIENCE, self.reader.close()).await.is_err() {
+            tracing::warn!("the store's readers did not close in time");
+        }
     }
 
     async fn write<T>(

@@ -160,7 +160,9 @@ impl Approval {
 
     fn approved(&mut self, now: Timestamp) {
         self.state = State::Approved;
-        if let Grant::For(period) = self.grant {
+        if let Grant::For(period) = self.grant
+            && !self.is_single_use()
+        {
             self.expires = later(now, period);
         }
     }
@@ -181,13 +183,18 @@ impl Approval {
         approved
     }
 
+    /// Whether it releases one call: who breaks the glass answers for the call at hand alone, whatever the grant says.
+    pub fn is_single_use(&self) -> bool {
+        self.grant == Grant::Once || self.is_broken_glass()
+    }
+
     /// Uses an approved request for the call of one decision. `false`: somebody was faster, or it is not approved.
     /// A grant for a period stays approved until it expires.
     pub fn consume(&mut self, decision: &str, now: Timestamp) -> bool {
         if self.state_at(now) != State::Approved {
             return false;
         }
-        if self.grant == Grant::Once {
+        if self.is_single_use() {
             self.state = State::Releasing;
             self.progress.used = Some(Use { decision: decision.to_owned(), at: now });
         }

@@ -12,11 +12,17 @@ use crate::identity::{Identity, Method};
 use crate::policy::{HeadersRead, HoldRule};
 use crate::request::{Peer, Request};
 
-/// The digest of a call, in hex, and the part of the call that it covers, as approvers see it.
-#[derive(Debug)]
-pub(super) struct Covered {
-    pub digest: String,
-    pub call: CallSummary,
+/// What an approval of a held call covers: identity, target, covered headers, raw body, and the rules that held it; of a
+/// class of calls the parts that make it one, with identity, destination and rules. The token that proved the caller is not
+/// covered; what merely stands where a token could is an input like any other.
+pub(super) struct Covered<'c> {
+    request: &'c Request,
+    identity: &'c Identity,
+    asked: Asked<'c>,
+    scope: Scope<'c>,
+    /// The names of the headers.
+    names: Vec<String>,
+    target: Target<'c>,
 }
 
 /// Headers that change what a call does, whether or not a rule reads them: what its body means, which method,
@@ -74,49 +80,65 @@ pub(super) struct Asked<'a> {
     pub same: Option<&'a Class>,
 }
 
-/// Digests a held call: identity, target, covered headers, raw body, and the rules that held it; of a class of calls the
-/// parts that make it one, with identity, destination and rules. No token is shown. The one that proved the caller is not
-/// covered either; what merely stands where a token could is an input like any other.
-pub(super) fn digest(request: &Request, identity: &Identity, asked: Asked<'_>, scope: Scope<'_>) -> Covered {
-    let names = covered_headers(request, &asked, scope);
-    let values: Vec<_> = names.iter().flat_map(|name| Value::all(request, name)).collect();
-    let tokens = scope.redaction.tokens(request);
-    let target = Target::of(request, identity, scope.redaction);
+impl<'c> Covered<'c> {
+    pub fn of(request: &'c Request, identity: &'c Identity, asked: Asked<'c>, scope: Scope<'c>) -> Self {
+        let names = covered_headers(request, &asked, scope);
+        let target = Target::of(request, identity, scope.redaction);
+        Self { request, identity, asked, scope, names, target }
+    }
 
-    let mut hash = Fields(Context::new(&SHA256));
-    match asked.same {
-        None => {
-            hash.add(b"portcullis approval 1");
-            hash.add_texts([&*identity.issuer, &*identity.subject, &*identity.spiffe]);
-            hash.add_texts([&*request.method, &*request.host, &*target.path, &*target.destination]);
-            hash.values(&values, &target);
-            hash.add(target.body);
-        }
-        Some(class) => {
-            hash.add(b"portcullis approval of a class 1");
-            hash.add_texts([&*identity.issuer, &*identity.subject, &*identity.spiffe, &*target.destination]);
-            hash.count(class.parts().count());
-            for part in class.parts() {
-                hash.add(part.to_string().as_bytes());
-                hash.part(part, request, &target);
+    fn values(&self) -> Vec<Value<'_>> {
+        self.names.iter().flat_map(|name| Value::all(self.request, name)).collect()
+    }
+
+    /// The digest, in hex.
+    pub fn digest(&self) -> String {
+        let Self { request, identity, target, .. } = self;
+        let mut hash = Fields(Context::new(&SHA256));
+        match self.asked.same {
+            None => {
+                hash.add(b"portcullis approval 1");
+                hash.add_texts([&*identity.issuer, &*identity.subject, &*identity.spiffe]);
+                hash.add_texts([&*request.method, &*request.host, &*target.path, &*target.destination]);
+                hash.values(&self.values(), target);
+                hash.add(target.body);
+            }
+            Some(class) => {
+                hash.add(b"portcullis approval of a class 1");
+                hash.add_texts([
+                    &*identity.issuer,
+                    &*identity.subject,
+                    &*identity.spiffe,
+                    &*target.destination,
+                ]);
+                hash.count(class.parts().count());
+                for part in class.parts() {
+                    hash.add(part.to_string().as_bytes());
+                    hash.part(part, request, target);
+                }
             }
         }
+        hash.rules(&self.asked);
+        hex::encode(hash.0.finish())
     }
-    hash.rules(&asked);
 
-    let shown = |Value { name, text, .. }: &Value<'_>| {
-        ((*name).to_owned(), scope.redaction.header(name, text, &tokens, SHOWN_FOR_TOKENS))
-    };
-    let call = CallSummary {
-        method: request.method.clone(),
-        host: request.host.clone(),
-        path: scope.redaction.path(request, SHOWN_FOR_TOKENS).into_owned(),
-        headers: values.iter().map(shown).collect(),
-        body: base64::Engine::encode(&base64::engine::general_purpose::STANDARD, target.body),
-        destination: target.destination,
-        shown: Shown::Whole,
-    };
-    Covered { digest: hex::encode(hash.0.finish()), call }
+    /// The call as approvers see it. No token is shown.
+    pub fn summary(&self) -> CallSummary {
+        let Self { request, scope, target, .. } = self;
+        let tokens = scope.redaction.tokens(request);
+        let shown = |Value { name, text, .. }: &Value<'_>| {
+            ((*name).to_owned(), scope.redaction.header(name, text, &tokens, SHOWN_FOR_TOKENS))
+        };
+        CallSummary {
+            method: request.method.clone(),
+            host: request.host.clone(),
+            path: scope.redaction.path(request, SHOWN_FOR_TOKENS).into_owned(),
+            headers: self.values().iter().map(shown).collect(),
+            body: base64::Engine::encode(&base64::engine::general_purpose::STANDARD, target.body),
+            destination: target.destination.clone(),
+            shown: Shown::Whole,
+        }
+    }
 }
 
 /// The call as digests cover it: without the token that proved the caller.
@@ -298,20 +320,20 @@ mod tests {
     }
 
     fn digest_of(edit: impl FnOnce(&mut Parts, &mut Identity, &mut HoldRule)) -> String {
-        covered_by(&Redaction::default(), edit).digest
+        covered_by(&Redaction::default(), edit).0
     }
 
     fn digest_in(
         same: Option<&Class>,
         edit: impl FnOnce(&mut Parts, &mut Identity, &mut HoldRule),
     ) -> String {
-        covered_in(same, &Redaction::default(), edit).digest
+        covered_in(same, &Redaction::default(), edit).0
     }
 
     fn covered_by(
         redaction: &Redaction,
         edit: impl FnOnce(&mut Parts, &mut Identity, &mut HoldRule),
-    ) -> Covered {
+    ) -> (String, CallSummary) {
         covered_in(None, redaction, edit)
     }
 
@@ -319,14 +341,16 @@ mod tests {
         same: Option<&Class>,
         redaction: &Redaction,
         edit: impl FnOnce(&mut Parts, &mut Identity, &mut HoldRule),
-    ) -> Covered {
+    ) -> (String, CallSummary) {
         let (mut parts, mut identity, mut rule) = (parts(), (*Identity::anonymous()).clone(), rule(1));
         edit(&mut parts, &mut identity, &mut rule);
         let always: Vec<_> = DEFAULT_HEADERS.iter().map(|name| (*name).to_owned()).collect();
         let request = Request::assemble(parts, &Limits::default());
         let scope = Scope { headers: &always, credentials: &["x-token".to_owned()], redaction };
         let rules = [Arc::new(rule)];
-        digest(&request, &identity, Asked { rules: &rules, auto_approved: &[], same }, scope)
+        let asked = Asked { rules: &rules, auto_approved: &[], same };
+        let covered = Covered::of(&request, &identity, asked, scope);
+        (covered.digest(), covered.summary())
     }
 
     fn set(parts: &mut Parts, name: &str, value: &str) {
@@ -376,7 +400,7 @@ mod tests {
     const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.e30.c2lnbmF0dXJl";
 
     /// Tokens in the query and in a cookie, where a rule reads the cookies and a proxy copies the URL.
-    fn with_token(token: &str, method: Method, edit: impl FnOnce(&mut Parts)) -> Covered {
+    fn with_token(token: &str, method: Method, edit: impl FnOnce(&mut Parts)) -> (String, CallSummary) {
         let redaction = Redaction::of(&[Place::Query("access_token".into()), Place::Cookie("id".into())]);
         covered_by(&redaction, |parts, identity, rule| {
             identity.method = method;
@@ -392,11 +416,11 @@ mod tests {
     fn a_token_in_the_query_or_a_cookie_is_neither_shown_nor_covered() {
         let other = TOKEN.replace("c2l", "d2l");
         let [one, two] = [TOKEN, &other].map(|token| with_token(token, Method::Jwt, |_| ()));
-        assert_eq!(one.digest, two.digest, "the same call with a fresh token");
+        assert_eq!(one.0, two.0, "the same call with a fresh token");
         for covered in [&one, &two, &with_token(TOKEN, Method::ApiKey, |_| ())] {
-            let shown = format!("{:?}", covered.call);
+            let shown = format!("{:?}", covered.1);
             assert!(!shown.contains("c2lnb") && !shown.contains("d2lnb"), "{shown}");
-            assert_eq!(covered.call.path, "/a?b=1&%61ccess_token=REDACTED&c");
+            assert_eq!(covered.1.path, "/a?b=1&%61ccess_token=REDACTED&c");
             assert!(
                 shown.contains("a=1; id=REDACTED;z") && shown.contains("/b?access_token=REDACTED"),
                 "{shown}"
@@ -407,7 +431,7 @@ mod tests {
     /// Whatever stands around the token counts, and so does what stands in its place and proves nobody.
     #[test]
     fn only_the_token_itself_is_left_out() {
-        let of = |edit: fn(&mut Parts)| with_token(TOKEN, Method::Jwt, edit).digest;
+        let of = |edit: fn(&mut Parts)| with_token(TOKEN, Method::Jwt, edit).0;
         let same = of(|_| ());
         for edit in [
             (|parts| parts.path = parts.path.replace("b=1", "b=2")) as fn(&mut Parts),
@@ -420,9 +444,9 @@ mod tests {
         ] {
             assert_ne!(of(edit), same);
         }
-        let of_key = |token: &str| with_token(token, Method::ApiKey, |_| ()).digest;
+        let of_key = |token: &str| with_token(token, Method::ApiKey, |_| ()).0;
         assert_ne!(of_key(TOKEN), of_key("delete"), "no token proved this caller");
-        let shown = with_token("a", Method::ApiKey, |_| ()).call;
+        let shown = with_token("a", Method::ApiKey, |_| ()).1;
         assert_eq!(
             shown.path, "/a?b=1&%61ccess_token=REDACTED&c",
             "what is short is not looked for elsewhere"
@@ -502,7 +526,7 @@ mod tests {
             let asked = Asked { rules: &rules, auto_approved, same: None };
             let redaction = Redaction::default();
             let scope = Scope { headers: &[], credentials: &[], redaction: &redaction };
-            digest(&request, &Identity::anonymous(), asked, scope).digest
+            Covered::of(&request, &Identity::anonymous(), asked, scope).digest()
         };
         assert_ne!(of(&[]), of(&[("p/r".into(), "small".into())]));
         assert_eq!(

@@ -16,11 +16,10 @@ use super::fault::Point;
 use super::patience::remaining;
 use super::record::Facts;
 use super::waiters::Waiter;
-use super::{Call, Engine, Evaluated, Patience, Settled, is_unmaskable, prefer, vouchers};
+use super::{Call, Engine, Evaluated, Patience, Settled, is_unmaskable, prefer, upstream, vouchers};
 use crate::approval::{Approval, Choice, Event, State};
 use crate::audit::{self, Record};
 use crate::clock;
-use crate::effect::Grant;
 use crate::metrics::ApprovalEvent;
 use crate::policy::{HoldRule, Outcome};
 use crate::reason::Reason;
@@ -87,8 +86,8 @@ pub(super) fn follow_changes(engine: &Arc<Engine>) {
                     engine.waiters.wake(&change.id);
                 }
                 Err(RecvError::Lagged(missed)) => {
-                    tracing::warn!(missed, "changes of approvals came faster than they could be recorded");
-                    engine.waiters.wake_all();
+                    tracing::warn!(missed, "changes of approvals were missed, and are looked for");
+                    poll.reset_immediately();
                 }
                 Err(RecvError::Closed) => return,
             }
@@ -185,13 +184,10 @@ impl Engine {
                 Some(opened) => opened,
                 None => {
                     changed = waiter.changed();
-                    match self.ports.store.approval(waiter.id()).await {
-                        Ok(Some(latest)) => Box::new(latest),
+                    match self.look_up(&waiter).await {
+                        Ok(Some(latest)) => latest,
                         Ok(None) => return (Reason::ApprovalExpired, None),
-                        Err(error) => {
-                            tracing::error!(%error, "an approval could not be read");
-                            return (Reason::StoreUnavailable, None);
-                        }
+                        Err(reason) => return (reason, None),
                     }
                 }
             };
@@ -217,13 +213,28 @@ impl Engine {
 
     /// The end of a wait for another reason than the approval, which is read once more for the answer and the record.
     async fn as_it_is(&self, waiter: &Waiter<'_>, reason: Reason) -> (Reason, Option<Box<Approval>>) {
-        match self.ports.store.approval(waiter.id()).await {
-            Ok(approval) => (reason, approval.map(Box::new)),
-            Err(error) => {
+        match self.look_up(waiter).await {
+            Ok(approval) => (reason, approval),
+            // Without it there is no ticket to hand out.
+            Err(unavailable) if reason == Reason::ApprovalPending => (unavailable, None),
+            Err(_) => (reason, None),
+        }
+    }
+
+    /// The approval as it is now, without the body of its call. Thousands may look at once: they take turns, because those
+    /// who find no connection in time would be refused.
+    async fn look_up(&self, waiter: &Waiter<'_>) -> Result<Option<Box<Approval>>, Reason> {
+        let _turn = self.waiters.reads.acquire().await;
+        let read = self.ports.store.approval_without_body(waiter.id());
+        match tokio::time::timeout(self.settings.decision_timeout, read).await {
+            Ok(Ok(approval)) => Ok(approval.map(Box::new)),
+            Ok(Err(error)) => {
                 tracing::error!(%error, "an approval could not be read");
-                // Without it there is no ticket to hand out.
-                let ticket = reason == Reason::ApprovalPending;
-                (if ticket { Reason::StoreUnavailable } else { reason }, None)
+                Err(Reason::StoreUnavailable)
+            }
+            Err(_) => {
+                tracing::error!("an approval could not be read in time");
+                Err(Reason::StoreUnavailable)
             }
         }
     }
@@ -240,11 +251,17 @@ impl Engine {
         if is_unmaskable(call, &again) {
             return Round::Decided(again, approval);
         }
-        if self.covered(call, &again, rules).digest != digest {
+        if self.digest(call, &again, rules) != digest {
             return Round::HeldAgain(again);
         }
         if !may_be_used(&approval, rules, self.ports.clock.now()) {
             return Round::Settled(Reason::OutsideHours, String::new(), Some(approval));
+        }
+        // What can't be handed over is not released, and costs no approval.
+        if call.listener.hands_over
+            && let Err(reason) = self.hand_over(call, &again, &mut upstream::permit(&call.request, &again))
+        {
+            return Round::Settled(reason, String::new(), Some(approval));
         }
         if self.ports.faults.pass(Point::Release).await.is_err() {
             return Round::Settled(Reason::StoreUnavailable, String::new(), Some(approval));
@@ -267,7 +284,7 @@ impl Engine {
 impl Engine {
     /// Confirms the release of a call whose answer is on its way, a moment later.
     pub(super) fn confirm_release(&self, approval: &Approval, decision: &str) {
-        if approval.grant != Grant::Once {
+        if !approval.is_single_use() {
             return;
         }
         let (store, lifecycle) = (self.ports.store.clone(), self.ports.lifecycle.clone());

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Notify, Semaphore};
 
 /// How many calls may be held open at once; beyond it a call is refused with `too_many_held`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +22,23 @@ impl Default for HeldLimits {
     }
 }
 
-/// The held calls of this process. Locked for a few instructions at a time, never across an await.
-#[derive(Debug, Default)]
-pub(super) struct Waiters(Mutex<Table>);
+/// How many held calls may read their approvals at once.
+const READS: usize = 32;
+
+/// The held calls of this process.
+#[derive(Debug)]
+pub(super) struct Waiters {
+    /// Locked for a few instructions at a time, never across an await.
+    table: Mutex<Table>,
+    /// The turns of those that read their approval.
+    pub reads: Semaphore,
+}
+
+impl Default for Waiters {
+    fn default() -> Self {
+        Self { table: Mutex::default(), reads: Semaphore::new(READS) }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -62,7 +76,7 @@ impl Waiters {
     pub fn admit<'a>(&'a self, principal: &str, rules: &[String], limits: &HeldLimits) -> Option<Place<'a>> {
         let principal = format!("principal:{principal}");
         let rules: Vec<_> = rules.iter().map(|rule| format!("rule:{rule}")).collect();
-        let mut table = self.0.lock();
+        let mut table = self.table.lock();
         let held = |key: &String| table.held.get(key).copied().unwrap_or(0);
         let full = table.total >= limits.total
             || held(&principal) >= limits.per_principal
@@ -82,7 +96,7 @@ impl Waiters {
     /// A place among those that are woken when the approval changes. Take one before reading its state.
     pub fn of(&self, approval: &str) -> Waiter<'_> {
         let approval: Arc<str> = approval.into();
-        let mut table = self.0.lock();
+        let mut table = self.table.lock();
         let waiting = table.waiting.entry(approval.clone()).or_default();
         waiting.calls += 1;
         Waiter { waiters: self, notify: waiting.changed.clone(), approval }
@@ -90,26 +104,26 @@ impl Waiters {
 
     /// Whether no call waits.
     pub fn is_empty(&self) -> bool {
-        self.0.lock().waiting.is_empty()
+        self.table.lock().waiting.is_empty()
     }
 
     /// Wakes the calls that wait for `approval`.
     pub fn wake(&self, approval: &str) {
-        if let Some(waiting) = self.0.lock().waiting.get(approval) {
+        if let Some(waiting) = self.table.lock().waiting.get(approval) {
             waiting.changed.notify_waiters();
         }
     }
 
     /// Wakes the calls that wait for an approval that is not one of these.
     pub fn wake_others(&self, pending: &HashSet<String>) {
-        let table = self.0.lock();
+        let table = self.table.lock();
         let others = table.waiting.iter().filter(|(id, _)| !pending.contains(&***id));
         others.for_each(|(_, waiting)| waiting.changed.notify_waiters());
     }
 
     /// Wakes every call: some change was missed, so each reads its approval again.
     pub fn wake_all(&self) {
-        for waiting in self.0.lock().waiting.values() {
+        for waiting in self.table.lock().waiting.values() {
             waiting.changed.notify_waiters();
         }
     }
@@ -135,7 +149,7 @@ impl Waiter<'_> {
 impl Drop for Waiter<'_> {
     /// The last to leave takes the approval out of the table.
     fn drop(&mut self) {
-        let mut table = self.waiters.0.lock();
+        let mut table = self.waiters.table.lock();
         let Some(waiting) = table.waiting.get_mut(&self.approval) else { return };
         waiting.calls -= 1;
         if waiting.calls == 0 {
@@ -146,7 +160,7 @@ impl Drop for Waiter<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut table = self.waiters.0.lock();
+        let mut table = self.waiters.table.lock();
         for key in &self.keys {
             if let Some(count) = table.held.get_mut(key) {
                 *count -= 1;
@@ -177,7 +191,7 @@ mod tests {
         let fourth = admit("carl", "other");
         assert!(admit("dana", "another").is_none(), "total");
         drop((first, second, third, fourth));
-        assert!(waiters.0.lock().held.is_empty());
+        assert!(waiters.table.lock().held.is_empty());
         assert!(admit("ana", "r").is_some());
     }
 
@@ -193,8 +207,8 @@ mod tests {
         }
         let other = waiters.of("a");
         drop(notify);
-        assert_eq!(waiters.0.lock().waiting.len(), 1);
+        assert_eq!(waiters.table.lock().waiting.len(), 1);
         drop(other);
-        assert!(waiters.0.lock().waiting.is_empty());
+        assert!(waiters.table.lock().waiting.is_empty());
     }
 }

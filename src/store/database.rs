@@ -193,8 +193,8 @@ impl Row {
 /// Whether the connection is of no use after this error: what it was asked last may be still under way, or it is to a
 /// server that ends or takes no changes.
 pub(super) fn is_lost(error: &StoreError) -> bool {
-    /// Classes of errors after which the same connection works on: data, constraints, conflicts, locks.
-    const OF_THE_STATEMENT: [&str; 4] = ["22", "23", "40", "55"];
+    /// Classes of errors after which the same connection works on: data, constraints, conflicts, limits, locks.
+    const OF_THE_STATEMENT: [&str; 5] = ["22", "23", "40", "54", "55"];
     match error {
         StoreError::Failed(_) => !has_class(error, &OF_THE_STATEMENT),
         StoreError::Slow | StoreError::Away => true,
@@ -204,7 +204,12 @@ pub(super) fn is_lost(error: &StoreError) -> bool {
 
 /// Whether one change is wrong, and others of its transaction may be good: not, where the database fails or is busy.
 pub(super) fn is_of_one_change(error: &StoreError) -> bool {
-    matches!(error, StoreError::Unreadable(_)) || has_class(error, &["22", "23"])
+    matches!(error, StoreError::Unreadable(_)) || has_class(error, &["22", "23", "54"])
+}
+
+/// Whether others held the writers' lock too long: nothing was done, and the next try may have it.
+pub(super) fn is_lock_timeout(error: &StoreError) -> bool {
+    has_class(error, &["55P03"])
 }
 
 fn has_class(error: &StoreError, classes: &[&str]) -> bool {

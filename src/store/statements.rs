@@ -16,7 +16,7 @@ mod bundles;
 mod credentials;
 mod outbox;
 
-use approval_row::{Terms, decode, from_json, to_json, unreadable};
+use approval_row::{Terms, decode, decode_all, from_json, to_json, unreadable};
 
 /// Ids that sort by age, also within one millisecond.
 #[derive(Default)]
@@ -50,6 +50,15 @@ impl Reader {
         row.map(|row| decode(&row)).transpose()
     }
 
+    /// As `approval`, without the body of the call.
+    pub(super) async fn without_body(&self, id: &str) -> Result<Option<Approval>, StoreError> {
+        let query = database::query(
+            "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, progress, '' AS body \
+             FROM approvals WHERE id = $1",
+        );
+        self.0.fetch_optional(query.bind(id)).await?.map(|row| decode(&row)).transpose()
+    }
+
     pub(super) async fn approvals(
         &self,
         state: Option<State>,
@@ -70,7 +79,7 @@ impl Reader {
             ),
         };
         let rows = self.0.fetch_all(query.bind(before).bind(i64::from(limit))).await?;
-        rows.iter().map(decode).collect()
+        Ok(decode_all(&rows))
     }
 
     pub(super) async fn pending(&self) -> Result<HashSet<String>, StoreError> {
@@ -90,7 +99,7 @@ impl Reader {
         );
         let query = query.bind(&caller.issuer).bind(&caller.subject).bind(&caller.spiffe);
         let rows = self.0.fetch_all(query.bind(&approval.id).bind(i64::from(limit))).await?;
-        rows.iter().map(decode).collect()
+        Ok(decode_all(&rows))
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
@@ -165,7 +174,7 @@ impl<'c> Transaction<'c> {
              AND ((subject = $1 AND ($2 = '' OR issuer = $2)) OR spiffe = $1)",
         );
         let query = query.bind(subject).bind(issuer).bind(made_before.as_microsecond());
-        query.fetch_all(&mut self.0).await?.iter().map(decode).collect()
+        Ok(decode_all(&query.fetch_all(&mut self.0).await?))
     }
 
     /// What is approved and unused of the calls that were made before `made_before`, without bodies.
@@ -178,7 +187,7 @@ impl<'c> Transaction<'c> {
              FROM approvals WHERE state = 'approved' AND created_at < $1",
         );
         let query = query.bind(made_before.as_microsecond());
-        query.fetch_all(&mut self.0).await?.iter().map(decode).collect()
+        Ok(decode_all(&query.fetch_all(&mut self.0).await?))
     }
 
     /// The requests at which something is due at `now` besides their expiry; at most `limit`.
@@ -188,7 +197,7 @@ impl<'c> Transaction<'c> {
              FROM approvals WHERE attention_at <= $1 ORDER BY attention_at LIMIT $2",
         );
         let query = query.bind(now.as_microsecond()).bind(i64::from(limit));
-        query.fetch_all(&mut self.0).await?.iter().map(decode).collect()
+        Ok(decode_all(&query.fetch_all(&mut self.0).await?))
     }
 
     pub(super) async fn pending_of(&mut self, caller: &Caller) -> Result<i64, StoreError> {
@@ -253,26 +262,28 @@ impl<'c> Transaction<'c> {
         Ok(())
     }
 
-    /// Marks as expired what is due at `now`, and returns the ids.
-    pub(super) async fn expire(&mut self, now: Timestamp) -> Result<Vec<String>, StoreError> {
+    /// Marks as expired what is due at `now`, the longest due first and at most `limit`, and returns the ids.
+    pub(super) async fn expire(&mut self, now: Timestamp, limit: u32) -> Result<Vec<String>, StoreError> {
+        let query = database::query(
+            "DELETE FROM pending_rules WHERE approval IN (SELECT id FROM approvals WHERE open_until <= $1 \
+             ORDER BY open_until, id LIMIT $2)",
+        );
+        query.bind(now.as_microsecond()).bind(i64::from(limit)).execute(&mut self.0).await?;
         let query = database::query(
             "UPDATE approvals SET state = 'expired', attention_at = NULL, open_until = NULL \
-             WHERE open_until <= $1 RETURNING id",
+             WHERE id IN (SELECT id FROM approvals WHERE open_until <= $1 ORDER BY open_until, id LIMIT $2) \
+             RETURNING id",
         );
-        let expired: Vec<String> = query.bind(now.as_microsecond()).fetch_values(&mut self.0).await?;
-        for id in &expired {
-            self.not_pending(id).await?;
-        }
-        Ok(expired)
+        query.bind(now.as_microsecond()).bind(i64::from(limit)).fetch_values(&mut self.0).await
     }
 
-    /// Deletes the finished requests made before `kept_since`.
-    pub(super) async fn forget(&mut self, kept_since: Timestamp) -> Result<(), StoreError> {
+    /// Deletes finished requests made before `kept_since`, the oldest first and at most `limit`; how many there were.
+    pub(super) async fn forget(&mut self, kept_since: Timestamp, limit: u32) -> Result<u64, StoreError> {
         let query = database::query(
-            "DELETE FROM approvals WHERE created_at < $1 AND state NOT IN ('pending', 'approved', 'releasing')",
+            "DELETE FROM approvals WHERE id IN (SELECT id FROM approvals WHERE created_at < $1 \
+             AND state NOT IN ('pending', 'approved', 'releasing') ORDER BY created_at LIMIT $2)",
         );
-        query.bind(kept_since.as_microsecond()).execute(&mut self.0).await?;
-        Ok(())
+        query.bind(kept_since.as_microsecond()).bind(i64::from(limit)).execute(&mut self.0).await
     }
 
     /// How many requests wait for a decision by `rule`.

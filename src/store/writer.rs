@@ -1,7 +1,7 @@
 //! The one task that changes the store: group commit, expiry, retention.
 //!
-//! Every batch is one transaction at one moment: what is due expires first, then the queued changes apply in
-//! order, then the commit, then the answers and the announcements.
+//! Every batch is one transaction at one moment: the queued changes apply in order, then the commit, then the answers
+//! and the announcements. What is past its expiry counts as expired at once, and is marked by the next sweep.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use super::credentials::{Changed, CredentialChange};
 use super::database::{self, Connection};
 use super::outbox::{OutboxChange, OutboxChanged};
 use super::statements::{self, Reader, Transaction};
-use super::{NewApproval, Opened, PendingLimits, StoreError, VoteError};
+use super::{NewApproval, Opened, PATIENCE, PendingLimits, StoreError, VoteError};
 use crate::approval::{Approval, Choice, Event, State};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::identity::Identity;
 use crate::notice::Subscription;
 
@@ -37,6 +37,12 @@ const SHARED_BATCH: usize = 64;
 
 /// How often expiry looks around; nothing is announced later than this.
 const SWEEP: Duration = Duration::from_millis(500);
+
+/// The most requests that one transaction of a sweep expires or forgets.
+const SWEPT: u32 = 500;
+
+/// After this a transaction is committed, and what is left has the next one: on a shared database others wait.
+const LONGEST_TRANSACTION: Duration = Duration::from_millis(100);
 
 /// How many sweeps pass between two deletions of old history.
 const SWEEPS_PER_RETENTION: u32 = 7_200;
@@ -169,19 +175,25 @@ impl Writer {
         drop(closing);
     }
 
-    /// One transaction for all; if that fails, one for each, so that one bad change spoils no other.
+    /// One transaction for all, or several where that would keep others out for long; if one fails, one for each, so that
+    /// one bad change spoils no other.
     async fn write(&mut self, mut batch: Vec<Command>) {
-        match self.commit(&mut batch).await {
-            Ok(()) => batch.into_iter().for_each(|command| command.answer(Ok(()))),
-            Err(error) if batch.len() == 1 || !self.may_be_of_one(&error) => {
-                batch.into_iter().for_each(|command| command.answer(Err(error.clone())));
-            }
-            Err(error) => {
-                tracing::warn!(%error, changes = batch.len(), "a batch failed; its changes are tried one by one");
-                for command in batch {
-                    let mut alone = [command];
-                    let result = self.commit(&mut alone).await;
-                    alone.into_iter().for_each(|command| command.answer(result.clone()));
+        let begun = clock::instant();
+        while !batch.is_empty() {
+            match self.commit(&mut batch).await {
+                Ok(done) => batch.drain(..done).for_each(|command| command.answer(Ok(()))),
+                // Others write. Those who wait here are still there.
+                Err(error) if database::is_lock_timeout(&error) && begun.elapsed() < PATIENCE => {}
+                Err(error) if batch.len() == 1 || !self.may_be_of_one(&error) => {
+                    batch.drain(..).for_each(|command| command.answer(Err(error.clone())));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, changes = batch.len(), "a batch failed; its changes are tried one by one");
+                    for command in batch.drain(..) {
+                        let mut alone = [command];
+                        let result = self.commit(&mut alone).await.map(drop);
+                        alone.into_iter().for_each(|command| command.answer(result.clone()));
+                    }
                 }
             }
         }
@@ -193,16 +205,24 @@ impl Writer {
         matches!(self.database, Config::Sqlite(_)) || database::is_of_one_change(error)
     }
 
-    async fn commit(&mut self, commands: &mut [Command]) -> Result<(), StoreError> {
-        let committed = self.try_commit(commands).await;
-        self.conclude(committed)
+    /// Commits the first of `commands`, and says how many: at least one.
+    async fn commit(&mut self, commands: &mut [Command]) -> Result<usize, StoreError> {
+        let mut done = 0;
+        let committed = self.try_commit(commands, &mut done).await;
+        self.conclude(committed)?;
+        Ok(done)
     }
 
-    async fn try_commit(&mut self, commands: &mut [Command]) -> Result<Committed, StoreError> {
+    async fn try_commit(
+        &mut self,
+        commands: &mut [Command],
+        done: &mut usize,
+    ) -> Result<Committed, StoreError> {
         let told = self.told.clone();
         let mut batch = self.begin().await?;
-        batch.expire().await?;
+        let begun = clock::instant();
         for command in commands {
+            *done += 1;
             match command {
                 Command::Open(task) => task.outcome = Some(batch.open(&task.input.0, task.input.1).await?),
                 Command::Vote(task) => task.outcome = Some(batch.vote(&task.input).await?),
@@ -215,6 +235,9 @@ impl Writer {
                 Command::Outbox(task) => task.outcome = Some(batch.change_outbox(&task.input).await?),
                 Command::Close(_) => {}
             }
+            if begun.elapsed() > LONGEST_TRANSACTION {
+                break;
+            }
         }
         batch.commit(&told).await
     }
@@ -224,23 +247,36 @@ impl Writer {
             self.connect_again().await;
             return;
         }
-        let swept = self.try_sweep(history_too).await;
-        if let Err(error) = self.conclude(swept) {
-            tracing::warn!(%error, "the store could not expire what is due; it tries again");
+        let mut history_too = history_too;
+        loop {
+            let mut more = false;
+            let swept = self.try_sweep(&mut history_too, &mut more).await;
+            if let Err(error) = self.conclude(swept) {
+                tracing::warn!(%error, "the store could not expire what is due; it tries again");
+                return;
+            }
+            if !more {
+                return;
+            }
         }
     }
 
-    async fn try_sweep(&mut self, history_too: bool) -> Result<Committed, StoreError> {
+    /// Does a part of what is due, so that no transaction keeps others out for long; `more`: there is more of it.
+    async fn try_sweep(&mut self, history_too: &mut bool, more: &mut bool) -> Result<Committed, StoreError> {
         let (retention, told) = (self.retention, self.told.clone());
         let mut batch = self.begin().await?;
         let now = batch.now;
-        batch.expire().await?;
+        *more = batch.expire().await? == u64::from(SWEPT);
         batch.attend().await?;
-        if history_too {
+        if *history_too {
             let kept_since = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
-            batch.transaction.forget(kept_since).await?;
-            batch.transaction.forget_notices(kept_since).await?;
-            batch.committed.credentials = batch.transaction.forget_credentials(kept_since, now).await?;
+            if batch.transaction.forget(kept_since, SWEPT).await? == u64::from(SWEPT) {
+                *more = true;
+            } else {
+                batch.transaction.forget_notices(kept_since).await?;
+                batch.committed.credentials = batch.transaction.forget_credentials(kept_since, now).await?;
+                *history_too = false;
+            }
         }
         batch.commit(&told).await
     }
@@ -330,14 +366,16 @@ impl Batch<'_> {
         Ok(self.committed)
     }
 
-    async fn expire(&mut self) -> Result<(), StoreError> {
-        let due = self.transaction.expire(self.now).await?;
+    /// Expires what is due, as much as one transaction may, and returns how many.
+    async fn expire(&mut self) -> Result<u64, StoreError> {
+        let due = self.transaction.expire(self.now, SWEPT).await?;
         self.notify_expired(&due).await?;
+        let count = due.len() as u64;
         for id in due {
             let change = Change { id, state: State::Expired, event: Event::Expired, here: true };
             self.committed.approvals.push(change);
         }
-        Ok(())
+        Ok(count)
     }
 
     /// With the number of the state that it was decided by, if that matters.

@@ -34,12 +34,12 @@ pub(super) struct OpenRequest<'a> {
 }
 
 /// What an approval is good for: of several rules', what allows least.
-struct Scope {
+struct Good {
     grant: Grant,
     same: Option<Class>,
 }
 
-impl Scope {
+impl Good {
     fn of(rules: &[Arc<HoldRule>], evaluated: &Evaluated) -> Self {
         // What no person looked at is for one call: the next one is asked about anew.
         if !evaluated.decision.auto_approved().is_empty() {
@@ -54,17 +54,29 @@ impl Scope {
 }
 
 impl Engine {
-    pub(super) fn covered(&self, call: &Call, evaluated: &Evaluated, rules: &[Arc<HoldRule>]) -> Covered {
-        let Scope { same, .. } = Scope::of(rules, evaluated);
+    /// The digest of what an approval of this call would cover.
+    pub(super) fn digest(&self, call: &Call, evaluated: &Evaluated, rules: &[Arc<HoldRule>]) -> String {
+        let same = Good::of(rules, evaluated).same;
+        self.covered(call, evaluated, rules, same.as_ref(), |covered| covered.digest())
+    }
+
+    fn covered<T>(
+        &self,
+        call: &Call,
+        evaluated: &Evaluated,
+        rules: &[Arc<HoldRule>],
+        same: Option<&Class>,
+        look: impl FnOnce(&Covered<'_>) -> T,
+    ) -> T {
         let auto_approved = evaluated.decision.auto_approved();
-        let asked = Asked { rules, auto_approved, same: same.as_ref() };
+        let asked = Asked { rules, auto_approved, same };
         let authenticator = &evaluated.snapshot.authenticator;
         let scope = digest::Scope {
             headers: &self.settings.digest_headers,
             credentials: &authenticator.credentials,
             redaction: &authenticator.redaction,
         };
-        digest::digest(&call.request, &evaluated.identity, asked, scope)
+        look(&Covered::of(&call.request, &evaluated.identity, asked, scope))
     }
 
     /// The request for approval of this call, new or open already, and its digest; or why there is none.
@@ -108,8 +120,9 @@ impl Engine {
         rules: &[Arc<HoldRule>],
         names: Vec<String>,
     ) -> NewApproval {
-        let Covered { digest, call: summary } = self.covered(call, evaluated, rules);
-        let Scope { grant, same } = Scope::of(rules, evaluated);
+        let Good { grant, same } = Good::of(rules, evaluated);
+        let (digest, summary) = self
+            .covered(call, evaluated, rules, same.as_ref(), |covered| (covered.digest(), covered.summary()));
         let key = call.request.headers.text("idempotency-key").ok().flatten().unwrap_or_default();
         let auto = evaluated.decision.auto_approved();
         let by_rules = auto.len() == rules.len();

@@ -66,6 +66,19 @@ pub(super) fn decode(row: &Row) -> Result<Approval, StoreError> {
     })
 }
 
+/// Those that can be read: one row of a newer server, or a damaged one, keeps nobody from the others.
+pub(super) fn decode_all(rows: &[Row]) -> Vec<Approval> {
+    let readable = |row: &Row| match decode(row) {
+        Ok(approval) => Some(approval),
+        Err(error) => {
+            let id: String = row.try_get("id").unwrap_or_default();
+            tracing::error!(%error, approval = %id, "a request for approval can't be read, and is left out");
+            None
+        }
+    };
+    rows.iter().filter_map(readable).collect()
+}
+
 pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(unreadable)
 }

@@ -15,8 +15,13 @@ impl Batch<'_> {
         new: &NewApproval,
         limits: PendingLimits,
     ) -> Result<Opened, StoreError> {
-        if let Some(open) = self.transaction.open_approval(&new.digest, &new.idempotency_key).await? {
-            return Ok(Opened::Attached(open));
+        if let Some(mut open) = self.transaction.open_approval(&new.digest, &new.idempotency_key).await? {
+            if open.state_at(self.now) != State::Expired {
+                return Ok(Opened::Attached(open));
+            }
+            // The sweep has not come by yet.
+            let before = std::mem::replace(&mut open.state, State::Expired);
+            self.update(&open, before, Event::Expired).await?;
         }
         if let Some(used) = self.released(new).await? {
             return Ok(Opened::AlreadyUsed(used));

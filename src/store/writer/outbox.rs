@@ -33,8 +33,13 @@ impl Batch<'_> {
             return Ok(());
         }
         for id in expired {
-            if let Some(expired) = self.transaction.approval(id).await? {
-                self.notify(approval::Event::Expired, &expired).await?;
+            match self.transaction.approval(id).await {
+                Ok(Some(expired)) => self.notify(approval::Event::Expired, &expired).await?,
+                Ok(None) => {}
+                Err(StoreError::Unreadable(error)) => {
+                    tracing::error!(%error, approval = %id, "nobody can be told of what expired");
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())
