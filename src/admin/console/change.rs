@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Console;
 use super::guard::Visitor;
 use super::seal::Purpose;
-use super::throttle::From;
+use super::throttle::Source;
 use super::trouble::Trouble;
 use crate::admin::approvals;
 
@@ -71,7 +71,7 @@ impl Console {
         if self.is_fresh(visitor.session.proven) {
             return Ok(None);
         }
-        self.admit(&From::Browser(visitor.session.id.clone()), 1)?;
+        self.admit(&Source::Browser(visitor.session.id.clone()), 1)?;
         let mut response = self.send_to_provider(page, true).await?;
         let draft = Draft {
             page: page.to_owned(),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Console;
 use super::provider::LoginError;
 use super::seal::{Purpose, random_text};
-use super::throttle::From;
+use super::throttle::Source;
 use crate::metrics::ConsoleLogin;
 
 /// For how long a browser that somebody logged in from is known.
@@ -21,7 +21,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3_600);
 
 /// Who sent a request, as logins are limited.
 #[derive(Clone, Debug)]
-pub struct Client(pub From);
+pub struct Client(pub Source);
 
 /// What a browser shows that somebody logged in from. It lets nobody in.
 #[derive(Serialize, Deserialize)]
@@ -40,15 +40,15 @@ impl FromRequestParts<Arc<Console>> for Client {
         let recent = |known: &Known| u64::try_from(age(known)).is_ok_and(|age| age < KNOWN_FOR.as_secs());
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
         Ok(Self(match known.filter(recent) {
-            Some(known) => From::Browser(known.id),
-            None => From::address(peer),
+            Some(known) => Source::Browser(known.id),
+            None => Source::address(peer),
         }))
     }
 }
 
 impl Console {
     /// Whether somebody may try to log in now; an attempt that may not is counted as such.
-    pub fn admit(&self, client: &From, cost: i64) -> Result<(), LoginError> {
+    pub fn admit(&self, client: &Source, cost: i64) -> Result<(), LoginError> {
         self.throttle.admit(client, cost, self.now()).map_err(|refused| {
             self.parts.metrics.console_login(refused.limit.counted());
             LoginError::TooMany(refused)
@@ -66,10 +66,10 @@ impl Console {
     }
 
     /// The cookie of a browser that somebody logged in from; one that is known already keeps its id.
-    pub fn known_cookie(&self, client: From) -> Option<HeaderValue> {
+    pub fn known_cookie(&self, client: Source) -> Option<HeaderValue> {
         let id = match client {
-            From::Browser(id) => id,
-            From::Address(_) => random_text()?,
+            Source::Browser(id) => id,
+            Source::Address(_) => random_text()?,
         };
         let known = Known { id, since: self.now().as_second() };
         self.cookies.set(&self.parts.keys, Purpose::Known, &known, KNOWN_FOR.as_secs())

@@ -33,13 +33,13 @@ const REMEMBERED: u64 = 20_000;
 
 /// Who tries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum From {
+pub enum Source {
     /// One that has logged in before, or is logged in, by the id that was sealed into its cookie.
     Browser(String),
     Address(IpAddr),
 }
 
-impl From {
+impl Source {
     /// An IPv6 address stands for its network: a host has as many as it likes.
     pub fn address(address: Option<IpAddr>) -> Self {
         let address = address.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |address| address.to_canonical());
@@ -91,7 +91,7 @@ type Debt = Arc<Mutex<i64>>;
 /// Counts attempts; what it remembers is bounded.
 #[derive(Debug)]
 pub struct Throttle {
-    of_one: Cache<From, Debt>,
+    of_one: Cache<Source, Debt>,
     in_all: Debt,
 }
 
@@ -105,9 +105,9 @@ impl Default for Throttle {
 
 impl Throttle {
     /// Takes `cost` attempts of whoever tries, or none.
-    pub fn admit(&self, from: &From, cost: i64, now: Timestamp) -> Result<(), TooMany> {
+    pub fn admit(&self, from: &Source, cost: i64, now: Timestamp) -> Result<(), TooMany> {
         let now = now.as_millisecond();
-        let known = matches!(from, From::Browser(_));
+        let known = matches!(from, Source::Browser(_));
         let limit = if known { Limit::Browser } else { Limit::Address };
         let own = self.of_one.get_with(from.clone(), Debt::default);
         let mut own = own.lock();
@@ -144,12 +144,12 @@ mod tests {
         Timestamp::from_second(1_000_000 + seconds).unwrap()
     }
 
-    fn address(text: &str) -> From {
-        From::address(Some(text.parse().unwrap()))
+    fn address(text: &str) -> Source {
+        Source::address(Some(text.parse().unwrap()))
     }
 
     /// How many attempts are let through of so many.
-    fn admitted(throttle: &Throttle, from: &From, attempts: usize, now: Timestamp) -> usize {
+    fn admitted(throttle: &Throttle, from: &Source, attempts: usize, now: Timestamp) -> usize {
         (0..attempts).filter(|_| throttle.admit(from, 1, now).is_ok()).count()
     }
 
@@ -180,12 +180,12 @@ mod tests {
         let throttle = Throttle::default();
         let flood = (0..10_000_u32).filter(|n| {
             let address = IpAddr::V4(n.wrapping_mul(2_654_435_761).into());
-            throttle.admit(&From::address(Some(address)), 1, at(0)).is_ok()
+            throttle.admit(&Source::address(Some(address)), 1, at(0)).is_ok()
         });
         assert_eq!(flood.count(), 200);
         let refused = throttle.admit(&address("203.0.113.9"), 1, at(0));
         assert_eq!(refused, Err(TooMany { limit: Limit::All, seconds: 1 }));
-        let known = From::Browser("k".into());
+        let known = Source::Browser("k".into());
         assert_eq!(admitted(&throttle, &known, 100, at(0)), 20);
         assert_eq!(throttle.admit(&known, 1, at(0)).map_err(|refused| refused.limit), Err(Limit::Browser));
         assert_eq!(admitted(&throttle, &address("203.0.113.9"), 1, at(1)), 1, "a second later");
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
         assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
         assert_eq!(address("::ffff:192.0.2.1"), address("192.0.2.1"));
-        assert_eq!(From::address(None), address("::"));
+        assert_eq!(Source::address(None), address("::"));
     }
 
     #[test]
