@@ -163,7 +163,7 @@ async fn a_person_approves_a_call_in_a_browser_and_it_goes_on() {
     for (path, text) in [
         ("history", "rejected"),
         ("decisions", "approval_rejected"),
-        ("policies", "Roll back"),
+        ("policies", "Upload a bundle"),
         ("health", "Keys of"),
     ] {
         browser.open(&format!("{console}/{path}")).await;

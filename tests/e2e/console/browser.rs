@@ -50,13 +50,15 @@ for (const one of headings) {
 if (headings.filter((one) => one.tagName === "H1").length !== 1) faults.push("not one h1");
 if (!document.querySelector("main#main")) faults.push("nothing to skip to");
 for (const one of document.querySelectorAll("a[href], button, input:not([type=hidden]), textarea, select, summary, [tabindex='0']")) {
-  if (!one.getClientRects().length) continue;
+  if (!one.checkVisibility()) continue;
   one.focus({preventScroll: true});
   const style = getComputedStyle(one);
   if (document.activeElement !== one || style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 2) {
     faults.push(`no focus to be seen: ${one.outerHTML.slice(0, 80)}`);
   }
 }
+// The next Tab begins at the top of the page again, and not beyond its end.
+document.querySelector("a[href], button").focus();
 document.activeElement.blur();
 return faults;
 "#;

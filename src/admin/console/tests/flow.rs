@@ -180,7 +180,7 @@ async fn the_first_one_comes_in_by_the_one_time_token_and_approves_nothing() {
     assert_eq!(first.post("/login", &[]).await.status, 404, "no provider");
     assert_eq!(first.post("/login/first", &[("token", "guess")]).await.status, 403);
     assert_eq!(first.post("/login/first", &[("token", &token)]).await.status, 303);
-    assert!(first.get("/policies").await.text.contains("Roll back"));
+    assert!(first.get("/policies").await.text.contains("Upload a bundle"));
     assert_eq!(first.decide(&id, "approve", "").await.status, 403);
     assert_eq!(world.votes(&id).await, 0);
     let second = world.browser();

@@ -78,7 +78,7 @@ async fn an_uploaded_bundle_decides_and_a_broken_one_changes_nothing_and_says_wh
     let form = [("csrf", token.as_str()), ("reason", "too early")];
     assert_eq!(olga.post("/policies/rollback", &form).await.status, 303);
     let page = olga.get("/policies").await.text;
-    assert!(page.contains("rolled back") && page.contains("End the rollback"), "{page}");
+    assert!(page.contains("rolled back") && page.contains("too early"), "{page}");
     let chosen = [form[0], form[1], ("revision", before.revision.as_str())];
     assert_eq!(olga.post("/policies/activate", &chosen).await.status, 303);
     let listing = world.admin.state.bundles(&person("vera+auditors")).await.unwrap();
