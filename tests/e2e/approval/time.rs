@@ -68,8 +68,8 @@ spec:
         grant: {{for: 10h}}
         hours: {{days: [mon, tue, wed, thu, fri, sat, sun], from: "{}", to: "{}", time_zone: UTC}}
 "#,
-        time_of_day(60),
-        time_of_day(120),
+        time_of_day(10),
+        time_of_day(30),
     );
     let (world, clock) = world(&policies).await;
     let id = world.ticket().await.json()["approval"]["id"].as_str().unwrap().to_owned();
@@ -79,13 +79,13 @@ spec:
     assert_eq!(world.ticket().await.status, 202);
     assert_eq!(world.upstream.calls(), 0);
 
-    clock.advance(70 * MINUTE);
+    clock.advance(15 * MINUTE);
     assert_eq!(world.decides("bob", &id).await.json()["state"], "approved");
     assert_eq!(world.ticket().await.status, 200, "in its hours");
     assert_eq!(world.upstream.calls(), 1);
 
     // What is approved is not used at night.
-    clock.advance(70 * MINUTE);
+    clock.advance(20 * MINUTE);
     let late = world.ticket().await;
     assert!(late.status >= 202 && world.upstream.calls() == 1, "{} {}", late.status, late.text());
 }
