@@ -2,7 +2,6 @@
 //! released by its approval, once.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,16 +10,17 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use crate::approver::Approver;
 use crate::envoy::{self, Envoy, Filter};
+use crate::holding::{SQLITE, Settings, Site};
 use crate::lane::{Concurrency, Label, Lane, Wire};
 use crate::load::{Sample, Window};
+use crate::portcullis::AuditMode;
 use crate::report::{Spread, table};
 use crate::server::Server;
-use crate::{clock, policies, portcullis, process, token, traffic};
-use approver::Approver;
+use crate::{clock, policies, process, token, trail, traffic};
 use crowd::{Crowd, Tally, Through};
 
-mod approver;
 mod crowd;
 
 /// How many callers share the held calls.
@@ -62,7 +62,7 @@ struct Found {
     released: Duration,
     tally: Tally,
     /// Released calls by the audit trail, beyond one for each approval.
-    released_twice: usize,
+    released_twice: u32,
 }
 
 /// Runs the test, prints a table and writes the numbers; an error when a call was lost or released twice.
@@ -92,11 +92,19 @@ impl Options {
     async fn hold(&self, name: &'static str, calls: u32, through_envoy: bool) -> Result<Found> {
         let directory = tempfile::tempdir().context("cannot create a folder for the run")?;
         let issuer = token::Issuer::new()?;
-        let ports = Ports::free()?;
-        let server = start(&self.portcullis, &issuer, calls, ports, directory.path()).await?;
+        let settings = Settings {
+            binary: &self.portcullis,
+            issuer: &issuer,
+            calls,
+            store: SQLITE,
+            audit: AuditMode::BestEffort,
+            retry_window: Duration::from_secs(10),
+        };
+        let site = Site::new(directory.path(), &settings)?;
+        let server = site.start().await?;
         let tokens = issuer.tokens(CALLERS)?;
         let envoy = match through_envoy {
-            true => Some(before(&server, calls, directory.path()).await?),
+            true => Some(before(&server, calls, &site.policies(), directory.path()).await?),
             false => None,
         };
         let through = match envoy.as_ref().and_then(|envoy| envoy.listeners.first()) {
@@ -109,8 +117,8 @@ impl Options {
 
         let begun = clock::instant();
         let mut crowd = Crowd::gather(through, &tokens, calls);
-        let mut approver = Approver::new(ports.admin, &issuer).await?;
-        let pending = until_held(&mut crowd, &mut approver, calls).await?;
+        let approver = Approver::new(site.ports.admin, &issuer, "approver")?;
+        let pending = until_held(&mut crowd, &approver, calls).await?;
         let gathered = begun.elapsed();
         let full = process::resident(server.process.id())?;
         let with = self.others(&others).await?;
@@ -129,7 +137,7 @@ impl Options {
             others_p99: Spread::of(with.iter().zip(&without).map(ratio)),
             released,
             tally,
-            released_twice: released_twice(&directory.path().join("audit.jsonl"), calls)?,
+            released_twice: released_twice(site.audit(), calls)?,
         })
     }
 
@@ -198,51 +206,10 @@ impl Options {
     }
 }
 
-/// Where the server listens.
-#[derive(Clone, Copy)]
-struct Ports {
-    grpc: SocketAddr,
-    admin: SocketAddr,
-    metrics: SocketAddr,
-}
-
-impl Ports {
-    fn free() -> Result<Self> {
-        let [grpc, admin, metrics] =
-            [process::free_address()?, process::free_address()?, process::free_address()?];
-        Ok(Self { grpc, admin, metrics })
-    }
-}
-
-/// A server that lets `calls` be held.
-async fn start(
-    binary: &Path,
-    issuer: &token::Issuer,
-    calls: u32,
-    ports: Ports,
-    directory: &Path,
-) -> Result<Server> {
-    policies::write(&directory.join("policies"), 1)?;
-    fs::write(directory.join("policies/hold.yaml"), POLICY)?;
-    fs::write(directory.join("jwks.json"), issuer.jwks())?;
-    let Ports { grpc, admin, metrics } = ports;
-    let callers = portcullis::issuer(token::AUDIENCE);
-    let approvers = portcullis::issuer(approver::AUDIENCE);
-    let text = format!(
-        "listen: {{grpc: {grpc}, admin: {admin}, metrics: {metrics}}}\n\
-         policies: [policies]\n\
-         identity: {{jwt: [{callers}]}}\n\
-         admin: {{jwt: [{approvers}]}}\n\
-         audit: {{mode: best_effort}}\n\
-         holds: {{per_principal: {calls}, per_rule: {calls}, total: {calls}}}\n",
-    );
-    portcullis::start_with(binary, &text, [grpc, metrics], directory).await
-}
-
 /// The Envoy that the server's own command would write for these policies and for so many held calls.
-async fn before(server: &Server, calls: u32, directory: &Path) -> Result<Envoy> {
+async fn before(server: &Server, calls: u32, policies: &Path, directory: &Path) -> Result<Envoy> {
     let binary = envoy::binary().context("no Envoy: name its binary in ENVOY_BIN")?;
-    let files = bundle::gather(&[directory.join("policies")])?;
+    let files = bundle::gather(&[policies.to_owned()])?;
     let compiled = policy::compile(&files.policies, &policy::Options { gateway: true });
     let policies = compiled.set.context("the policies are refused")?;
     let needs = envoy::needs(policies, &format!("holds: {{total: {calls}}}\n"))?;
@@ -268,13 +235,13 @@ fn others(server: &Server, tokens: &[String]) -> Lane {
 }
 
 /// The requests for approval of the whole crowd, as soon as each of its calls has one.
-async fn until_held(crowd: &mut Crowd, approver: &mut Approver, calls: u32) -> Result<Vec<String>> {
+async fn until_held(crowd: &mut Crowd, approver: &Approver, calls: u32) -> Result<Vec<String>> {
     let begun = clock::instant();
     loop {
         crowd.check_held()?;
         let pending = approver.pending().await?;
         if pending.len() == usize::try_from(calls)? {
-            return Ok(pending);
+            return Ok(pending.into_iter().map(|approval| approval.id).collect());
         }
         ensure!(begun.elapsed() < Duration::from_secs(300), "only {} calls are held", pending.len());
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -282,30 +249,12 @@ async fn until_held(crowd: &mut Crowd, approver: &mut Approver, calls: u32) -> R
 }
 
 /// Releases that the audit trail has beyond the first of each approval.
-fn released_twice(audit: &Path, calls: u32) -> Result<usize> {
-    let text = fs::read_to_string(audit).with_context(|| format!("cannot read `{}`", audit.display()))?;
-    let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let released = records.filter(|record| record.get("reason").and_then(Value::as_str) == Some("approved"));
-    let mut approvals: Vec<String> =
-        released.filter_map(|record| Some(record.get("approval")?.as_str()?.to_owned())).collect();
-    let all = approvals.len();
-    ensure!(all >= usize::try_from(calls)?, "the audit trail has {all} releases of {calls}");
-    approvals.sort_unstable();
-    approvals.dedup();
-    Ok(all - approvals.len())
+fn released_twice(audit: PathBuf, calls: u32) -> Result<u32> {
+    let releases = trail::releases(&[audit])?;
+    let all: u32 = releases.values().sum();
+    ensure!(all >= calls, "the audit trail has {all} releases of {calls}");
+    Ok(trail::beyond_the_first(&releases))
 }
-
-const POLICY: &str = "\
-apiVersion: portcullis.dev/v1alpha1
-kind: Policy
-metadata: {name: held}
-spec:
-  match: [{paths: [\"/held/**\"], methods: [GET]}]
-  rules:
-    - name: wait
-      when: '\"staff\" in identity.groups'
-      hold: {approvers: {groups: [approvers], count: 1}, wait: 10m, because: every call waits}
-";
 
 #[cfg(test)]
 mod tests {
@@ -315,7 +264,7 @@ mod tests {
     async fn held_calls_are_released_by_their_approvals() {
         let report = tempfile::tempdir().unwrap();
         let options = Options {
-            portcullis: portcullis::binary_of_this_build(),
+            portcullis: crate::portcullis::binary_of_this_build(),
             envoy: 50,
             straight: 200,
             window: 200,

@@ -1,8 +1,11 @@
 //! `portcullis-loadtest`: what Portcullis costs per call, as ratios to a null server within one run.
 
+mod approver;
+mod caller;
 mod clock;
 mod cpu;
 mod envoy;
+mod holding;
 mod holds;
 mod issuers;
 mod lane;
@@ -17,6 +20,7 @@ mod run;
 mod server;
 mod token;
 mod traffic;
+mod trail;
 
 use std::net::SocketAddr;
 

@@ -64,6 +64,11 @@ impl Process {
         Ok(())
     }
 
+    /// Ends it at once (SIGKILL), and waits until it is gone.
+    pub fn kill(self) {
+        drop(self);
+    }
+
     fn last_words(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -94,6 +99,21 @@ pub fn free_address() -> Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
+/// Addresses on loopback that nobody listens on, for servers that leave them and come back: the kernel gives their ports to
+/// no connection in between.
+pub fn lasting_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
+    let mut listeners = Vec::with_capacity(N);
+    let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
+    for address in &mut addresses {
+        // All stay bound until the last is drawn, or one port could come twice.
+        let drawn = || TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(20_000..32_000)));
+        let listener = (0..100).find_map(|_| drawn().ok()).context("no free port on loopback")?;
+        *address = listener.local_addr()?;
+        listeners.push(listener);
+    }
+    Ok(addresses)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +126,13 @@ mod tests {
         let mut process = Process::start("server", command, directory.path()).unwrap();
         let error = process.until(async || false).await.unwrap_err().to_string();
         assert!(error.contains("exit status: 3") && error.contains("no such key"), "{error}");
+    }
+
+    #[test]
+    fn lasting_addresses_differ_and_can_be_bound() {
+        let addresses: [SocketAddr; 4] = lasting_addresses().unwrap();
+        let listeners = addresses.map(|address| TcpListener::bind(address).unwrap());
+        assert_eq!(listeners.len(), 4);
     }
 
     #[test]

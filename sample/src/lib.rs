@@ -16,6 +16,7 @@ pub mod setup;
 pub mod template;
 pub mod tour;
 pub mod upstream;
+pub mod wire;
 
 use std::path::Path;
 

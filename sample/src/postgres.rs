@@ -65,8 +65,18 @@ pub fn programs() -> Result<PathBuf> {
 }
 
 impl Postgres {
-    /// Makes a new cluster in a new folder, and starts it on a free port and a Unix socket.
+    /// Makes a new cluster in a new folder, and starts it on a free port and a Unix socket. It doesn't wait for the disk.
     pub fn start() -> Result<Self> {
+        Self::start_with("fsync = off")
+    }
+
+    /// The same, and what it acknowledged is on disk: for what is measured.
+    pub fn start_durable() -> Result<Self> {
+        Self::start_with("fsync = on")
+    }
+
+    /// `setting`: a line of `postgresql.conf`.
+    fn start_with(setting: &str) -> Result<Self> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("portcullis-pg-").tempdir()?.keep();
         let [address] = address::free()?;
@@ -85,7 +95,7 @@ impl Postgres {
         ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
         let settings = format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\n\
-             max_connections = 300\nshared_buffers = 16MB\nfsync = off\nlog_min_messages = warning\n",
+             max_connections = 300\nshared_buffers = 16MB\nlog_min_messages = warning\n{setting}\n",
             address.port(),
             folder.display()
         );

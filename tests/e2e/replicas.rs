@@ -12,11 +12,9 @@ use portcullis_sample::idp::IdentityProvider;
 use portcullis_sample::portcullis::{Config, Portcullis};
 use portcullis_sample::postgres::{self, Postgres};
 use portcullis_sample::upstream::Upstream;
+use portcullis_sample::wire::Wire;
 use reqwest::Method;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, tcp};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::world::{Got, between, cli, envoy_before, generated};
@@ -41,43 +39,6 @@ struct Replicas {
     _folder: TempDir,
 }
 
-/// A connection that can be cut without either side being told.
-struct Wire {
-    address: SocketAddr,
-    cut: watch::Sender<bool>,
-}
-
-impl Wire {
-    async fn to(target: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address::ANY).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (cut, is_cut) = watch::channel(false);
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                let Ok(far) = TcpStream::connect(target).await else { continue };
-                let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-                tokio::spawn(carry(near_in, far_out, is_cut.clone()));
-                tokio::spawn(carry(far_in, near_out, is_cut.clone()));
-            }
-        });
-        Self { address, cut }
-    }
-}
-
-/// What is under way when the wire is cut is lost, as is all that follows on this connection.
-async fn carry(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mut is_cut: watch::Receiver<bool>) {
-    let mut buffer = vec![0; 16 << 10];
-    loop {
-        let read = from.read(&mut buffer).await.unwrap_or(0);
-        if *is_cut.borrow_and_update() {
-            return std::future::pending().await;
-        }
-        if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
-            return;
-        }
-    }
-}
-
 impl Replicas {
     /// `None` where no PostgreSQL can be started; the test is then named as skipped.
     async fn start(count: usize) -> Option<Self> {
@@ -91,13 +52,13 @@ impl Replicas {
         }
         let postgres = Postgres::start().unwrap();
         postgres.create_database(DATABASE).unwrap();
-        let wire = Wire::to(postgres.address()).await;
+        let wire = Wire::to(postgres.address()).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let upstream = Upstream::start(address::ANY).await.unwrap();
         let idp = IdentityProvider::start(address::ANY).await.unwrap();
         let mut replicas = Vec::new();
         for number in 0..count {
-            let by = if number == 0 { wire.address } else { postgres.address() };
+            let by = if number == 0 { wire.address() } else { postgres.address() };
             let data = folder.path().join(number.to_string());
             replicas.push(Replica::start(&idp, &upstream, data, by).await);
         }
@@ -365,9 +326,9 @@ async fn without_the_database_plain_calls_go_on_and_holds_fail_closed_until_it_i
 
     // No packet passes, and nobody is told.
     let approved = world.given(720).await;
-    world.wire.cut.send_replace(true);
+    world.wire.cut();
     world.is_away("cut off").await;
-    world.wire.cut.send_replace(false);
+    world.wire.mend();
     world.is_back(&approved, 720).await;
 }
 

@@ -2,21 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use anyhow::{Context, Error, Result, bail};
-use envoy_types::pb::envoy::service::auth::v3::CheckRequest;
-use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
-use prost::Message;
+use anyhow::{Error, Result, bail};
 use tokio::task::{JoinError, JoinSet};
-use tonic::transport::Channel;
 
-use crate::traffic;
-
-/// Calls on one connection: below what servers and proxies allow by default.
-const STREAMS: usize = 100;
-/// How long a call may take in all.
-const PATIENCE: Duration = Duration::from_secs(580);
+use crate::caller::{self, Answer, PATIENCE, STREAMS};
 
 /// How the calls reach the server.
 #[derive(Clone, Copy)]
@@ -32,9 +22,6 @@ pub struct Crowd(JoinSet<Result<String>>);
 /// How many calls ended in which way.
 pub struct Tally(BTreeMap<String, u32>);
 
-/// How a released call ends.
-const RELEASED: &str = "released";
-
 impl Crowd {
     /// Starts `calls` calls, by the owners of `tokens` in turn.
     pub fn gather(through: Through, tokens: &[String], calls: u32) -> Self {
@@ -46,16 +33,17 @@ impl Crowd {
                 .zip(
                     tokens.iter().cycle().skip(numbers.first().copied().unwrap_or(0) as usize % tokens.len()),
                 )
-                .map(|(number, token)| (format!("/held/{number}"), token.clone()))
+                .map(|(number, token)| (caller::held_path(*number), token.clone()))
                 .collect();
             match through {
                 Through::Grpc(address) => {
-                    let channel = Channel::from_shared(format!("http://{address}"));
-                    let channel =
-                        channel.map(|channel| channel.connect_lazy()).map_err(|error| error.to_string());
+                    let channel = caller::connection(address).map_err(|error| error.to_string());
                     for (path, token) in calls {
                         let channel = channel.clone();
-                        set.spawn(async move { check(channel.map_err(Error::msg)?, &path, &token).await });
+                        set.spawn(async move {
+                            let answer = caller::ask(channel.map_err(Error::msg)?, &path, &token).await;
+                            Ok(answer.to_string())
+                        });
                     }
                 }
                 Through::Envoy(address) => {
@@ -93,14 +81,18 @@ impl Crowd {
 impl Tally {
     /// Calls that were not released.
     pub fn lost(&self) -> u32 {
-        self.0.iter().filter(|(ended, _)| *ended != RELEASED).map(|(_, count)| count).sum()
+        self.0.iter().filter(|(ended, _)| !is_released(ended)).map(|(_, count)| count).sum()
     }
 
     /// How those ended.
     pub fn others(&self) -> String {
-        let lost = self.0.iter().filter(|(ended, _)| *ended != RELEASED);
+        let lost = self.0.iter().filter(|(ended, _)| !is_released(ended));
         lost.map(|(ended, count)| format!("{count} x {ended}")).collect::<Vec<_>>().join("; ")
     }
+}
+
+fn is_released(ended: &str) -> bool {
+    ended == Answer::Released.to_string()
 }
 
 fn ended(joined: Result<Result<String>, JoinError>) -> String {
@@ -111,20 +103,10 @@ fn ended(joined: Result<Result<String>, JoinError>) -> String {
     }
 }
 
-async fn check(channel: Channel, path: &str, token: &str) -> Result<String> {
-    // A call is held whole: the server must know that there is no body.
-    let encoded = traffic::check_with(path, Some(token), &[("content-length", "0")]);
-    let request = CheckRequest::decode(encoded.as_slice())?;
-    let mut client = AuthorizationClient::new(channel);
-    let answer = tokio::time::timeout(PATIENCE, client.check(request)).await.context("no answer")??;
-    let status = answer.into_inner().status.context("an answer without a status")?;
-    Ok(if status.code == 0 { RELEASED.to_owned() } else { format!("denied: {}", status.message) })
-}
-
 async fn get(client: reqwest::Client, url: &str, token: &str) -> Result<String> {
     let answer = client.get(url).bearer_auth(token).send().await?;
     Ok(if answer.status().as_u16() == 200 {
-        RELEASED.to_owned()
+        Answer::Released.to_string()
     } else {
         format!("status {}", answer.status())
     })
