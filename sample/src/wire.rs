@@ -24,6 +24,11 @@ impl Wire {
         let (cut, is_cut) = watch::channel(false);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                if *is_cut.borrow() {
+                    // The target never hears of it, and whoever connects gets no answer.
+                    tokio::spawn(swallow(near));
+                    continue;
+                }
                 let Ok(far) = TcpStream::connect(target).await else { continue };
                 let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
                 tokio::spawn(carry(near_in, far_out, is_cut.clone()));
@@ -47,6 +52,10 @@ impl Wire {
     pub fn mend(&self) {
         self.is_cut.send_replace(false);
     }
+}
+
+async fn swallow(mut near: TcpStream) {
+    let _ = tokio::io::copy(&mut near, &mut tokio::io::sink()).await;
 }
 
 /// What is under way when the wire is cut is lost, as is all that follows on this connection.
