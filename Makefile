@@ -57,6 +57,18 @@ holds: tools ## 10,000 calls held at once through Envoy, 50,000 on gRPC, then ap
 	@$(CARGO) build --locked --release -p portcullis -p portcullis-loadtest
 	@$(TARGET)/release/portcullis-loadtest holds --portcullis $(TARGET)/release/portcullis
 
+.PHONY: crashes
+crashes: ## 200 times kill -9 with 1,000 calls held, then PostgreSQL killed, paused and cut off: a table, and target/report/crashes.json
+	@$(PYTHON) scripts/tools postgres
+	@$(CARGO) build --locked --release -p portcullis -p portcullis-loadtest
+	@$(TARGET)/release/portcullis-loadtest crashes --portcullis $(TARGET)/release/portcullis --postgres
+
+.PHONY: replicas
+replicas: ## 1,000 calls held by one server and approved at another, on PostgreSQL: a table, and target/report/replicas.json
+	@$(PYTHON) scripts/tools postgres
+	@$(CARGO) build --locked --release -p portcullis -p portcullis-loadtest
+	@$(TARGET)/release/portcullis-loadtest replicas --portcullis $(TARGET)/release/portcullis
+
 .PHONY: soak
 soak: ## Minutes: the decision cache against deciding on 3 million random calls; 10 million keys, no two alike
 	@PORTCULLIS_CACHE_PAIRS=$${PORTCULLIS_CACHE_PAIRS:-3000000} PORTCULLIS_CACHE_KEYS=$${PORTCULLIS_CACHE_KEYS:-10000000} \

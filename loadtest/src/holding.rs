@@ -107,13 +107,14 @@ impl Site {
 /// A store in the server's own folder.
 pub const SQLITE: &str = "store: {path: portcullis.db}";
 
-/// A store in the PostgreSQL database at `address`; its password goes into `folder`.
-pub fn postgres_store(address: SocketAddr, folder: &Path) -> Result<String> {
+/// A store in the PostgreSQL database at `address`; its password goes into `folder`. A test, beside which all others run,
+/// may set `limits`; a run goes by the default.
+pub fn postgres_store(address: SocketAddr, folder: &Path, limits: &str) -> Result<String> {
     use portcullis_sample::postgres::PASSWORD;
     let file = folder.join("password");
     fs::write(&file, PASSWORD).with_context(|| format!("cannot write `{}`", file.display()))?;
     let url = format!("postgres://postgres@{address}/{DATABASE}");
-    Ok(format!("store: {{postgres: {{url: '{url}', password_file: password}}}}"))
+    Ok(format!("store: {{postgres: {{url: '{url}', password_file: password{limits}}}}}"))
 }
 
 /// The name of the database that servers share.

@@ -18,7 +18,7 @@ use crate::load::{Sample, Window};
 use crate::portcullis::AuditMode;
 use crate::report::{Spread, table};
 use crate::server::Server;
-use crate::{clock, policies, process, token, trail, traffic};
+use crate::{clock, policies, process, token, traffic, trail};
 use crowd::{Crowd, Tally, Through};
 
 mod crowd;

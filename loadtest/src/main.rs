@@ -4,6 +4,7 @@ mod approver;
 mod caller;
 mod clock;
 mod cpu;
+mod crashes;
 mod envoy;
 mod holding;
 mod holds;
@@ -15,6 +16,7 @@ mod policies;
 mod portcullis;
 mod process;
 mod reloads;
+mod replicas;
 mod report;
 mod run;
 mod server;
@@ -44,6 +46,10 @@ enum Command {
     Issuers(issuers::Options),
     /// Hold calls by the ten thousand, approve them, and count those that were lost or released twice.
     Holds(holds::Options),
+    /// Kill the server and its database while calls are held, and count what was lost or released twice.
+    Crashes(crashes::Options),
+    /// Hold calls at one server and approve them at another: how long until their callers are told.
+    Replicas(replicas::Options),
     /// Serve the null server, which says yes to every call.
     Null {
         /// The address to serve gRPC on.
@@ -61,12 +67,26 @@ fn main() -> Result<()> {
         Command::Reloads(options) => on_one_thread(reloads::run(options)),
         Command::Issuers(options) => on_one_thread(issuers::run(options)),
         Command::Holds(options) => on_one_thread(holds::run(options)),
+        Command::Crashes(options) => on_one_thread(crashes::run(options)),
+        Command::Replicas(options) => on_one_thread(replicas::run(options)),
         // How many workers it has is said by its environment, as it is for Portcullis.
         Command::Null { listen, transport } => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(null::serve(listen, transport))
         }
     }
+}
+
+/// Whether this machine has no PostgreSQL. The running test is then named as skipped, where that is allowed.
+#[cfg(test)]
+fn skip_without_postgres() -> bool {
+    let Err(reason) = portcullis_sample::postgres::programs() else { return false };
+    assert!(std::env::var_os("PORTCULLIS_REQUIRE_POSTGRES").is_none(), "{reason}");
+    let thread = std::thread::current();
+    let line = format!("test {} ... ignored, {reason}\n", thread.name().unwrap_or_default());
+    // Past the capture of the test's output: `scripts/skipped` reads this.
+    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+    true
 }
 
 /// Runs a test to its end; the servers under test want the other core.

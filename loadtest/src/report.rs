@@ -151,6 +151,14 @@ impl Spread {
     }
 }
 
+/// The number that so many per cent of `numbers` do not exceed; of none, it is no number.
+pub fn percentile(numbers: &[f64], percent: usize) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
 fn conditions(label: &Label) -> [String; 2] {
     let none = || "-".to_owned();
     [label.policies.map_or_else(none, |count| count.to_string()), label.audit.clone().unwrap_or_else(none)]
@@ -224,6 +232,15 @@ mod tests {
         }
         assert!(report.ratios.to_string().contains("self_check_jwt_cpu_vs_anonymous"));
         assert!(report.ratios.to_string().contains("1.50"));
+    }
+
+    #[test]
+    fn percentiles_are_numbers_that_were_measured() {
+        let numbers: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+        for (percent, expected) in [(0, 1.0), (50, 100.0), (99, 198.0), (100, 200.0)] {
+            assert_eq!(percentile(&numbers, percent), expected);
+        }
+        assert!(percentile(&[], 50).is_nan());
     }
 
     #[test]

@@ -39,8 +39,11 @@ mod tests {
         let released = |id: &str| format!("{{\"reason\":\"approved\",\"approval\":\"{id}\"}}\n");
         let denied = "{\"reason\":\"caller_gone\",\"approval\":\"a\"}\n";
         let trails = [folder.path().join("1"), folder.path().join("2")];
-        std::fs::write(&trails[0], format!("{}{denied}{{\"reason\":\"appr\n{}", released("a"), released("b")))
-            .unwrap();
+        std::fs::write(
+            &trails[0],
+            format!("{}{denied}{{\"reason\":\"appr\n{}", released("a"), released("b")),
+        )
+        .unwrap();
         std::fs::write(&trails[1], released("a")).unwrap();
         let releases = releases(&trails).unwrap();
         assert_eq!(releases, HashMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]));

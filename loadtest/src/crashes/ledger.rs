@@ -59,6 +59,8 @@ pub struct Totals {
     pub released: u32,
     /// Decisions that approvers were told of as made.
     pub acknowledged: usize,
+    /// Decisions under way that something broke: they may stand or not.
+    pub unanswered: usize,
     /// Acknowledged and not so afterwards.
     pub lost: usize,
     /// Releases beyond the first of an approval, by what callers were told or by the audit trail.
@@ -113,14 +115,20 @@ impl Ledger {
                 }
                 self.released.push(call);
             }
-            Answer::Broken(_) => self.again.push_back(call),
+            Answer::Broken(_) => self.make_again(call),
             Answer::Denied(_, error) => match error.as_str() {
-                "store_unavailable" | "approval_pending" => self.again.push_back(call),
+                "store_unavailable" | "approval_pending" => self.make_again(call),
                 "approval_rejected" | "already_used" => {}
                 _ => bail!("call {call} was answered with `{answer}`"),
             },
         }
         Ok(())
+    }
+
+    fn make_again(&mut self, call: u32) {
+        if !self.again.contains(&call) {
+            self.again.push_back(call);
+        }
     }
 
     /// Has up to `count` calls made again that were released: they must not be released once more.
@@ -175,6 +183,14 @@ impl Ledger {
         }
     }
 
+    /// Finds the requests that are none of all that the server `shows`.
+    pub fn compare_missing(&mut self, shows: &HashSet<String>) {
+        let ids = self.approvals.keys().filter(|id| !shows.contains(*id));
+        for id in ids.cloned().collect::<Vec<_>>() {
+            self.compare(&id, None);
+        }
+    }
+
     /// Sums up; `releases` is what the audit trail says of each approval. Findings go to standard error.
     pub fn totals(&mut self, releases: &HashMap<String, u32>) -> Totals {
         let mut totals = Totals {
@@ -185,6 +201,8 @@ impl Ledger {
             lost: self.approvals.values().filter(|known| known.lost).count(),
             ..Totals::default()
         };
+        let sent: usize = self.approvals.values().map(|known| known.sent.len()).sum();
+        totals.unanswered = sent.saturating_sub(totals.acknowledged);
         let mut by_call: HashMap<u32, Vec<(&str, &Known)>> = HashMap::new();
         // Ids sort by age.
         for (id, known) in &self.approvals {
@@ -295,7 +313,8 @@ mod tests {
         for state in ["approved", "releasing", "used", "released_unconfirmed"] {
             assert_eq!(lost(approved(), Some(shown("a", 0, state, Some(&yes)))), 0, "{state}");
         }
-        let other = |who: &str, reason: &str| Decision { who: who.into(), reason: reason.into(), ..yes.clone() };
+        let other =
+            |who: &str, reason: &str| Decision { who: who.into(), reason: reason.into(), ..yes.clone() };
         for found in [
             None,
             Some(shown("a", 0, "pending", None)),
@@ -318,6 +337,15 @@ mod tests {
         assert_eq!(lost(unknown(), Some(shown("a", 0, "used", Some(&yes)))), 0);
         assert_eq!(lost(unknown(), Some(shown("a", 0, "rejected", Some(&no)))), 1);
         assert_eq!(lost(unknown(), Some(shown("a", 0, "expired", None))), 1);
+    }
+
+    #[test]
+    fn a_request_that_is_shown_no_more_is_lost() {
+        for (shows, lost) in [(HashSet::from(["a".to_owned()]), 0), (HashSet::new(), 1)] {
+            let mut ledger = decided(Choice::Approve, false);
+            ledger.compare_missing(&shows);
+            assert_eq!(ledger.totals(&HashMap::new()).lost, lost);
+        }
     }
 
     #[test]
@@ -348,7 +376,9 @@ mod tests {
 
     #[test]
     fn another_request_of_a_call_is_right_only_after_a_rejection() {
-        for (choice, state, opened_again) in [(Choice::Reject, "rejected", 0), (Choice::Approve, "approved", 1)] {
+        for (choice, state, opened_again) in
+            [(Choice::Reject, "rejected", 0), (Choice::Approve, "approved", 1)]
+        {
             let mut ledger = decided(choice, true);
             ledger.compare("a", Some(&shown("a", 0, state, Some(&decision(choice)))));
             assert!(ledger.seen(&shown("b", 0, "pending", None)));
