@@ -35,7 +35,7 @@ test: tools ## All tests that this machine can run; names those it can't
 
 .PHONY: bench
 bench: ## Micro benchmarks: a table, and target/report/bench.json
-	@$(CARGO) bench --locked -p portcullis --bench '*'
+	@$(CARGO) bench --locked -p portcullis -p portcullis-mask --bench '*'
 
 .PHONY: load
 load: tools ## The load test: a table, and target/report/load.json

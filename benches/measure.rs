@@ -2,10 +2,12 @@
 
 use std::hint::black_box;
 
-use portcullis::clock;
+use crate::clock;
 
 /// How many times each side of a pair is timed.
 const ROUNDS: usize = 401;
+/// The same for more than two, which may take long.
+const TURNS: usize = 41;
 /// How long one timing takes, about, in nanoseconds: so short that most are not interrupted.
 const SLICE: f64 = 2e5;
 
@@ -63,6 +65,25 @@ pub fn pair<A, B>(mut first: impl FnMut() -> A, mut second: impl FnMut() -> B) -
         ratios.push(other / one);
     }
     Pair { first: Spread::of(firsts), second: Spread::of(seconds), ratio: Spread::of(ratios) }
+}
+
+/// Times several operations in turn: of each round, the nanoseconds of one call of each.
+pub fn in_turn<const N: usize>(operations: [&mut dyn FnMut() -> usize; N]) -> Vec<[f64; N]> {
+    let mut operations = operations.map(|mut operation| (calls_per_slice(&mut operation), operation));
+    let mut rounds = Vec::new();
+    for round in 0..TURNS {
+        let mut nanoseconds = [0.0; N];
+        for step in 0..N {
+            // Another one comes first each time.
+            let at = (round + step) % N;
+            if let (Some((calls, operation)), Some(slot)) = (operations.get_mut(at), nanoseconds.get_mut(at))
+            {
+                *slot = per_call(*calls, operation);
+            }
+        }
+        rounds.push(nanoseconds);
+    }
+    rounds
 }
 
 fn calls_per_slice<T>(operation: &mut impl FnMut() -> T) -> u32 {

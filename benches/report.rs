@@ -54,7 +54,10 @@ impl Report {
     /// Prints the table, and puts the numbers into the file beside those of other benchmarks.
     pub fn finish(self) -> Result<(), std::io::Error> {
         println!("{}", self.table);
-        let path = Path::new(FILE);
+        // A member of the workspace has no `target` of its own.
+        let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let root = folders.find(|folder| folder.join("Cargo.lock").exists()).unwrap_or(Path::new("."));
+        let path = &root.join(FILE);
         let old =
             fs::read(path).ok().and_then(|text| serde_json::from_slice::<Map<String, Value>>(&text).ok());
         let mut all = old.unwrap_or_default();
