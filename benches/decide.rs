@@ -15,6 +15,7 @@ use portcullis::request::Request;
 
 #[path = "decide/cel_crate.rs"]
 mod cel_crate;
+#[allow(dead_code, reason = "other benchmarks use the rest")]
 mod measure;
 #[path = "decide/policies.rs"]
 mod policies;

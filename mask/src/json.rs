@@ -18,7 +18,9 @@ use replacement::Replacement;
 mod flow;
 mod number;
 mod replacement;
+mod scan;
 mod structure;
+mod whole;
 
 /// The rewriter of one document.
 #[derive(Debug)]
@@ -94,11 +96,14 @@ pub enum ValueKind {
 /// A chunk and where its rewritten bytes go.
 struct Io<'io> {
     chunk: &'io [u8],
+    /// Up to here the chunk is UTF-8, save a character that began before it.
+    utf8: usize,
     out: &'io mut Vec<u8>,
 }
 
 impl Json {
     pub fn new(plan: Arc<Plan>, limits: Limits) -> Self {
+        let reach = vec![0; plan.width()];
         Self {
             plan,
             limits,
@@ -106,7 +111,7 @@ impl Json {
             zone: Zone::Rules,
             frames: Vec::new(),
             reaches: Vec::new(),
-            reach: Vec::new(),
+            reach,
             string: Scanner::default(),
             name: Vec::new(),
             flow: Flow::new(limits.token_bytes),
@@ -116,16 +121,18 @@ impl Json {
     }
 
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
-        let mut io = Io { chunk, out };
+        let (_, utf8) = scan::utf8(chunk);
+        let mut io = Io { chunk, utf8, out };
         let mut at = 0;
         while at < chunk.len() {
             at = match self.state {
                 State::InString | State::InName => self.in_string(&mut io, at)?,
                 State::InNumber(number) => self.in_number(&mut io, at, number)?,
                 State::InLiteral(rest) => self.in_literal(&mut io, at, rest)?,
-                state => {
-                    let Some((token, byte)) = next_token(chunk, at) else { break };
-                    self.between_tokens(&mut io, token, byte, state)?
+                _ => {
+                    let whole = self.whole_tokens(&mut io, at)?;
+                    let Some((token, byte)) = scan::token(chunk, whole) else { break };
+                    self.between_tokens(&mut io, token, byte)?
                 }
             };
         }
@@ -139,7 +146,7 @@ impl Json {
         if let State::InNumber(number) = self.state
             && number.is_complete()
         {
-            self.end_value(&mut Io { chunk: &[], out }, 0);
+            self.end_value(&mut Io { chunk: &[], utf8: 0, out }, 0);
         }
         if self.state == State::Done { Ok(()) } else { Err(self.invalid(0, "it ends too early")) }
     }
@@ -161,14 +168,8 @@ impl Json {
 
     // === tokens ===
 
-    fn between_tokens(
-        &mut self,
-        io: &mut Io,
-        at: usize,
-        byte: u8,
-        state: State,
-    ) -> Result<usize, Unmaskable> {
-        match (state, byte) {
+    fn between_tokens(&mut self, io: &mut Io, at: usize, byte: u8) -> Result<usize, Unmaskable> {
+        match (self.state, byte) {
             (
                 State::Value | State::ValueOrClose,
                 b'"' | b'{' | b'[' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n',
@@ -216,7 +217,7 @@ impl Json {
             self.open(kind)?;
             // The first name or element may have to go.
             if matches!(self.zone, Zone::Rules) && self.plan.removes() {
-                self.flow.wait(io.chunk, at + 1, io.out);
+                self.flow.wait(at + 1);
             }
         }
         self.state = state;
@@ -288,11 +289,4 @@ impl Json {
     fn invalid(&self, at: usize, what: &'static str) -> Unmaskable {
         Unmaskable::InvalidJson { offset: self.read + at as u64, what }
     }
-}
-
-/// The next byte that is no white space.
-fn next_token(chunk: &[u8], at: usize) -> Option<(usize, u8)> {
-    let rest = chunk.get(at..)?;
-    let space = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
-    rest.get(space).map(|byte| (at + space, *byte))
 }

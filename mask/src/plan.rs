@@ -20,10 +20,12 @@ pub struct Plan {
     any: Reach,
     /// Segments `**`.
     deep: Reach,
-    /// Every name in the rules with the segments that want it, ordered by length, then text.
-    names: Vec<(Box<[u8]>, Reach)>,
+    names: Names,
     /// From the strictest to the mildest.
     actions: Vec<Accept>,
+    /// Where any action takes any value, and where any takes leaves.
+    whole: Reach,
+    leaf: Reach,
     removes: bool,
     key: HashKey,
 }
@@ -60,8 +62,10 @@ impl Plan {
             start: blank.clone(),
             any: blank.clone(),
             deep: blank.clone(),
-            names: Vec::new(),
+            names: Names::default(),
             actions: Vec::new(),
+            whole: blank.clone(),
+            leaf: blank.clone(),
             removes: rules.iter().any(|rule| rule.method == Method::Remove),
             key: key.clone(),
         };
@@ -95,15 +99,7 @@ impl Plan {
                 Segment::Any => set(&mut self.any, bit),
                 Segment::Deep => set(&mut self.deep, bit),
                 Segment::Name(name) => {
-                    let name = name.as_bytes();
-                    let at = match self.find(name) {
-                        Ok(at) => at,
-                        Err(at) => {
-                            self.names.insert(at, (name.into(), blank.clone()));
-                            at
-                        }
-                    };
-                    if let Some((_, wanted)) = self.names.get_mut(at) {
+                    if let Some(wanted) = self.names.of(name.as_bytes(), blank) {
                         set(wanted, bit);
                     }
                 }
@@ -112,21 +108,20 @@ impl Plan {
         }
         if let Some(accept) = self.actions.get_mut(slot) {
             match rule.field.segments().last() {
-                Some(Segment::Deep) => set(&mut accept.leaf, bit - 1),
-                _ => set(&mut accept.whole, bit),
+                Some(Segment::Deep) => {
+                    set(&mut accept.leaf, bit - 1);
+                    set(&mut self.leaf, bit - 1);
+                }
+                _ => {
+                    set(&mut accept.whole, bit);
+                    set(&mut self.whole, bit);
+                }
             }
         }
     }
 
-    fn find(&self, name: &[u8]) -> Result<usize, usize> {
-        self.names.binary_search_by(|(known, _)| match known.len().cmp(&name.len()) {
-            Ordering::Equal => (**known).cmp(name),
-            unequal => unequal,
-        })
-    }
-
     /// `**` may match nothing: what reaches it reaches the segment after it too.
-    fn close(&self, reach: &mut Reach) {
+    fn close(&self, reach: &mut [u64]) {
         let mut carry = 0;
         for (word, deep) in reach.iter_mut().zip(&self.deep) {
             let passed = *word & deep;
@@ -153,26 +148,35 @@ impl Plan {
         self.removes
     }
 
-    pub(super) fn at_root(&self, reach: &mut Reach) {
-        reach.clone_from(&self.start);
+    /// The reach at the document; like every other, it is `width` words long.
+    pub(super) fn at_root(&self, reach: &mut [u64]) {
+        reach.copy_from_slice(&self.start);
     }
 
     /// The reach at the member `name` of an object that was reached `from`.
-    pub(super) fn at_member(&self, from: &[u64], name: &[u8], reach: &mut Reach) {
-        reach.clear();
-        let named = self.find(name).ok().and_then(|at| self.names.get(at)).map(|(_, wanted)| wanted);
+    #[inline]
+    pub(super) fn at_member(&self, from: &[u64], name: &[u8], reach: &mut [u64]) {
+        let named = self.names.find(name);
+        // Most plans are one word wide.
+        if let ([from], [reach], [any], [deep]) = (from, &mut *reach, &*self.any, &*self.deep) {
+            let wanted = any | named.and_then(|named| named.first()).unwrap_or(&0);
+            let reached = (from & wanted) << 1 | from & deep;
+            *reach = reached | (reached & deep) << 1;
+            return;
+        }
         let mut carry = 0;
-        for (i, ((word, any), deep)) in from.iter().zip(&self.any).zip(&self.deep).enumerate() {
+        let steps = from.iter().zip(&self.any).zip(&self.deep).zip(&mut *reach);
+        for (i, (((word, any), deep), reach)) in steps.enumerate() {
             let wanted = any | named.and_then(|named| named.get(i)).unwrap_or(&0);
             let passed = word & wanted;
-            reach.push(passed << 1 | carry | word & deep);
+            *reach = passed << 1 | carry | word & deep;
             carry = passed >> 63;
         }
         self.close(reach);
     }
 
     /// The reach at the elements of an array that was reached so: arrays are transparent.
-    pub(super) fn at_elements(&self, reach: &mut Reach) {
+    pub(super) fn at_elements(&self, reach: &mut [u64]) {
         let mut carry = 0;
         for (word, any) in reach.iter_mut().zip(&self.any) {
             let passed = *word & any;
@@ -182,11 +186,64 @@ impl Plan {
         self.close(reach);
     }
 
+    /// Whether anything happens to a value reached so.
+    #[inline]
+    pub(super) fn acts(&self, reach: &[u64], is_leaf: bool) -> bool {
+        meet(reach, &self.whole) || is_leaf && meet(reach, &self.leaf)
+    }
+
     /// What happens to a value reached so, if anything; the strictest rule decides.
     pub(super) fn action(&self, reach: &[u64], is_leaf: bool) -> Option<&Action> {
         let takes = |accept: &&Accept| meet(reach, &accept.whole) || is_leaf && meet(reach, &accept.leaf);
         self.actions.iter().find(takes).map(|accept| &accept.action)
     }
+}
+
+/// Every name in the rules, and the segments that want it.
+#[derive(Debug, Default)]
+struct Names {
+    /// Ordered by length, then text.
+    sorted: Vec<(Box<[u8]>, Reach)>,
+    /// A bit for each name's `trait_of`: tells most names of a document from those in the rules.
+    traits: [u64; 4],
+}
+
+impl Names {
+    #[inline]
+    fn find(&self, name: &[u8]) -> Option<&Reach> {
+        let bit = trait_of(name);
+        if self.traits.get(bit / 64)? >> (bit % 64) & 1 == 0 {
+            return None;
+        }
+        self.search(name).ok().and_then(|at| self.sorted.get(at)).map(|(_, wanted)| wanted)
+    }
+
+    /// Those that want the name, `blank` at first.
+    fn of(&mut self, name: &[u8], blank: &Reach) -> Option<&mut Reach> {
+        let at = match self.search(name) {
+            Ok(at) => at,
+            Err(at) => {
+                self.sorted.insert(at, (name.into(), blank.clone()));
+                at
+            }
+        };
+        set(&mut self.traits, trait_of(name));
+        self.sorted.get_mut(at).map(|(_, wanted)| wanted)
+    }
+
+    fn search(&self, name: &[u8]) -> Result<usize, usize> {
+        self.sorted.binary_search_by(|(known, _)| match known.len().cmp(&name.len()) {
+            Ordering::Equal => (**known).cmp(name),
+            unequal => unequal,
+        })
+    }
+}
+
+/// Below 256: by length, first and last byte.
+#[inline]
+fn trait_of(name: &[u8]) -> usize {
+    let (first, last) = (name.first().copied().unwrap_or(0), name.last().copied().unwrap_or(0));
+    (name.len().wrapping_mul(37) ^ usize::from(first).wrapping_mul(5) ^ usize::from(last)) & 0xff
 }
 
 impl Action {
@@ -217,12 +274,13 @@ fn methods(rules: &[Arc<Rule>]) -> Vec<&Method> {
     methods
 }
 
-fn set(reach: &mut Reach, bit: usize) {
+fn set(reach: &mut [u64], bit: usize) {
     if let Some(word) = reach.get_mut(bit / 64) {
         *word |= 1 << (bit % 64);
     }
 }
 
+#[inline]
 fn meet(one: &[u64], other: &[u64]) -> bool {
     one.iter().zip(other).any(|(one, other)| one & other != 0)
 }
@@ -241,7 +299,7 @@ mod tests {
             })
             .collect();
         let plan = Plan::compile(&rules, &HashKey::new(&[0; 32]).unwrap());
-        let mut reach = Reach::new();
+        let mut reach = vec![0; plan.width()];
         plan.at_root(&mut reach);
         for step in steps {
             match *step {

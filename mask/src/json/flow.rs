@@ -1,6 +1,7 @@
 //! What happens to the bytes read: they flow on as they are, wait for a decision, or go.
 //!
-//! Positions are those of the chunk at hand. Bytes that wait are copied only when their chunk ends first.
+//! Positions are those of the chunk at hand. Bytes are copied when what follows them goes, or their chunk ends: as few
+//! times as can be.
 
 use crate::unmaskable::Unmaskable;
 
@@ -9,6 +10,8 @@ pub struct Flow {
     course: Course,
     /// Where in the chunk the bytes begin that have not gone their way.
     from: usize,
+    /// While bytes wait: where in the chunk those begin. What stands between `from` and here passes.
+    waiting: usize,
     /// Bytes of earlier chunks that wait.
     held: Vec<u8>,
     limit: usize,
@@ -24,12 +27,13 @@ enum Course {
 impl Flow {
     /// At most `limit` bytes may wait at a time.
     pub fn new(limit: usize) -> Self {
-        Self { course: Course::Pass, from: 0, held: Vec::new(), limit }
+        Self { course: Course::Pass, from: 0, waiting: 0, held: Vec::new(), limit }
     }
 
-    /// What was read before `at` passes; what follows waits.
-    pub fn wait(&mut self, chunk: &[u8], at: usize, out: &mut Vec<u8>) {
-        self.write(chunk, at, out);
+    /// What was read before `at` passes; what follows waits. Nothing may wait already.
+    #[inline]
+    pub fn wait(&mut self, at: usize) {
+        self.waiting = at;
         self.course = Course::Wait;
     }
 
@@ -40,10 +44,14 @@ impl Flow {
     }
 
     /// What waited passes, and what follows too.
+    #[inline]
     pub fn pass(&mut self, at: usize, out: &mut Vec<u8>) -> Result<(), Unmaskable> {
         if self.course == Course::Wait {
             self.check_limit(at)?;
-            out.append(&mut self.held);
+            // Nothing of this chunk can have been written before what an earlier one left.
+            if !self.held.is_empty() {
+                out.append(&mut self.held);
+            }
             self.course = Course::Pass;
         }
         Ok(())
@@ -60,6 +68,7 @@ impl Flow {
         if self.course == Course::Wait && !spare {
             self.check_limit(at)?;
             self.held.clear();
+            self.write(chunk, self.waiting, out);
         } else {
             self.pass(at, out)?;
             self.write(chunk, at, out);
@@ -79,11 +88,12 @@ impl Flow {
             Course::Pass => self.write(chunk, chunk.len(), out),
             Course::Wait => {
                 self.check_limit(chunk.len())?;
-                self.held.extend_from_slice(chunk.get(self.from..).unwrap_or_default());
+                self.write(chunk, self.waiting, out);
+                self.held.extend_from_slice(chunk.get(self.waiting..).unwrap_or_default());
             }
             Course::Drop => {}
         }
-        self.from = 0;
+        (self.from, self.waiting) = (0, 0);
         Ok(())
     }
 
@@ -92,8 +102,9 @@ impl Flow {
         self.from = until;
     }
 
+    #[inline]
     fn check_limit(&self, at: usize) -> Result<(), Unmaskable> {
-        if self.held.len() + at.saturating_sub(self.from) > self.limit {
+        if self.held.len() + at.saturating_sub(self.waiting) > self.limit {
             return Err(Unmaskable::TokenTooLong { limit: self.limit });
         }
         Ok(())

@@ -32,6 +32,11 @@ impl Replacement {
         }
     }
 
+    /// Whether it depends on what the value says.
+    pub fn reads(&self) -> bool {
+        !matches!(self, Self::Nothing | Self::Fixed(_))
+    }
+
     /// The value's next bytes: a string's decoded, everything else's as written, without white space.
     pub fn feed(&mut self, bytes: &[u8]) {
         match self {

@@ -46,10 +46,10 @@ impl Json {
         self.state = if frame.is_object { State::Name } else { State::Value };
         if matches!(self.zone, Zone::Rules) && self.plan.removes() {
             if frame.kept {
-                self.flow.wait(io.chunk, at, io.out);
+                self.flow.wait(at);
             } else {
                 self.flow.leave_out(io.chunk, at, io.out);
-                self.flow.wait(io.chunk, at + 1, io.out);
+                self.flow.wait(at + 1);
             }
         }
         Ok(at + 1)
@@ -95,17 +95,24 @@ impl Json {
 // === masking ===
 
 impl Json {
-    /// Decides about the value that begins at `at`.
-    pub(super) fn decide(&mut self, io: &mut Io, at: usize, kind: ValueKind) -> Result<(), Unmaskable> {
+    /// Sets the reach of the value to come, unless its name has.
+    #[inline]
+    pub(super) fn reach_value(&mut self) {
         match self.frames.last() {
             None => self.plan.at_root(&mut self.reach),
             Some(frame) if frame.is_object => {}
             Some(_) => {
-                let top = self.reaches.len().saturating_sub(self.plan.width());
-                self.reach.clear();
-                self.reach.extend_from_slice(self.reaches.get(top..).unwrap_or_default());
+                let top = self.reaches.len().saturating_sub(self.reach.len());
+                if let Some(elements) = self.reaches.get(top..) {
+                    self.reach.copy_from_slice(elements);
+                }
             }
         }
+    }
+
+    /// Decides about the value that begins at `at`.
+    pub(super) fn decide(&mut self, io: &mut Io, at: usize, kind: ValueKind) -> Result<(), Unmaskable> {
+        self.reach_value();
         let is_leaf = !matches!(kind, ValueKind::Object | ValueKind::Array);
         let action = self.plan.action(&self.reach, is_leaf);
         // `null` holds nothing to mask; but a removed field is not there, whatever it holds.
