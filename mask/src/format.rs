@@ -11,6 +11,8 @@ pub enum Format {
     Ndjson,
     /// Server-sent events whose data is JSON.
     Sse,
+    /// Text, in which detectors find what is to be masked.
+    Text,
 }
 
 impl Format {
@@ -35,6 +37,7 @@ impl Format {
             ("application", "json") => Some(Self::Json),
             ("application", "x-ndjson" | "ndjson" | "jsonl" | "x-jsonl" | "json-lines") => Some(Self::Ndjson),
             ("text", "event-stream") => Some(Self::Sse),
+            ("text", "plain" | "csv" | "tab-separated-values") => Some(Self::Text),
             (_, subtype) => {
                 subtype.strip_suffix("+json").is_some_and(|name| !name.is_empty()).then_some(Self::Json)
             }
@@ -120,13 +123,13 @@ mod tests {
         for encoding in ["gzip", "br", "identity, gzip", "identity,identity", ","] {
             assert_eq!(of("application/json", encoding), Err("encoded"), "{encoding}");
         }
-        assert_eq!(of("text/plain", ""), Err("unknown_format"));
+        assert_eq!(of("text/html", ""), Err("unknown_format"));
         assert_eq!(of("", ""), Err("unknown_format"));
     }
 
     #[test]
     fn knows_its_types_and_nothing_else() {
-        use Format::{Json, Ndjson, Sse};
+        use Format::{Json, Ndjson, Sse, Text};
         let table = [
             ("application/json", Some(Json)),
             ("Application/JSON", Some(Json)),
@@ -153,7 +156,12 @@ mod tests {
             ("application/jsonp", None),
             ("application/+json", None),
             ("text/json", None),
-            ("text/plain", None),
+            ("text/plain", Some(Text)),
+            ("text/plain; charset=us-ascii", Some(Text)),
+            ("text/csv; header=present", Some(Text)),
+            ("text/plain; charset=iso-8859-1", None),
+            ("text/plain; charset=utf-16", None),
+            ("text/markdown", None),
             ("text/html", None),
             ("multipart/byteranges; boundary=x", None),
             ("application/grpc+proto", None),

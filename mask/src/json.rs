@@ -17,7 +17,7 @@ use replacement::Replacement;
 
 mod flow;
 mod number;
-mod replacement;
+pub mod replacement;
 mod scan;
 mod structure;
 mod whole;

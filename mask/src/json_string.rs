@@ -164,18 +164,18 @@ fn surrogate(unit: u16) -> [u8; 3] {
 
 /// The first bytes of a UTF-8 character.
 #[derive(Debug, Default)]
-struct Partial {
+pub struct Partial {
     bytes: [u8; 4],
     len: usize,
 }
 
 impl Partial {
-    fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.len == 0
     }
 
     /// Checks a piece that may begin and end within characters.
-    fn check(&mut self, mut piece: &[u8]) -> Result<(), &'static str> {
+    pub fn check(&mut self, mut piece: &[u8]) -> Result<(), &'static str> {
         while self.len > 0 {
             let Some((first, rest)) = piece.split_first() else { return Ok(()) };
             *self.bytes.get_mut(self.len).ok_or(NOT_UTF8)? = *first;

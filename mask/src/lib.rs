@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+mod detect;
 mod events;
 mod format;
 mod hash;
@@ -20,11 +21,15 @@ mod lines;
 mod method;
 mod path;
 mod plan;
+mod text;
 mod unmaskable;
 
 #[cfg(test)]
 mod tests;
 
+pub use detect::custom::{CustomError, Pattern, Words};
+pub use detect::found::Confidence;
+pub use detect::{Detect, DetectError, Detector, Kind};
 pub use format::Format;
 pub use hash::{HashKey, HashKeyError};
 pub use method::Method;
@@ -36,6 +41,9 @@ pub use unmaskable::{Limits, Unmaskable};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub field: FieldPath,
+    /// What is looked for in the strings and numbers of that field and below it; the field itself is masked when this
+    /// is `None`.
+    pub detect: Option<Arc<Detect>>,
     pub method: Method,
 }
 
@@ -51,6 +59,7 @@ enum Body {
     Json(json::Json),
     Ndjson(lines::Lines),
     Sse(events::Events),
+    Text(Box<text::Text>),
 }
 
 #[derive(Debug)]
@@ -63,12 +72,19 @@ enum Phase {
 
 impl Masker {
     pub fn new(plan: Arc<Plan>, format: Format, limits: Limits) -> Self {
+        let mut phase = Phase::Open;
         let body = match format {
             Format::Json => Body::Json(json::Json::new(plan, limits)),
             Format::Ndjson => Body::Ndjson(lines::Lines::new(plan, limits)),
             Format::Sse => Body::Sse(events::Events::new(plan, limits)),
+            Format::Text => {
+                if !plan.masks_text() {
+                    phase = Phase::Failed(Unmaskable::FieldsInText);
+                }
+                Body::Text(Box::new(text::Text::new(&plan)))
+            }
         };
-        Self { body, phase: Phase::Open }
+        Self { body, phase }
     }
 
     /// Appends to `out` what may leave after this chunk; what a rule could still take stays behind. A call that
@@ -84,6 +100,7 @@ impl Masker {
                     Body::Json(json) => json.push(chunk, out),
                     Body::Ndjson(lines) => lines.push(chunk, out),
                     Body::Sse(events) => events.push(chunk, out),
+                    Body::Text(text) => text.push(chunk, out),
                 };
                 pushed.or_else(|error| {
                     out.truncate(before);
@@ -105,6 +122,7 @@ impl Masker {
                     Body::Json(json) => json.finish(out),
                     Body::Ndjson(lines) => lines.finish(out),
                     Body::Sse(events) => events.finish(out),
+                    Body::Text(text) => text.finish(out),
                 };
                 finished.or_else(|error| {
                     out.truncate(before);
@@ -120,6 +138,7 @@ impl Masker {
             Body::Json(json) => json.masked_fields(),
             Body::Ndjson(lines) => lines.masked_fields(),
             Body::Sse(events) => events.masked_fields(),
+            Body::Text(text) => text.masked_fields(),
         }
     }
 

@@ -46,6 +46,11 @@ impl FieldPath {
         Parser { text, rest: text.char_indices().peekable() }.path()
     }
 
+    /// `**`: every leaf.
+    pub fn everything() -> Self {
+        Self { text: "**".to_owned(), segments: vec![Segment::Deep] }
+    }
+
     /// The path as it was written.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -7,9 +7,10 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::detect::{Active, Set};
 use super::hash::HashKey;
 use super::method::Method;
-use super::path::Segment;
+use super::path::{FieldPath, Segment};
 use super::{Rule, json_string};
 
 /// The rules that apply to one body, compiled together. Cheap to share between bodies.
@@ -28,6 +29,10 @@ pub struct Plan {
     leaf: Reach,
     removes: bool,
     key: HashKey,
+    detectors: Arc<Set>,
+    /// Where rules look for values; a detector's scope is a place in this list.
+    scopes: Vec<Scope>,
+    masks_text: bool,
 }
 
 /// How far each rule's path has matched, as bits; all `Reach` of one plan have the same length.
@@ -43,6 +48,14 @@ struct Accept {
     leaf: Reach,
 }
 
+/// Where a rule looks for values.
+#[derive(Debug)]
+enum Scope {
+    Everywhere,
+    /// In the leaves that are reached so.
+    Leaf(Reach),
+}
+
 /// A method, ready to be applied.
 #[derive(Clone, Debug)]
 pub(super) enum Action {
@@ -56,7 +69,16 @@ pub(super) enum Action {
 impl Plan {
     /// The order of the rules does not matter. The key serves the `hash` method.
     pub fn compile(rules: &[Arc<Rule>], key: &HashKey) -> Self {
-        let bits: usize = rules.iter().map(|rule| rule.field.segments().len() + 1).sum();
+        let (detecting, rules): (Vec<_>, Vec<_>) =
+            rules.iter().cloned().partition(|rule| rule.detect.is_some());
+        let rules = &rules[..];
+        let places = places(&detecting);
+        let segments = |path: &FieldPath| path.segments().len() + 2;
+        let bits: usize = rules
+            .iter()
+            .map(|rule| segments(&rule.field))
+            .chain(places.iter().map(|path| segments(path)))
+            .sum();
         let blank: Reach = vec![0; bits.div_ceil(64)];
         let mut plan = Self {
             start: blank.clone(),
@@ -68,6 +90,10 @@ impl Plan {
             leaf: blank.clone(),
             removes: rules.iter().any(|rule| rule.method == Method::Remove),
             key: key.clone(),
+            detectors: Arc::default(),
+            scopes: Vec::new(),
+            masks_text: rules.is_empty()
+                && detecting.iter().all(|rule| rule.field == FieldPath::everything()),
         };
         for method in methods(rules) {
             let action = Action::of(method);
@@ -78,8 +104,16 @@ impl Plan {
         for rule in rules {
             let slot = order.iter().position(|method| **method == rule.method).unwrap_or(0);
             plan.add(rule, slot, bit, &blank);
-            bit += rule.field.segments().len() + 1;
+            bit += segments(&rule.field);
         }
+        for path in &places {
+            plan.add_scope(path, bit, &blank);
+            bit += segments(path);
+        }
+        let scope = |rule: &Rule| places.iter().position(|path| **path == rule.field).unwrap_or_default();
+        let looked_for =
+            detecting.iter().filter_map(|rule| Some((rule.detect.as_ref()?, &rule.method, scope(rule))));
+        plan.detectors = Arc::new(Set::compile(looked_for));
         let mut start = std::mem::take(&mut plan.start);
         plan.close(&mut start);
         plan.start = start;
@@ -88,24 +122,16 @@ impl Plan {
 
     /// Whether no rule is in it, so that every body passes as it is.
     pub fn is_empty(&self) -> bool {
-        self.actions.is_empty()
+        self.actions.is_empty() && self.detectors.is_empty()
+    }
+
+    /// Whether its rules can be kept in a text without fields.
+    pub fn masks_text(&self) -> bool {
+        self.masks_text
     }
 
     fn add(&mut self, rule: &Rule, slot: usize, first: usize, blank: &Reach) {
-        set(&mut self.start, first);
-        let mut bit = first;
-        for segment in rule.field.segments() {
-            match segment {
-                Segment::Any => set(&mut self.any, bit),
-                Segment::Deep => set(&mut self.deep, bit),
-                Segment::Name(name) => {
-                    if let Some(wanted) = self.names.of(name.as_bytes(), blank) {
-                        set(wanted, bit);
-                    }
-                }
-            }
-            bit += 1;
-        }
+        let bit = self.lay(&rule.field, first, blank);
         if let Some(accept) = self.actions.get_mut(slot) {
             match rule.field.segments().last() {
                 Some(Segment::Deep) => {
@@ -118,6 +144,44 @@ impl Plan {
                 }
             }
         }
+    }
+
+    /// The leaves that are the path's field or lie below it.
+    fn add_scope(&mut self, path: &FieldPath, first: usize, blank: &Reach) {
+        if *path == FieldPath::everything() {
+            self.scopes.push(Scope::Everywhere);
+            return;
+        }
+        let end = self.lay(path, first, blank);
+        let last = match path.segments().last() {
+            Some(Segment::Deep) => end - 1,
+            _ => {
+                set(&mut self.deep, end);
+                end
+            }
+        };
+        let mut leaf = blank.clone();
+        set(&mut leaf, last);
+        self.scopes.push(Scope::Leaf(leaf));
+    }
+
+    /// Lays out a path's segments from bit `first` on; returns the bit that says that all of it has matched.
+    fn lay(&mut self, path: &FieldPath, first: usize, blank: &Reach) -> usize {
+        set(&mut self.start, first);
+        let mut bit = first;
+        for segment in path.segments() {
+            match segment {
+                Segment::Any => set(&mut self.any, bit),
+                Segment::Deep => set(&mut self.deep, bit),
+                Segment::Name(name) => {
+                    if let Some(wanted) = self.names.of(name.as_bytes(), blank) {
+                        set(wanted, bit);
+                    }
+                }
+            }
+            bit += 1;
+        }
+        bit
     }
 
     /// `**` may match nothing: what reaches it reaches the segment after it too.
@@ -136,6 +200,24 @@ impl Plan {
 impl Plan {
     pub(super) fn key(&self) -> &HashKey {
         &self.key
+    }
+
+    pub(super) fn detectors(&self) -> &Arc<Set> {
+        &self.detectors
+    }
+
+    /// The detectors that apply to a leaf reached so.
+    pub(super) fn activate(&self, reach: &[u64], active: &mut Active) {
+        let applies = |scope: usize| match self.scopes.get(scope) {
+            None | Some(Scope::Everywhere) => true,
+            Some(Scope::Leaf(leaf)) => meet(reach, leaf),
+        };
+        self.detectors.activate(applies, active);
+    }
+
+    /// Whether where a value is makes a difference to what is looked for in it.
+    pub(super) fn has_scopes(&self) -> bool {
+        self.scopes.iter().any(|scope| matches!(scope, Scope::Leaf(_)))
     }
 
     /// The words that a reach takes.
@@ -247,7 +329,7 @@ fn trait_of(name: &[u8]) -> usize {
 }
 
 impl Action {
-    fn of(method: &Method) -> Self {
+    pub(super) fn of(method: &Method) -> Self {
         match method {
             Method::Remove => Self::Remove,
             Method::Null => Self::Write(Arc::from(&b"null"[..])),
@@ -260,6 +342,17 @@ impl Action {
             Method::Last4 => Self::Last4,
         }
     }
+}
+
+/// Where the rules look for values, each place once.
+fn places(rules: &[Arc<Rule>]) -> Vec<&FieldPath> {
+    let mut places: Vec<&FieldPath> = Vec::new();
+    for rule in rules {
+        if !places.contains(&&rule.field) {
+            places.push(&rule.field);
+        }
+    }
+    places
 }
 
 /// Every method in the rules once, the strictest first; among texts to redact with, the shortest.
@@ -295,7 +388,11 @@ mod tests {
         let rules: Vec<_> = rules
             .iter()
             .map(|(field, method)| {
-                Arc::new(Rule { field: FieldPath::parse(field).unwrap(), method: method.clone() })
+                Arc::new(Rule {
+                    field: FieldPath::parse(field).unwrap(),
+                    detect: None,
+                    method: method.clone(),
+                })
             })
             .collect();
         let plan = Plan::compile(&rules, &HashKey::new(&[0; 32]).unwrap());

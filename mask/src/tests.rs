@@ -7,7 +7,7 @@ mod streams;
 
 fn rules(rules: &[(&str, Method)]) -> Vec<Arc<Rule>> {
     let rule = |(field, method): &(&str, Method)| {
-        Arc::new(Rule { field: FieldPath::parse(field).unwrap(), method: method.clone() })
+        Arc::new(Rule { field: FieldPath::parse(field).unwrap(), detect: None, method: method.clone() })
     };
     rules.iter().map(rule).collect()
 }

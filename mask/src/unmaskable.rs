@@ -10,6 +10,10 @@ pub enum Unmaskable {
     InvalidJson { offset: u64, what: &'static str },
     #[error("invalid event stream: {what}")]
     InvalidEventStream { what: &'static str },
+    #[error("invalid text: {what}")]
+    InvalidText { what: &'static str },
+    #[error("rules name fields, and text has none")]
+    FieldsInText,
     #[error("JSON nests deeper than {limit} levels")]
     TooDeep { limit: usize },
     #[error("a field's name is longer than {limit} bytes")]
@@ -33,6 +37,8 @@ impl Unmaskable {
         match self {
             Self::InvalidJson { .. } => "invalid_json",
             Self::InvalidEventStream { .. } => "invalid_event_stream",
+            Self::InvalidText { .. } => "invalid_text",
+            Self::FieldsInText => "fields_in_text",
             Self::TooDeep { .. } => "too_deep",
             Self::KeyTooLong { .. } => "key_too_long",
             Self::TokenTooLong { .. } => "token_too_long",

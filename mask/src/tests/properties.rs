@@ -126,8 +126,9 @@ fn some_rules() -> impl Strategy<Value = Vec<Arc<Rule>>> {
         Method::Hash,
         Method::Last4,
     ]);
-    let rule = (path, method)
-        .prop_map(|(path, method)| Arc::new(Rule { field: FieldPath::parse(&path).unwrap(), method }));
+    let rule = (path, method).prop_map(|(path, method)| {
+        Arc::new(Rule { field: FieldPath::parse(&path).unwrap(), detect: None, method })
+    });
     prop::collection::vec(rule, 0..5)
 }
 
