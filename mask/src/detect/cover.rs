@@ -112,7 +112,6 @@ impl Stretches {
         self.list.first()
     }
 
-    /// Takes those out that end at `until` or before, each with what is done with it, in order.
     pub fn remove_first(&mut self) {
         if !self.list.is_empty() {
             self.list.remove(0);
@@ -121,6 +120,11 @@ impl Stretches {
 
     pub fn clear(&mut self) {
         self.list.clear();
+    }
+
+    #[cfg(test)]
+    pub fn kept(&self) -> usize {
+        self.list.capacity() * size_of::<Stretch>()
     }
 
     /// `dropped` bytes at the text's beginning are no longer there.

@@ -1,6 +1,6 @@
 //! Digits, alone or in groups: what card, social security and phone numbers are made of.
 
-use super::found::before;
+use super::found::{before, looked_at};
 
 /// One more than the longest of them has.
 pub const MOST_DIGITS: usize = 20;
@@ -63,6 +63,7 @@ impl Digits {
             digits.separator = Some(sign);
             place += length;
         }
+        looked_at(place - at);
         digits.continues_before = digits.separator.map_or_else(
             || separator_before(text, at).is_some(),
             |sign| separator_before(text, at) == Some(sign),

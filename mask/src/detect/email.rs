@@ -1,6 +1,6 @@
 //! E-mail addresses.
 
-use super::found::{Confidence, Found, run};
+use super::found::{Confidence, Found, looked_at, run};
 
 /// RFC 5321, 4.5.3.1: bytes before the `@`.
 const MAX_LOCAL: usize = 64;
@@ -11,6 +11,7 @@ const MAX_DOMAIN: usize = 255;
 pub fn find(text: &[u8], at: usize) -> Option<Found> {
     let ahead = text.get(..at)?;
     let local = ahead.iter().rev().take(MAX_LOCAL).take_while(|byte| is_local(**byte)).count();
+    looked_at(local);
     let mut start = at - local;
     // Quotes and dots may stand before an address; and the middle of a character is no place to begin.
     while start < at && text.get(start).is_some_and(|byte| !begins_local(*byte)) {

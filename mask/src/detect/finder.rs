@@ -49,9 +49,6 @@ pub struct Finder {
     cursors: Cursors,
     hits: Vec<Hit>,
     masked: u64,
-    /// Bytes that detectors were asked about, those that were asked about twice included.
-    #[cfg(test)]
-    pub looked_at: usize,
 }
 
 /// A value whose end has not been seen.
@@ -89,8 +86,6 @@ impl Finder {
             cursors: Cursors::default(),
             hits: Vec::new(),
             masked: 0,
-            #[cfg(test)]
-            looked_at: 0,
         }
     }
 
@@ -110,19 +105,16 @@ impl Finder {
     pub fn push(&mut self, bytes: &[u8], sink: &mut impl FnMut(Piece<'_>)) {
         for block in bytes.chunks(BLOCK) {
             self.buffer.extend_from_slice(block);
-            if self.buffer.len() >= self.scanned + AHEAD + STEP {
-                self.advance(self.buffer.len() - AHEAD);
-                self.hand_out(self.scanned - MAX_BACK.min(self.scanned), sink);
-                self.drop_written();
-            }
+            self.go_over(AHEAD + STEP, sink);
+            self.drop_written();
         }
     }
 
     /// The text ends here: hands out the rest. The next bytes are another text's.
     pub fn finish(&mut self, sink: &mut impl FnMut(Piece<'_>)) {
-        let end = self.buffer.len();
-        self.advance(end);
-        self.hand_out(end, sink);
+        self.go_over(STEP, sink);
+        self.advance(self.buffer.len());
+        self.hand_out(self.buffer.len(), sink);
         self.buffer.clear();
         self.written = 0;
         self.scanned = 0;
@@ -137,12 +129,16 @@ impl Finder {
         self.masked
     }
 
+    /// Goes on step by step, as long as `least` bytes of the buffer have not been looked at.
+    fn go_over(&mut self, least: usize, sink: &mut impl FnMut(Piece<'_>)) {
+        while self.buffer.len() - self.scanned >= least {
+            self.advance(self.scanned + STEP);
+            self.hand_out(self.scanned.saturating_sub(MAX_BACK), sink);
+        }
+    }
+
     /// Asks the detectors about everything before `until`.
     fn advance(&mut self, until: usize) {
-        #[cfg(test)]
-        {
-            self.looked_at += until - self.scanned;
-        }
         self.hits.clear();
         let scan = Scan { set: &self.set, active: &self.active, text: &self.buffer, name: &self.name };
         scan.scan(self.scanned, until, &mut self.cursors, &mut self.hits);
@@ -174,6 +170,7 @@ impl Finder {
             end.is_none() && reached >= until
         });
         // All that go on in the same way end at the same place.
+        tails.sort_by_key(|open| (open.tail as u8, open.hit.entry));
         tails.dedup_by_key(|open| (open.tail, open.hit.entry, open.at));
     }
 
@@ -208,6 +205,15 @@ impl Finder {
             self.masked += 1;
             self.stretches.remove_first();
         }
+    }
+
+    /// The bytes that are kept between two calls.
+    #[cfg(test)]
+    pub fn kept(&self) -> usize {
+        self.buffer.capacity()
+            + self.hits.capacity() * size_of::<Hit>()
+            + self.tails.capacity() * size_of::<Open>()
+            + self.stretches.kept()
     }
 
     /// Forgets what was handed out and is no longer looked back at.

@@ -52,8 +52,6 @@ pub enum Tail {
 }
 
 impl Tail {
-    pub const ALL: [Self; 4] = [Self::Word, Self::Token, Self::Base64, Self::Pem];
-
     /// Whether the byte goes on the value; a PEM block ends by its own rule.
     pub fn takes(self, byte: u8) -> bool {
         match self {
@@ -88,5 +86,18 @@ pub fn before(text: &[u8], at: usize) -> Option<u8> {
 
 /// How many bytes from `at` on are such bytes, `most` at most.
 pub fn run(text: &[u8], at: usize, most: usize, is: impl Fn(u8) -> bool) -> usize {
-    text.get(at..).unwrap_or_default().iter().take(most).take_while(|byte| is(**byte)).count()
+    let length = text.get(at..).unwrap_or_default().iter().take(most).take_while(|byte| is(**byte)).count();
+    looked_at(length + 1);
+    length
+}
+
+/// Counts the work in tests: so many bytes were looked at.
+pub fn looked_at(_bytes: usize) {
+    #[cfg(test)]
+    LOOKED_AT.with(|sum| sum.set(sum.get() + _bytes));
+}
+
+#[cfg(test)]
+thread_local! {
+    pub static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }

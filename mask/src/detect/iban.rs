@@ -1,6 +1,6 @@
 //! International bank account numbers (ISO 13616): the country's length, and the check digits.
 
-use super::found::{Confidence, Found, before};
+use super::found::{Confidence, Found, before, looked_at};
 
 /// The countries of the registry that SWIFT keeps, with the lengths of their numbers.
 const LENGTHS: [(&[u8; 2], usize); 89] = [
@@ -117,6 +117,7 @@ pub fn find(text: &[u8], at: usize) -> Option<Found> {
         }
         place += 1;
     }
+    looked_at(place - start);
     let goes_on = text.get(place).is_some_and(u8::is_ascii_alphanumeric);
     let number = text.get(start..place)?;
     let confidence = if country == upper { Confidence::High } else { Confidence::Medium };

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::custom::Words;
-use super::found::Found;
+use super::found::{Found, looked_at};
 use super::{Detect, Kind};
 
 /// The words for kinds whose form alone says little.
@@ -75,5 +75,6 @@ pub fn words(detect: &Detect, kind: Option<Kind>) -> Option<&Words> {
 pub fn stand_near(words: &Words, within: usize, text: &[u8], found: &Found, name: &[u8]) -> bool {
     let ahead = text.get(found.start.saturating_sub(within)..found.start).unwrap_or_default();
     let behind = text.get(found.end..(found.end + within).min(text.len())).unwrap_or_default();
+    looked_at(ahead.len() + behind.len() + name.len());
     words.stand_in(ahead) || words.stand_in(behind) || words.are_part_of(name)
 }

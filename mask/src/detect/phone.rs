@@ -1,7 +1,7 @@
 //! Telephone numbers: international ones (E.164) by their form, those of North America by theirs, national ones with
 //! a leading zero by the words around them.
 
-use super::found::{Confidence, Found, before};
+use super::found::{Confidence, Found, before, looked_at};
 
 /// Digits of an international number, with the country's code.
 const INTERNATIONAL: std::ops::RangeInclusive<usize> = 8..=15;
@@ -77,6 +77,7 @@ impl Number {
             number.spaced &= text.get(place..place + length)? == b" ";
             place += length;
         }
+        looked_at(place - at);
         let in_word = text.get(number.end).is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
         (!in_word).then_some(number)
     }

@@ -479,15 +479,9 @@ fn private_keys_are_found_to_their_end_line() {
             (&format!("x\n<{block}>\ny"), High),
             (&format!("<{block}>"), High),
             (&format!("a<{long}>\nz"), High),
-            ("<-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn and all that follows", High),
+            ("<-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn and all that follows>", High),
             ("<-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nabc\n-----END PGP PRIVATE KEY BLOCK-----> x", High),
-        ]
-        .map(|(text, confidence)| {
-            (if text.contains('>') { text.to_owned() } else { format!("{text}>") }, confidence)
-        })
-        .iter()
-        .map(|(text, confidence)| (text.as_str(), *confidence))
-        .collect::<Vec<_>>(),
+        ],
     );
     passes(
         Kind::PrivateKey,
