@@ -12,10 +12,12 @@ use super::json_string::Scanner;
 use super::plan::Plan;
 use super::unmaskable::{Limits, Unmaskable};
 use flow::Flow;
+use looking::Looking;
 use number::Number;
 use replacement::Replacement;
 
 mod flow;
+mod looking;
 mod number;
 pub mod replacement;
 mod scan;
@@ -41,6 +43,8 @@ pub struct Json {
     /// The name being read, decoded.
     name: Vec<u8>,
     flow: Flow,
+    /// For rules that look for something in values.
+    looking: Option<Box<Looking>>,
     masked: u64,
     /// Bytes in earlier chunks.
     read: u64,
@@ -104,6 +108,7 @@ struct Io<'io> {
 impl Json {
     pub fn new(plan: Arc<Plan>, limits: Limits) -> Self {
         let reach = vec![0; plan.width()];
+        let looking = Looking::new(&plan);
         Self {
             plan,
             limits,
@@ -115,6 +120,7 @@ impl Json {
             string: Scanner::default(),
             name: Vec::new(),
             flow: Flow::new(limits.token_bytes),
+            looking,
             masked: 0,
             read: 0,
         }
@@ -155,6 +161,9 @@ impl Json {
     pub fn restart(&mut self, skipped: u64) {
         self.state = State::Value;
         self.read += skipped;
+        if let Some(looking) = &mut self.looking {
+            looking.set_name(b"");
+        }
     }
 
     /// Whether nothing but white space has been read of a document.
@@ -163,7 +172,7 @@ impl Json {
     }
 
     pub fn masked_fields(&self) -> u64 {
-        self.masked
+        self.masked + self.looking.as_ref().map_or(0, |looking| looking.masked())
     }
 
     // === tokens ===
@@ -220,6 +229,7 @@ impl Json {
                 self.flow.wait(at + 1);
             }
         }
+        self.begin_looking(io, at, kind, first)?;
         self.state = state;
         Ok(at + 1)
     }
@@ -228,12 +238,25 @@ impl Json {
     fn in_string(&mut self, io: &mut Io, at: usize) -> Result<usize, Unmaskable> {
         let bytes = io.chunk.get(at..).unwrap_or_default();
         let is_name = self.state == State::InName;
+        if let Some(looking) = self.looking.as_mut().filter(|looking| looking.is_busy()) {
+            let scanned = looking.string(&mut self.string, bytes, io.out);
+            let (taken, closed) = scanned.map_err(|fault| self.invalid(at + fault.at, fault.what))?;
+            if closed {
+                self.end_value(io, at + taken);
+            }
+            return Ok(at + taken);
+        }
+        let names = match self.zone {
+            Zone::Rules => is_name,
+            Zone::Clear { .. } => is_name && self.looking.is_some(),
+            Zone::Masked { .. } => false,
+        };
         let whole = self.is_masked_value();
         let (name, limit) = (&mut self.name, self.limits.key_bytes);
         let scanned = match &mut self.zone {
-            Zone::Rules if is_name => self.string.scan(bytes, |piece| {
+            _ if names => self.string.scan(bytes, |piece| {
                 // One byte more than allowed is enough to tell.
-                let room = (limit + 1).saturating_sub(name.len()).min(piece.len());
+                let room = (limit + 1).max(looking::NAME_BYTES).saturating_sub(name.len()).min(piece.len());
                 name.extend_from_slice(piece.get(..room).unwrap_or(piece));
             }),
             Zone::Masked { replacement, .. } if whole => {
@@ -260,6 +283,9 @@ impl Json {
             at += 1;
         }
         self.feed(io.chunk.get(start..at).unwrap_or_default());
+        if let Some(looking) = self.looking.as_mut().filter(|looking| looking.is_busy()) {
+            looking.number(io.chunk.get(start..at).unwrap_or_default());
+        }
         self.state = State::InNumber(number);
         if at < io.chunk.len() {
             if !number.is_complete() {

@@ -63,6 +63,9 @@ impl Json {
 
     pub(super) fn end_name(&mut self) -> Result<(), Unmaskable> {
         self.state = State::Colon;
+        if let Some(looking) = self.looking.as_mut().filter(|_| !matches!(self.zone, Zone::Masked { .. })) {
+            looking.set_name(&self.name);
+        }
         if matches!(self.zone, Zone::Rules) {
             if self.name.len() > self.limits.key_bytes {
                 return Err(Unmaskable::KeyTooLong { limit: self.limits.key_bytes });
@@ -76,6 +79,11 @@ impl Json {
 
     pub(super) fn end_value(&mut self, io: &mut Io, at: usize) {
         self.state = if self.frames.is_empty() { State::Done } else { State::CommaOrClose };
+        if let Some(looking) = self.looking.as_mut().filter(|looking| looking.is_busy()) {
+            let is_string = looking.end(io.out);
+            // A string's closing quote passes.
+            self.flow.resume(at - usize::from(is_string));
+        }
         let here = self.frames.len();
         match &self.zone {
             Zone::Clear { depth } if *depth == here => self.zone = Zone::Rules,
@@ -140,6 +148,65 @@ impl Json {
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         if let Zone::Masked { replacement, .. } = &mut self.zone {
             replacement.feed(bytes);
+        }
+    }
+}
+
+// === looking for values ===
+
+impl Json {
+    /// Whether something is looked for in the value at hand, which stays.
+    #[inline]
+    pub(super) fn looks(&mut self) -> bool {
+        let Some(looking) = &mut self.looking else { return false };
+        match self.zone {
+            Zone::Rules => looking.applies(&self.plan, &self.reach),
+            Zone::Clear { .. } => looking.applies(&self.plan, &[]),
+            Zone::Masked { .. } => false,
+        }
+    }
+
+    /// Looks into the value that begins at `at`, if something is looked for in it.
+    pub(super) fn begin_looking(
+        &mut self,
+        io: &mut Io,
+        at: usize,
+        kind: ValueKind,
+        first: u8,
+    ) -> Result<(), Unmaskable> {
+        if !matches!(kind, ValueKind::String | ValueKind::Number) || !self.looks() {
+            return Ok(());
+        }
+        let Some(looking) = &mut self.looking else { return Ok(()) };
+        let from = if kind == ValueKind::String {
+            looking.begin_string();
+            at + 1
+        } else {
+            looking.begin_number();
+            looking.number(&[first]);
+            at
+        };
+        self.flow.drop(io.chunk, from, true, io.out)
+    }
+
+    /// Whether the value at `at`, which ends at `end`, may pass as it is.
+    #[inline]
+    pub(super) fn is_clear(&mut self, bytes: &[u8], at: usize, end: usize, first: u8) -> bool {
+        if self.looking.is_none() || !self.looks() {
+            return true;
+        }
+        let quotes = usize::from(first == b'"');
+        let text = bytes.get(at + quotes..end.saturating_sub(quotes)).unwrap_or_default();
+        // Escapes are for the other machine.
+        let is_plain = first != b'"' || memchr::memchr(b'\\', text).is_none();
+        is_plain && self.looking.as_mut().is_none_or(|looking| looking.is_clear(first, text))
+    }
+
+    /// The values to come are called this.
+    #[inline]
+    pub(super) fn look_by_name(&mut self, name: &[u8]) {
+        if let Some(looking) = &mut self.looking {
+            looking.set_name(name);
         }
     }
 }

@@ -28,7 +28,7 @@ impl Json {
                     Some((at + 1, if in_object { State::Name } else { State::Value }))
                 }
                 (State::NameOrClose | State::Name, b'"') => {
-                    scan::string(bytes, at + 1).map(|end| after_name(bytes, end.at))
+                    self.skip_name(bytes, at).map(|end| after_name(bytes, end))
                 }
                 (State::Colon, b':') => Some((at + 1, State::Value)),
                 (State::Value | State::ValueOrClose, b'{' | b'[')
@@ -38,7 +38,8 @@ impl Json {
                     Some((at + 1, if byte == b'{' { State::NameOrClose } else { State::ValueOrClose }))
                 }
                 (State::Value | State::ValueOrClose, _) if byte != b']' => {
-                    scalar(bytes, at, byte).map(|end| (end, State::CommaOrClose))
+                    let end = scalar(bytes, at, byte).filter(|end| self.is_clear(bytes, at, *end, byte));
+                    end.map(|end| (end, State::CommaOrClose))
                 }
                 (State::CommaOrClose | State::NameOrClose, b'}')
                 | (State::CommaOrClose | State::ValueOrClose, b']') => {
@@ -93,6 +94,19 @@ impl Json {
         Ok(at)
     }
 
+    /// The end of a name where no rule matches.
+    #[inline]
+    fn skip_name(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        let end = scan::string(bytes, at + 1)?;
+        if self.looking.is_some() && matches!(self.zone, Zone::Clear { .. }) {
+            if end.escaped {
+                return None;
+            }
+            self.look_by_name(bytes.get(at + 1..end.at - 1).unwrap_or_default());
+        }
+        Some(end.at)
+    }
+
     #[inline]
     fn whole_name(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
         let end = scan::string(bytes, at + 1)?;
@@ -100,6 +114,7 @@ impl Json {
         if end.escaped {
             return None;
         }
+        self.look_by_name(name);
         let top = self.reaches.len().saturating_sub(self.plan.width());
         self.plan.at_member(self.reaches.get(top..).unwrap_or_default(), name, &mut self.reach);
         let (at, state) = after_name(bytes, end.at);
@@ -120,6 +135,9 @@ impl Json {
             return Ok(None);
         }
         let Some(end) = scalar(bytes, at, byte) else { return Ok(None) };
+        if !self.is_clear(bytes, at, end, byte) {
+            return Ok(None);
+        }
         self.keep(io, at)?;
         self.state = State::CommaOrClose;
         Ok(Some(end))
