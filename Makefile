@@ -74,6 +74,15 @@ soak: ## Minutes: the decision cache against deciding on 3 million random calls;
 	@PORTCULLIS_CACHE_PAIRS=$${PORTCULLIS_CACHE_PAIRS:-3000000} PORTCULLIS_CACHE_KEYS=$${PORTCULLIS_CACHE_KEYS:-10000000} \
 	  $(CARGO) test --locked --release -p portcullis --lib engine::cache -- --nocapture
 
+.PHONY: fuzz
+fuzz: ## Fuzz the masker (nightly compiler): FUZZ_SECONDS for each target, 600 by default; what is found goes to fuzz/found
+	@cargo fuzz --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-fuzz
+	@cd fuzz && for target in json ndjson sse text detect; do \
+	  mkdir -p found/$$target && \
+	  $(CARGO) +nightly fuzz run --fuzz-dir . $$target found/$$target corpus/$$target -- \
+	    -max_total_time=$${FUZZ_SECONDS:-600} -max_len=4096 -timeout=20 || exit 1; \
+	done
+
 .PHONY: envoy
 envoy: ## Write the Envoy configurations of the shipped policies again: envoy/ext-*.yaml, envoy/both.yaml
 	@for service in ext_authz ext_proc both; do \

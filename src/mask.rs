@@ -4,6 +4,7 @@
 
 pub use portcullis_mask::*;
 
+mod detect;
 mod rules;
 
 pub use rules::{rule_to_json, rules_from_node};

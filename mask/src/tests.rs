@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod looking;
 mod properties;
 mod streams;
 

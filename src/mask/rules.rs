@@ -3,11 +3,14 @@
 //! ```yaml
 //! - {field: "**.card.number", with: last4}
 //! - {field: note, with: {redact: "[hidden]"}}
+//! - {detect: [card, iban], with: redact}
 //! ```
+
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{FieldPath, Method, Rule};
+use super::{FieldPath, Method, Rule, detect};
 use crate::document::{Node, Reader, Value};
 
 type Make = fn() -> Method;
@@ -28,7 +31,12 @@ pub fn rule_to_json(rule: &Rule) -> Json {
         // `null` is a word to people, and no value.
         Method::Remove | Method::Null | Method::Hash | Method::Last4 => rule.method.name().into(),
     };
-    json!({"field": rule.field.as_str(), "with": with})
+    let mut fields = rule.detect.as_deref().map(detect::to_json).unwrap_or_default();
+    if rule.detect.is_none() || rule.field != FieldPath::everything() {
+        fields.insert("field".to_owned(), rule.field.as_str().into());
+    }
+    fields.insert("with".to_owned(), with);
+    Json::Object(fields)
 }
 
 /// Reads a list of rules; every mistake is reported to `reader`, and a rule with one is left out.
@@ -39,7 +47,13 @@ pub fn rules_from_node(node: &Node, reader: &mut Reader) -> Vec<Rule> {
 
 fn rule(node: &Node, reader: &mut Reader) -> Option<Rule> {
     let mut fields = reader.fields(node, "a mask rule")?;
-    let field = fields.required("field", reader).and_then(|node| field(node, reader));
+    let detect = detect::read(&mut fields, reader);
+    let field = match fields.optional("field") {
+        Some(node) => field(node, reader),
+        // Values are looked for everywhere.
+        None if !matches!(detect, Ok(None)) => Some(FieldPath::everything()),
+        None => fields.required("field", reader).and(None),
+    };
     let _ = fields.optional("with");
     // `with: null` is meant: YAML reads the word as no value, and `optional` would call it absent.
     let method = match node.get("with") {
@@ -51,7 +65,14 @@ fn rule(node: &Node, reader: &mut Reader) -> Option<Rule> {
         }
     };
     fields.close(reader);
-    Some(Rule { field: field?, method: method? })
+    let (detect, method) = (detect.ok()?.map(Arc::new), method?);
+    if detect.is_some() && method == Method::Null {
+        let help = "write `redact`, `remove`, `hash` or a partial method";
+        let span = node.get("with").map_or(node.span, |with| with.span);
+        reader.error_with_help(span, "invalid-value", "`null` has no place within a text", help);
+        return None;
+    }
+    Some(Rule { field: field?, detect, method })
 }
 
 fn field(node: &Node, reader: &mut Reader) -> Option<FieldPath> {
@@ -116,7 +137,7 @@ mod tests {
     #[test]
     fn reports_every_mistake_at_its_place() {
         let (rules, findings) = read(
-            "- {field: 'a[0]', with: lats4}\n- {field: a}\n- {with: hash, detect: iban}\n- 5\n\
+            "- {field: 'a[0]', with: lats4}\n- {field: a}\n- {with: hash, detect: ibam}\n- 5\n\
              - {field: 7, with: {redact: 8}}\n- {field: a, with: {hash: x}}\n- {field: ok, with: hash}\n",
         );
         assert_eq!(rules.len(), 1);
@@ -126,8 +147,7 @@ mod tests {
                 "rules.yaml:1:11: error[invalid-field-path]: the field path `a[0]` can't be read: array indexes are not supported: leave them out, or write `.*` for any element (look at character 2 of the path)",
                 "rules.yaml:1:25: error[unknown-value]: unknown mask method `lats4` (did you mean `last4`?)",
                 "rules.yaml:2:3: error[missing-field]: a mask rule lacks the field `with` (write `with: redact`, `remove`, `null`, `hash` or `last4`)",
-                "rules.yaml:3:3: error[missing-field]: a mask rule lacks the field `field`",
-                "rules.yaml:3:16: error[unknown-field]: unknown field `detect` in a mask rule (known here: field, with)",
+                "rules.yaml:3:24: error[unknown-value]: unknown detector `ibam` (did you mean `iban`?)",
                 "rules.yaml:4:3: error[wrong-type]: a mask rule must be a map, not an integer",
                 "rules.yaml:5:11: error[wrong-type]: field must be a string, not an integer (put it in quotes)",
                 "rules.yaml:5:29: error[wrong-type]: redact must be a string, not an integer (put it in quotes)",

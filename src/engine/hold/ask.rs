@@ -16,7 +16,7 @@ use super::super::{Call, Engine, Evaluated};
 use crate::approval::{Approval, CallSummary, Caller, Requirement, Shown};
 use crate::audit::{self, Record};
 use crate::effect::{Class, Grant};
-use crate::mask::{Format, Masker, Plan};
+use crate::mask::{self, FieldPath, Format, Masker, Plan};
 use crate::metrics::ApprovalEvent;
 use crate::policy::HoldRule;
 use crate::reason::Reason;
@@ -172,10 +172,15 @@ impl Engine {
         };
         let content_type = request.headers.text("content-type").ok().flatten().unwrap_or_default();
         let format = match Format::of_content_type(content_type) {
+            Some(format) if format != Format::Text => format,
+            _ if serde_json::from_slice::<IgnoredAny>(body).is_ok() => Format::Json,
             Some(format) => format,
-            None if serde_json::from_slice::<IgnoredAny>(body).is_ok() => Format::Json,
             None => return call,
         };
+        let rules = if format == Format::Text { rules_for_text(&rules) } else { rules };
+        if rules.is_empty() {
+            return call;
+        }
         let plan = Arc::new(Plan::compile(&rules, &self.settings.hash_key));
         let mut masker = Masker::new(plan, format, self.settings.mask_limits);
         let mut masked = Vec::with_capacity(body.len());
@@ -214,6 +219,12 @@ fn strictest(grants: impl Iterator<Item = Grant>) -> Grant {
             Grant::For(period) => *period,
         })
         .unwrap_or(Grant::Once)
+}
+
+/// Text has no fields: what rules look for is looked for in all of it, and what else they name is not there.
+fn rules_for_text(rules: &[Arc<mask::Rule>]) -> Vec<Arc<mask::Rule>> {
+    let looking = rules.iter().filter(|rule| rule.detect.is_some());
+    looking.map(|rule| Arc::new(mask::Rule { field: FieldPath::everything(), ..(**rule).clone() })).collect()
 }
 
 #[cfg(test)]

@@ -85,13 +85,25 @@ fn strictness(with: &str) -> u8 {
     method.unwrap_or(&redact).strictness()
 }
 
+/// A mask without its method.
+fn place(item: &Json) -> String {
+    let mut item = item.clone();
+    if let Some(fields) = item.as_object_mut() {
+        fields.remove("with");
+    }
+    item.to_string()
+}
+
 /// Masks that came, went, or mask in another way.
 pub fn masks(old: &Json, new: &Json) -> Vec<(Risk, String)> {
     let items = |masks: &Json| -> Vec<(String, String)> {
         let items = masks.as_array().map_or(&[][..], Vec::as_slice);
         let read = items.iter().map(|item| {
-            let field =
-                item.get("field").and_then(Json::as_str).map_or_else(|| item.to_string(), str::to_owned);
+            let field = match (item.get("field").and_then(Json::as_str), item.get("detect")) {
+                (Some(field), None) => field.to_owned(),
+                // What is looked for, how, and where.
+                _ => place(item),
+            };
             (field, item.get("with").map_or_else(String::new, Json::to_string))
         });
         read.collect()
