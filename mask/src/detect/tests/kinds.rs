@@ -50,7 +50,7 @@ fn cards_are_found_by_brand_length_and_check_digit() {
         "6200000000000005",
         "6759649826438453",
         "2200770212727079",
-        "6521111111111117",
+        "6521111111111110",
         "135410014004955",
     ];
     for number in numbers {
@@ -376,10 +376,7 @@ fn json_web_tokens_are_found_to_their_end() {
             (&format!("<{head}.{body}>"), High),
         ],
     );
-    passes(
-        Kind::Jwt,
-        &[head, "eyJpZCI6MTIzfQ==", "eyJ.eyJ.x", &format!("x{signed}"), &format!("{head}. {body}")],
-    );
+    passes(Kind::Jwt, &[head, "eyJpZCI6MTIzfQ==", "eyJ.eyJ.x", &format!("{head}. {body}")]);
 }
 
 #[test]
