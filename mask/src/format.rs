@@ -1,5 +1,6 @@
 //! What a body is made of, as its content type tells.
 
+use super::coding::Encoding;
 use super::unmaskable::Unmaskable;
 
 /// The formats that can be masked.
@@ -16,13 +17,15 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format of a body with these headers' values; no `content-encoding` is an empty one.
-    pub fn of_body(content_type: &str, content_encoding: &str) -> Result<Self, Unmaskable> {
-        if !matches!(content_encoding.trim().to_ascii_lowercase().as_str(), "" | "identity") {
-            return Err(Unmaskable::Encoded { encoding: content_encoding.to_owned() });
-        }
-        Self::of_content_type(content_type)
-            .ok_or_else(|| Unmaskable::UnknownFormat { content_type: content_type.to_owned() })
+    /// The format and encoding of a body with these headers' values; no `content-encoding` is an empty one.
+    pub fn of_body(
+        content_type: &str,
+        content_encoding: &str,
+    ) -> Result<(Self, Option<Encoding>), Unmaskable> {
+        let encoding = Encoding::of_header(content_encoding)?;
+        let format = Self::of_content_type(content_type)
+            .ok_or_else(|| Unmaskable::UnknownFormat { content_type: content_type.to_owned() })?;
+        Ok((format, encoding))
     }
 
     /// The format that a `content-type` names; `None` for a type that can't be masked, a charset other than UTF-8,
@@ -115,14 +118,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_encoded_body_has_no_format() {
+    fn a_body_has_a_format_and_an_encoding() {
         let of =
             |content_type, encoding| Format::of_body(content_type, encoding).map_err(|error| error.code());
-        assert_eq!(of("application/json", ""), Ok(Format::Json));
-        assert_eq!(of("application/json", "Identity"), Ok(Format::Json));
-        for encoding in ["gzip", "br", "identity, gzip", "identity,identity", ","] {
-            assert_eq!(of("application/json", encoding), Err("encoded"), "{encoding}");
-        }
+        assert_eq!(of("application/json", ""), Ok((Format::Json, None)));
+        assert_eq!(of("application/json", "Identity"), Ok((Format::Json, None)));
+        assert_eq!(of("application/json", "gzip"), Ok((Format::Json, Some(Encoding::Gzip))));
+        assert_eq!(of("application/json", "identity, gzip"), Err("nested_encoding"));
+        assert_eq!(of("application/json", "compress"), Err("unknown_encoding"));
         assert_eq!(of("text/html", ""), Err("unknown_format"));
         assert_eq!(of("", ""), Err("unknown_format"));
     }

@@ -11,6 +11,9 @@
 
 use std::sync::Arc;
 
+use coding::Coding;
+
+mod coding;
 mod detect;
 mod events;
 mod format;
@@ -27,6 +30,7 @@ mod unmaskable;
 #[cfg(test)]
 mod tests;
 
+pub use coding::Encoding;
 pub use detect::custom::{CustomError, Pattern, Words};
 pub use detect::found::Confidence;
 pub use detect::{Detect, DetectError, Detector, Kind};
@@ -51,9 +55,12 @@ pub struct Rule {
 #[derive(Debug)]
 pub struct Masker {
     body: Body,
+    /// For a body with a `content-encoding`.
+    coding: Option<Box<Coding>>,
     phase: Phase,
 }
 
+/// A body without its encoding.
 #[derive(Debug)]
 enum Body {
     Json(json::Json),
@@ -84,7 +91,18 @@ impl Masker {
                 Body::Text(Box::new(text::Text::new(&plan)))
             }
         };
-        Self { body, phase }
+        Self { body, coding: None, phase }
+    }
+
+    /// For a body that is encoded: what goes in and what comes out are, what rules see isn't.
+    pub fn encoded(
+        plan: Arc<Plan>,
+        format: Format,
+        encoding: Encoding,
+        limits: Limits,
+    ) -> Result<Self, Unmaskable> {
+        let coding = Some(Box::new(Coding::new(encoding, &limits)?));
+        Ok(Self { coding, ..Self::new(plan, format, limits) })
     }
 
     /// Appends to `out` what may leave after this chunk; what a rule could still take stays behind. A call that
@@ -96,11 +114,10 @@ impl Masker {
             Phase::Finished => self.fail(Unmaskable::AfterEnd),
             Phase::Open => {
                 let before = out.len();
-                let pushed = match &mut self.body {
-                    Body::Json(json) => json.push(chunk, out),
-                    Body::Ndjson(lines) => lines.push(chunk, out),
-                    Body::Sse(events) => events.push(chunk, out),
-                    Body::Text(text) => text.push(chunk, out),
+                let body = &mut self.body;
+                let pushed = match &mut self.coding {
+                    None => body.push(chunk, out),
+                    Some(coding) => coding.push(chunk, out, &mut |decoded, plain| body.push(decoded, plain)),
                 };
                 pushed.or_else(|error| {
                     out.truncate(before);
@@ -118,11 +135,10 @@ impl Masker {
             Phase::Open => {
                 self.phase = Phase::Finished;
                 let before = out.len();
-                let finished = match &mut self.body {
-                    Body::Json(json) => json.finish(out),
-                    Body::Ndjson(lines) => lines.finish(out),
-                    Body::Sse(events) => events.finish(out),
-                    Body::Text(text) => text.finish(out),
+                let body = &mut self.body;
+                let finished = match &mut self.coding {
+                    None => body.finish(out),
+                    Some(coding) => coding.finish(out, &mut |plain| body.finish(plain)),
                 };
                 finished.or_else(|error| {
                     out.truncate(before);
@@ -134,16 +150,40 @@ impl Masker {
 
     /// How many values were replaced or removed so far.
     pub fn masked_fields(&self) -> u64 {
-        match &self.body {
-            Body::Json(json) => json.masked_fields(),
-            Body::Ndjson(lines) => lines.masked_fields(),
-            Body::Sse(events) => events.masked_fields(),
-            Body::Text(text) => text.masked_fields(),
-        }
+        self.body.masked_fields()
     }
 
     fn fail(&mut self, error: Unmaskable) -> Result<(), Unmaskable> {
         self.phase = Phase::Failed(error.clone());
         Err(error)
+    }
+}
+
+impl Body {
+    fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
+        match self {
+            Self::Json(json) => json.push(chunk, out),
+            Self::Ndjson(lines) => lines.push(chunk, out),
+            Self::Sse(events) => events.push(chunk, out),
+            Self::Text(text) => text.push(chunk, out),
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Unmaskable> {
+        match self {
+            Self::Json(json) => json.finish(out),
+            Self::Ndjson(lines) => lines.finish(out),
+            Self::Sse(events) => events.finish(out),
+            Self::Text(text) => text.finish(out),
+        }
+    }
+
+    fn masked_fields(&self) -> u64 {
+        match self {
+            Self::Json(json) => json.masked_fields(),
+            Self::Ndjson(lines) => lines.masked_fields(),
+            Self::Sse(events) => events.masked_fields(),
+            Self::Text(text) => text.masked_fields(),
+        }
     }
 }

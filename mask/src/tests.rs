@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod encoded;
 mod looking;
 mod properties;
 mod streams;
@@ -236,7 +237,7 @@ fn invalid_documents_are_refused() {
 
 #[test]
 fn limits_hold_for_every_chunking() {
-    let limits = Limits { depth: 3, key_bytes: 4, token_bytes: 16, event_bytes: 40 };
+    let limits = Limits { depth: 3, key_bytes: 4, token_bytes: 16, event_bytes: 40, ..Limits::default() };
     let run = |list: &[(&str, Method)], format, body: &str| {
         mask_with(&plan(list), format, limits, body.as_bytes()).map_err(|error| error.code())
     };

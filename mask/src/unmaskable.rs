@@ -24,8 +24,22 @@ pub enum Unmaskable {
     EventTooLong { limit: usize },
     #[error("no masking is known for bodies of type `{content_type}`")]
     UnknownFormat { content_type: String },
-    #[error("the body is encoded as `{encoding}`")]
-    Encoded { encoding: String },
+    #[error("the body is encoded as `{encoding}`, which can't be taken off")]
+    UnknownEncoding { encoding: String },
+    #[error("the body is encoded several times: `{encoding}`")]
+    NestedEncoding { encoding: String },
+    #[error("the body is not what its encoding `{encoding}` says: {what}")]
+    InvalidEncoding { encoding: &'static str, what: &'static str },
+    #[error("the body ends within its encoding `{encoding}`")]
+    TruncatedEncoding { encoding: &'static str },
+    #[error("the body goes on after the end of its encoding `{encoding}`")]
+    AfterEncoding { encoding: &'static str },
+    #[error("the decoded body is longer than {limit} bytes")]
+    DecodedTooLarge { limit: u64 },
+    #[error("the body decodes to more than {limit} times its bytes")]
+    ExpandsTooMuch { limit: u64 },
+    #[error("decoding the body takes a window of more than {limit} bytes")]
+    WindowTooLarge { limit: usize },
     #[error("the body is a part of a larger one")]
     PartialContent,
     #[error("the body went on after its end")]
@@ -44,7 +58,14 @@ impl Unmaskable {
             Self::TokenTooLong { .. } => "token_too_long",
             Self::EventTooLong { .. } => "event_too_long",
             Self::UnknownFormat { .. } => "unknown_format",
-            Self::Encoded { .. } => "encoded",
+            Self::UnknownEncoding { .. } => "unknown_encoding",
+            Self::NestedEncoding { .. } => "nested_encoding",
+            Self::InvalidEncoding { .. } => "invalid_encoding",
+            Self::TruncatedEncoding { .. } => "truncated_encoding",
+            Self::AfterEncoding { .. } => "after_encoding",
+            Self::DecodedTooLarge { .. } => "decoded_too_large",
+            Self::ExpandsTooMuch { .. } => "expands_too_much",
+            Self::WindowTooLarge { .. } => "window_too_large",
             Self::PartialContent => "partial_content",
             Self::AfterEnd => "after_end",
         }
@@ -62,10 +83,24 @@ pub struct Limits {
     pub token_bytes: usize,
     /// One event of an event stream, with its line ends.
     pub event_bytes: usize,
+    /// An encoded body, decoded. It is never held; this bounds the work.
+    pub decoded_bytes: u64,
+    /// What an encoded body may decode to, in multiples of its bytes; judged beyond the first MiB.
+    pub expansion: u32,
+    /// How far back encoded data may refer (Brotli, Zstandard): held while a body is decoded.
+    pub window_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 512, key_bytes: 16 << 10, token_bytes: 128 << 10, event_bytes: 1 << 20 }
+        Self {
+            depth: 512,
+            key_bytes: 16 << 10,
+            token_bytes: 128 << 10,
+            event_bytes: 1 << 20,
+            decoded_bytes: 1 << 30,
+            expansion: 200,
+            window_bytes: 8 << 20,
+        }
     }
 }

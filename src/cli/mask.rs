@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     pub content_type: String,
 
-    /// The body's content encoding; only `identity` can be masked
+    /// The body's content encoding: `identity`, `gzip`, `deflate`, `br` or `zstd`; what is written has it too
     #[arg(long, value_name = "ENCODING", default_value = "identity")]
     pub content_encoding: String,
 
@@ -77,8 +77,11 @@ impl Failure {
 fn mask(args: &Args, input: &mut impl Read, output: &mut impl Write) -> Result<(), Failure> {
     let rules = read_rules(&args.rules)?;
     let plan = Arc::new(Plan::compile(&rules, &read_hash_key(args.hash_key_file.as_deref())?));
-    let format = Format::of_body(&args.content_type, &args.content_encoding)?;
-    let mut masker = Masker::new(plan, format, Limits::default());
+    let (format, encoding) = Format::of_body(&args.content_type, &args.content_encoding)?;
+    let mut masker = match encoding {
+        None => Masker::new(plan, format, Limits::default()),
+        Some(encoding) => Masker::encoded(plan, format, encoding, Limits::default())?,
+    };
     let (mut chunk, mut masked) = (vec![0; 64 << 10], Vec::new());
     loop {
         let read = match input.read(&mut chunk) {
@@ -195,9 +198,15 @@ mod tests {
     fn bodies_that_can_not_be_masked_exit_with_1() {
         let rules = "- {field: a, with: hash}\n";
         let gzip: fn(&mut Args) = |args| args.content_encoding = "gzip".to_owned();
-        let text: fn(&mut Args) = |args| args.content_type = "text/plain".to_owned();
+        let nested: fn(&mut Args) = |args| args.content_encoding = "gzip, br".to_owned();
+        let html: fn(&mut Args) = |args| args.content_type = "text/x-unknown".to_owned();
         let none: fn(&mut Args) = |_| {};
-        for (change, code) in [(gzip, "(encoded)"), (text, "(unknown_format)"), (none, "(invalid_json)")] {
+        for (change, code) in [
+            (gzip, "(invalid_encoding)"),
+            (nested, "(nested_encoding)"),
+            (html, "(unknown_format)"),
+            (none, "(invalid_json)"),
+        ] {
             let (output, failure) = run_with(rules, change, b"{\"a\":\"secret\"");
             let (message, exit) = failure.unwrap();
             assert!(message.contains(code), "{message}");
