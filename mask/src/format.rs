@@ -12,6 +12,8 @@ pub enum Format {
     Ndjson,
     /// Server-sent events whose data is JSON.
     Sse,
+    /// A form, URL-encoded.
+    Form,
     /// Text, in which detectors find what is to be masked.
     Text,
 }
@@ -40,6 +42,7 @@ impl Format {
             ("application", "json") => Some(Self::Json),
             ("application", "x-ndjson" | "ndjson" | "jsonl" | "x-jsonl" | "json-lines") => Some(Self::Ndjson),
             ("text", "event-stream") => Some(Self::Sse),
+            ("application", "x-www-form-urlencoded") => Some(Self::Form),
             ("text", "plain" | "csv" | "tab-separated-values") => Some(Self::Text),
             (_, subtype) => {
                 subtype.strip_suffix("+json").is_some_and(|name| !name.is_empty()).then_some(Self::Json)
@@ -132,7 +135,7 @@ mod tests {
 
     #[test]
     fn knows_its_types_and_nothing_else() {
-        use Format::{Json, Ndjson, Sse, Text};
+        use Format::{Form, Json, Ndjson, Sse, Text};
         let table = [
             ("application/json", Some(Json)),
             ("Application/JSON", Some(Json)),
@@ -145,6 +148,10 @@ mod tests {
             ("application/x-ndjson", Some(Ndjson)),
             ("application/jsonl", Some(Ndjson)),
             ("text/event-stream;charset=utf-8", Some(Sse)),
+            ("application/x-www-form-urlencoded", Some(Form)),
+            ("application/x-www-form-urlencoded; charset=UTF-8", Some(Form)),
+            ("application/x-www-form-urlencoded; charset=iso-8859-1", None),
+            ("multipart/form-data; boundary=x", None),
             ("application/json; charset=utf-16", None),
             ("application/json; charset=utf-8; charset=utf-16", None),
             ("application/json; charset=\"utf-7\"", None),

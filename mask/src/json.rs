@@ -14,7 +14,7 @@ use super::unmaskable::{Limits, Unmaskable};
 use flow::Flow;
 use looking::Looking;
 use number::Number;
-use replacement::Replacement;
+pub use replacement::Replacement;
 
 mod flow;
 mod looking;

@@ -16,6 +16,7 @@ use coding::Coding;
 mod coding;
 mod detect;
 mod events;
+mod form;
 mod format;
 mod hash;
 mod json;
@@ -23,7 +24,9 @@ mod json_string;
 mod lines;
 mod method;
 mod path;
+mod place;
 mod plan;
+mod stand_in;
 mod text;
 mod unmaskable;
 
@@ -66,6 +69,7 @@ enum Body {
     Json(json::Json),
     Ndjson(lines::Lines),
     Sse(events::Events),
+    Form(form::Form),
     Text(Box<text::Text>),
 }
 
@@ -84,6 +88,7 @@ impl Masker {
             Format::Json => Body::Json(json::Json::new(plan, limits)),
             Format::Ndjson => Body::Ndjson(lines::Lines::new(plan, limits)),
             Format::Sse => Body::Sse(events::Events::new(plan, limits)),
+            Format::Form => Body::Form(form::Form::new(plan, limits)),
             Format::Text => {
                 if !plan.masks_text() {
                     phase = Phase::Failed(Unmaskable::FieldsInText);
@@ -165,6 +170,7 @@ impl Body {
             Self::Json(json) => json.push(chunk, out),
             Self::Ndjson(lines) => lines.push(chunk, out),
             Self::Sse(events) => events.push(chunk, out),
+            Self::Form(form) => form.push(chunk, out),
             Self::Text(text) => text.push(chunk, out),
         }
     }
@@ -174,6 +180,7 @@ impl Body {
             Self::Json(json) => json.finish(out),
             Self::Ndjson(lines) => lines.finish(out),
             Self::Sse(events) => events.finish(out),
+            Self::Form(form) => form.finish(out),
             Self::Text(text) => text.finish(out),
         }
     }
@@ -183,6 +190,7 @@ impl Body {
             Self::Json(json) => json.masked_fields(),
             Self::Ndjson(lines) => lines.masked_fields(),
             Self::Sse(events) => events.masked_fields(),
+            Self::Form(form) => form.masked_fields(),
             Self::Text(text) => text.masked_fields(),
         }
     }

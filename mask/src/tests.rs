@@ -3,6 +3,7 @@
 use super::*;
 
 mod encoded;
+mod forms;
 mod looking;
 mod properties;
 mod streams;

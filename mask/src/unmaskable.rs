@@ -8,6 +8,8 @@ pub enum Unmaskable {
     /// `offset` counts bytes of the body, in an event stream those of the event's data.
     #[error("invalid JSON at byte {offset}: {what}")]
     InvalidJson { offset: u64, what: &'static str },
+    #[error("invalid form at byte {offset}: {what}")]
+    InvalidForm { offset: u64, what: &'static str },
     #[error("invalid event stream: {what}")]
     InvalidEventStream { what: &'static str },
     #[error("invalid text: {what}")]
@@ -50,6 +52,7 @@ impl Unmaskable {
     pub fn code(&self) -> &'static str {
         match self {
             Self::InvalidJson { .. } => "invalid_json",
+            Self::InvalidForm { .. } => "invalid_form",
             Self::InvalidEventStream { .. } => "invalid_event_stream",
             Self::InvalidText { .. } => "invalid_text",
             Self::FieldsInText => "fields_in_text",

@@ -1,0 +1,48 @@
+//! Where in a document a value stands, as the rules see it: for formats that have names, but no JSON around them.
+
+use super::plan::{Action, Plan};
+
+/// How far the rules' paths have matched on the way to a value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    reach: Vec<u64>,
+}
+
+impl Place {
+    /// The whole document.
+    pub fn root(plan: &Plan) -> Self {
+        let mut reach = vec![0; plan.width()];
+        plan.at_root(&mut reach);
+        Self { reach }
+    }
+
+    /// The member of that name in the object that is here.
+    pub fn member(&self, plan: &Plan, name: &[u8]) -> Self {
+        let mut reach = vec![0; plan.width()];
+        plan.at_member(&self.reach, name, &mut reach);
+        Self { reach }
+    }
+
+    /// Any element of the array that is here.
+    pub fn element(&self, plan: &Plan) -> Self {
+        let mut reach = self.reach.clone();
+        plan.at_elements(&mut reach);
+        Self { reach }
+    }
+
+    /// A value that counts as standing in both places.
+    pub fn and(mut self, other: &Self) -> Self {
+        self.reach.iter_mut().zip(&other.reach).for_each(|(word, more)| *word |= more);
+        self
+    }
+
+    /// Whether no rule can match here or below.
+    pub fn is_clear(&self) -> bool {
+        self.reach.iter().all(|word| *word == 0)
+    }
+
+    /// What happens to the value here; the strictest rule decides.
+    pub fn action<'p>(&self, plan: &'p Plan, is_leaf: bool) -> Option<&'p Action> {
+        plan.action(&self.reach, is_leaf)
+    }
+}
