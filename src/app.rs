@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::diagnostic::{self, Diagnostic, Sources};
 use crate::engine::fault::Faults;
-use crate::engine::{Comparison, Credentials, Engine, Following, Ports, Settings, Snapshot};
+use crate::engine::{Comparison, Credentials, Engine, Following, Masking, Ports, Settings, Snapshot};
 use crate::envoy::{self, ServerConfig};
 use crate::inbound;
 use crate::lifecycle::Lifecycle;
@@ -347,7 +347,12 @@ fn settings(config: &Config, keys: Keys) -> Settings {
         status_path: config.holds.status_path.clone(),
         hash_key: keys.hash,
         handover: keys.handover,
-        mask_limits: mask::Limits::default(),
+        mask_limits: config.mask.limits,
+        masking: Masking {
+            schema: keys.schema,
+            unknown_fields: config.mask.unknown_fields,
+            accept_encoding: config.mask.accept_encoding,
+        },
         decision_cache_bytes: config.decision_cache_bytes,
     }
 }

@@ -25,11 +25,14 @@ use crate::tls;
 mod candidate;
 mod console;
 mod listen;
+mod mask;
 mod notify;
 mod policies;
 mod section;
 mod store;
 mod value;
+
+pub use mask::Mask;
 
 /// All that one file says.
 #[derive(Clone, Debug)]
@@ -49,8 +52,7 @@ pub struct Config {
     pub decision_timeout: Duration,
     /// How much memory kept decisions may take; 0 keeps none.
     pub decision_cache_bytes: u64,
-    /// The key of keyed hashes in masked bodies; without one, a key of this process's own.
-    pub hash_key_file: Option<PathBuf>,
+    pub mask: Mask,
     /// The key that replicas seal handovers with, and the one before it; without one, a key of this process's own.
     pub handover: HandoverFiles,
     /// How long calls in flight may take once the server is told to stop.

@@ -49,7 +49,7 @@ pub use digest::DEFAULT_HEADERS as DEFAULT_DIGEST_HEADERS;
 pub use handover::{HandoverKeyError, HandoverKeys, HandoverUse, Taken};
 pub use patience::Patience;
 pub use record::principal;
-pub use response::{MaskedResponse, ResponsePhase, ResponsePlan, STALE_HEADERS};
+pub use response::{AcceptEncoding, MaskedResponse, Masking, ResponsePhase, ResponsePlan};
 pub use snapshot::Snapshot;
 pub use waiters::HeldLimits;
 
@@ -105,6 +105,7 @@ pub struct Settings {
     /// Seals what one filter of a proxy tells the next.
     pub handover: HandoverKeys,
     pub mask_limits: mask::Limits,
+    pub masking: Masking,
     /// How much memory decisions may take that are kept for the same call again; 0 keeps none.
     pub decision_cache_bytes: u64,
 }

@@ -18,6 +18,7 @@ mod detect;
 mod events;
 mod form;
 mod format;
+mod grpc;
 mod hash;
 mod json;
 mod json_string;
@@ -26,6 +27,7 @@ mod method;
 mod path;
 mod place;
 mod plan;
+mod proto;
 mod stand_in;
 mod text;
 mod unmaskable;
@@ -38,10 +40,12 @@ pub use detect::custom::{CustomError, Pattern, Words};
 pub use detect::found::Confidence;
 pub use detect::{Detect, DetectError, Detector, Kind};
 pub use format::Format;
+pub use grpc::{Framing, GRPC_TRAILERS, Grpc};
 pub use hash::{HashKey, HashKeyError};
 pub use method::Method;
 pub use path::{FieldPath, PathError};
 pub use plan::Plan;
+pub use proto::{Message, Schema, SchemaError, UnknownFields};
 pub use unmaskable::{Limits, Unmaskable};
 
 /// One mask obligation: which fields, and what takes their place.
@@ -70,6 +74,7 @@ enum Body {
     Ndjson(lines::Lines),
     Sse(events::Events),
     Form(form::Form),
+    Grpc(grpc::Frames),
     Text(Box<text::Text>),
 }
 
@@ -99,15 +104,14 @@ impl Masker {
         Self { body, coding: None, phase }
     }
 
+    /// For the messages of a gRPC call.
+    pub fn grpc(plan: Arc<Plan>, grpc: &Grpc, limits: Limits) -> Self {
+        Self { body: Body::Grpc(grpc::Frames::new(plan, grpc, limits)), coding: None, phase: Phase::Open }
+    }
+
     /// For a body that is encoded: what goes in and what comes out are, what rules see isn't.
-    pub fn encoded(
-        plan: Arc<Plan>,
-        format: Format,
-        encoding: Encoding,
-        limits: Limits,
-    ) -> Result<Self, Unmaskable> {
-        let coding = Some(Box::new(Coding::new(encoding, &limits)?));
-        Ok(Self { coding, ..Self::new(plan, format, limits) })
+    pub fn in_encoding(self, encoding: Encoding, limits: &Limits) -> Result<Self, Unmaskable> {
+        Ok(Self { coding: Some(Box::new(Coding::new(encoding, limits)?)), ..self })
     }
 
     /// Appends to `out` what may leave after this chunk; what a rule could still take stays behind. A call that
@@ -171,6 +175,7 @@ impl Body {
             Self::Ndjson(lines) => lines.push(chunk, out),
             Self::Sse(events) => events.push(chunk, out),
             Self::Form(form) => form.push(chunk, out),
+            Self::Grpc(frames) => frames.push(chunk, out),
             Self::Text(text) => text.push(chunk, out),
         }
     }
@@ -181,6 +186,7 @@ impl Body {
             Self::Ndjson(lines) => lines.finish(out),
             Self::Sse(events) => events.finish(out),
             Self::Form(form) => form.finish(out),
+            Self::Grpc(frames) => frames.finish(out),
             Self::Text(text) => text.finish(out),
         }
     }
@@ -191,6 +197,7 @@ impl Body {
             Self::Ndjson(lines) => lines.masked_fields(),
             Self::Sse(events) => events.masked_fields(),
             Self::Form(form) => form.masked_fields(),
+            Self::Grpc(frames) => frames.masked_fields(),
             Self::Text(text) => text.masked_fields(),
         }
     }

@@ -4,6 +4,7 @@ use super::*;
 
 mod encoded;
 mod forms;
+mod grpc;
 mod looking;
 mod properties;
 mod streams;

@@ -10,13 +10,23 @@ pub enum Unmaskable {
     InvalidJson { offset: u64, what: &'static str },
     #[error("invalid form at byte {offset}: {what}")]
     InvalidForm { offset: u64, what: &'static str },
+    #[error("invalid gRPC framing: {what}")]
+    InvalidGrpc { what: &'static str },
+    #[error("a message is longer than {limit} bytes")]
+    MessageTooLong { limit: usize },
+    #[error("invalid Protocol Buffers message: {what}")]
+    InvalidProtobuf { what: &'static str },
+    #[error("the schema knows no field {number} of its message")]
+    UnknownField { number: u32 },
+    #[error("an `Any` holds a message that the schema does not know")]
+    UnresolvableAny,
     #[error("invalid event stream: {what}")]
     InvalidEventStream { what: &'static str },
     #[error("invalid text: {what}")]
     InvalidText { what: &'static str },
     #[error("rules name fields, and text has none")]
     FieldsInText,
-    #[error("JSON nests deeper than {limit} levels")]
+    #[error("the body nests deeper than {limit} levels")]
     TooDeep { limit: usize },
     #[error("a field's name is longer than {limit} bytes")]
     KeyTooLong { limit: usize },
@@ -53,6 +63,11 @@ impl Unmaskable {
         match self {
             Self::InvalidJson { .. } => "invalid_json",
             Self::InvalidForm { .. } => "invalid_form",
+            Self::InvalidGrpc { .. } => "invalid_grpc",
+            Self::MessageTooLong { .. } => "message_too_long",
+            Self::InvalidProtobuf { .. } => "invalid_protobuf",
+            Self::UnknownField { .. } => "unknown_field",
+            Self::UnresolvableAny => "unresolvable_any",
             Self::InvalidEventStream { .. } => "invalid_event_stream",
             Self::InvalidText { .. } => "invalid_text",
             Self::FieldsInText => "fields_in_text",
@@ -75,7 +90,8 @@ impl Unmaskable {
     }
 }
 
-/// What a masker holds in memory at most, for one body. Values need no bound: none is ever held.
+/// What a masker holds in memory at most, for one body. Values need no bound: none is ever held, but with the event or
+/// message that it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Objects and arrays within each other.
@@ -86,6 +102,8 @@ pub struct Limits {
     pub token_bytes: usize,
     /// One event of an event stream, with its line ends.
     pub event_bytes: usize,
+    /// One gRPC message, as it is sent and decompressed: held, because its length comes before it.
+    pub message_bytes: usize,
     /// An encoded body, decoded. It is never held; this bounds the work.
     pub decoded_bytes: u64,
     /// What an encoded body may decode to, in multiples of its bytes; judged beyond the first MiB.
@@ -101,6 +119,7 @@ impl Default for Limits {
             key_bytes: 16 << 10,
             token_bytes: 128 << 10,
             event_bytes: 1 << 20,
+            message_bytes: 4 << 20,
             decoded_bytes: 1 << 30,
             expansion: 200,
             window_bytes: 8 << 20,

@@ -1,4 +1,4 @@
-//! The keys of this server's own, from files or made up for the life of the process.
+//! The keys of this server's own, from files or made up for the life of the process, and the schema of what it masks.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,6 +18,8 @@ pub struct Keys {
     pub hash: mask::HashKey,
     /// Of the seal on what one filter tells the next.
     pub handover: HandoverKeys,
+    /// What gRPC services answer, where a file says so.
+    pub schema: Option<mask::Schema>,
 }
 
 impl Keys {
@@ -28,18 +30,27 @@ impl Keys {
         let hash = hash(config).map_err(|error| findings.push(refused(error))).ok();
         let refused = |error| Diagnostic::error("invalid-handover-key", error);
         let handover = handover(&config.handover).map_err(|error| findings.push(refused(error))).ok();
-        Some(Self { hash: hash?, handover: handover? })
+        let refused = |error| Diagnostic::error("invalid-descriptor-set", error);
+        let schema = schema(config).map_err(|error| findings.push(refused(error))).ok();
+        Some(Self { hash: hash?, handover: handover?, schema: schema? })
     }
 }
 
 fn hash(config: &Config) -> Result<mask::HashKey, String> {
-    match &config.hash_key_file {
+    match &config.mask.hash_key_file {
         Some(path) => match fs::read(path) {
             Ok(bytes) => mask::HashKey::from_file(&bytes).map_err(|error| error.to_string()),
             Err(error) => Err(format!("can't read `{}`: {error}", path.display())),
         },
         None => mask::HashKey::random().map_err(|error| error.to_string()),
     }
+}
+
+fn schema(config: &Config) -> Result<Option<mask::Schema>, String> {
+    let Some(path) = &config.mask.descriptor_set_file else { return Ok(None) };
+    let failed = |error: String| format!("`mask.descriptor_set_file`: `{}`: {error}", path.display());
+    let bytes = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    mask::Schema::decode(&bytes).map(Some).map_err(|error| failed(error.to_string()))
 }
 
 fn handover(files: &HandoverFiles) -> Result<HandoverKeys, String> {

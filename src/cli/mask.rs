@@ -78,10 +78,11 @@ fn mask(args: &Args, input: &mut impl Read, output: &mut impl Write) -> Result<(
     let rules = read_rules(&args.rules)?;
     let plan = Arc::new(Plan::compile(&rules, &read_hash_key(args.hash_key_file.as_deref())?));
     let (format, encoding) = Format::of_body(&args.content_type, &args.content_encoding)?;
-    let mut masker = match encoding {
-        None => Masker::new(plan, format, Limits::default()),
-        Some(encoding) => Masker::encoded(plan, format, encoding, Limits::default())?,
-    };
+    let limits = Limits::default();
+    let mut masker = Masker::new(plan, format, limits);
+    if let Some(encoding) = encoding {
+        masker = masker.in_encoding(encoding, &limits)?;
+    }
     let (mut chunk, mut masked) = (vec![0; 64 << 10], Vec::new());
     loop {
         let read = match input.read(&mut chunk) {

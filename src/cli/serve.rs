@@ -122,7 +122,7 @@ fn not_started(refused: &Refused) -> ExitCode {
 
 async fn start(config: &Path, loaded: Loaded, clock: Clock) -> Result<bool, NotStarted> {
     let grpc = loaded.config.listen.grpc.clone();
-    if loaded.config.hash_key_file.is_none() {
+    if loaded.config.mask.hash_key_file.is_none() {
         tracing::info!(
             "no `mask.hash_key_file`: hashes in masked bodies can be joined until the next restart only"
         );

@@ -41,7 +41,7 @@ pub(super) fn config(
     };
     let holds = holds(fields.optional("holds"), reader);
     let limits = limits(fields.optional("limits"), reader);
-    let hash_key_file = mask(fields.optional("mask"), folder, reader);
+    let mask = super::mask::mask(fields.optional("mask"), folder, reader);
     let handover = handover(fields.optional("handover"), folder, reader);
     let decision_cache_bytes = cache(fields.optional("cache"), reader);
     let drain = duration(&mut fields, "drain", Duration::from_secs(25), reader);
@@ -59,7 +59,7 @@ pub(super) fn config(
         limits,
         decision_timeout,
         decision_cache_bytes: decision_cache_bytes?,
-        hash_key_file: hash_key_file?,
+        mask: mask?,
         handover: handover?,
         drain: drain?,
     })
@@ -245,15 +245,4 @@ fn handover(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<H
     };
     let (key, previous) = (file(key, "`key_file`"), file(previous, "`previous_key_file`"));
     Some(HandoverFiles { key: key?, previous: previous? })
-}
-
-fn mask(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Option<PathBuf>> {
-    let empty = empty_map();
-    let mut fields = reader.fields(node.unwrap_or(&empty), "`mask`")?;
-    let file = fields.optional("hash_key_file");
-    fields.close(reader);
-    match file {
-        None => Some(None),
-        Some(node) => reader.string(node, "`hash_key_file`").map(|path| Some(folder.join(path))),
-    }
 }

@@ -1,17 +1,27 @@
 //! The way back: which masks a response gets, and whether it can be masked at all.
 //!
-//! What must be masked and can't be understood (an encoding, a part, an unknown type) is blocked.
+//! What must be masked and can't be understood (an unknown encoding, a part, an unknown type) is blocked. `body` has the
+//! masker for what can, `headers` what changes around it.
 
 use std::sync::Arc;
 
+use body::BodyForm;
+
 use super::candidate::{Job, Side, Subject};
 use super::fault::{Faults, Point};
-use super::{Engine, Evaluated, Listener, Snapshot, vouchers};
+use super::{Call, Engine, Evaluated, Listener, Snapshot, vouchers};
 use crate::audit::{self, Record};
+use crate::effect::HeaderChange;
 use crate::identity::Identity;
-use crate::mask::{self, Format, Masker, Plan, Unmaskable};
+use crate::mask::{self, GRPC_TRAILERS, Masker, Plan, Unmaskable};
 use crate::policy::{self, Candidates, ConditionError, PolicySet, ResponseHead};
 use crate::request::Request;
+
+mod body;
+mod headers;
+
+pub use body::Masking;
+pub use headers::AcceptEncoding;
 
 /// What is kept of an allowed call until its response has passed.
 #[derive(Debug)]
@@ -38,9 +48,10 @@ pub(super) struct Deciding {
 /// What is to be done with a response.
 #[derive(Debug)]
 pub enum ResponsePlan {
-    /// No mask applies.
-    Pass,
-    Mask(Box<MaskedResponse>),
+    /// No mask applies; these headers change.
+    Pass(Vec<HeaderChange>),
+    /// These headers change too.
+    Mask(Box<MaskedResponse>, Vec<HeaderChange>),
     /// It must be masked and can't be; the code says why.
     Block(&'static str),
 }
@@ -49,21 +60,10 @@ pub enum ResponsePlan {
 #[derive(Debug)]
 pub struct MaskedResponse {
     masker: Masker,
+    is_grpc: bool,
     faults: Faults,
     chunks: u32,
 }
-
-/// Headers of a masked response that describe the unmasked bytes.
-pub const STALE_HEADERS: [&str; 8] = [
-    "accept-ranges",
-    "content-digest",
-    "content-length",
-    "content-md5",
-    "digest",
-    "etag",
-    "repr-digest",
-    "last-modified",
-];
 
 impl ResponsePhase {
     pub(super) fn new(
@@ -114,7 +114,7 @@ impl ResponsePhase {
             None => asked(PolicySet::response_masks)?,
             Some(known) => [known.clone(), asked(PolicySet::dependent_masks)?].concat(),
         };
-        of_format(rules, head, has_body)
+        of_form(rules, head, has_body)
     }
 }
 
@@ -127,17 +127,35 @@ impl Engine {
         let masks = phase.masks(head, has_body);
         self.compare_masks(phase, head, has_body, &masks);
         match masks {
-            Ok(None) => ResponsePlan::Pass,
-            Ok(Some((rules, format))) => {
+            // A gRPC error that ends with its headers: the details of its status are among them.
+            Ok(None) if body::is_grpc(&head.headers) && !has_body => {
+                ResponsePlan::Pass(headers::without_details(&head.headers))
+            }
+            Ok(None) => ResponsePlan::Pass(headers::for_one_caller(&head.headers)),
+            Ok(Some((rules, form))) => {
                 let plan = Plan::compile(&rules, &self.settings.hash_key);
-                ResponsePlan::Mask(Box::new(MaskedResponse {
-                    masker: Masker::new(Arc::new(plan), format, self.settings.mask_limits),
-                    faults: self.ports.faults.clone(),
-                    chunks: 0,
-                }))
+                let (path, limits) = (phase.request.path.url_path(), self.settings.mask_limits);
+                match form.masker(plan, path, &self.settings.masking, limits) {
+                    Ok(masker) => {
+                        let (is_grpc, faults) = (form.is_grpc(), self.ports.faults.clone());
+                        let masked = MaskedResponse { masker, is_grpc, faults, chunks: 0 };
+                        ResponsePlan::Mask(Box::new(masked), headers::masked(&head.headers))
+                    }
+                    Err(code) => ResponsePlan::Block(code),
+                }
             }
             Err(code) => ResponsePlan::Block(code),
         }
+    }
+
+    /// What the upstream is asked where masks may apply, so that it gives what can be masked.
+    pub fn wishes(&self, phase: &ResponsePhase) -> Vec<HeaderChange> {
+        headers::wishes(&phase.request.headers, self.settings.masking.accept_encoding)
+    }
+
+    /// The same for a call that was not decided yet.
+    pub fn wishes_of_call(&self, call: &Call) -> Vec<HeaderChange> {
+        headers::wishes(&call.request.headers, self.settings.masking.accept_encoding)
     }
 
     /// Hands the response to the comparison with the candidate, if there is one.
@@ -218,6 +236,11 @@ impl MaskedResponse {
         self.masker.push(chunk, out).map_err(|error| code(&error))
     }
 
+    /// Whether a trailer passes: nobody looks into most of them.
+    pub fn keeps_trailer(&self, name: &str) -> bool {
+        self.is_grpc && GRPC_TRAILERS.contains(&name)
+    }
+
     /// The body is complete: what was held back goes to `out`.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), &'static str> {
         self.masker.finish(out).map_err(|error| code(&error))
@@ -232,8 +255,8 @@ fn code(error: &Unmaskable) -> &'static str {
 /// What is asked of policies about one response.
 type Ask = fn(&PolicySet, &Candidates, &policy::Call<'_>) -> Result<Vec<Arc<mask::Rule>>, ConditionError>;
 
-/// The masks of one response and the format of its body.
-pub(super) type Masks = (Vec<Arc<mask::Rule>>, Format);
+/// The masks of one response and the form of its body.
+pub(super) type Masks = (Vec<Arc<mask::Rule>>, BodyForm);
 
 /// Which masks a response gets; `None` when it passes as it is, or the code of the reason to block it.
 pub(super) fn masks(
@@ -243,7 +266,7 @@ pub(super) fn masks(
     has_body: bool,
 ) -> Result<Option<Masks>, &'static str> {
     let rules = policies.response_masks(candidates, call).map_err(|error| condition_error(&error))?;
-    call.response.map_or(Ok(None), |head| of_format(rules, head, has_body))
+    call.response.map_or(Ok(None), |head| of_form(rules, head, has_body))
 }
 
 fn condition_error(error: &ConditionError) -> &'static str {
@@ -251,57 +274,10 @@ fn condition_error(error: &ConditionError) -> &'static str {
     "condition_error"
 }
 
-fn of_format(
+fn of_form(
     rules: Vec<Arc<mask::Rule>>,
     head: &ResponseHead,
     has_body: bool,
 ) -> Result<Option<Masks>, &'static str> {
-    if has_body && !rules.is_empty() { Ok(Some((rules, maskable(head)?))) } else { Ok(None) }
-}
-
-/// The format of a body that can be masked, or the code of the reason why it can't.
-fn maskable(head: &ResponseHead) -> Result<Format, &'static str> {
-    let text = |name: &str| head.headers.joined(name).map_err(|_| "header_invalid");
-    if head.code == 101 {
-        return Err("upgrade");
-    }
-    if head.code == 206 || head.headers.contains("content-range") {
-        return Err("partial_content");
-    }
-    if text("content-encoding")?.is_some_and(|encoding| !encoding.trim().eq_ignore_ascii_case("identity")) {
-        return Err("encoded");
-    }
-    let content_type = text("content-type")?.ok_or("unknown_format")?;
-    Format::of_content_type(&content_type).ok_or("unknown_format")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::request::{Header, Headers};
-
-    fn head(code: u16, headers: &[(&str, &str)]) -> ResponseHead {
-        let headers: Headers = headers.iter().map(|(name, value)| Header::new(name, *value)).collect();
-        ResponseHead { code, headers }
-    }
-
-    #[test]
-    fn what_is_not_understood_is_not_maskable() {
-        let json = ("content-type", "application/json");
-        assert_eq!(maskable(&head(200, &[json])), Ok(Format::Json));
-        assert_eq!(maskable(&head(200, &[json, ("content-encoding", "identity")])), Ok(Format::Json));
-        for (code, headers, reason) in [
-            (206, vec![json], "partial_content"),
-            (200, vec![json, ("content-range", "bytes 0-9/10")], "partial_content"),
-            (101, vec![json], "upgrade"),
-            (200, vec![json, ("content-encoding", "gzip")], "encoded"),
-            (200, vec![json, ("content-encoding", "identity"), ("content-encoding", "br")], "encoded"),
-            (200, vec![], "unknown_format"),
-            (200, vec![("content-type", "text/plain")], "unknown_format"),
-            (200, vec![json, json], "unknown_format"),
-            (200, vec![("content-type", "multipart/byteranges; boundary=x")], "unknown_format"),
-        ] {
-            assert_eq!(maskable(&head(code, &headers)), Err(reason));
-        }
-    }
+    if has_body && !rules.is_empty() { Ok(Some((rules, BodyForm::of(head)?))) } else { Ok(None) }
 }

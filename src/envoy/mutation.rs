@@ -31,6 +31,18 @@ pub(super) fn mutation(changes: &[HeaderChange]) -> Mutation {
 }
 
 impl Mutation {
+    /// Makes these changes after the present ones.
+    pub fn add(&mut self, mut more: Self) {
+        self.set.append(&mut more.set);
+        self.remove.append(&mut more.remove);
+    }
+
+    /// Makes these changes before the present ones, which win.
+    pub fn prepend(&mut self, mut first: Self) {
+        std::mem::swap(self, &mut first);
+        self.add(first);
+    }
+
     /// Removes `name`, which need not be there.
     pub fn remove(&mut self, name: &str) {
         self.remove.push(name.to_owned());

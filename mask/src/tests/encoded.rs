@@ -48,7 +48,7 @@ fn mask_encoded<'c>(
     chunks: impl IntoIterator<Item = &'c [u8]>,
 ) -> Result<Vec<u8>, Unmaskable> {
     let plan = plan(&[("card", Method::redact())]);
-    let mut masker = Masker::encoded(plan, Format::Json, encoding, limits)?;
+    let mut masker = Masker::new(plan, Format::Json, limits).in_encoding(encoding, &limits)?;
     let mut out = Vec::new();
     for chunk in chunks {
         masker.push(chunk, &mut out)?;
@@ -109,9 +109,9 @@ fn what_wraps_a_body_does_not_leave() {
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 16, 0, 0, 0], secret.as_bytes()].concat();
     let zstd = [skippable.clone(), encode(Encoding::Zstd, br#"{"note":1}"#), skippable].concat();
     for (encoding, body) in [(Encoding::Gzip, body), (Encoding::Zstd, zstd)] {
-        let mut masker =
-            Masker::encoded(plan(&[("card", Method::Null)]), Format::Json, encoding, Limits::default())
-                .unwrap();
+        let mut masker = Masker::new(plan(&[("card", Method::Null)]), Format::Json, Limits::default())
+            .in_encoding(encoding, &Limits::default())
+            .unwrap();
         let mut out = Vec::new();
         masker.push(&body, &mut out).unwrap();
         masker.finish(&mut out).unwrap();
@@ -228,7 +228,9 @@ fn an_event_leaves_with_its_blank_line_in_every_encoding() {
     let event = b"data: {\"a\":1}\n\n";
     for encoding in ENCODINGS {
         let mut encoder = crate::coding::Encoder::new(encoding).unwrap();
-        let mut masker = Masker::encoded(plan.clone(), Format::Sse, encoding, Limits::default()).unwrap();
+        let mut masker = Masker::new(plan.clone(), Format::Sse, Limits::default())
+            .in_encoding(encoding, &Limits::default())
+            .unwrap();
         let mut reader = crate::coding::Decoder::new(encoding, &Limits::default()).unwrap();
         for _ in 0..3 {
             let (mut chunk, mut out, mut read) = (Vec::new(), Vec::new(), Vec::new());

@@ -50,6 +50,7 @@ pub async fn ports(folder: &Path) -> Ports {
         handover: crate::engine::HandoverKeys::random().unwrap(),
         hash_key: mask::HashKey::random().unwrap(),
         mask_limits: mask::Limits::default(),
+        masking: crate::engine::Masking::default(),
         decision_cache_bytes: 0,
     };
     let nothing = Snapshot { policies: Arc::new(PolicySet::none()), authenticator, candidate: None };

@@ -16,9 +16,7 @@ use super::order::{Event, Order};
 use crate::challenge::Challenge;
 use crate::clock;
 use crate::effect::{self, HeaderChange, HeaderChanges};
-use crate::engine::{
-    Call, Checked, Listener, MaskedResponse, Patience, ResponsePhase, ResponsePlan, STALE_HEADERS,
-};
+use crate::engine::{Call, Checked, Listener, MaskedResponse, Patience, ResponsePhase, ResponsePlan};
 use crate::envoy::answers::Answers;
 use crate::envoy::decode;
 use crate::envoy::grpc_status::for_grpc;
@@ -31,9 +29,6 @@ use crate::request::{Body, Request};
 use crate::verdict::{Answer, Denial, Permit};
 
 mod taken;
-
-/// Headers that ask for a response that can't be masked: parts, encodings.
-const UNMASKABLE_WISHES: [&str; 2] = ["range", "if-range"];
 
 /// How long a stream may stay silent before its first message: idle streams must not pile up, nor delay a drain.
 const FIRST_MESSAGE: Duration = Duration::from_secs(5);
@@ -204,7 +199,7 @@ impl Session {
     async fn wait_for_body(&mut self, mut call: Box<Call>) -> Result<(), Status> {
         let mut changes = Mutation::default();
         let mode = if call.needs().may_mask {
-            narrow(&mut changes);
+            changes = mutation(&self.service.engine.wishes_of_call(&call));
             self.modes.masking()
         } else {
             call.forgo_masks();
@@ -271,8 +266,8 @@ impl Session {
                 if let Some(path) = path {
                     to_request.set(":path", &path);
                 }
-                if response.is_some() {
-                    narrow(&mut to_request);
+                if let Some(phase) = &response {
+                    to_request.add(mutation(&self.service.engine.wishes(phase)));
                 }
                 self.phase = response;
                 self.changes = changes;
@@ -298,9 +293,12 @@ impl Session {
         let head = ResponseHead { code, headers };
         if let Some(phase) = &self.phase {
             match self.service.engine.plan_response(phase, &head, !message.end_of_stream) {
-                ResponsePlan::Pass => self.phase = None,
-                ResponsePlan::Mask(masked) => {
-                    STALE_HEADERS.iter().for_each(|name| changes.remove(name));
+                ResponsePlan::Pass(more) => {
+                    changes.prepend(mutation(&more));
+                    self.phase = None;
+                }
+                ResponsePlan::Mask(masked, more) => {
+                    changes.prepend(mutation(&more));
                     self.masked = Some(*masked);
                 }
                 ResponsePlan::Block(code) => return self.block(code, Reason::Unmaskable).await,
@@ -329,7 +327,7 @@ impl Session {
         }
     }
 
-    /// Trailers end a body too. Those of a masked response are dropped: nobody looks into them.
+    /// Trailers end a body too. Those of a masked response are dropped, but the status of gRPC: nobody looks into them.
     async fn response_trailers(&mut self, message: HttpTrailers) -> Result<(), Status> {
         let mut changes = Mutation::default();
         if let Some(masked) = &mut self.masked {
@@ -339,7 +337,8 @@ impl Session {
                 return self.block(code, Reason::Unmaskable).await;
             }
             let (_, trailers) = decode::raw_headers(message.trailers.unwrap_or_default());
-            trailers.iter().for_each(|trailer| changes.remove(&trailer.name));
+            let dropped = trailers.iter().filter(|trailer| !masked.keeps_trailer(&trailer.name));
+            dropped.for_each(|trailer| changes.remove(&trailer.name));
             self.response_ended();
         }
         self.send(encode::trailers(Half::Response, changes)).await
@@ -374,12 +373,6 @@ impl Session {
         self.answers.send(answer).await;
         Ok(())
     }
-}
-
-/// Asks the upstream for a response that can be masked: whole and unencoded.
-fn narrow(changes: &mut Mutation) {
-    UNMASKABLE_WISHES.iter().for_each(|name| changes.remove(name));
-    changes.set("accept-encoding", "identity");
 }
 
 fn event(message: &Message) -> Event {

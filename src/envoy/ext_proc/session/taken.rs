@@ -2,9 +2,9 @@
 
 use tonic::Status;
 
-use super::{Session, narrow};
+use super::Session;
 use crate::engine::{Listener, Taken};
-use crate::envoy::mutation::Mutation;
+use crate::envoy::mutation::mutation;
 use crate::request::Request;
 use crate::verdict::Answer;
 
@@ -24,10 +24,8 @@ impl Session {
         match engine.take_over(request, sealed.as_deref(), self.expects_check, listener).await {
             Taken::Afresh(request) => return Ok(Some(*request)),
             Taken::Over { changes, response } => {
-                let mut to_request = Mutation::default();
-                if response.is_some() {
-                    narrow(&mut to_request);
-                }
+                let wishes = response.as_ref().map(|phase| engine.wishes(phase));
+                let to_request = mutation(&wishes.unwrap_or_default());
                 (self.phase, self.changes) = (response.map(|phase| *phase), changes);
                 self.go_on(to_request).await?;
             }
