@@ -3,7 +3,8 @@
 //! A rule's path finds a field by its name in each of its readings: as it is written (`card[number]`, a path of one
 //! step), and taken apart at brackets and dots (`card`, `number`), which is how most frameworks read it. A number among
 //! the steps may be an index, and every field may be one of a list. Every pair of a repeated name is masked. Values that a rule takes are replaced by encoded text;
-//! `null` leaves an empty one. All else passes as it is, byte for byte.
+//! `null` leaves an empty one. What detectors look into is decoded and encoded again. All else passes as it is, byte for
+//! byte.
 //!
 //! Readers repair broken forms in different ways, so a body blocks that has a pair without `=`, the old separator
 //! `;`, a name whose escapes are broken or are no UTF-8, or a byte that no form has.
@@ -15,6 +16,7 @@ use super::json::ValueKind;
 use super::json_string::Partial;
 use super::place::Place;
 use super::plan::Plan;
+use super::search::Search;
 use super::stand_in::{Replaced, StandIn};
 use super::unmaskable::{Limits, Unmaskable};
 
@@ -24,6 +26,7 @@ pub struct Form {
     plan: Arc<Plan>,
     limits: Limits,
     state: State,
+    search: Search,
     /// Whether a pair has been kept, so that the next needs an `&`.
     kept: bool,
     masked: u64,
@@ -39,18 +42,27 @@ enum State {
     Value,
     /// A value that doesn't. The name is written before what takes its place.
     Masked { name: Vec<u8>, value: Box<Masked> },
+    /// A value that detectors look into.
+    Searched(Decoder),
 }
 
 #[derive(Debug)]
 struct Masked {
     replaced: Replaced,
+    decoder: Decoder,
+}
+
+/// A value as readers see it.
+#[derive(Debug, Default)]
+struct Decoder {
     unescape: Unescape,
     utf8: Partial,
 }
 
 impl Form {
     pub fn new(plan: Arc<Plan>, limits: Limits) -> Self {
-        Self { plan, limits, state: State::Name(Vec::new()), kept: false, masked: 0, read: 0 }
+        let search = Search::new(&plan);
+        Self { plan, limits, state: State::Name(Vec::new()), search, kept: false, masked: 0, read: 0 }
     }
 
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
@@ -62,7 +74,7 @@ impl Form {
         while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
             let stop = match &self.state {
                 State::Name(_) => memchr::memchr2(b'=', b'&', rest),
-                State::Value | State::Masked { .. } => memchr::memchr(b'&', rest),
+                State::Value | State::Masked { .. } | State::Searched(_) => memchr::memchr(b'&', rest),
             };
             let (piece, after) = rest.split_at_checked(stop.unwrap_or(rest.len())).unwrap_or((rest, &[]));
             self.piece(piece, at, out)?;
@@ -83,10 +95,12 @@ impl Form {
     }
 
     pub fn masked_fields(&self) -> u64 {
-        self.masked
+        self.masked + self.search.masked()
     }
 
     fn piece(&mut self, piece: &[u8], at: usize, out: &mut Vec<u8>) -> Result<(), Unmaskable> {
+        let offset = self.read.saturating_add(at as u64);
+        let invalid = |what| Unmaskable::InvalidForm { offset, what };
         match &mut self.state {
             State::Value => out.extend_from_slice(piece),
             State::Name(name) => {
@@ -96,7 +110,14 @@ impl Form {
                 }
             }
             State::Masked { value, .. } => {
-                value.feed(piece).map_err(|what| self.invalid(at, what))?;
+                let decoded = value.decoder.push(piece).map_err(invalid)?;
+                value.replaced.feed(&decoded);
+            }
+            State::Searched(decoder) => {
+                let decoded = decoder.push(piece).map_err(invalid)?;
+                let mut text = Vec::new();
+                self.search.push(&decoded, &mut text);
+                escape(&text, out);
             }
         }
         Ok(())
@@ -109,17 +130,21 @@ impl Form {
         if name.len() > self.limits.key_bytes {
             return Err(Unmaskable::KeyTooLong { limit: self.limits.key_bytes });
         }
-        match place(&self.plan, &name).action(&self.plan, true) {
-            None => {
-                self.begin_pair(&raw, out);
-                self.state = State::Value;
-            }
-            Some(action) => {
-                let replaced = Replaced::start(action, ValueKind::String, &self.plan);
-                let value = Masked { replaced, unescape: Unescape::default(), utf8: Partial::default() };
-                self.state = State::Masked { name: raw, value: Box::new(value) };
-            }
+        let place = place(&self.plan, &name);
+        if let Some(action) = place.action(&self.plan, true) {
+            let replaced = Replaced::start(action, ValueKind::String, &self.plan);
+            let value = Masked { replaced, decoder: Decoder::default() };
+            self.state = State::Masked { name: raw, value: Box::new(value) };
+            return Ok(());
         }
+        self.begin_pair(&raw, out);
+        self.state = match place.active(&self.plan) {
+            None => State::Value,
+            Some(active) => {
+                self.search.begin(&active, &name);
+                State::Searched(Decoder::default())
+            }
+        };
         Ok(())
     }
 
@@ -133,8 +158,16 @@ impl Form {
                 }
             }
             State::Name(_) => return Err(self.invalid(at, "a field without `=`")),
+            State::Searched(decoder) => {
+                decoder.finish().map_err(|what| self.invalid(at, what))?;
+                let mut text = Vec::new();
+                self.search.finish(&mut text);
+                escape(&text, out);
+            }
             State::Masked { name, value } => {
-                let value = value.finish().map_err(|what| self.invalid(at, what))?;
+                let Masked { replaced, decoder } = *value;
+                decoder.finish().map_err(|what| self.invalid(at, what))?;
+                let value = replaced.finish();
                 self.masked += 1;
                 if value != StandIn::Gone {
                     self.begin_pair(&name, out);
@@ -158,22 +191,21 @@ impl Form {
     }
 }
 
-impl Masked {
-    fn feed(&mut self, piece: &[u8]) -> Result<(), &'static str> {
+impl Decoder {
+    fn push(&mut self, piece: &[u8]) -> Result<Vec<u8>, &'static str> {
         let mut decoded = Vec::with_capacity(piece.len());
         self.unescape.push(piece, &mut decoded)?;
         self.utf8.check(&decoded).map_err(|_| VALUE_NOT_UTF8)?;
-        self.replaced.feed(&decoded);
-        Ok(())
+        Ok(decoded)
     }
 
-    fn finish(self) -> Result<StandIn, &'static str> {
+    fn finish(self) -> Result<(), &'static str> {
         self.unescape.finish()?;
-        if self.utf8.is_whole() { Ok(self.replaced.finish()) } else { Err(VALUE_NOT_UTF8) }
+        if self.utf8.is_whole() { Ok(()) } else { Err(VALUE_NOT_UTF8) }
     }
 }
 
-const VALUE_NOT_UTF8: &str = "a value to be masked is not UTF-8";
+const VALUE_NOT_UTF8: &str = "a value that rules look at is not UTF-8";
 const BROKEN_ESCAPE: &str = "`%` without two hexadecimal digits";
 
 /// A name as readers see it; an error for one that they see differently.

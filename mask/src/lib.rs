@@ -28,6 +28,7 @@ mod path;
 mod place;
 mod plan;
 mod proto;
+mod search;
 mod stand_in;
 mod text;
 mod unmaskable;
@@ -154,6 +155,14 @@ impl Masker {
                     self.fail(error)
                 })
             }
+        }
+    }
+
+    /// Why nothing of this body can be masked, if that is known before any of it came, or after it failed.
+    pub fn failure(&self) -> Option<&Unmaskable> {
+        match &self.phase {
+            Phase::Failed(error) => Some(error),
+            Phase::Open | Phase::Finished => None,
         }
     }
 

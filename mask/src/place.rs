@@ -1,5 +1,6 @@
 //! Where in a document a value stands, as the rules see it: for formats that have names, but no JSON around them.
 
+use super::detect::Active;
 use super::plan::{Action, Plan};
 
 /// How far the rules' paths have matched on the way to a value.
@@ -37,8 +38,15 @@ impl Place {
     }
 
     /// Whether no rule can match here or below.
-    pub fn is_clear(&self) -> bool {
-        self.reach.iter().all(|word| *word == 0)
+    pub fn is_clear(&self, plan: &Plan) -> bool {
+        self.reach.iter().all(|word| *word == 0) && self.active(plan).is_none()
+    }
+
+    /// The detectors that look into a value here, if any.
+    pub fn active(&self, plan: &Plan) -> Option<Active> {
+        let mut active = Active::default();
+        plan.activate(&self.reach, &mut active);
+        (!active.is_empty()).then_some(active)
     }
 
     /// What happens to the value here; the strictest rule decides.

@@ -15,8 +15,10 @@ use std::sync::Arc;
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
+use super::detect::Active;
 use super::place::Place;
 use super::plan::{Action, Plan};
+use super::search::Search;
 use super::unmaskable::{Limits, Unmaskable};
 use wire::{Field, Value, put_field};
 
@@ -44,6 +46,7 @@ pub struct Proto {
     max_depth: usize,
     /// The kinds of message met so far, and where; the first is that of the stream.
     levels: Vec<Level>,
+    search: Search,
     masked: u64,
 }
 
@@ -62,6 +65,8 @@ struct Known {
     /// Of each element, if it is a list.
     place: Place,
     action: Option<Action>,
+    /// What looks into values that no action takes.
+    active: Option<Active>,
     /// For a message.
     level: usize,
 }
@@ -73,7 +78,8 @@ impl Proto {
     pub fn new(plan: Arc<Plan>, message: &Message, unknown: UnknownFields, limits: &Limits) -> Self {
         let place = Place::root(&plan);
         let root = Level { message: message.descriptor().clone(), place, fields: HashMap::new() };
-        Self { plan, unknown, max_depth: limits.depth.min(MAX_DEPTH), levels: vec![root], masked: 0 }
+        let (max_depth, search) = (limits.depth.min(MAX_DEPTH), Search::new(&plan));
+        Self { plan, unknown, max_depth, levels: vec![root], search, masked: 0 }
     }
 
     /// Appends a message rewritten.
@@ -83,7 +89,7 @@ impl Proto {
     }
 
     pub fn masked_fields(&self) -> u64 {
-        self.masked
+        self.masked + self.search.masked()
     }
 
     /// A message rewritten; `None` when it goes.
@@ -92,7 +98,7 @@ impl Proto {
             return Err(Unmaskable::TooDeep { limit: self.max_depth });
         }
         let Some(at) = self.levels.get(level) else { return Ok(None) };
-        if at.place.is_clear() {
+        if at.place.is_clear(&self.plan) {
             return Ok(Some(bytes.to_vec()));
         }
         match at.message.full_name() {
@@ -167,8 +173,11 @@ impl Proto {
                 self.masked += 1;
                 scalar::replaced(kind, value, action, &plan, &mut room)
             }
-            (_, _, None) => {
-                out.extend_from_slice(field.raw);
+            (_, value, None) => {
+                match self.searched(known, kind, value, &mut room) {
+                    Some(value) => put_field(field.number, value, out),
+                    None => out.extend_from_slice(field.raw),
+                }
                 return Ok(());
             }
         };
@@ -189,22 +198,39 @@ impl Proto {
         mut packed: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Unmaskable> {
-        let Some(action) = &known.action else {
+        if known.action.is_none() && known.active.is_none() {
             out.extend_from_slice(field.raw);
             return Ok(());
-        };
+        }
         let mut values = Vec::new();
         while let Some(value) = scalar::unpack(kind, &mut packed)? {
-            self.masked += 1;
             let mut room = Vec::new();
-            if let Some(value) = scalar::replaced(kind, value, action, &self.plan, &mut room) {
-                wire::put_value(value, &mut values);
-            }
+            let value = match &known.action {
+                Some(action) => {
+                    self.masked += 1;
+                    scalar::replaced(kind, value, action, &self.plan, &mut room)
+                }
+                None => Some(self.searched(known, kind, value, &mut room).unwrap_or(value)),
+            };
+            value.into_iter().for_each(|value| wire::put_value(value, &mut values));
         }
         if !values.is_empty() {
             put_field(field.number, Value::Bytes(&values), out);
         }
         Ok(())
+    }
+
+    /// What takes the place of a value in which a detector found something.
+    fn searched<'r>(
+        &mut self,
+        known: &Known,
+        kind: &Kind,
+        value: Value,
+        room: &'r mut Vec<u8>,
+    ) -> Option<Value<'r>> {
+        let text = scalar::text(kind, value).1;
+        *room = self.search.whole(known.active.as_ref()?, known.field.name().as_bytes(), &text)?;
+        Some(if scalar::is_text(kind) { Value::Bytes(room) } else { scalar::zero(kind) })
     }
 
     /// An entry of a map rewritten; `None` when it goes.
@@ -295,11 +321,12 @@ impl Proto {
         // The map of a `Struct` is the place that the struct is, of which was decided before.
         let decided = well_known::is_transparent(field.parent_message());
         let action = if decided { None } else { place.action(&self.plan, is_leaf).cloned() };
+        let active = if is_leaf { place.active(&self.plan) } else { None };
         let level = match field.kind() {
             Kind::Message(message) if !field.is_map() => self.level(message, &place),
             _ => 0,
         };
-        Known { field, place, action, level }
+        Known { field, place, action, active, level }
     }
 
     fn level(&mut self, message: MessageDescriptor, place: &Place) -> usize {

@@ -109,6 +109,27 @@ fn what_readers_would_repair_differently_is_blocked() {
 }
 
 #[test]
+fn detectors_look_into_decoded_values() {
+    let rule = |field: &str| {
+        let detect =
+            Detect::new(vec![Detector::Known(Kind::Card)], None, Detect::DEFAULT_WITHIN, Confidence::Medium)
+                .unwrap();
+        let field = FieldPath::parse(field).unwrap();
+        Arc::new(Rule { field, detect: Some(Arc::new(detect)), method: Method::redact() })
+    };
+    let run = |field: &str, body: &str| {
+        let plan = Arc::new(Plan::compile(&[rule(field)], &key()));
+        let masked = mask_with(&plan, Format::Form, Limits::default(), body.as_bytes());
+        masked.map(|bytes| String::from_utf8(bytes).unwrap()).map_err(|error| error.code())
+    };
+    let body = "note=paid+%34111+1111+1111+1111%21&x=4111111111111111";
+    assert_eq!(run("**", body).as_deref(), Ok("note=paid+%5Bcard%5D%21&x=%5Bcard%5D"));
+    assert_eq!(run("note", body).as_deref(), Ok("note=paid+%5Bcard%5D%21&x=4111111111111111"));
+    assert_eq!(run("**", "note=%ff"), Err("invalid_form"));
+    assert_eq!(run("**", "note=%4"), Err("invalid_form"));
+}
+
+#[test]
 fn long_names_are_blocked_and_long_values_are_not() {
     let limits = Limits { key_bytes: 4, token_bytes: 12, ..Limits::default() };
     let run = |body: &str| {

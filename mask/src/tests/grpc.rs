@@ -425,6 +425,37 @@ fn content_types_tell_the_framing() {
     }
 }
 
+#[test]
+fn detectors_look_into_texts_and_numbers() {
+    let run = |field: &str, order: &Value| {
+        let detect =
+            Detect::new(vec![Detector::Known(Kind::Card)], None, Detect::DEFAULT_WITHIN, Confidence::Medium)
+                .unwrap();
+        let field = FieldPath::parse(field).unwrap();
+        let rule = Rule { field, detect: Some(Arc::new(detect)), method: Method::redact() };
+        let plan = Arc::new(Plan::compile(&[Arc::new(rule)], &key()));
+        let mut masker = Masker::grpc(plan, &call(Framing::Grpc, "shop.Order"), Limits::default());
+        let mut out = Vec::new();
+        masker.push(&frame(0, &encoded("shop.Order", order)), &mut out).unwrap();
+        masker.finish(&mut out).unwrap();
+        (decoded("shop.Order", &unframed(&out).remove(0).1), masker.masked_fields())
+    };
+    let card = "4111 1111 1111 1111";
+    let order = json!({
+        "id": "7", "card": {"number": card, "limit": "4111111111111111", "delta": 5, "tags": ["x", card]},
+        "labels": {"a": card}, "extra": {"n": 4111111111111111_i64, "s": card}
+    });
+    let masked = json!({
+        "id": "7", "card": {"number": "[card]", "delta": 5, "tags": ["x", "[card]"]},
+        "labels": {"a": "[card]"}, "extra": {"n": 0.0, "s": "[card]"}
+    });
+    assert_eq!(run("**", &order), (masked, 6));
+    let mut expected = order.clone();
+    expected["extra"]["n"] = json!(4111111111111111.0);
+    expected["card"]["number"] = json!("[card]");
+    assert_eq!(run("card.number", &order), (expected, 1));
+}
+
 /// Cards in orders, as JSON.
 fn order() -> impl Strategy<Value = Value> {
     let card = ("[a-z]{0,4}", any::<i64>(), any::<i32>(), prop::collection::vec(any::<i32>(), 0..3)).prop_map(

@@ -70,6 +70,9 @@ impl BodyForm {
                 Masker::grpc(plan, &Grpc { framing, message, encoding, unknown_fields }, limits)
             }
         };
+        if let Some(failure) = masker.failure() {
+            return Err(failure.code());
+        }
         match self.encoding {
             None => Ok(masker),
             Some(encoding) => masker.in_encoding(encoding, &limits).map_err(|error| error.code()),

@@ -25,7 +25,7 @@ async fn blocked_before_the_first_byte(options: Options) {
         (206, vec![json], "partial_content"),
         (200, vec![json, ("content-range", "bytes 0-29/30")], "partial_content"),
         (200, vec![("content-type", "multipart/byteranges; boundary=x")], "unknown_format"),
-        (200, vec![("content-type", "text/plain")], "unknown_format"),
+        (200, vec![("content-type", "text/plain")], "fields_in_text"),
         (200, vec![("content-type", "application/json; charset=utf-16")], "unknown_format"),
         (200, vec![], "unknown_format"),
         (200, vec![json, json], "unknown_format"),
