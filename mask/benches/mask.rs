@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use portcullis_mask::{Format, HashKey, Limits, Masker, Plan};
+use portcullis_mask::{Detect, FieldPath, Format, HashKey, Kind, Limits, Masker, Method, Plan, Rule};
 use serde::de::IgnoredAny;
 
 #[path = "mask/corpus.rs"]
@@ -58,18 +58,26 @@ fn main() -> ExitCode {
 }
 
 /// Who takes part, in the order of the columns of `Lap`.
-const NAMES: [&str; 5] = ["mask", "ignored_any", "serde_json", "sonic_rs", "simd_json"];
+const NAMES: [&str; 6] = ["mask", "ignored_any", "serde_json", "sonic_rs", "simd_json", "detect"];
+
+/// What is looked for beside the field rules.
+const KINDS: [Kind; 7] =
+    [Kind::Card, Kind::Iban, Kind::Ssn, Kind::Email, Kind::Phone, Kind::Ip, Kind::ApiKey];
 
 /// Nanoseconds of a byte, of each one, in one round.
 type Lap = [f64; NAMES.len()];
 
 fn run() -> Outcome<()> {
     let rules: Vec<_> = libraries::rules()?.into_iter().map(Arc::new).collect();
-    let plan = Arc::new(Plan::compile(&rules, &HashKey::new(&[7; 32])?));
+    let key = HashKey::new(&[7; 32])?;
+    let plan = Arc::new(Plan::compile(&rules, &key));
+    let looked_for = Some(Arc::new(Detect::known(&KINDS)?));
+    let looking = Rule { field: FieldPath::everything(), detect: looked_for, method: Method::redact() };
+    let looking = Arc::new(Plan::compile(&[&rules[..], &[Arc::new(looking)]].concat(), &key));
     let mut report = Report::new();
     let mut total: Vec<Lap> = Vec::new();
     for document in corpus::documents() {
-        let laps = laps(&plan, &document)?;
+        let laps = laps(&plan, &looking, &document)?;
         show(&mut report, &format!("_{}", document.name), document.what, &laps);
         total.resize(laps.len(), Lap::default());
         for (sum, lap) in total.iter_mut().zip(&laps) {
@@ -81,20 +89,21 @@ fn run() -> Outcome<()> {
 }
 
 /// Times everybody on a document, in turn.
-fn laps(plan: &Arc<Plan>, document: &Document) -> Outcome<Vec<Lap>> {
+fn laps(plan: &Arc<Plan>, looking: &Arc<Plan>, document: &Document) -> Outcome<Vec<Lap>> {
     agree(plan, document)?;
     let bytes: usize = document.bodies.iter().map(Vec::len).sum();
     let each = |masked: fn(&[u8]) -> usize| {
         let bodies = &document.bodies;
         move || bodies.iter().map(|body| masked(body)).sum::<usize>()
     };
-    let mut out = Vec::new();
+    let (mut out, mut looked) = (Vec::new(), Vec::new());
     let laps = in_turn([
         &mut || document.bodies.iter().map(|body| mask(plan, body, &mut out)).sum(),
         &mut each(|body| usize::from(serde_json::from_slice::<IgnoredAny>(black_box(body)).is_ok())),
         &mut each(|body| libraries::serde_json(body).map_or(0, |masked| black_box(masked).len())),
         &mut each(|body| libraries::sonic_rs(body).map_or(0, |masked| black_box(masked).len())),
         &mut each(|body| libraries::simd_json(body).map_or(0, |masked| black_box(masked).len())),
+        &mut || document.bodies.iter().map(|body| mask(looking, body, &mut looked)).sum(),
     ]);
     #[expect(clippy::cast_precision_loss, reason = "megabytes")]
     let by_byte = |lap: Lap| lap.map(|nanoseconds| nanoseconds / bytes as f64);
@@ -148,11 +157,16 @@ fn show(report: &mut Report, suffix: &str, what: &str, laps: &[Lap]) {
         spread(&of_scan),
     );
     let of_best =
-        |[ours, _, libraries @ ..]: &Lap| libraries.iter().copied().fold(f64::INFINITY, f64::min) / ours;
+        |[ours, _, libraries @ .., _]: &Lap| libraries.iter().copied().fold(f64::INFINITY, f64::min) / ours;
     report.add(
         "  times the fastest library",
         &format!("mask_json_vs_best_library{suffix}"),
         spread(&of_best),
+    );
+    report.add(
+        "  with seven detectors, times as without",
+        &format!("mask_detect_vs_json{suffix}"),
+        spread(&|[ours, .., looking]| ours / looking),
     );
     let others: Vec<String> = (1..NAMES.len())
         .map(|at| {

@@ -59,6 +59,15 @@ pub struct Rule {
     pub method: Method,
 }
 
+/// Why bodies of a format can't be masked by a plan, whatever is in them. Each format says here what it makes of rules
+/// that name fields, and of rules that look for values.
+fn refusal(plan: &Plan, format: Format) -> Option<Unmaskable> {
+    match format {
+        Format::Json | Format::Ndjson | Format::Sse | Format::Form => None,
+        Format::Text => (!plan.masks_text()).then_some(Unmaskable::FieldsInText),
+    }
+}
+
 /// Masks one body.
 #[derive(Debug)]
 pub struct Masker {
@@ -89,18 +98,13 @@ enum Phase {
 
 impl Masker {
     pub fn new(plan: Arc<Plan>, format: Format, limits: Limits) -> Self {
-        let mut phase = Phase::Open;
+        let phase = refusal(&plan, format).map_or(Phase::Open, Phase::Failed);
         let body = match format {
             Format::Json => Body::Json(json::Json::new(plan, limits)),
             Format::Ndjson => Body::Ndjson(lines::Lines::new(plan, limits)),
             Format::Sse => Body::Sse(events::Events::new(plan, limits)),
+            Format::Text => Body::Text(Box::new(text::Text::new(&plan))),
             Format::Form => Body::Form(form::Form::new(plan, limits)),
-            Format::Text => {
-                if !plan.masks_text() {
-                    phase = Phase::Failed(Unmaskable::FieldsInText);
-                }
-                Body::Text(Box::new(text::Text::new(&plan)))
-            }
         };
         Self { body, coding: None, phase }
     }
