@@ -3,6 +3,8 @@
 use super::digits::{Digits, number, passes_luhn};
 use super::found::{Confidence, Found, before};
 
+const FEWEST_DIGITS: usize = 12;
+
 /// The groups that cards are printed in.
 const PRINTED: [&[usize]; 7] = [
     &[4, 4, 4, 4],
@@ -16,6 +18,9 @@ const PRINTED: [&[usize]; 7] = [
 
 /// The card number that begins with the group of digits at `at`.
 pub fn find(text: &[u8], at: usize, digits: &Digits) -> Option<Found> {
+    if digits.groups().last()?.digits < FEWEST_DIGITS {
+        return None;
+    }
     let alone = !digits.continues_before && !digits.continues_after;
     let ends = digits.groups().iter().enumerate();
     let cards = ends.filter_map(|(i, group)| {

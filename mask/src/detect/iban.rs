@@ -100,12 +100,16 @@ const LENGTHS: [(&[u8; 2], usize); 89] = [
 pub fn find(text: &[u8], at: usize) -> Option<Found> {
     let start = at.checked_sub(2)?;
     let country: [u8; 2] = text.get(start..at)?.try_into().ok()?;
+    if !country.iter().all(u8::is_ascii_alphabetic) {
+        return None;
+    }
     let in_word = before(text, start).is_some_and(|byte| byte.is_ascii_alphanumeric());
     if in_word || !text.get(at + 1).is_some_and(u8::is_ascii_digit) {
         return None;
     }
     let upper = country.map(|byte| byte.to_ascii_uppercase());
-    let (_, length) = LENGTHS.iter().find(|(code, _)| **code == upper)?;
+    let known = LENGTHS.binary_search_by_key(&&upper, |(code, _)| code).ok()?;
+    let (_, length) = LENGTHS.get(known)?;
     let mut place = at;
     let mut characters = 2;
     while characters < *length {

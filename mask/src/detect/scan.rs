@@ -2,7 +2,7 @@
 
 use aho_corasick::Input;
 
-use super::digits::Digits;
+use super::digits::{Digits, MOST_DIGITS};
 use super::found::{AHEAD, BEHIND, Found, MAX_LENGTH, Tail, before, is_word, run};
 use super::key::{self, LITERALS, MAX_LITERAL, Secret};
 use super::set::{Active, Set};
@@ -56,6 +56,8 @@ const BLOCK: usize = 32;
 const FEWEST_DIGITS: usize = 7;
 const NUMBERS: [Kind; 5] = [Kind::Card, Kind::Iban, Kind::Ssn, Kind::Phone, Kind::Ip];
 const SECRETS: [Kind; 3] = [Kind::Jwt, Kind::ApiKey, Kind::PrivateKey];
+/// No account number is shorter.
+const SHORTEST_ACCOUNT: usize = 15;
 /// No secret is shorter.
 const SHORTEST_SECRET: usize = 15;
 
@@ -65,18 +67,20 @@ impl Scan<'_> {
         if self.active.has_custom() {
             return false;
         }
-        let (mut digits, mut colons, mut at_signs) = (0usize, 0usize, 0usize);
+        let (mut digits, mut dots, mut colons, mut at_signs) = (0usize, 0usize, 0usize, 0usize);
         for block in self.text.chunks(BLOCK) {
             // In bytes, so that many are counted at a time.
             let count = |is: fn(u8) -> bool| block.iter().fold(0u8, |sum, byte| sum + u8::from(is(*byte)));
             digits += usize::from(count(|byte| byte.wrapping_sub(b'0') < 10));
+            dots += usize::from(count(|byte| byte == b'.'));
             colons += usize::from(count(|byte| byte == b':'));
             at_signs += usize::from(count(|byte| byte == b'@'));
         }
-        let numbers = digits >= 4 && self.active.has_any(&NUMBERS);
-        let addresses = colons > 1 && self.active.has(Kind::Ip);
+        let numbers = digits >= FEWEST_DIGITS && self.active.has_any(&NUMBERS);
+        let accounts = digits > 1 && self.text.len() >= SHORTEST_ACCOUNT && self.active.has(Kind::Iban);
+        let addresses = (colons > 1 || dots > 2 && digits > 3) && self.active.has(Kind::Ip);
         let emails = at_signs > 0 && self.active.has(Kind::Email);
-        if numbers || addresses || emails {
+        if numbers || accounts || addresses || emails {
             return false;
         }
         if self.text.len() < SHORTEST_SECRET || !self.active.has_any(&SECRETS) {
@@ -136,10 +140,16 @@ impl Scan<'_> {
         if before(self.text, at).is_some_and(|byte| byte.is_ascii_digit()) {
             return end;
         }
-        if before(self.text, at).is_some_and(|byte| byte.is_ascii_alphabetic()) {
+        let ahead = before(self.text, at);
+        if ahead.is_some_and(|byte| byte.is_ascii_alphabetic()) {
             self.ask(Kind::Iban, at, hits, iban::find);
         }
-        self.ask(Kind::Ip, at, hits, ip::find_v4);
+        let first = self.text.get(at).copied();
+        let length = run(self.text, at, MOST_DIGITS, |byte| byte.is_ascii_digit());
+        if length < 4 && self.text.get(at + length) == Some(&b'.') {
+            self.ask(Kind::Ip, at, hits, ip::find_v4);
+        }
+        // What has too few digits in it is none of the others.
         let next = self.text.get(at..(at + 3 * FEWEST_DIGITS).min(self.text.len())).unwrap_or_default();
         let count = next.iter().fold(0u8, |sum, byte| sum + u8::from(byte.is_ascii_digit()));
         if usize::from(count) < FEWEST_DIGITS {
@@ -151,7 +161,10 @@ impl Scan<'_> {
             self.ask(Kind::Card, at, hits, |text, at| card::find(text, at, &digits));
             self.ask(Kind::Ssn, at, hits, |text, at| ssn::find(text, at, &digits));
         }
-        self.ask(Kind::Phone, at, hits, phone::find);
+        let signed = matches!(ahead, Some(b'+' | b'('));
+        if signed || first == Some(b'0') || matches!((first, length), (_, 3 | 10) | (Some(b'1'), 1)) {
+            self.ask(Kind::Phone, at, hits, phone::find);
+        }
         end
     }
 
