@@ -189,15 +189,20 @@ impl Looking {
 /// `4.111111111111111e15`, if it means one that is not too large.
 fn whole_number(number: &[u8]) -> Option<Vec<u8>> {
     const MOST_DIGITS: usize = 40;
+    const FEWEST_BYTES: usize = 9;
     let number = number.strip_prefix(b"-").unwrap_or(number);
-    let (mantissa, exponent) = match number.iter().position(|byte| matches!(byte, b'e' | b'E')) {
-        Some(at) => {
+    let place = |number: &[u8], sign: u8| number.iter().position(|byte| byte.to_ascii_lowercase() == sign);
+    let (mantissa, exponent) = match (place(number, b'e'), place(number, b'.')) {
+        // Written in so few bytes it means no number that anybody was given.
+        _ if number.len() < FEWEST_BYTES => return None,
+        (Some(at), _) => {
             (number.get(..at)?, std::str::from_utf8(number.get(at + 1..)?).ok()?.parse::<i32>().ok()?)
         }
-        None if number.contains(&b'.') => (number, 0),
-        None => return None,
+        // Most numbers that have a point are no whole ones.
+        (None, Some(point)) if number.get(point + 1..)?.iter().all(|digit| *digit == b'0') => (number, 0),
+        (None, _) => return None,
     };
-    let point = mantissa.iter().position(|byte| *byte == b'.').unwrap_or(mantissa.len());
+    let point = place(mantissa, b'.').unwrap_or(mantissa.len());
     let mut digits: Vec<u8> = mantissa.iter().copied().filter(u8::is_ascii_digit).collect();
     let length = usize::try_from(i32::try_from(point).ok()?.checked_add(exponent)?).ok()?;
     if length > digits.len() {
@@ -305,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_number_means_a_whole_one_however_it_is_written() {
-        let table: [(&str, Option<&str>); 12] = [
+        let table: [(&str, Option<&str>); 13] = [
             ("4111111111111111", None),
             ("-4111111111111111", None),
             ("4111111111111111.0", Some("4111111111111111")),
@@ -313,11 +318,12 @@ mod tests {
             ("-4.111111111111111E+15", Some("4111111111111111")),
             ("41111111111111110e-1", Some("4111111111111111")),
             ("0.0004111e7", Some("4111")),
+            ("5.00000000", Some("5")),
             ("4.5", None),
             ("1e400", None),
             ("1e99999999999", None),
-            ("5e3", Some("5000")),
-            ("1.5e-3", None),
+            ("5e3", None),
+            ("1.5000000e-3", None),
         ];
         for (number, digits) in table {
             let expected = digits.map(|digits| digits.as_bytes().to_vec());
