@@ -162,7 +162,7 @@ impl Masker {
         }
     }
 
-    /// Why nothing of this body can be masked, if that is known before any of it came, or after it failed.
+    /// Why nothing more comes out: also before the first chunk, when the rules can't be kept in such a body.
     pub fn failure(&self) -> Option<&Unmaskable> {
         match &self.phase {
             Phase::Failed(error) => Some(error),

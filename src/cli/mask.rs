@@ -200,12 +200,14 @@ mod tests {
         let rules = "- {field: a, with: hash}\n";
         let gzip: fn(&mut Args) = |args| args.content_encoding = "gzip".to_owned();
         let nested: fn(&mut Args) = |args| args.content_encoding = "gzip, br".to_owned();
-        let html: fn(&mut Args) = |args| args.content_type = "text/x-unknown".to_owned();
+        let html: fn(&mut Args) = |args| args.content_type = "text/html".to_owned();
+        let text: fn(&mut Args) = |args| args.content_type = "text/plain".to_owned();
         let none: fn(&mut Args) = |_| {};
         for (change, code) in [
             (gzip, "(invalid_encoding)"),
             (nested, "(nested_encoding)"),
             (html, "(unknown_format)"),
+            (text, "(fields_in_text)"),
             (none, "(invalid_json)"),
         ] {
             let (output, failure) = run_with(rules, change, b"{\"a\":\"secret\"");

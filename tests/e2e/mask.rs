@@ -35,6 +35,13 @@ spec:
 ---
 apiVersion: portcullis.dev/v1alpha1
 kind: Policy
+metadata: {name: looked-into}
+spec:
+  match: [{paths: ["/looked-into/{**}"]}]
+  rules: [{name: cards, mask: [{detect: [card, email], with: redact}]}]
+---
+apiVersion: portcullis.dev/v1alpha1
+kind: Policy
 metadata: {name: by-code}
 spec:
   match: [{paths: ["/by-code/{**}"]}]

@@ -167,6 +167,16 @@ fn text_is_masked_by_detectors_alone() {
     }
 }
 
+#[test]
+fn that_rules_do_not_fit_is_known_before_the_first_chunk() {
+    let failure = |rules: &[Arc<Rule>]| {
+        let plan = Arc::new(Plan::compile(rules, &key()));
+        Masker::new(plan, Format::Text, Limits::default()).failure().cloned()
+    };
+    assert_eq!(failure(&[cards("notes")]), Some(Unmaskable::FieldsInText));
+    assert_eq!(failure(&[cards("**")]), None);
+}
+
 fn rules_and(detecting: &[Arc<Rule>], fields: &[(&str, Method)]) -> Vec<Arc<Rule>> {
     [detecting.to_vec(), rules(fields)].concat()
 }
