@@ -88,17 +88,20 @@ async fn every_line_of_ndjson_is_masked() {
     }
 }
 
+/// With a right check digit.
+const CARD: &str = "4929381705628349";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_detectors_find_is_masked_in_json_and_in_text() {
     for options in [streamed(), buffered()] {
         let world = World::start(options).await;
-        let text = format!("paid with {SECRET} by alice@example.com\n");
+        let text = format!("paid with {CARD} by alice@example.com\n");
         let note = json!({"note": text}).to_string();
         for (content_type, body) in [("text/plain; charset=utf-8", text), ("application/json", note)] {
             let answer = Answer::new(StatusCode::OK).header("content-type", content_type);
             world.upstream.answer("/looked-into/a", answer.chunks_of(5, body.clone()));
             let got = world.get("/looked-into/a", None).await;
-            let expected = body.replace(SECRET, "[card]").replace("alice@example.com", "[email]");
+            let expected = body.replace(CARD, "[card]").replace("alice@example.com", "[email]");
             assert_eq!((got.text(), got.complete), (expected, true));
         }
     }
