@@ -14,15 +14,22 @@ use super::unmaskable::{Limits, Unmaskable};
 use flow::Flow;
 use looking::Looking;
 use number::Number;
+pub use number::is_number;
 pub use replacement::Replacement;
+use waiting::Waiting;
 
+mod ends;
 mod flow;
 mod looking;
 mod number;
 pub mod replacement;
-mod scan;
+pub mod scan;
 mod structure;
+mod waiting;
 mod whole;
+
+/// Documents of this depth need memory once.
+const USUAL_DEPTH: usize = 16;
 
 /// The rewriter of one document.
 #[derive(Debug)]
@@ -45,8 +52,14 @@ pub struct Json {
     flow: Flow,
     /// For rules that look for something in values.
     looking: Option<Box<Looking>>,
+    /// An object that has begun, and has not been read, because its members decide what happens to it.
+    waiting: Option<Waiting>,
+    /// The object to come was asked about its members.
+    filtered: bool,
+    /// How many of the open objects were.
+    filtering: usize,
     masked: u64,
-    /// Bytes in earlier chunks.
+    /// Bytes before those at hand.
     read: u64,
 }
 
@@ -85,6 +98,20 @@ struct Frame {
     is_object: bool,
     /// Whether a member or element of it has been kept, so that the next needs a comma.
     kept: bool,
+    /// No rule is about scalars in it, but for those of names in a rule.
+    quiet: bool,
+    /// It was asked about its members.
+    filtered: bool,
+    /// Its elements are told apart: `reaches` has its own reach, not theirs.
+    indexed: bool,
+    /// Elements before the one at hand, as far as rules follow.
+    elements: u32,
+}
+
+impl Frame {
+    fn new(is_object: bool) -> Self {
+        Self { is_object, kept: false, quiet: false, filtered: false, indexed: false, elements: 0 }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,19 +141,36 @@ impl Json {
             limits,
             state: State::Value,
             zone: Zone::Rules,
-            frames: Vec::new(),
-            reaches: Vec::new(),
+            frames: Vec::with_capacity(USUAL_DEPTH),
+            reaches: Vec::with_capacity(USUAL_DEPTH * reach.len()),
             reach,
             string: Scanner::default(),
             name: Vec::new(),
             flow: Flow::new(limits.token_bytes),
             looking,
+            waiting: None,
+            filtered: false,
+            filtering: 0,
             masked: 0,
             read: 0,
         }
     }
 
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
+        let mut rest = chunk;
+        while let Some(mut waiting) = self.waiting.take() {
+            let Some(taken) = waiting.read(rest, self.limits.filter_bytes) else {
+                self.waiting = Some(waiting);
+                return Ok(());
+            };
+            self.run(waiting.bytes(), out)?;
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+        self.run(rest, out)
+    }
+
+    /// Reads on to the chunk's end, or up to an object that must wait for bytes after it.
+    fn run(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
         let (_, utf8) = scan::utf8(chunk);
         let mut io = Io { chunk, utf8, out };
         let mut at = 0;
@@ -136,9 +180,14 @@ impl Json {
                 State::InNumber(number) => self.in_number(&mut io, at, number)?,
                 State::InLiteral(rest) => self.in_literal(&mut io, at, rest)?,
                 _ => {
-                    let whole = self.whole_tokens(&mut io, at)?;
+                    let whole = self.whole_tokens(&mut io, at);
                     let Some((token, byte)) = scan::token(chunk, whole) else { break };
-                    self.between_tokens(&mut io, token, byte)?
+                    let next = self.between_tokens(&mut io, token, byte)?;
+                    if self.waiting.is_some() {
+                        self.read += token as u64;
+                        return Ok(());
+                    }
+                    next
                 }
             };
         }
@@ -168,7 +217,7 @@ impl Json {
 
     /// Whether nothing but white space has been read of a document.
     pub fn is_blank(&self) -> bool {
-        self.state == State::Value && self.frames.is_empty()
+        self.state == State::Value && self.frames.is_empty() && self.waiting.is_none()
     }
 
     pub fn masked_fields(&self) -> u64 {
@@ -216,6 +265,10 @@ impl Json {
             _ => (ValueKind::Number, State::InNumber(Number::start(first).unwrap_or(Number::Minus))),
         };
         if matches!(self.zone, Zone::Rules) {
+            self.reach_value();
+            if self.plan.filters(&self.reach) && !self.ask_members(io, at, kind)? {
+                return Ok(at);
+            }
             self.decide(io, at, kind)?;
         }
         // A string that is replaced itself is fed decoded, everything else as written.
@@ -256,8 +309,9 @@ impl Json {
         let scanned = match &mut self.zone {
             _ if names => self.string.scan(bytes, |piece| {
                 // One byte more than allowed is enough to tell.
-                let room = (limit + 1).max(looking::NAME_BYTES).saturating_sub(name.len()).min(piece.len());
-                name.extend_from_slice(piece.get(..room).unwrap_or(piece));
+                let most = (limit + 1).max(looking::NAME_BYTES);
+                let room = most.saturating_sub(name.len()).min(piece.len());
+                waiting::grow(name, piece.get(..room).unwrap_or(piece), most);
             }),
             Zone::Masked { replacement, .. } if whole => {
                 self.string.scan(bytes, |piece| replacement.feed(piece))

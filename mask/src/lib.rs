@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use coding::Coding;
 
+mod bucket;
 mod coding;
 mod detect;
 mod events;
@@ -29,6 +30,7 @@ mod place;
 mod plan;
 mod proto;
 mod search;
+mod sibling;
 mod stand_in;
 mod text;
 mod unmaskable;
@@ -36,6 +38,7 @@ mod unmaskable;
 #[cfg(test)]
 mod tests;
 
+pub use bucket::{Bucket, DateUnit};
 pub use coding::Encoding;
 pub use detect::custom::{CustomError, Pattern, Words};
 pub use detect::found::Confidence;

@@ -5,6 +5,8 @@
 //! | `name`, `"any.text"` | the member of exactly that name: case and Unicode form count, escapes in the document don't |
 //! | `*` | any one member, or any one array element |
 //! | `**` | any number of members and elements, also none |
+//! | `[3]` | the fourth element of an array that stands at this very place |
+//! | `[?type=="credit" && paid!=true]` | the object, if its members say so; see [`Filter`] for what happens in doubt |
 //!
 //! Arrays are transparent: `cards.number` reaches `number` in each element of an array `cards`, however deeply
 //! arrays nest; `cards.*.number` does too. A path that ends in `**` matches the leaves below (strings, numbers,
@@ -14,8 +16,13 @@ use std::fmt;
 use std::iter::Peekable;
 use std::str::{CharIndices, FromStr};
 
+use super::json::is_number;
+use super::sibling::{Condition, Filter, Scalar};
+
 /// More segments than any sensible path has.
 const MAX_SEGMENTS: usize = 64;
+const MAX_CONDITIONS: usize = 8;
+const MAX_INDEX_DIGITS: usize = 9;
 
 /// A path to fields of a document. `Display` gives back the text it was read from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +38,10 @@ pub(super) enum Segment {
     Any,
     /// `**`; never twice in a row.
     Deep,
+    /// `[3]`
+    Index(u32),
+    /// `[?name=="value"]`; never twice in a row.
+    Filter(Filter),
 }
 
 /// Why a field path can't be read; `column` counts characters from 1 within it.
@@ -87,7 +98,10 @@ impl Parser<'_> {
             if segments.len() == MAX_SEGMENTS {
                 return Err(self.error(format!("a path has at most {MAX_SEGMENTS} segments")));
             }
-            let segment = self.segment()?;
+            let segment = self.segment(segments.is_empty())?;
+            if matches!((segments.last(), &segment), (Some(Segment::Filter(_)), Segment::Filter(_))) {
+                return Err(self.error("one filter follows another: join them with `&&`"));
+            }
             // `**.**` says no more than `**`.
             if segment != Segment::Deep || segments.last() != Some(&Segment::Deep) {
                 segments.push(segment);
@@ -96,8 +110,11 @@ impl Parser<'_> {
                 None => return Ok(FieldPath { text: self.text.to_owned(), segments }),
                 Some((_, '.')) => {
                     self.rest.next();
+                    if let Some((_, '[')) = self.rest.peek() {
+                        return Err(self.error("`[` follows a name or `]` without a dot"));
+                    }
                 }
-                Some((_, '[')) => return Err(self.index()),
+                Some((_, '[')) => {}
                 Some((_, '*')) => return Err(self.error("`*` and `**` stand alone between dots")),
                 Some((_, other)) => {
                     let message = format!(
@@ -110,14 +127,14 @@ impl Parser<'_> {
         }
     }
 
-    fn segment(&mut self) -> Result<Segment, PathError> {
+    fn segment(&mut self, is_first: bool) -> Result<Segment, PathError> {
         match self.rest.peek() {
-            None if self.text.is_empty() => Err(self.error("the path is empty")),
+            None if is_first => Err(self.error("the path is empty")),
             None => Err(self.error("the path ends in a dot")),
             Some((_, '.')) => Err(self.error("a segment is empty; write `\"\"` for the empty name")),
-            Some((_, '[')) => Err(self.index()),
+            Some((_, '[')) => self.bracket(),
             Some((_, '*')) => Ok(self.wildcard()),
-            Some((_, '"')) => self.quoted(),
+            Some((_, '"')) => self.quoted().map(Segment::Name),
             Some(_) => self.bare(),
         }
     }
@@ -130,17 +147,17 @@ impl Parser<'_> {
         }
     }
 
-    fn quoted(&mut self) -> Result<Segment, PathError> {
-        let unclosed = self.error("the quoted name is not closed");
+    fn quoted(&mut self) -> Result<String, PathError> {
+        let unclosed = self.error("the quoted name or text is not closed");
         self.rest.next();
         let mut name = String::new();
         loop {
             match self.rest.next().map(|(_, c)| c) {
                 None => return Err(unclosed),
-                Some('"') => return Ok(Segment::Name(name)),
+                Some('"') => return Ok(name),
                 Some('\\') => match self.rest.next_if(|(_, c)| matches!(c, '"' | '\\')) {
                     Some((_, escaped)) => name.push(escaped),
-                    None => return Err(self.error("in a quoted name `\\` stands before `\"` or `\\` only")),
+                    None => return Err(self.error("between quotes `\\` stands before `\"` or `\\` only")),
                 },
                 Some(other) => name.push(other),
             }
@@ -149,16 +166,13 @@ impl Parser<'_> {
 
     fn bare(&mut self) -> Result<Segment, PathError> {
         let start = self.error("");
-        let mut name = String::new();
-        while let Some((_, c)) = self.rest.next_if(|(_, c)| c.is_alphanumeric() || "_-$@".contains(*c)) {
-            name.push(c);
-        }
+        let name = self.bare_name();
         if name == "$" {
             return Err(PathError { message: "a path starts with a name, without `$`".to_owned(), ..start });
         }
         if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) {
             let message = format!(
-                "`{name}` looks like an array index: write `*` for any element, or `\"{name}\"` for a member of that name"
+                "`{name}` looks like an array index: write `[{name}]` after the array for one element, `*` for any, or `\"{name}\"` for a member of that name"
             );
             return Err(PathError { message, ..start });
         }
@@ -174,8 +188,118 @@ impl Parser<'_> {
         }
     }
 
-    fn index(&mut self) -> PathError {
-        self.error("array indexes are not supported: leave them out, or write `.*` for any element")
+    fn bare_name(&mut self) -> String {
+        let mut name = String::new();
+        while let Some((_, c)) = self.rest.next_if(|(_, c)| c.is_alphanumeric() || "_-$@".contains(*c)) {
+            name.push(c);
+        }
+        name
+    }
+
+    /// An index or filter, from its bracket on.
+    fn bracket(&mut self) -> Result<Segment, PathError> {
+        self.rest.next();
+        match self.rest.peek() {
+            Some((_, '?')) => {
+                self.rest.next();
+                self.filter().map(Segment::Filter)
+            }
+            Some((_, '0'..='9')) => self.index().map(Segment::Index),
+            Some((_, '-')) => Err(self.error(
+                "an index counts from 0: where an array ends is not known while its elements pass; `*` is any element",
+            )),
+            Some((_, '*')) => Err(self.error("any element is written `.*`, without brackets")),
+            _ => Err(self.error("`[` begins an index such as `[0]`, or a filter such as `[?type==\"credit\"]`")),
+        }
+    }
+
+    fn index(&mut self) -> Result<u32, PathError> {
+        let too_large = self.error(format!("an index has at most {MAX_INDEX_DIGITS} digits"));
+        let mut digits = String::new();
+        while let Some((_, digit)) = self.rest.next_if(|(_, c)| c.is_ascii_digit()) {
+            digits.push(digit);
+        }
+        if digits.len() > MAX_INDEX_DIGITS {
+            return Err(too_large);
+        }
+        self.expect("]", "`]` must follow the index")?;
+        digits.parse().map_err(|_| too_large)
+    }
+
+    /// Comparisons, up to the closing bracket.
+    fn filter(&mut self) -> Result<Filter, PathError> {
+        let mut conditions = Vec::new();
+        loop {
+            if conditions.len() == MAX_CONDITIONS {
+                return Err(self.error(format!("a filter has at most {MAX_CONDITIONS} comparisons")));
+            }
+            conditions.push(self.condition()?);
+            self.blanks();
+            match self.rest.peek() {
+                Some((_, '&')) => self.expect("&&", "comparisons are joined by `&&`")?,
+                Some((_, '|')) => {
+                    return Err(self.error("only `&&` joins comparisons: write a rule for each"));
+                }
+                _ => break,
+            }
+        }
+        self.expect("]", "`&&` or `]` must follow the comparison")?;
+        Ok(Filter { conditions })
+    }
+
+    fn condition(&mut self) -> Result<Condition, PathError> {
+        self.blanks();
+        let name = match self.rest.peek() {
+            Some((_, '"')) => self.quoted()?,
+            _ => self.bare_name(),
+        };
+        if name.is_empty() {
+            return Err(self.error("a comparison begins with the name of a member"));
+        }
+        self.blanks();
+        let equal = match self.rest.peek() {
+            Some((_, '!')) => {
+                self.expect("!=", "members are compared by `==` or `!=`")?;
+                false
+            }
+            _ => {
+                self.expect("==", "members are compared by `==` or `!=`")?;
+                true
+            }
+        };
+        self.blanks();
+        Ok(Condition { name, equal, value: self.scalar()? })
+    }
+
+    fn scalar(&mut self) -> Result<Scalar, PathError> {
+        if let Some((_, '"')) = self.rest.peek() {
+            return self.quoted().map(Scalar::Text);
+        }
+        let unknown =
+            self.error("a member is compared with a text in double quotes, a number, `true` or `false`");
+        let mut word = String::new();
+        while let Some((_, c)) = self.rest.next_if(|(_, c)| c.is_ascii_alphanumeric() || "+-.".contains(*c)) {
+            word.push(c);
+        }
+        match word.as_str() {
+            "true" => Ok(Scalar::Boolean(true)),
+            "false" => Ok(Scalar::Boolean(false)),
+            number if is_number(number) => Ok(Scalar::Number(word)),
+            _ => Err(unknown),
+        }
+    }
+
+    fn blanks(&mut self) {
+        while self.rest.next_if(|(_, c)| *c == ' ').is_some() {}
+    }
+
+    fn expect(&mut self, signs: &str, else_say: &str) -> Result<(), PathError> {
+        for sign in signs.chars() {
+            if self.rest.next_if(|(_, c)| *c == sign).is_none() {
+                return Err(self.error(else_say));
+            }
+        }
+        Ok(())
     }
 
     /// An error at the next character.
@@ -194,9 +318,18 @@ mod tests {
         Segment::Name(text.to_owned())
     }
 
+    fn filter(conditions: &[(&str, bool, Scalar)]) -> Segment {
+        let conditions = conditions.iter().cloned().map(|(name, equal, value)| Condition {
+            name: name.to_owned(),
+            equal,
+            value,
+        });
+        Segment::Filter(Filter { conditions: conditions.collect() })
+    }
+
     #[test]
-    fn reads_names_wildcards_and_quotes() {
-        use Segment::{Any, Deep};
+    fn reads_names_wildcards_quotes_indexes_and_filters() {
+        use Segment::{Any, Deep, Index};
         let table = [
             ("a", vec![name("a")]),
             (
@@ -210,6 +343,21 @@ mod tests {
             (r#""0""#, vec![name("0")]),
             ("**", vec![Deep]),
             ("a.**.**.b", vec![name("a"), Deep, name("b")]),
+            ("a[0][12].b", vec![name("a"), Index(0), Index(12), name("b")]),
+            ("[7]", vec![Index(7)]),
+            ("**[0].*[1]", vec![Deep, Index(0), Any, Index(1)]),
+            (
+                r#"a[?type=="x]\"" && "b c" != -1.5e3&&c==true].d"#,
+                vec![
+                    name("a"),
+                    filter(&[
+                        ("type", true, Scalar::Text("x]\"".to_owned())),
+                        ("b c", false, Scalar::Number("-1.5e3".to_owned())),
+                        ("c", true, Scalar::Boolean(true)),
+                    ]),
+                    name("d"),
+                ],
+            ),
         ];
         for (text, segments) in table {
             let path = FieldPath::parse(text).unwrap();
@@ -225,8 +373,26 @@ mod tests {
             ("a.", 3, "ends in a dot"),
             (".a", 1, "segment is empty"),
             ("a..b", 3, "segment is empty"),
-            ("cards[3].number", 6, "array indexes are not supported"),
-            ("[0]", 1, "array indexes are not supported"),
+            ("cards[-1].number", 7, "counts from 0"),
+            ("cards[*]", 7, "written `.*`"),
+            ("cards[]", 7, "begins an index"),
+            ("cards[x]", 7, "begins an index"),
+            ("cards.[0]", 7, "without a dot"),
+            ("cards[0", 8, "`]` must follow"),
+            ("cards[0]x", 9, "unexpected `x`"),
+            ("cards[1234567890]", 7, "at most 9 digits"),
+            ("cards[?]", 8, "begins with the name"),
+            ("cards[?type]", 12, "`==` or `!=`"),
+            ("cards[?type=1]", 13, "`==` or `!=`"),
+            ("cards[?type>1]", 12, "`==` or `!=`"),
+            ("cards[?type==credit]", 14, "in double quotes"),
+            ("cards[?type==null]", 14, "in double quotes"),
+            ("cards[?type==01]", 14, "in double quotes"),
+            ("cards[?type==1", 15, "must follow the comparison"),
+            ("cards[?a==1||b==2]", 12, "only `&&`"),
+            ("cards[?a==1&b==2]", 13, "joined by `&&`"),
+            ("cards[?a==1][?b==2]", 20, "join them"),
+            ("cards[?a==\"x]", 11, "not closed"),
             ("cards.0.number", 7, "looks like an array index"),
             ("$.a", 1, "without `$`"),
             ("a*", 2, "stand alone"),

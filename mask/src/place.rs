@@ -1,4 +1,6 @@
 //! Where in a document a value stands, as the rules see it: for formats that have names, but no JSON around them.
+//!
+//! Elements have no known places and members no siblings here, so an index means every element, and filters hold.
 
 use super::detect::Active;
 use super::plan::{Action, Plan};
@@ -14,6 +16,7 @@ impl Place {
     pub fn root(plan: &Plan) -> Self {
         let mut reach = vec![0; plan.width()];
         plan.at_root(&mut reach);
+        plan.pass_filters(&mut reach, |_| true);
         Self { reach }
     }
 
@@ -21,6 +24,7 @@ impl Place {
     pub fn member(&self, plan: &Plan, name: &[u8]) -> Self {
         let mut reach = vec![0; plan.width()];
         plan.at_member(&self.reach, name, &mut reach);
+        plan.pass_filters(&mut reach, |_| true);
         Self { reach }
     }
 
@@ -28,6 +32,7 @@ impl Place {
     pub fn element(&self, plan: &Plan) -> Self {
         let mut reach = self.reach.clone();
         plan.at_elements(&mut reach);
+        plan.pass_filters(&mut reach, |_| true);
         Self { reach }
     }
 

@@ -7,10 +7,12 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::bucket::Bucket;
 use super::detect::{Active, Set};
 use super::hash::HashKey;
 use super::method::Method;
 use super::path::{FieldPath, Segment};
+use super::sibling::Filter;
 use super::{Rule, json_string};
 
 /// The rules that apply to one body, compiled together. Cheap to share between bodies.
@@ -22,6 +24,12 @@ pub struct Plan {
     /// Segments `**`.
     deep: Reach,
     names: Names,
+    /// Every index in the rules with its segments, and the segments of all indexes.
+    indexes: Vec<(u32, Reach)>,
+    indexed: Reach,
+    /// Every filter with its segment, in the order of the segments; and the segments of all.
+    filters: Vec<(usize, Filter)>,
+    filtered: Reach,
     /// From the strictest to the mildest.
     actions: Vec<Accept>,
     /// Where any action takes any value, and where any takes leaves.
@@ -62,8 +70,13 @@ pub(super) enum Action {
     Remove,
     /// This JSON takes the value's place.
     Write(Arc<[u8]>),
+    KeepType,
     Hash,
-    Last4,
+    Bucket(Arc<Bucket>),
+    Partial {
+        first: u8,
+        last: u8,
+    },
 }
 
 impl Plan {
@@ -85,6 +98,10 @@ impl Plan {
             any: blank.clone(),
             deep: blank.clone(),
             names: Names::default(),
+            indexes: Vec::new(),
+            indexed: blank.clone(),
+            filters: Vec::new(),
+            filtered: blank.clone(),
             actions: Vec::new(),
             whole: blank.clone(),
             leaf: blank.clone(),
@@ -173,6 +190,16 @@ impl Plan {
             match segment {
                 Segment::Any => set(&mut self.any, bit),
                 Segment::Deep => set(&mut self.deep, bit),
+                Segment::Index(index) => {
+                    let mut wanted = blank.clone();
+                    set(&mut wanted, bit);
+                    self.indexes.push((*index, wanted));
+                    set(&mut self.indexed, bit);
+                }
+                Segment::Filter(filter) => {
+                    self.filters.push((bit, filter.clone()));
+                    set(&mut self.filtered, bit);
+                }
                 Segment::Name(name) => {
                     if let Some(wanted) = self.names.of(name.as_bytes(), blank) {
                         set(wanted, bit);
@@ -238,7 +265,23 @@ impl Plan {
     /// The reach at the member `name` of an object that was reached `from`.
     #[inline]
     pub(super) fn at_member(&self, from: &[u64], name: &[u8], reach: &mut [u64]) {
-        let named = self.names.find(name);
+        self.step(from, self.names.find(name), reach);
+    }
+
+    /// The same for every name that is in no rule.
+    #[inline]
+    pub(super) fn at_other_member(&self, from: &[u64], reach: &mut [u64]) {
+        self.step(from, None, reach);
+    }
+
+    /// `false` when the name is in no rule.
+    #[inline]
+    pub(super) fn may_know(&self, name: &[u8]) -> bool {
+        self.names.may_know(name)
+    }
+
+    #[inline]
+    fn step(&self, from: &[u64], named: Option<&Reach>, reach: &mut [u64]) {
         // Most plans are one word wide.
         if let ([from], [reach], [any], [deep]) = (from, &mut *reach, &*self.any, &*self.deep) {
             let wanted = any | named.and_then(|named| named.first()).unwrap_or(&0);
@@ -257,15 +300,53 @@ impl Plan {
         self.close(reach);
     }
 
-    /// The reach at the elements of an array that was reached so: arrays are transparent.
+    /// Turns the reach of an array into that of its element `index`: arrays are transparent, save for indexes.
+    pub(super) fn at_element(&self, reach: &mut [u64], index: u32) {
+        self.into_array(reach, |i| {
+            let wants = self.indexes.iter().filter(|(wanted, _)| *wanted == index);
+            wants.fold(0, |bits, (_, reach)| bits | reach.get(i).unwrap_or(&0))
+        });
+    }
+
+    /// The same for an element whose place is not known: every index may be its.
     pub(super) fn at_elements(&self, reach: &mut [u64]) {
+        self.into_array(reach, |_| u64::MAX);
+    }
+
+    /// `here` has the segments of a word that are the index of the element.
+    #[inline]
+    fn into_array(&self, reach: &mut [u64], here: impl Fn(usize) -> u64) {
         let mut carry = 0;
-        for (word, any) in reach.iter_mut().zip(&self.any) {
-            let passed = *word & any;
-            *word |= passed << 1 | carry;
+        let steps = reach.iter_mut().zip(&self.any).zip(&self.indexed);
+        for (i, ((word, any), indexed)) in steps.enumerate() {
+            let wanted = if *word & indexed == 0 { *any } else { any | indexed & here(i) };
+            let passed = *word & wanted;
+            *word = *word & !indexed | passed << 1 | carry;
             carry = passed >> 63;
         }
         self.close(reach);
+    }
+
+    /// Whether the elements of an array reached so differ by their places.
+    pub(super) fn indexes(&self, reach: &[u64]) -> bool {
+        meet(reach, &self.indexed)
+    }
+
+    /// Whether what happens to a value reached so depends on its members.
+    #[inline]
+    pub(super) fn filters(&self, reach: &[u64]) -> bool {
+        meet(reach, &self.filtered)
+    }
+
+    /// Lets the reach of a value pass the filters that hold.
+    pub(super) fn pass_filters(&self, reach: &mut [u64], mut holds: impl FnMut(&Filter) -> bool) {
+        for (bit, filter) in &self.filters {
+            if is_set(reach, *bit) && holds(filter) {
+                set(reach, bit + 1);
+                // `**` may lead to the next filter, which is about the same value.
+                self.close(reach);
+            }
+        }
     }
 
     /// Whether anything happens to a value reached so.
@@ -293,11 +374,15 @@ struct Names {
 impl Names {
     #[inline]
     fn find(&self, name: &[u8]) -> Option<&Reach> {
-        let bit = trait_of(name);
-        if self.traits.get(bit / 64)? >> (bit % 64) & 1 == 0 {
+        if !self.may_know(name) {
             return None;
         }
         self.search(name).ok().and_then(|at| self.sorted.get(at)).map(|(_, wanted)| wanted)
+    }
+
+    #[inline]
+    fn may_know(&self, name: &[u8]) -> bool {
+        is_set(&self.traits, trait_of(name))
     }
 
     /// Those that want the name, `blank` at first.
@@ -338,8 +423,14 @@ impl Action {
                 json_string::write(text.as_bytes(), &mut json);
                 Self::Write(json.into())
             }
+            Method::KeepType => Self::KeepType,
             Method::Hash => Self::Hash,
-            Method::Last4 => Self::Last4,
+            Method::Bucket(bucket) => Self::Bucket(Arc::new(bucket.clone())),
+            Method::Partial { .. } | Method::Last4 => {
+                let (first, last) = method.shown();
+                let most = Method::MAX_SHOWN;
+                Self::Partial { first: first.min(most), last: last.min(most) }
+            }
         }
     }
 }
@@ -355,16 +446,17 @@ fn places(rules: &[Arc<Rule>]) -> Vec<&FieldPath> {
     places
 }
 
-/// Every method in the rules once, the strictest first; among texts to redact with, the shortest.
+/// Every method in the rules once, the strictest first.
 fn methods(rules: &[Arc<Rule>]) -> Vec<&Method> {
-    let text = |method: &Method| match method {
-        Method::Redact { text } => (text.len(), text.clone()),
-        _ => (0, String::new()),
-    };
     let mut methods: Vec<&Method> = rules.iter().map(|rule| &rule.method).collect();
-    methods.sort_by_cached_key(|method| (std::cmp::Reverse(method.strictness()), text(method)));
+    methods.sort_by_cached_key(|method| (std::cmp::Reverse(method.strictness()), method.mildness()));
     methods.dedup();
     methods
+}
+
+#[inline]
+fn is_set(reach: &[u64], bit: usize) -> bool {
+    reach.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1)
 }
 
 fn set(reach: &mut [u64], bit: usize) {
@@ -400,7 +492,8 @@ mod tests {
         plan.at_root(&mut reach);
         for step in steps {
             match *step {
-                "[]" => plan.at_elements(&mut reach),
+                "[]" => plan.at_element(&mut reach, 0),
+                "[1]" => plan.at_element(&mut reach, 1),
                 name => {
                     let from = reach.clone();
                     plan.at_member(&from, name.as_bytes(), &mut reach);
@@ -413,7 +506,9 @@ mod tests {
                 Action::Write(text) if **text == *b"null" => "null",
                 Action::Write(_) => "redact",
                 Action::Hash => "hash",
-                Action::Last4 => "last4",
+                Action::KeepType => "keep_type",
+                Action::Bucket(_) => "bucket",
+                Action::Partial { .. } => "partial",
             })
         };
         (name(true), name(false))
@@ -441,6 +536,16 @@ mod tests {
             ("**.x.**.y", &["x", "y"], both),
             ("**.x.**.y", &["a", "x", "x", "[]", "c", "y"], both),
             ("**.x.**.y", &["y", "x"], none),
+            ("a[1]", &["a", "[1]"], both),
+            ("a[1]", &["a", "[]"], none),
+            ("a[1]", &["a", "[]", "[1]"], none),
+            ("a[1]", &["a"], none),
+            ("a[1].b", &["[]", "a", "[1]", "[]", "b"], both),
+            ("[1].b", &["[1]", "b"], both),
+            ("[1].b", &["[]", "[1]", "b"], none),
+            ("**[1]", &["x", "[]", "[1]"], both),
+            ("a[1][0]", &["a", "[1]", "[]"], both),
+            ("a[1][0]", &["a", "[1]", "[1]"], none),
             ("**", &[], leaf),
             ("**", &["a", "[]"], leaf),
             ("a.**", &["a"], leaf),

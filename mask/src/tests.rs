@@ -3,9 +3,11 @@
 use super::*;
 
 mod encoded;
+mod filters;
 mod forms;
 mod grpc;
 mod looking;
+mod memory;
 mod properties;
 mod streams;
 
@@ -157,6 +159,73 @@ fn last4_shows_a_third_at_most() {
 }
 
 #[test]
+fn partial_shows_the_ends_and_a_third_at_most() {
+    let list = [("a", Method::Partial { first: 2, last: 3 })];
+    let table = [
+        (r#"{"a":"+49 170 1234567"}"#, r#"{"a":"+4**********567"}"#),
+        (r#"{"a":"ab\u00e9\u00e9\"xyzyx"}"#, r#"{"a":"*******zyx"}"#),
+        (r#"{"a":123456789012345}"#, r#"{"a":"12**********345"}"#),
+        (r#"{"a":false}"#, r#"{"a":"****"}"#),
+        (r#"{"a":{"b":1}}"#, r#"{"a":"****"}"#),
+    ];
+    for (body, expected) in table {
+        check(&list, body, expected);
+    }
+    // However much is asked for, a bounded part is shown.
+    let all = [("a", Method::Partial { first: 255, last: 255 })];
+    let long = "x".repeat(1_000);
+    let masked = mask_chunks(
+        &plan(&all),
+        Format::Json,
+        Limits::default(),
+        [format!("{{\"a\":\"{long}\"}}").as_bytes()],
+    );
+    let shown = String::from_utf8(masked.unwrap()).unwrap().matches('x').count();
+    assert_eq!(shown, 2 * usize::from(Method::MAX_SHOWN));
+}
+
+#[test]
+fn keep_type_says_nothing_but_the_type() {
+    let list = [("a", Method::KeepType)];
+    let table = [
+        (r#"{"a":17.5}"#, r#"{"a":0}"#),
+        (r#"{"a":"x"}"#, r#"{"a":""}"#),
+        (r#"{"a":true}"#, r#"{"a":false}"#),
+        (r#"{"a":[1,{"b":2}]}"#, r#"{"a":[]}"#),
+        (r#"{"a":{"b":[2]}}"#, r#"{"a":{}}"#),
+        (r#"{"a":null}"#, r#"{"a":null}"#),
+    ];
+    for (body, expected) in table {
+        check(&list, body, expected);
+    }
+    check(&[("**", Method::KeepType)], r#"[1,["x",{"b":true}]]"#, r#"[0,["",{"b":false}]]"#);
+}
+
+#[test]
+fn buckets_show_a_range_or_nothing() {
+    let width = [("a", Method::Bucket(Bucket::Width(100)))];
+    let table = [
+        (r#"{"a":1234.5}"#, r#"{"a":"1200-1300"}"#),
+        (r#"{"a":"-7"}"#, r#"{"a":"-100-0"}"#),
+        (r#"{"a":"\u0031\u0032"}"#, r#"{"a":"0-100"}"#),
+        (r#"{"a":1e3}"#, r#"{"a":"[redacted]"}"#),
+        (r#"{"a":"12 apples"}"#, r#"{"a":"[redacted]"}"#),
+        (r#"{"a":true}"#, r#"{"a":"[redacted]"}"#),
+        (r#"{"a":[12]}"#, r#"{"a":"[redacted]"}"#),
+    ];
+    for (body, expected) in table {
+        check(&width, body, expected);
+    }
+    check(&width, &format!("{{\"a\":0.{}}}", "1".repeat(200)), r#"{"a":"[redacted]"}"#);
+    let month = [("a", Method::Bucket(Bucket::Date(DateUnit::Month)))];
+    check(&month, r#"{"a":"2026-11-21T10:00:00Z"}"#, r#"{"a":"2026-11"}"#);
+    check(&month, r#"{"a":"2026-11-31"}"#, r#"{"a":"[redacted]"}"#);
+    check(&month, r#"{"a":20261121}"#, r#"{"a":"[redacted]"}"#);
+    let edges = [("a", Method::Bucket(Bucket::Edges(vec![18, 65])))];
+    check(&edges, r#"[{"a":17},{"a":18},{"a":99}]"#, r#"[{"a":"<18"},{"a":"18-65"},{"a":">=65"}]"#);
+}
+
+#[test]
 fn hashes_agree_where_documented() {
     let hash = |value: &str| mask(&[("a", Method::Hash)], &format!("{{\"a\":{value}}}")).unwrap();
     assert!(hash("1").starts_with(&format!("{{\"a\":\"hmac:{}:", key().id())));
@@ -239,7 +308,14 @@ fn invalid_documents_are_refused() {
 
 #[test]
 fn limits_hold_for_every_chunking() {
-    let limits = Limits { depth: 3, key_bytes: 4, token_bytes: 16, event_bytes: 40, ..Limits::default() };
+    let limits = Limits {
+        depth: 3,
+        key_bytes: 4,
+        token_bytes: 16,
+        filter_bytes: 24,
+        event_bytes: 40,
+        ..Limits::default()
+    };
     let run = |list: &[(&str, Method)], format, body: &str| {
         mask_with(&plan(list), format, limits, body.as_bytes()).map_err(|error| error.code())
     };

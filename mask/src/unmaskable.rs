@@ -90,16 +90,19 @@ impl Unmaskable {
     }
 }
 
-/// What a masker holds in memory at most, for one body. Values need no bound: none is ever held, but with the event or
-/// message that it is in.
+/// What a masker holds in memory at most, for one body: 64 KiB by default for JSON. Values need no bound: none is held,
+/// but within an object that a filter asks about, and with the event or message that it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Objects and arrays within each other.
     pub depth: usize,
     /// A field's name, decoded.
     pub key_bytes: usize,
-    /// A field's name as written, with its comma, colon and white space: held while a rule could remove it.
+    /// A field's name as written, with its comma, colon and white space: held while a rule could remove it. Names of
+    /// `key_bytes` fit twice, but not with every character escaped, which takes six bytes: nobody writes those.
     pub token_bytes: usize,
+    /// An object whose members a filter compares, as written: held until it ends. A longer one is masked.
+    pub filter_bytes: usize,
     /// One event of an event stream, with its line ends.
     pub event_bytes: usize,
     /// One gRPC message, as it is sent and decompressed: held, because its length comes before it.
@@ -116,8 +119,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             depth: 512,
-            key_bytes: 16 << 10,
-            token_bytes: 128 << 10,
+            key_bytes: 8 << 10,
+            token_bytes: 16 << 10,
+            filter_bytes: 8 << 10,
             event_bytes: 1 << 20,
             message_bytes: 4 << 20,
             decoded_bytes: 1 << 30,

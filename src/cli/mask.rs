@@ -228,8 +228,8 @@ mod tests {
             args.hash_key_file = Some(key);
         };
         let table = [
-            ("- {field: 'a[0]', with: hash}\n- {field: a, with: hide}", none, "unknown mask method `hide`"),
-            ("- {field: 'a[0]', with: hash}\n- {field: a, with: hide}", none, "array indexes"),
+            ("- {field: 'a[-1]', with: hash}\n- {field: a, with: hide}", none, "unknown mask method `hide`"),
+            ("- {field: 'a[-1]', with: hash}\n- {field: a, with: hide}", none, "counts from 0"),
             ("masks: []\n", none, "did you mean `mask`?"),
             ("5", none, "must be a list"),
             ("", none, "one list of mask rules"),

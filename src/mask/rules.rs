@@ -4,32 +4,51 @@
 //! - {field: "**.card.number", with: last4}
 //! - {field: note, with: {redact: "[hidden]"}}
 //! - {detect: [card, iban], with: redact}
+//! - {field: "phones[?type==\"home\"].number", with: {partial: {first: 3, last: 2}}}
+//! - {field: "**.born", with: {bucket: {date: year}}}
 //! ```
 
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{FieldPath, Method, Rule, detect};
+use super::{Bucket, DateUnit, FieldPath, Method, Rule, detect};
 use crate::document::{Node, Reader, Value};
 
 type Make = fn() -> Method;
 
 /// The methods in a user's words.
-const WORDS: [(&str, Make); 5] = [
+const WORDS: [(&str, Make); 6] = [
     ("remove", || Method::Remove),
     ("null", || Method::Null),
     ("redact", Method::redact),
+    ("keep_type", || Method::KeepType),
     ("hash", || Method::Hash),
     ("last4", || Method::Last4),
+];
+
+const DATE_UNITS: [(&str, DateUnit); 4] = [
+    ("year", DateUnit::Year),
+    ("quarter", DateUnit::Quarter),
+    ("month", DateUnit::Month),
+    ("day", DateUnit::Day),
 ];
 
 /// The rule as people write it, which `rules_from_node` reads again.
 pub fn rule_to_json(rule: &Rule) -> Json {
     let with = match &rule.method {
         Method::Redact { text } => json!({"redact": text}),
+        Method::Partial { first, last } => json!({"partial": {"first": first, "last": last}}),
+        Method::Bucket(Bucket::Width(width)) => json!({"bucket": {"width": width}}),
+        Method::Bucket(Bucket::Edges(edges)) => json!({"bucket": {"edges": edges}}),
+        Method::Bucket(Bucket::Date(unit)) => {
+            let word = DATE_UNITS.iter().find(|(_, known)| known == unit).map(|(word, _)| *word);
+            json!({"bucket": {"date": word}})
+        }
         // `null` is a word to people, and no value.
-        Method::Remove | Method::Null | Method::Hash | Method::Last4 => rule.method.name().into(),
+        Method::Remove | Method::Null | Method::KeepType | Method::Hash | Method::Last4 => {
+            rule.method.name().into()
+        }
     };
     let mut fields = rule.detect.as_deref().map(detect::to_json).unwrap_or_default();
     if rule.detect.is_none() || rule.field != FieldPath::everything() {
@@ -59,7 +78,7 @@ fn rule(node: &Node, reader: &mut Reader) -> Option<Rule> {
     let method = match node.get("with") {
         Some(with) => method(with, reader),
         None => {
-            let help = "write `with: redact`, `remove`, `null`, `hash` or `last4`";
+            let help = "write `with: redact`, `remove`, `null`, `keep_type`, `hash` or `last4`";
             reader.error_with_help(node.span, "missing-field", "a mask rule lacks the field `with`", help);
             None
         }
@@ -91,13 +110,96 @@ fn field(node: &Node, reader: &mut Reader) -> Option<FieldPath> {
 fn method(node: &Node, reader: &mut Reader) -> Option<Method> {
     match &node.value {
         Value::Null => Some(Method::Null),
-        Value::Map(_) => {
-            let mut fields = reader.fields(node, "`with`")?;
-            let text = fields.required("redact", reader).and_then(|node| reader.string(node, "redact"));
-            fields.close(reader);
-            Some(Method::Redact { text: text?.to_owned() })
-        }
+        Value::Map(_) => with_terms(node, reader),
         _ => reader.word(node, "mask method", &WORDS).map(|method| method()),
+    }
+}
+
+/// A method that says more than its name.
+fn with_terms(node: &Node, reader: &mut Reader) -> Option<Method> {
+    let mut fields = reader.fields(node, "`with`")?;
+    let [redact, partial, bucket, keep_type] =
+        ["redact", "partial", "bucket", "keep_type"].map(|name| fields.optional(name));
+    fields.close(reader);
+    match (redact, partial, bucket, keep_type) {
+        (Some(text), None, None, None) => {
+            reader.string(text, "redact").map(|text| Method::Redact { text: text.to_owned() })
+        }
+        (None, Some(ends), None, None) => partially(ends, reader),
+        (None, None, Some(ranges), None) => ranges_of(ranges, reader).map(Method::Bucket),
+        (None, None, None, Some(keep)) => match reader.boolean(keep, "keep_type")? {
+            true => Some(Method::KeepType),
+            false => {
+                reader.error(keep.span, "invalid-mask-method", "`keep_type` can only be `true`");
+                None
+            }
+        },
+        _ => {
+            let help =
+                "write one of `redact: TEXT`, `partial: {first: 2, last: 2}` and `bucket: {width: 100}`";
+            reader.error_with_help(node.span, "invalid-mask-method", "`with` must say one method", help);
+            None
+        }
+    }
+}
+
+fn partially(node: &Node, reader: &mut Reader) -> Option<Method> {
+    let mut fields = reader.fields(node, "`partial`")?;
+    let (first, last) = (fields.optional("first"), fields.optional("last"));
+    fields.close(reader);
+    if first.is_none() && last.is_none() {
+        let help = "write `first: 2`, `last: 4` or both";
+        reader.error_with_help(
+            node.span,
+            "missing-field",
+            "`partial` lacks the field `first` or `last`",
+            help,
+        );
+        return None;
+    }
+    let mut count = |node: Option<&Node>, what| match node {
+        None => Some(0),
+        Some(node) => {
+            let count = reader.integer(node, what, 0..=i64::from(Method::MAX_SHOWN))?;
+            u8::try_from(count).ok()
+        }
+    };
+    let (first, last) = (count(first, "`first`"), count(last, "`last`"));
+    Some(Method::Partial { first: first?, last: last? })
+}
+
+fn ranges_of(node: &Node, reader: &mut Reader) -> Option<Bucket> {
+    let mut fields = reader.fields(node, "`bucket`")?;
+    let [width, edges, date] = ["width", "edges", "date"].map(|name| fields.optional(name));
+    fields.close(reader);
+    match (width, edges, date) {
+        (Some(width), None, None) => {
+            let width = reader.integer(width, "`width`", 1..=i64::MAX)?;
+            u64::try_from(width).ok().map(Bucket::Width)
+        }
+        (None, Some(edges), None) => {
+            let list = reader.list(edges, "`edges`")?;
+            let numbers: Vec<_> =
+                list.iter().map(|edge| reader.integer(edge, "an edge", i64::MIN..=i64::MAX)).collect();
+            let numbers = numbers.into_iter().collect::<Option<Vec<i64>>>()?;
+            if numbers.is_empty() || !numbers.is_sorted_by(|one, next| one < next) {
+                let message = "`edges` must be a list of numbers, each greater than the one before";
+                reader.error(edges.span, "invalid-mask-method", message);
+                return None;
+            }
+            Some(Bucket::Edges(numbers))
+        }
+        (None, None, Some(unit)) => reader.word(unit, "unit of dates", &DATE_UNITS).map(Bucket::Date),
+        _ => {
+            let help = "write one of `width: 100`, `edges: [18, 65]` and `date: month`";
+            reader.error_with_help(
+                node.span,
+                "invalid-mask-method",
+                "`bucket` must say one kind of range",
+                help,
+            );
+            None
+        }
     }
 }
 
@@ -118,9 +220,16 @@ mod tests {
         let (rules, findings) = read(
             "- {field: '**.number', with: last4}\n- {field: a, with: remove}\n- {field: b, with: \"null\"}\n\
              - {field: c, with: null}\n- {field: d, with: redact}\n- {field: e, with: {redact: '[hidden]'}}\n\
-             - {field: f, with: hash}\n",
+             - {field: f, with: hash}\n- {field: g, with: {partial: {last: 2}}}\n\
+             - {field: h, with: {bucket: {width: 100}}}\n- {field: i, with: {bucket: {edges: [-5, 18]}}}\n\
+             - {field: j, with: {bucket: {date: quarter}}}\n- {field: k, with: keep_type}\n\
+             - {field: l, with: {keep_type: true}}\n",
         );
         assert_eq!(findings, [""; 0]);
+        for rule in &rules {
+            let again = read(&format!("[{}]", rule_to_json(rule)));
+            assert_eq!(again, (vec![rule.clone()], Vec::new()), "what is written is read again");
+        }
         let read: Vec<_> = rules.into_iter().map(|rule| (rule.field.to_string(), rule.method)).collect();
         let expected = [
             ("**.number", Method::Last4),
@@ -130,6 +239,12 @@ mod tests {
             ("d", Method::redact()),
             ("e", Method::Redact { text: "[hidden]".to_owned() }),
             ("f", Method::Hash),
+            ("g", Method::Partial { first: 0, last: 2 }),
+            ("h", Method::Bucket(Bucket::Width(100))),
+            ("i", Method::Bucket(Bucket::Edges(vec![-5, 18]))),
+            ("j", Method::Bucket(Bucket::Date(DateUnit::Quarter))),
+            ("k", Method::KeepType),
+            ("l", Method::KeepType),
         ];
         assert_eq!(read, expected.map(|(field, method)| (field.to_owned(), method)));
     }
@@ -137,27 +252,49 @@ mod tests {
     #[test]
     fn reports_every_mistake_at_its_place() {
         let (rules, findings) = read(
-            "- {field: 'a[0]', with: lats4}\n- {field: a}\n- {with: hash, detect: ibam}\n- 5\n\
+            "- {field: 'a[-1]', with: lats4}\n- {field: a}\n- {with: hash, detect: ibam}\n- 5\n\
              - {field: 7, with: {redact: 8}}\n- {field: a, with: {hash: x}}\n- {field: ok, with: hash}\n",
         );
         assert_eq!(rules.len(), 1);
         assert_eq!(
             findings,
             [
-                "rules.yaml:1:11: error[invalid-field-path]: the field path `a[0]` can't be read: array indexes are not supported: leave them out, or write `.*` for any element (look at character 2 of the path)",
-                "rules.yaml:1:25: error[unknown-value]: unknown mask method `lats4` (did you mean `last4`?)",
-                "rules.yaml:2:3: error[missing-field]: a mask rule lacks the field `with` (write `with: redact`, `remove`, `null`, `hash` or `last4`)",
+                "rules.yaml:1:11: error[invalid-field-path]: the field path `a[-1]` can't be read: an index counts from 0: where an array ends is not known while its elements pass; `*` is any element (look at character 3 of the path)",
+                "rules.yaml:1:26: error[unknown-value]: unknown mask method `lats4` (did you mean `last4`?)",
+                "rules.yaml:2:3: error[missing-field]: a mask rule lacks the field `with` (write `with: redact`, `remove`, `null`, `keep_type`, `hash` or `last4`)",
                 "rules.yaml:3:24: error[unknown-value]: unknown detector `ibam` (did you mean `iban`?)",
                 "rules.yaml:4:3: error[wrong-type]: a mask rule must be a map, not an integer",
                 "rules.yaml:5:11: error[wrong-type]: field must be a string, not an integer (put it in quotes)",
                 "rules.yaml:5:29: error[wrong-type]: redact must be a string, not an integer (put it in quotes)",
-                "rules.yaml:6:20: error[missing-field]: `with` lacks the field `redact`",
-                "rules.yaml:6:21: error[unknown-field]: unknown field `hash` in `with` (known here: redact)",
+                "rules.yaml:6:20: error[invalid-mask-method]: `with` must say one method (write one of `redact: TEXT`, `partial: {first: 2, last: 2}` and `bucket: {width: 100}`)",
+                "rules.yaml:6:21: error[unknown-field]: unknown field `hash` in `with` (known here: redact, partial, bucket, keep_type)",
             ]
         );
         assert_eq!(
             read("field: a\n").1,
             ["rules.yaml:1:1: error[wrong-type]: the list of mask rules must be a list, not a map"]
         );
+    }
+    #[test]
+    fn terms_that_make_no_sense_are_refused() {
+        let table = [
+            ("{partial: {}}", "`partial` lacks the field"),
+            ("{partial: {first: 33}}", "`first`"),
+            ("{partial: {last: -1}}", "`last`"),
+            ("{partial: {last: 1}, redact: x}", "must say one method"),
+            ("{bucket: {width: 0}}", "`width`"),
+            ("{bucket: {}}", "one kind of range"),
+            ("{bucket: {width: 1, date: day}}", "one kind of range"),
+            ("{bucket: {date: week}}", "unknown unit of dates `week`"),
+            ("{bucket: {edges: []}}", "each greater"),
+            ("{bucket: {edges: [2, 2]}}", "each greater"),
+            ("{bucket: {edges: [1.5]}}", "an edge"),
+            ("{keep_type: false}", "can only be `true`"),
+        ];
+        for (with, part) in table {
+            let (rules, findings) = read(&format!("- {{field: a, with: {with}}}"));
+            assert_eq!(rules, []);
+            assert!(findings.len() == 1 && findings[0].contains(part), "{with}: {findings:?}");
+        }
     }
 }

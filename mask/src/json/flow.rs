@@ -3,6 +3,7 @@
 //! Positions are those of the chunk at hand. Bytes are copied when what follows them goes, or their chunk ends: as few
 //! times as can be.
 
+use super::waiting::grow;
 use crate::unmaskable::Unmaskable;
 
 #[derive(Debug)]
@@ -44,17 +45,25 @@ impl Flow {
     }
 
     /// What waited passes, and what follows too.
-    #[inline]
     pub fn pass(&mut self, at: usize, out: &mut Vec<u8>) -> Result<(), Unmaskable> {
+        if self.passes(at, out) { Ok(()) } else { Err(Unmaskable::TokenTooLong { limit: self.limit }) }
+    }
+
+    /// The same; `false`, and nothing happens, when too much waits.
+    #[inline]
+    pub fn passes(&mut self, at: usize, out: &mut Vec<u8>) -> bool {
         if self.course == Course::Wait {
-            self.check_limit(at)?;
+            if self.is_too_much(at) {
+                return false;
+            }
             // Nothing of this chunk can have been written before what an earlier one left.
             if !self.held.is_empty() {
-                out.append(&mut self.held);
+                out.extend_from_slice(&self.held);
+                self.held.clear();
             }
             self.course = Course::Pass;
         }
-        Ok(())
+        true
     }
 
     /// What waited before `at` goes unless `spare` is set, and what follows goes in any case.
@@ -89,7 +98,7 @@ impl Flow {
             Course::Wait => {
                 self.check_limit(chunk.len())?;
                 self.write(chunk, self.waiting, out);
-                self.held.extend_from_slice(chunk.get(self.waiting..).unwrap_or_default());
+                grow(&mut self.held, chunk.get(self.waiting..).unwrap_or_default(), self.limit);
             }
             Course::Drop => {}
         }
@@ -102,11 +111,12 @@ impl Flow {
         self.from = until;
     }
 
-    #[inline]
     fn check_limit(&self, at: usize) -> Result<(), Unmaskable> {
-        if self.held.len() + at.saturating_sub(self.waiting) > self.limit {
-            return Err(Unmaskable::TokenTooLong { limit: self.limit });
-        }
-        Ok(())
+        if self.is_too_much(at) { Err(Unmaskable::TokenTooLong { limit: self.limit }) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn is_too_much(&self, at: usize) -> bool {
+        self.held.len() + at.saturating_sub(self.waiting) > self.limit
     }
 }

@@ -45,15 +45,16 @@ impl Number {
     }
 }
 
+/// Whether the text is one number.
+pub fn is_number(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    let first = bytes.next().and_then(Number::start);
+    bytes.fold(first, |number, byte| number?.next(byte)).is_some_and(Number::is_complete)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn is_number(text: &str) -> bool {
-        let mut bytes = text.bytes();
-        let first = bytes.next().and_then(Number::start);
-        bytes.fold(first, |number, byte| number?.next(byte)).is_some_and(Number::is_complete)
-    }
 
     #[test]
     fn follows_the_grammar() {

@@ -1,27 +1,54 @@
 //! Objects and arrays, and which rules apply where in them: decides what each value's fate is.
 
 use super::replacement::Replacement;
+use super::waiting::Waiting;
 use super::{Frame, Io, Json, State, ValueKind, Zone};
 use crate::plan::Action;
+use crate::sibling::Outline;
 use crate::unmaskable::Unmaskable;
+
+/// Objects within each other that are asked about their members: each time, all they hold is read once more.
+const MAX_FILTERING: usize = 8;
 
 impl Json {
     pub(super) fn open(&mut self, kind: ValueKind) -> Result<(), Unmaskable> {
         if self.frames.len() == self.limits.depth {
             return Err(Unmaskable::TooDeep { limit: self.limits.depth });
         }
+        self.enter(kind);
+        Ok(())
+    }
+
+    /// Goes into an object or array; `reach` is its own.
+    #[inline]
+    pub(super) fn enter(&mut self, kind: ValueKind) {
+        let mut frame = Frame::new(kind == ValueKind::Object);
+        frame.filtered = std::mem::take(&mut self.filtered);
+        self.filtering += usize::from(frame.filtered);
         if matches!(self.zone, Zone::Rules) {
-            if kind == ValueKind::Array {
-                self.plan.at_elements(&mut self.reach);
+            frame.indexed = kind == ValueKind::Array && self.plan.indexes(&self.reach);
+            if kind == ValueKind::Array && !frame.indexed {
+                self.plan.at_element(&mut self.reach, 0);
             }
             if self.reach.iter().all(|word| *word == 0) {
                 self.zone = Zone::Clear { depth: self.frames.len() };
             } else {
                 self.reaches.extend_from_slice(&self.reach);
+                frame.quiet = !frame.indexed && self.looking.is_none() && self.is_quiet(kind);
             }
         }
-        self.frames.push(Frame { is_object: kind == ValueKind::Object, kept: false });
-        Ok(())
+        self.frames.push(frame);
+    }
+
+    /// Whether no rule is about the scalars in the object or array whose reach was noted last, but for those of names in
+    /// a rule. Spoils `reach`.
+    #[inline]
+    fn is_quiet(&mut self, kind: ValueKind) -> bool {
+        if kind == ValueKind::Object {
+            let top = self.reaches.len().saturating_sub(self.reach.len());
+            self.plan.at_other_member(self.reaches.get(top..).unwrap_or_default(), &mut self.reach);
+        }
+        !self.plan.acts(&self.reach, true) && !self.plan.filters(&self.reach)
     }
 
     pub(super) fn close(&mut self, io: &mut Io, at: usize, byte: u8) -> Result<usize, Unmaskable> {
@@ -29,6 +56,8 @@ impl Json {
         if frame.is_none_or(|frame| frame.is_object != (byte == b'}')) {
             return Err(self.invalid(at, "an object or array is closed by the other's sign"));
         }
+        let filtered = frame.is_some_and(|frame| frame.filtered);
+        self.filtering = self.filtering.saturating_sub(usize::from(filtered));
         self.feed(&[byte]);
         if matches!(self.zone, Zone::Rules) {
             self.flow.pass(at, io.out)?;
@@ -40,10 +69,18 @@ impl Json {
 
     pub(super) fn comma(&mut self, io: &mut Io, at: usize) -> Result<usize, Unmaskable> {
         self.feed(b",");
-        let Some(frame) = self.frames.last() else {
+        if self.frames.is_empty() {
             return Err(self.invalid(at, "something follows its end"));
-        };
-        self.state = if frame.is_object { State::Name } else { State::Value };
+        }
+        self.state = self.separate(io, at);
+        Ok(at + 1)
+    }
+
+    /// The comma at `at` is read; returns what comes next.
+    #[inline]
+    pub(super) fn separate(&mut self, io: &mut Io, at: usize) -> State {
+        let Some(frame) = self.frames.last_mut() else { return State::Done };
+        frame.elements = frame.elements.saturating_add(1);
         if matches!(self.zone, Zone::Rules) && self.plan.removes() {
             if frame.kept {
                 self.flow.wait(at);
@@ -52,7 +89,7 @@ impl Json {
                 self.flow.wait(at + 1);
             }
         }
-        Ok(at + 1)
+        if frame.is_object { State::Name } else { State::Value }
     }
 
     pub(super) fn begin_name(&mut self, io: &mut Io, at: usize) -> Result<usize, Unmaskable> {
@@ -109,18 +146,56 @@ impl Json {
         match self.frames.last() {
             None => self.plan.at_root(&mut self.reach),
             Some(frame) if frame.is_object => {}
-            Some(_) => {
+            Some(frame) => {
                 let top = self.reaches.len().saturating_sub(self.reach.len());
                 if let Some(elements) = self.reaches.get(top..) {
                     self.reach.copy_from_slice(elements);
+                }
+                if frame.indexed {
+                    self.plan.at_element(&mut self.reach, frame.elements);
                 }
             }
         }
     }
 
+    /// Asks the members of the value that begins at `at` which filters it passes; `false` when they have not arrived.
+    pub(super) fn ask_members(
+        &mut self,
+        io: &mut Io,
+        at: usize,
+        kind: ValueKind,
+    ) -> Result<bool, Unmaskable> {
+        match kind {
+            // Its elements are asked.
+            ValueKind::Array => return Ok(true),
+            ValueKind::Object if self.filtering < MAX_FILTERING => {}
+            // It has no members that speak against a rule, or others within others have been asked often enough.
+            _ => {
+                self.plan.pass_filters(&mut self.reach, |_| true);
+                return Ok(true);
+            }
+        }
+        let limit = self.limits.filter_bytes;
+        let rest = io.chunk.get(at..).unwrap_or_default();
+        let within = rest.get(..limit).unwrap_or(rest);
+        match Outline::default().end(within) {
+            Some(end) => {
+                let object = within.get(..end).unwrap_or_default();
+                self.plan.pass_filters(&mut self.reach, |filter| filter.holds(object));
+            }
+            None if rest.len() >= limit => self.plan.pass_filters(&mut self.reach, |_| true),
+            None => {
+                self.flow.end_chunk(io.chunk.get(..at).unwrap_or_default(), io.out)?;
+                self.waiting = Some(Waiting::new(rest));
+                return Ok(false);
+            }
+        }
+        self.filtered = true;
+        Ok(true)
+    }
+
     /// Decides about the value that begins at `at`.
     pub(super) fn decide(&mut self, io: &mut Io, at: usize, kind: ValueKind) -> Result<(), Unmaskable> {
-        self.reach_value();
         let is_leaf = !matches!(kind, ValueKind::Object | ValueKind::Array);
         let action = self.plan.action(&self.reach, is_leaf);
         // `null` holds nothing to mask; but a removed field is not there, whatever it holds.

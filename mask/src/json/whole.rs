@@ -3,16 +3,15 @@
 //! a document or refuses one for its grammar.
 
 use super::{Frame, Io, Json, State, ValueKind, Zone, scan};
-use crate::unmaskable::Unmaskable;
 
 impl Json {
     /// Reads on from between two tokens; returns where it stopped.
-    pub(super) fn whole_tokens(&mut self, io: &mut Io, at: usize) -> Result<usize, Unmaskable> {
+    pub(super) fn whole_tokens(&mut self, io: &mut Io, at: usize) -> usize {
         match &self.zone {
             Zone::Rules => self.follow(io, at),
-            Zone::Clear { depth } => Ok(self.skip(io, at, *depth)),
-            Zone::Masked { depth, replacement } if !replacement.reads() => Ok(self.skip(io, at, *depth)),
-            Zone::Masked { .. } => Ok(at),
+            Zone::Clear { depth } => self.skip(io, at, *depth),
+            Zone::Masked { depth, replacement } if !replacement.reads() => self.skip(io, at, *depth),
+            Zone::Masked { .. } => at,
         }
     }
 
@@ -34,7 +33,7 @@ impl Json {
                 (State::Value | State::ValueOrClose, b'{' | b'[')
                     if self.frames.len() < self.limits.depth =>
                 {
-                    self.frames.push(Frame { is_object: byte == b'{', kept: false });
+                    self.frames.push(Frame::new(byte == b'{'));
                     Some((at + 1, if byte == b'{' { State::NameOrClose } else { State::ValueOrClose }))
                 }
                 (State::Value | State::ValueOrClose, _) if byte != b']' => {
@@ -60,38 +59,37 @@ impl Json {
     }
 
     /// Reads on where rules may match.
-    fn follow(&mut self, io: &mut Io, mut at: usize) -> Result<usize, Unmaskable> {
-        let chunk = io.chunk;
-        let bytes = chunk.get(..io.utf8).unwrap_or_default();
+    fn follow(&mut self, io: &mut Io, mut at: usize) -> usize {
+        let bytes = io.chunk.get(..io.utf8).unwrap_or_default();
+        let mut state = self.state;
         // A whole document is the other machine's.
-        while !self.frames.is_empty()
+        while let Some(frame) = self.frames.last().copied()
             && let Some((token, byte)) = scan::token(bytes, at)
         {
             at = token;
-            let next = match (self.state, byte) {
-                (State::CommaOrClose, b',') => Some(self.comma(io, at)?),
-                (State::NameOrClose | State::Name, b'"') => self.whole_name(bytes, at),
-                (State::Colon, b':') => {
-                    self.state = State::Value;
-                    Some(at + 1)
+            let next = match (state, byte) {
+                (State::CommaOrClose, b',') => {
+                    let quiet = if frame.quiet && frame.kept { self.quiet(bytes, at, frame) } else { at };
+                    if quiet > at { Some((quiet, state)) } else { Some(self.whole_comma(io, at)) }
                 }
-                (State::Value | State::ValueOrClose, b'{' | b'[') => self.whole_open(io, at, byte)?,
+                (State::NameOrClose | State::Name, b'"') => self.whole_name(bytes, at),
+                (State::Colon, b':') => Some((at + 1, State::Value)),
+                (State::Value | State::ValueOrClose, b'{' | b'[') => self.whole_open(io, at, byte),
                 (State::Value | State::ValueOrClose, _) if byte != b']' => {
-                    self.whole_scalar(io, bytes, at, byte)?
+                    self.whole_scalar(io, bytes, at, byte)
                 }
                 (State::CommaOrClose | State::NameOrClose, b'}')
-                | (State::CommaOrClose | State::ValueOrClose, b']') => self.whole_close(io, at, byte)?,
+                | (State::CommaOrClose | State::ValueOrClose, b']') => self.whole_close(io, at, byte),
                 _ => None,
             };
-            match next {
-                Some(next) => at = next,
-                None => break,
-            }
+            let Some(next) = next else { break };
+            (at, state) = next;
             if !matches!(self.zone, Zone::Rules) {
                 break;
             }
         }
-        Ok(at)
+        self.state = state;
+        at
     }
 
     /// The end of a name where no rule matches.
@@ -107,88 +105,120 @@ impl Json {
         Some(end.at)
     }
 
-    #[inline]
-    fn whole_name(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+    /// Reads on over elements, or members of names in no rule, as long as they are scalars: each from its comma on.
+    fn quiet(&self, bytes: &[u8], mut at: usize, frame: Frame) -> usize {
+        loop {
+            let next = if frame.is_object {
+                self.quiet_member(bytes, at)
+            } else {
+                self.quiet_value(bytes, at, at + 1)
+            };
+            let Some((next, b',')) = next.and_then(|next| scan::token(bytes, next)) else {
+                return next.unwrap_or(at);
+            };
+            at = next;
+        }
+    }
+
+    #[inline(always)]
+    fn quiet_member(&self, bytes: &[u8], comma: usize) -> Option<usize> {
+        let (open, b'"') = scan::token(bytes, comma + 1)? else { return None };
+        let end = scan::string(bytes, open + 1)?;
+        let name = bytes.get(open + 1..end.at - 1)?;
+        if end.escaped || name.len() > self.limits.key_bytes || self.plan.may_know(name) {
+            return None;
+        }
+        let (colon, b':') = scan::token(bytes, end.at)? else { return None };
+        self.quiet_value(bytes, comma, colon + 1)
+    }
+
+    /// A value that comes after `at`; what a rule could have removed with it begins at the comma.
+    #[inline(always)]
+    fn quiet_value(&self, bytes: &[u8], comma: usize, at: usize) -> Option<usize> {
+        let (value, first) = scan::token(bytes, at)?;
+        if value - comma > self.limits.token_bytes {
+            return None;
+        }
+        scalar(bytes, value, first)
+    }
+
+    #[inline(always)]
+    fn whole_name(&mut self, bytes: &[u8], at: usize) -> Option<(usize, State)> {
         let end = scan::string(bytes, at + 1)?;
         let name = bytes.get(at + 1..end.at - 1).filter(|name| name.len() <= self.limits.key_bytes)?;
         if end.escaped {
             return None;
         }
         self.look_by_name(name);
-        let top = self.reaches.len().saturating_sub(self.plan.width());
+        let top = self.reaches.len().saturating_sub(self.reach.len());
         self.plan.at_member(self.reaches.get(top..).unwrap_or_default(), name, &mut self.reach);
-        let (at, state) = after_name(bytes, end.at);
-        self.state = state;
-        Some(at)
+        Some(after_name(bytes, end.at))
     }
 
-    #[inline]
-    fn whole_scalar(
-        &mut self,
-        io: &mut Io,
-        bytes: &[u8],
-        at: usize,
-        byte: u8,
-    ) -> Result<Option<usize>, Unmaskable> {
+    #[inline(always)]
+    fn whole_scalar(&mut self, io: &mut Io, bytes: &[u8], at: usize, byte: u8) -> Option<(usize, State)> {
         self.reach_value();
-        if self.plan.acts(&self.reach, true) {
-            return Ok(None);
+        if self.plan.acts(&self.reach, true) || self.plan.filters(&self.reach) {
+            return None;
         }
-        let Some(end) = scalar(bytes, at, byte) else { return Ok(None) };
-        if !self.is_clear(bytes, at, end, byte) {
-            return Ok(None);
-        }
-        self.keep(io, at)?;
-        self.state = State::CommaOrClose;
-        Ok(Some(end))
+        let end = scalar(bytes, at, byte).filter(|end| self.is_clear(bytes, at, *end, byte))?;
+        self.keep(io, at).then_some((end, State::CommaOrClose))
     }
 
-    #[inline]
-    fn whole_open(&mut self, io: &mut Io, at: usize, byte: u8) -> Result<Option<usize>, Unmaskable> {
+    #[inline(always)]
+    fn whole_open(&mut self, io: &mut Io, at: usize, byte: u8) -> Option<(usize, State)> {
         self.reach_value();
-        if self.plan.acts(&self.reach, false) || self.frames.len() >= self.limits.depth {
-            return Ok(None);
+        let undecided = self.plan.acts(&self.reach, false) || self.plan.filters(&self.reach);
+        if undecided || self.frames.len() >= self.limits.depth || !self.keep(io, at) {
+            return None;
         }
-        self.keep(io, at)?;
         let (kind, state) = match byte {
             b'{' => (ValueKind::Object, State::NameOrClose),
             _ => (ValueKind::Array, State::ValueOrClose),
         };
-        self.open(kind)?;
+        self.enter(kind);
         if matches!(self.zone, Zone::Rules) && self.plan.removes() {
             self.flow.wait(at + 1);
         }
-        self.state = state;
-        Ok(Some(at + 1))
+        Some((at + 1, state))
     }
 
-    #[inline]
-    fn whole_close(&mut self, io: &mut Io, at: usize, byte: u8) -> Result<Option<usize>, Unmaskable> {
-        let fits = self.frames.last().is_some_and(|frame| frame.is_object == (byte == b'}'));
-        if !fits || self.frames.len() < 2 {
-            return Ok(None);
+    #[inline(always)]
+    fn whole_close(&mut self, io: &mut Io, at: usize, byte: u8) -> Option<(usize, State)> {
+        let frame = self.frames.last()?;
+        let plain = frame.is_object == (byte == b'}') && !frame.filtered;
+        if !plain || self.frames.len() < 2 || !self.flow.passes(at, io.out) {
+            return None;
         }
-        self.close(io, at, byte).map(Some)
+        self.frames.pop();
+        self.reaches.truncate(self.reaches.len().saturating_sub(self.reach.len()));
+        Some((at + 1, State::CommaOrClose))
     }
 
-    /// The value at `at` stays.
-    #[inline]
-    fn keep(&mut self, io: &mut Io, at: usize) -> Result<(), Unmaskable> {
+    #[inline(always)]
+    fn whole_comma(&mut self, io: &mut Io, at: usize) -> (usize, State) {
+        (at + 1, self.separate(io, at))
+    }
+
+    /// The value at `at` stays, unless too much waits before it.
+    #[inline(always)]
+    fn keep(&mut self, io: &mut Io, at: usize) -> bool {
+        let passes = self.flow.passes(at, io.out);
         if let Some(frame) = self.frames.last_mut() {
-            frame.kept = true;
+            frame.kept |= passes;
         }
-        self.flow.pass(at, io.out)
+        passes
     }
 }
 
 /// Where what follows a name begins, and what it is: mostly the colon follows at once.
-#[inline]
+#[inline(always)]
 fn after_name(bytes: &[u8], at: usize) -> (usize, State) {
     if bytes.get(at) == Some(&b':') { (at + 1, State::Value) } else { (at, State::Colon) }
 }
 
 /// The end of a string, number, boolean or `null`.
-#[inline]
+#[inline(always)]
 fn scalar(bytes: &[u8], at: usize, first: u8) -> Option<usize> {
     match first {
         b'"' => scan::string(bytes, at + 1).map(|end| end.at),

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde_json::Value as Json;
 
 use super::{Risk, hold};
-use crate::mask::Method;
+use crate::mask::{Bucket, Method};
 use crate::policy::outline::RuleOutline;
 use crate::policy::rule::Verdict;
 
@@ -80,9 +80,21 @@ fn risk(old: Option<&Verdict>, new: Option<&Verdict>) -> Risk {
 /// How little a mask leaves of a value, by what stands under `with`, as `mask::Method` ranks it.
 fn strictness(with: &str) -> u8 {
     let redact = Method::redact();
-    let known = [Method::Remove, Method::Null, Method::Hash, Method::Last4];
-    let method = known.iter().find(|method| with.trim_matches('"') == method.name());
-    method.unwrap_or(&redact).strictness()
+    let known = [
+        Method::Remove,
+        Method::Null,
+        Method::KeepType,
+        Method::Hash,
+        Method::Bucket(Bucket::Width(1)),
+        Method::Partial { first: 0, last: 0 },
+        Method::Last4,
+    ];
+    let word = match serde_json::from_str(with) {
+        Ok(Json::String(word)) => word,
+        Ok(Json::Object(terms)) => terms.keys().next().cloned().unwrap_or_default(),
+        _ => String::new(),
+    };
+    known.iter().find(|method| word == method.name()).unwrap_or(&redact).strictness()
 }
 
 /// A mask without its method.
