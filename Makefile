@@ -77,7 +77,7 @@ soak: ## Minutes: the decision cache against deciding on 3 million random calls;
 .PHONY: fuzz
 fuzz: ## Fuzz the masker (nightly compiler): FUZZ_SECONDS for each target, 600 by default; what is found goes to fuzz/found
 	@cargo fuzz --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-fuzz
-	@cd fuzz && for target in json ndjson sse text detect; do \
+	@cd fuzz && for target in json ndjson sse text detect form grpc coding; do \
 	  mkdir -p found/$$target && \
 	  $(CARGO) +nightly fuzz run --fuzz-dir . $$target found/$$target corpus/$$target -- \
 	    -max_total_time=$${FUZZ_SECONDS:-600} -max_len=4096 -timeout=20 || exit 1; \

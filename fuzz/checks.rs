@@ -10,11 +10,11 @@
     reason = "a check that does not hold panics"
 )]
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use portcullis_mask::{
-    Confidence, Detect, Detector, FieldPath, Format, HashKey, Kind, Limits, Masker, Method, Pattern, Plan,
-    Rule, Unmaskable, Words,
+    Confidence, Detect, Detector, Encoding, FieldPath, Format, Framing, Grpc, HashKey, Kind, Limits, Masker,
+    Method, Pattern, Plan, Rule, Schema, UnknownFields, Unmaskable, Words,
 };
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -101,6 +101,61 @@ pub fn detect(input: &[u8]) {
     }
 }
 
+/// Forms: the same whatever the pieces, and what no rule takes stays as it is.
+pub fn form(input: &[u8]) {
+    let Some((choice, cuts, body)) = parts(input) else { return };
+    let rules = [field_rules(choice), detect_rules(choice)].concat();
+    let masked = same_in_pieces(&rules, Format::Form, cuts, body);
+    if let Some(Ok(masked)) = within_limits(masked) {
+        assert!(!rules.is_empty() || masked == body);
+        assert!(mask(&[], Format::Form, [&masked[..]]).is_ok(), "what comes out is no form");
+    }
+}
+
+/// gRPC messages: the same whatever the pieces, and messages again.
+pub fn grpc(input: &[u8]) {
+    let Some((choice, cuts, body)) = parts(input) else { return };
+    let framing = [Framing::Grpc, Framing::Web, Framing::WebText][usize::from(cuts % 3)];
+    let unknown_fields =
+        [UnknownFields::Drop, UnknownFields::Pass, UnknownFields::Block][usize::from(cuts / 3 % 3)];
+    let Some(message) = schema().message("shop.Order") else { return };
+    let call = Grpc { framing, message, encoding: Some(Encoding::Gzip), unknown_fields };
+    let rules =
+        [field_rules(choice), detect_rules(choice), vec![rule("**.number", None, Method::Hash)]].concat();
+    let run = |chunks: Vec<&[u8]>| {
+        let mut masker = Masker::grpc(plan(&rules), &call, Limits::default());
+        push_all(&mut masker, chunks)
+    };
+    let masked = agree(run(vec![body]), [run(body.chunks(usize::from(cuts % 16) + 1).collect())]);
+    if let Ok(masked) = masked {
+        assert!(run(vec![&masked]).is_ok(), "what comes out are no messages");
+    }
+}
+
+/// Encoded bodies: whatever the bytes are, they are decoded or refused, alike in pieces.
+pub fn coding(input: &[u8]) {
+    let Some((choice, cuts, body)) = parts(input) else { return };
+    let encodings = [Encoding::Gzip, Encoding::Deflate, Encoding::Brotli, Encoding::Zstd];
+    let encoding = encodings[usize::from(cuts % 4)];
+    let limits = Limits::default();
+    let run = |chunks: Vec<&[u8]>| {
+        let masker = Masker::new(plan(&field_rules(choice)), Format::Json, limits);
+        push_all(&mut masker.in_encoding(encoding, &limits)?, chunks)
+    };
+    let (whole, single) = (run(vec![body]), run(body.chunks(usize::from(cuts % 16) + 1).collect()));
+    // The same bytes may be encoded in more than one way.
+    assert_eq!(whole.is_ok(), single.is_ok(), "{whole:?}, in pieces {single:?}");
+}
+
+fn schema() -> &'static Schema {
+    static SCHEMA: OnceLock<Schema> = OnceLock::new();
+    SCHEMA.get_or_init(|| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../mask/src/tests");
+        let set = protox::compile(["shop.proto"], [folder]).unwrap();
+        Schema::decode(&prost::Message::encode_to_vec(&set)).unwrap()
+    })
+}
+
 fn parts(input: &[u8]) -> Option<(u8, u8, &[u8])> {
     let (head, body) = input.split_at_checked(2)?;
     Some((head[0], head[1], body))
@@ -111,8 +166,17 @@ fn mask<'c>(
     format: Format,
     chunks: impl IntoIterator<Item = &'c [u8]>,
 ) -> Result<Vec<u8>, Unmaskable> {
-    let plan = Plan::compile(rules, &HashKey::new(&[7; 32]).unwrap());
-    let mut masker = Masker::new(Arc::new(plan), format, Limits::default());
+    push_all(&mut Masker::new(plan(rules), format, Limits::default()), chunks)
+}
+
+fn plan(rules: &[Arc<Rule>]) -> Arc<Plan> {
+    Arc::new(Plan::compile(rules, &HashKey::new(&[7; 32]).unwrap()))
+}
+
+fn push_all<'c>(
+    masker: &mut Masker,
+    chunks: impl IntoIterator<Item = &'c [u8]>,
+) -> Result<Vec<u8>, Unmaskable> {
     let mut out = Vec::new();
     for chunk in chunks {
         masker.push(chunk, &mut out)?;
@@ -126,7 +190,15 @@ fn same_in_pieces(rules: &[Arc<Rule>], format: Format, cuts: u8, body: &[u8]) ->
     let whole = mask(rules, format, [body]);
     let size = usize::from(cuts % 16) + 1;
     let (one, two) = body.split_at(usize::from(cuts) * body.len() / 256);
-    for other in [mask(rules, format, body.chunks(size)), mask(rules, format, [one, &[], two])] {
+    agree(whole, [mask(rules, format, body.chunks(size)), mask(rules, format, [one, &[], two])])
+}
+
+/// The first result, if all the others are like it.
+fn agree<const N: usize>(
+    whole: Result<Vec<u8>, Unmaskable>,
+    others: [Result<Vec<u8>, Unmaskable>; N],
+) -> Result<Vec<u8>, Unmaskable> {
+    for other in others {
         match (&whole, other) {
             (Ok(whole), Ok(other)) => {
                 assert_eq!(String::from_utf8_lossy(&other), String::from_utf8_lossy(whole))

@@ -48,3 +48,18 @@ fn the_kept_text_holds() {
 fn the_kept_values_are_found_in_json_as_in_text() {
     check_all("detect", checks::detect);
 }
+
+#[test]
+fn the_kept_forms_hold() {
+    check_all("form", checks::form);
+}
+
+#[test]
+fn the_kept_messages_hold() {
+    check_all("grpc", checks::grpc);
+}
+
+#[test]
+fn the_kept_encodings_hold() {
+    check_all("coding", checks::coding);
+}
