@@ -21,11 +21,10 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::diagnostic::{self, Diagnostic, Sources};
 use crate::engine::fault::Faults;
-use crate::engine::{Comparison, Credentials, Engine, Following, Masking, Ports, Settings, Snapshot};
+use crate::engine::{Comparison, Credentials, Engine, Following, Ports, Settings, Snapshot};
 use crate::envoy::{self, ServerConfig};
 use crate::inbound;
 use crate::lifecycle::Lifecycle;
-use crate::mask;
 use crate::metrics::Metrics;
 use crate::notify;
 use crate::ops::{self, Ops};
@@ -348,11 +347,7 @@ fn settings(config: &Config, keys: Keys) -> Settings {
         hash_key: keys.hash,
         handover: keys.handover,
         mask_limits: config.mask.limits,
-        masking: Masking {
-            schema: keys.schema,
-            unknown_fields: config.mask.unknown_fields,
-            accept_encoding: config.mask.accept_encoding,
-        },
+        masking: keys.masking,
         decision_cache_bytes: config.decision_cache_bytes,
     }
 }

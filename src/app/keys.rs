@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Config, HandoverFiles};
 use crate::diagnostic::Diagnostic;
-use crate::engine::HandoverKeys;
+use crate::engine::{HandoverKeys, Masking};
 use crate::mask;
 use crate::watch::Changes;
 
@@ -18,8 +18,8 @@ pub struct Keys {
     pub hash: mask::HashKey,
     /// Of the seal on what one filter tells the next.
     pub handover: HandoverKeys,
-    /// What gRPC services answer, where a file says so.
-    pub schema: Option<mask::Schema>,
+    /// How bodies are masked, with what gRPC services answer.
+    pub masking: Masking,
 }
 
 impl Keys {
@@ -32,7 +32,12 @@ impl Keys {
         let handover = handover(&config.handover).map_err(|error| findings.push(refused(error))).ok();
         let refused = |error| Diagnostic::error("invalid-descriptor-set", error);
         let schema = schema(config).map_err(|error| findings.push(refused(error))).ok();
-        Some(Self { hash: hash?, handover: handover?, schema: schema? })
+        let masking = Masking {
+            schema: schema?,
+            unknown_fields: config.mask.unknown_fields,
+            accept_encoding: config.mask.accept_encoding,
+        };
+        Some(Self { hash: hash?, handover: handover?, masking })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The sections of the file, one reader each; `config` reads them all, whatever is wrong with any.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::value::{duration, empty_map, lower_case, number, path, wide};
