@@ -19,7 +19,6 @@ use crate::identity::Identity;
 const LISTED: u32 = 100;
 /// How many pages of the store a filter looks through before it says where it stopped.
 const SEARCHED: usize = 8;
-/// How many of each a page shows.
 
 pub type Page = Result<Response, Trouble>;
 

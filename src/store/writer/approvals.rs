@@ -52,7 +52,19 @@ impl Batch<'_> {
         Ok((recent || keyed).then_some(used))
     }
 
+    /// Whether there is no room for `new`, also after what is due has made some: the sweep may not have come by yet.
     async fn is_full(&mut self, new: &NewApproval, limits: PendingLimits) -> Result<bool, StoreError> {
+        if !self.reaches(new, limits).await? {
+            return Ok(false);
+        }
+        if self.expire().await? == 0 {
+            return Ok(true);
+        }
+        self.pending.clear();
+        self.reaches(new, limits).await
+    }
+
+    async fn reaches(&mut self, new: &NewApproval, limits: PendingLimits) -> Result<bool, StoreError> {
         if self.transaction.pending_of(&new.caller).await? >= i64::from(limits.per_principal) {
             return Ok(true);
         }

@@ -35,7 +35,7 @@ fn with(digest: &str, change: impl Fn(&mut Requirement)) -> NewApproval {
 
 /// Hours that are not now, nor today.
 fn other_hours() -> Hours {
-    let day = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).weekday();
+    let day = crate::clock::Clock::system().now().to_zoned(jiff::tz::TimeZone::UTC).weekday();
     let away = usize::try_from(day.to_monday_zero_offset() + 3).unwrap() % 7;
     let time = |text: &str| text.parse().unwrap();
     Hours {
