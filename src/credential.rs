@@ -66,6 +66,9 @@ pub enum RevocationKind {
     Session,
     /// One API key, by its id.
     Key,
+    /// One session of the console, by its own id: a log-out. Nobody makes one by name, and nobody else's credentials have
+    /// anything to do with it.
+    ConsoleSession,
 }
 
 impl ApiKey {
@@ -98,6 +101,7 @@ impl Revocation {
 }
 
 impl RevocationKind {
+    /// Those that people name.
     pub const ALL: [Self; 4] = [Self::Subject, Self::TokenId, Self::Session, Self::Key];
 
     pub fn as_str(self) -> &'static str {
@@ -106,6 +110,7 @@ impl RevocationKind {
             Self::TokenId => "token_id",
             Self::Session => "session",
             Self::Key => "key",
+            Self::ConsoleSession => "console_session",
         }
     }
 }

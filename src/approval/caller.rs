@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::credential::{Revocation, RevocationKind};
-use crate::effect::person_key;
+use crate::effect::{person_key, same_person};
 use crate::identity::{Identity, Method};
 
 /// Who made the call that waits.
@@ -61,6 +61,7 @@ impl Caller {
             .any(|m| self.method == m.as_str());
         match (kind, &self.credential) {
             _ if value.is_empty() => false,
+            (RevocationKind::ConsoleSession, _) => false,
             (RevocationKind::Subject, _) => (self.subject == *value && of_issuer) || self.spiffe == *value,
             (RevocationKind::Key, Some(ids)) => is_key && ids.token_id == *value && of_issuer,
             (RevocationKind::Key, None) => is_key && owner.is_none_or(|owner| owner == self.subject),
@@ -71,7 +72,24 @@ impl Caller {
         }
     }
 
-    /// Whether `who` is the caller: by login, by SPIFFE id, or by any name of the person behind either. A name that is
+    /// What people call the caller: the person, else the login, else the SPIFFE id. `None` for nobody in particular.
+    pub fn name(&self) -> Option<&str> {
+        let names = [self.person.as_deref().unwrap_or_default(), &self.subject, &self.spiffe];
+        names.into_iter().find(|name| !name.is_empty())
+    }
+
+    /// Whether `who` is the caller, by verified names alone: the same login, SPIFFE id or `person`. What may be given to
+    /// the caller is given by this.
+    pub fn is_surely(&self, who: &Identity) -> bool {
+        let same_login = self.issuer == who.issuer && self.subject == who.subject && !who.subject.is_empty();
+        let same_workload = self.spiffe == who.spiffe && !who.spiffe.is_empty();
+        let persons = self.person.as_deref().zip(who.person.as_deref());
+        let same_person =
+            persons.is_some_and(|(own, other)| !own.trim().is_empty() && same_person(own, other));
+        same_login || same_workload || same_person
+    }
+
+    /// Whether `who` may be the caller: by login, by SPIFFE id, or by any name of the person behind either. A name that is
     /// not verified can only keep somebody from deciding.
     pub fn is(&self, who: &Identity) -> bool {
         let same_login = self.issuer == who.issuer && self.subject == who.subject && !who.subject.is_empty();

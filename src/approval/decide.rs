@@ -83,7 +83,7 @@ impl Approval {
 
     /// Whether `who` may take the request back before anybody decides.
     pub fn may_withdraw(&self, who: &Identity, admin: bool, now: Timestamp) -> Result<(), VoteRefused> {
-        if !admin && !self.caller.is(who) {
+        if !admin && !self.caller.is_surely(who) {
             return Err(VoteRefused::NotTheCaller);
         }
         if self.state_at(now) == State::Pending { Ok(()) } else { Err(VoteRefused::NotPending) }

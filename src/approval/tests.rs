@@ -450,3 +450,44 @@ fn a_request_that_does_not_say_its_token_goes_with_any_of_its_issuer() {
         assert_eq!(caller.came_with(&revocation(kind, value, issuer), owner), goes, "{method} {kind:?}");
     }
 }
+
+#[test]
+fn rights_go_to_the_caller_by_verified_names_alone() {
+    let mut request = approval(1, Grant::Once);
+    request.caller.email = "ana@example.com".into();
+    request.caller.spiffe = "spiffe://td/ana".into();
+    let mut mail = person("x", None, &[]);
+    mail.email = "ana@example.com".into();
+    let named = person("ana@example.com", None, &[]);
+    for unproven in [&mail, &named] {
+        assert!(request.caller.is(unproven), "and may not decide");
+        assert!(!request.caller.is_surely(unproven));
+        let refused = request.may_withdraw(unproven, false, request.created);
+        assert_eq!(refused, Err(VoteRefused::NotTheCaller));
+    }
+    let workload = Identity { spiffe: "spiffe://td/ana".into(), ..person("", None, &[]) };
+    for own in [person("ana", None, &[]), person("y", Some("ANA@example.com"), &[]), workload] {
+        assert!(request.caller.is_surely(&own), "{own:?}");
+        assert_eq!(request.may_withdraw(&own, false, request.created), Ok(()));
+    }
+    let nobody = Caller { person: Some(" ".into()), ..Caller::default() };
+    assert!(!nobody.is_surely(&person("", Some(""), &[])));
+}
+
+#[test]
+fn a_log_out_of_the_console_is_about_no_call() {
+    let caller = Caller { credential: None, ..approval(1, Grant::Once).caller };
+    let revoked = |kind| Revocation {
+        id: "r".into(),
+        kind,
+        value: "s-1".into(),
+        issuer: String::new(),
+        issued_before: None,
+        until: None,
+        created: Timestamp::UNIX_EPOCH,
+        created_by: crate::actor::Actor::default(),
+        reason: String::new(),
+    };
+    assert!(caller.came_with(&revoked(RevocationKind::TokenId), None), "it may be of that token");
+    assert!(!caller.came_with(&revoked(RevocationKind::ConsoleSession), None));
+}
