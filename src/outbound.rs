@@ -85,12 +85,13 @@ fn is_loopback(url: &Url) -> bool {
 /// A client for `url`, which follows no redirect (it would carry credentials elsewhere) and gives up after `timeout`.
 /// It trusts the certificates in `ca_file` only, if there is one. The error is for the operator.
 pub fn client(url: &Url, ca_file: Option<&Path>, timeout: Duration) -> Result<Client, String> {
-    let mut client = builder(ca_file, timeout)?;
-    // A proxy would be sent plain HTTP as it is, also what was meant for this machine alone.
-    if url.scheme() == "http" {
-        client = client.no_proxy();
-    }
-    client.build().map_err(|error| innermost(&error))
+    direct_if_plain(builder(ca_file, timeout)?, url).build().map_err(|error| innermost(&error))
+}
+
+/// A client that asks no proxy for an `http://` URL: one would be sent plain HTTP as it is, with the credentials in it, also
+/// what was meant for this machine alone.
+pub fn direct_if_plain(client: ClientBuilder, url: &Url) -> ClientBuilder {
+    if url.scheme() == "http" { client.no_proxy() } else { client }
 }
 
 /// As `client`, and it connects to addresses within `reach` only. Through a proxy of the environment it goes to `https://`
@@ -153,6 +154,24 @@ pub async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, BodyEr
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn plain_http_is_told_to_no_proxy() {
+        let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", proxy.local_addr().unwrap());
+        let url: Url = "http://127.0.0.1:1/".parse().unwrap();
+        let proxied = || Client::builder().proxy(reqwest::Proxy::all(&address).unwrap());
+        let direct = direct_if_plain(proxied(), &url).build().unwrap();
+        tokio::select! {
+            got = direct.get(url).send() => assert!(got.unwrap_err().is_connect()),
+            _ = proxy.accept() => panic!("the proxy was told"),
+        }
+        let secure: Url = "https://127.0.0.1:1/".parse().unwrap();
+        let asking = direct_if_plain(proxied(), &secure).build().unwrap().get(secure).send();
+        let asks = tokio::spawn(asking);
+        proxy.accept().await.unwrap();
+        asks.abort();
+    }
+
     #[test]
     fn a_url_is_https_without_credentials_or_stays_on_this_machine() {
         for (text, insecure, fault) in [
@@ -177,6 +196,8 @@ mod tests {
             ("http://[::ffff:169.254.169.254]/", true, Some(UrlFault::Metadata)),
             ("http://[64:ff9b::a9fe:a9fe]/", true, Some(UrlFault::Metadata)),
             ("http://[fd00:ec2::254]/", true, Some(UrlFault::Metadata)),
+            ("http://[fd00:ec2::23]/", true, Some(UrlFault::Metadata)),
+            ("http://[fe80::5efe:8.8.8.8]/", true, Some(UrlFault::Metadata)),
             ("https://10.0.0.1/", false, None),
             ("a.example", true, Some(UrlFault::NotHttp)),
             ("/x", true, Some(UrlFault::NotHttp)),

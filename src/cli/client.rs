@@ -7,6 +7,7 @@ use reqwest::{StatusCode, Url};
 use serde_json::Value;
 
 use crate::diagnostic::innermost;
+use crate::outbound::{self, UrlFault};
 use crate::secret::Secret;
 
 mod events;
@@ -35,6 +36,8 @@ pub enum Failure {
     HalfIdentity,
     #[error("`--ca`, `--client-cert` and `--client-key` are for https://, and the server is {0}")]
     NotHttps(String),
+    #[error("`{0}` is not on this machine, and over http:// the token can be read on the way; use https://")]
+    PlainHttp(String),
     #[error("no secure connection to the server at {0}: {1}")]
     Insecure(String, String),
     #[error(
@@ -51,6 +54,8 @@ pub enum Failure {
     Forbidden(String),
     #[error("nothing was changed: {0}")]
     Conflict(String),
+    #[error("{0}")]
+    NotFound(String),
     #[error("{0}")]
     Refused(String),
     #[error("can't write the output: {0}")]
@@ -78,7 +83,17 @@ impl Server {
         Self::with_token(address, &token, tls)
     }
 
+    /// The same with this token. Over `http://` it goes to this machine only, and past any proxy.
     pub fn with_token(address: &str, token: &str, tls: &Tls) -> Result<Self, Failure> {
+        Self::with_client(reqwest::Client::builder(), address, token, tls)
+    }
+
+    fn with_client(
+        http: reqwest::ClientBuilder,
+        address: &str,
+        token: &str,
+        tls: &Tls,
+    ) -> Result<Self, Failure> {
         let token = token.trim();
         if token.is_empty() {
             return Err(Failure::NoToken);
@@ -88,11 +103,13 @@ impl Server {
             return Err(Failure::BadServer(address.to_owned()));
         }
         // A redirect would carry the token to somewhere that nobody named.
-        let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
-        let http = tls
-            .apply(http, &url)?
-            .build()
-            .map_err(|error| Failure::Unreachable(address.to_owned(), innermost(&error)))?;
+        let http = http.timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+        let http = tls.apply(outbound::direct_if_plain(http, &url), &url)?;
+        if outbound::checked_url(address, false) == Err(UrlFault::Insecure) {
+            return Err(Failure::PlainHttp(address.to_owned()));
+        }
+        let http =
+            http.build().map_err(|error| Failure::Unreachable(address.to_owned(), innermost(&error)))?;
         let address = address.trim_end_matches('/').to_owned();
         Ok(Self {
             http,
@@ -155,6 +172,7 @@ impl Server {
             StatusCode::UNAUTHORIZED => Failure::Unauthenticated(message),
             StatusCode::FORBIDDEN => Failure::Forbidden(message),
             StatusCode::CONFLICT => Failure::Conflict(message),
+            StatusCode::NOT_FOUND => Failure::NotFound(message),
             _ => Failure::Refused(message),
         })
     }
@@ -198,5 +216,25 @@ pub(super) mod tests {
         assert!(said.contains("can't reach the server"), "{said}");
         assert!(matches!(Server::with_token("nowhere", "t", &Tls::default()), Err(Failure::BadServer(_))));
         assert!(matches!(Server::with_token("http://h", " \n", &Tls::default()), Err(Failure::NoToken)));
+    }
+
+    #[tokio::test]
+    async fn the_token_is_shown_to_no_proxy_and_goes_over_no_plain_network() {
+        let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxied = reqwest::Proxy::all(format!("http://{}", proxy.local_addr().unwrap())).unwrap();
+        let client = reqwest::Client::builder().proxy(proxied);
+        let address = serve(200, r#"{"a": 1}"#).await;
+        let server = Server::with_client(client, &address, "t", &Tls::default()).unwrap();
+        tokio::select! {
+            got = server.get("/api/v1/x", &[]) => assert_eq!(got.unwrap(), json!({"a": 1})),
+            _ = proxy.accept() => panic!("the proxy was told"),
+        }
+        for far in ["http://portcullis.example", "http://10.0.0.7:9190", "http://localhost.example"] {
+            let refused = Server::with_token(far, "t", &Tls::default()).unwrap_err();
+            assert!(matches!(refused, Failure::PlainHttp(_)), "{far}: {refused}");
+        }
+        for near in ["http://localhost:9190", "http://[::1]:9190", "https://portcullis.example"] {
+            assert!(Server::with_token(near, "t", &Tls::default()).is_ok(), "{near}");
+        }
     }
 }

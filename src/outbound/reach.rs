@@ -219,7 +219,8 @@ fn embedded(address: IpAddr) -> Option<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0] if !(g == 0 && h <= 1) => Some(v4(g, h)),
         [0, 0, 0, 0, 0, 0xffff] | [0, 0, 0, 0, 0xffff, 0] | [0x64, 0xff9b, 0, 0, 0, 0] => Some(v4(g, h)),
         [0x2002, high, low, ..] => Some(v4(high, low)),
-        [.., 0 | 0x200, 0x5efe] => Some(v4(g, h)),
+        // Anybody can write these 32 bits behind a private prefix: that one counts then.
+        [.., 0 | 0x200, 0x5efe] if kind_v6(address) == Kind::Public => Some(v4(g, h)),
         _ => None,
     }
 }
@@ -251,7 +252,7 @@ fn kind_v6(address: Ipv6Addr) -> Kind {
     match segments {
         [0, 0, 0, 0, 0, 0, 0, 1] => Kind::Private,
         // AWS and Google answer their machines at private addresses.
-        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => Kind::Metadata,
+        [0xfd00, 0xec2, ..] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => Kind::Metadata,
         [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] => Kind::Private,
         [0xfe80..=0xfebf, ..] => Kind::Metadata,
         // Teredo, benchmarks, ORCHID, documentation.

@@ -3,7 +3,7 @@
 //! A server that goes away is waited for. What was pending before and is not afterwards was decided meanwhile, and is
 //! asked for one by one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -57,19 +57,29 @@ async fn follow(
     seen: &mut Seen,
     watcher: &mut impl Watcher,
 ) -> Result<(), Failure> {
-    let mut pending = Vec::new();
+    let mut pending = HashSet::new();
     while let Some((kind, data)) = events.next().await? {
         let approval = data.get("approval").unwrap_or(&Value::Null);
         match kind.as_str() {
             "pending" => {
-                pending.push(id(approval));
+                pending.insert(id(approval));
                 if seen.is_news(approval) {
                     watcher.tell(approval, seen.began)?;
                 }
             }
             "ready" => {
                 for id in seen.no_longer(&pending) {
-                    let approval = client.show(&id).await?;
+                    let approval = match client.show(&id).await {
+                        Ok(approval) => approval,
+                        // Forgotten meanwhile, or nothing of ours any more: the others are.
+                        Err(Failure::Server(
+                            client::Failure::NotFound(_) | client::Failure::Forbidden(_),
+                        )) => {
+                            seen.standings.remove(&id);
+                            continue;
+                        }
+                        Err(failure) => return Err(failure),
+                    };
                     if seen.is_news(&approval) {
                         watcher.tell(&approval, true)?;
                     }
@@ -118,7 +128,7 @@ impl Seen {
     }
 
     /// Those that were pending and are not in the list any more.
-    fn no_longer(&self, pending: &[String]) -> Vec<String> {
+    fn no_longer(&self, pending: &HashSet<String>) -> Vec<String> {
         let gone =
             self.standings.iter().filter(|(id, (state, _))| state == "pending" && !pending.contains(id));
         gone.map(|(id, _)| id.clone()).collect()
@@ -140,8 +150,8 @@ mod tests {
         assert!(seen.is_news(&request("1", "pending", 1)), "a vote");
         assert!(seen.is_news(&request("2", "pending", 0)));
         assert!(seen.is_news(&request("1", "approved", 2)));
-        assert_eq!(seen.no_longer(&["3".into()]), ["2"], "an approved one was not pending");
-        assert!(seen.no_longer(&["2".into()]).is_empty());
+        assert_eq!(seen.no_longer(&["3".into()].into()), ["2"], "an approved one was not pending");
+        assert!(seen.no_longer(&["2".into()].into()).is_empty());
         assert!(seen.is_news(&request("1", "used", 2)));
         assert_eq!(seen.standings.len(), 1, "what is finished is forgotten");
     }
@@ -161,11 +171,12 @@ mod tests {
         }
     }
 
-    /// Two streams, as of a server that was restarted; the request `1` was approved in between.
+    /// Two streams, as of a server that was restarted; the request `1` was approved in between, and `0` is forgotten.
     #[tokio::test]
     async fn what_was_decided_while_the_server_was_away_is_told() {
         let mut streams = vec![
-            "event: pending\ndata: {\"approval\":{\"id\":\"1\",\"state\":\"pending\"}}\n\nevent: ready\ndata: {}\n\n",
+            "event: pending\ndata: {\"approval\":{\"id\":\"1\",\"state\":\"pending\"}}\n\n\
+             event: pending\ndata: {\"approval\":{\"id\":\"0\",\"state\":\"pending\"}}\n\nevent: ready\ndata: {}\n\n",
             "event: heartbeat\ndata: {}\n\nevent: ready\ndata: {}\n\n\
              event: changed\ndata: {\"approval\":{\"id\":\"2\",\"state\":\"pending\"}}\n\n\
              event: changed\ndata: {\"approval\":{\"id\":\"2\",\"state\":\"used\"}}\n\n",
@@ -181,6 +192,12 @@ mod tests {
                     ([("content-type", "text/event-stream")], body)
                 }),
             )
+            .route(
+                "/api/v1/approvals/0",
+                axum::routing::get(async || {
+                    (axum::http::StatusCode::NOT_FOUND, r#"{"code": "not_found", "message": "gone"}"#)
+                }),
+            )
             .route("/api/v1/approvals/1", axum::routing::get(async || r#"{"id": "1", "state": "approved"}"#));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -188,8 +205,13 @@ mod tests {
         let client = Client::at(&address);
         let mut told = Told::default();
         watch(&client, &mut told).await.unwrap_err();
-        let expected =
-            [("1", "pending", false), ("1", "approved", true), ("2", "pending", true), ("2", "used", true)];
+        let expected = [
+            ("1", "pending", false),
+            ("0", "pending", false),
+            ("1", "approved", true),
+            ("2", "pending", true),
+            ("2", "used", true),
+        ];
         let told: Vec<_> =
             told.0.iter().map(|(id, state, live)| (id.as_str(), state.as_str(), *live)).collect();
         assert_eq!(told, expected);

@@ -176,7 +176,13 @@ fn fetch(url: &Url) -> Result<String, String> {
 async fn get(url: &Url) -> Result<String, String> {
     let words = |error: reqwest::Error| innermost(&error);
     let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
-    let response = client.build().map_err(words)?.get(url.clone()).send().await.map_err(words)?;
+    let response = outbound::direct_if_plain(client, url)
+        .build()
+        .map_err(words)?
+        .get(url.clone())
+        .send()
+        .await
+        .map_err(words)?;
     if !response.status().is_success() {
         return Err(format!("the answer was {}; is this Envoy's admin port?", response.status()));
     }
