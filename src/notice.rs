@@ -8,8 +8,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::approval::{self, Approval, Caller, State, Vote};
-use crate::effect::{Approvers, Grant};
+use crate::approval::{self, Approval, Caller, Requirement, State, Vote};
+use crate::effect::{Approvers, Class, Grant, Members};
 
 /// What happened to a request for approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -104,8 +104,11 @@ pub struct Notice {
     pub revision: String,
     pub requires: Vec<Approvers>,
     pub grant: Grant,
+    /// `None`: an approval is for the same call. Else for every call that is the same in these parts.
+    #[serde(default)]
+    pub same: Option<Class>,
     pub votes: Vec<Vote>,
-    /// Whether the approvers had approved it: of one that expired, whether it was left unused or undecided.
+    /// Whether it was approved, or released by one person alone: of one that expired, whether it was left undecided.
     pub approved: bool,
 }
 
@@ -130,8 +133,9 @@ impl Notice {
             revision: approval.revision.clone(),
             requires: approval.requires.iter().flat_map(|one| one.all_of.clone()).collect(),
             grant: approval.grant,
+            same: approval.same.clone(),
             votes: approval.votes.clone(),
-            approved: approval.is_satisfied(),
+            approved: approval.is_satisfied() || approval.is_broken_glass(),
         }
     }
 }
@@ -151,10 +155,21 @@ pub struct Subscription {
 impl Subscription {
     pub fn wants(&self, event: Event, approval: &Approval) -> bool {
         let rule = |rule: &String| self.rules.iter().any(|pattern| matches(pattern, rule));
-        let group = |approvers: &Approvers| approvers.groups.iter().any(|group| self.groups.contains(group));
         (self.events.is_empty() || self.events.contains(&event))
             && (self.rules.is_empty() || approval.rules.iter().any(rule))
-            && (self.groups.is_empty() || approval.requires.iter().flat_map(|one| &one.all_of).any(group))
+            && (self.groups.is_empty()
+                || approval.requires.iter().any(|one| self.hears(event, approval, one)))
+    }
+
+    /// Whether one of the groups may decide by this rule: as its approvers, because it has escalated to them, or, where
+    /// somebody did, by breaking the glass.
+    fn hears(&self, event: Event, approval: &Approval, required: &Requirement) -> bool {
+        let any = |groups: &[String]| groups.iter().any(|group| self.groups.contains(group));
+        let members = |members: &Members| any(&members.groups);
+        let escalated = approval.progress.escalated.iter().any(|(rule, _)| *rule == required.rule);
+        required.all_of.iter().any(|part| any(&part.groups))
+            || (escalated && required.escalate.as_ref().is_some_and(|further| members(&further.to)))
+            || (event == Event::BreakGlass && required.break_glass.as_ref().is_some_and(members))
     }
 }
 
@@ -168,7 +183,9 @@ fn matches(pattern: &str, rule: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::approval::{CallSummary, Progress, Requirement};
+    use crate::approval::testing::vote;
+    use crate::approval::{CallSummary, Choice, Progress};
+    use crate::effect::Escalation;
 
     fn approval() -> Approval {
         Approval {
@@ -224,6 +241,34 @@ mod tests {
         assert!(!wants(&[Event::Decided], &[], &[]));
         assert!(!wants(&[], &["refunds/small"], &[]) && !wants(&[], &["refunds"], &[]));
         assert!(!wants(&[], &[], &["security"]));
+    }
+
+    #[test]
+    fn whom_a_request_escalates_to_hears_of_it_from_then_on() {
+        let members = |group: &str| Members { groups: vec![group.into()], people: vec![] };
+        let hears = |group: &str, event, approval: &Approval| {
+            let groups = vec![group.to_owned()];
+            Subscription { target: "t".into(), groups, ..Subscription::default() }.wants(event, approval)
+        };
+        let mut one = approval();
+        one.requires[0].escalate =
+            Some(Escalation { after: std::time::Duration::from_secs(60), to: members("managers") });
+        one.requires[0].break_glass = Some(members("duty"));
+        assert!(!hears("managers", Event::Pending, &one) && !hears("duty", Event::Pending, &one));
+        assert!(hears("duty", Event::BreakGlass, &one) && !hears("managers", Event::BreakGlass, &one));
+        one.progress.escalated.push(("other/rule".into(), Timestamp::UNIX_EPOCH));
+        assert!(!hears("managers", Event::Escalated, &one), "another rule's");
+        one.progress.escalated.push(("refunds/large".into(), Timestamp::UNIX_EPOCH));
+        assert!(hears("managers", Event::Escalated, &one) && hears("managers", Event::Decided, &one));
+        assert!(hears("finance", Event::Escalated, &one) && !hears("staff", Event::Escalated, &one));
+    }
+
+    #[test]
+    fn what_one_person_released_alone_counts_as_approved() {
+        let mut one = approval();
+        assert!(!Notice::of(Event::Expired, &one, Timestamp::UNIX_EPOCH).approved);
+        one.votes = vec![vote(Choice::BreakGlass)];
+        assert!(Notice::of(Event::Expired, &one, Timestamp::UNIX_EPOCH).approved);
     }
 
     #[test]

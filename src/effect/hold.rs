@@ -235,6 +235,20 @@ impl Class {
         self.0.iter()
     }
 
+    /// The parts that do not count, in words.
+    pub fn left_open(&self) -> Vec<&'static str> {
+        let parts = [
+            (Part::Method, "method"),
+            (Part::Host, "host"),
+            (Part::Path, "path"),
+            (Part::Query, "query"),
+            (Part::Body, "body"),
+        ];
+        let left = parts.into_iter().filter(|(part, _)| !self.contains(part)).map(|(_, name)| name);
+        let any = self.0.iter().any(|part| matches!(part, Part::Header(_)));
+        left.chain([if any { "other headers" } else { "headers" }]).collect()
+    }
+
     /// The class that is at least as narrow as both.
     pub fn and(&self, other: &Self) -> Self {
         Self(self.0.union(&other.0).cloned().collect())

@@ -1,7 +1,8 @@
 //! Takes what is due from the store and has it sent: so many at a time for each target, again later when that fails.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use jiff::Timestamp;
@@ -16,9 +17,10 @@ use super::attempt::{Outcome, attempt};
 use super::target::Target;
 use crate::approval::later;
 use crate::audit;
+use crate::clock;
 use crate::metrics::NotificationResult;
 use crate::notice::Notice;
-use crate::store::{Outgoing, Settled, StoreError};
+use crate::store::{Outgoing, Settled, Standing, StoreError};
 
 /// How often it is looked for what is due again, and for what other servers wrote.
 const POLL: Duration = Duration::from_millis(500);
@@ -51,6 +53,15 @@ struct State {
     /// It asked to be left alone until then.
     paused_until: Option<Timestamp>,
     logged: Option<Timestamp>,
+    /// Whether something may be due: there was at the last count, or something new was written since.
+    due: bool,
+}
+
+impl State {
+    /// Answers come in any order: none shortens what another asked for.
+    fn pause(&mut self, until: Timestamp) {
+        self.paused_until = self.paused_until.max(Some(until));
+    }
 }
 
 struct Dispatcher {
@@ -60,6 +71,10 @@ struct Dispatcher {
     /// Names this process where several send from one store.
     lease: String,
     under_way: JoinSet<()>,
+    /// When it was last counted what waits.
+    counted: Option<Instant>,
+    /// Targets that have something to be told, and that this server does not know.
+    unknown: BTreeSet<String>,
 }
 
 /// Runs until `stop`.
@@ -71,7 +86,15 @@ pub(super) async fn run(page: Url, targets: Vec<Arc<Target>>, ports: Ports, stop
     let mut news = ports.store.outbox_news();
     let lease = uuid::Uuid::now_v7().to_string();
     let lanes = targets.into_iter().map(lane).collect();
-    let mut dispatcher = Dispatcher { page, lanes, ports, lease, under_way: JoinSet::new() };
+    let mut dispatcher = Dispatcher {
+        page,
+        lanes,
+        ports,
+        lease,
+        under_way: JoinSet::new(),
+        counted: None,
+        unknown: BTreeSet::new(),
+    };
     let mut away = false;
     while !stop.is_cancelled() {
         let taken = dispatcher.take().await;
@@ -82,7 +105,7 @@ pub(super) async fn run(page: Url, targets: Vec<Arc<Target>>, ports: Ports, stop
         tokio::select! {
             () = stop.cancelled() => {}
             // The store is gone only after the server.
-            _ = news.changed() => {}
+            _ = news.changed() => dispatcher.lanes.iter().for_each(|lane| lane.state.lock().due = true),
             Some(ended) = dispatcher.under_way.join_next() => ended_well(ended),
             () = tokio::time::sleep(POLL) => {}
         }
@@ -106,21 +129,21 @@ fn ended_well(ended: Result<(), JoinError>) {
 impl Dispatcher {
     /// Starts as many attempts as each target has turns for.
     async fn take(&mut self) -> Result<(), StoreError> {
-        let standing = self.ports.store.outbox().await?;
+        self.count().await?;
         let now = self.ports.clock.now();
         for lane in self.lanes.clone() {
-            let waiting = standing.iter().find(|standing| standing.target == lane.target.name);
-            let count = waiting.map_or(0, |one| one.waiting);
-            self.ports.metrics.notifications_pending(&lane.target.name, count);
-            self.drop_surplus(&lane, count).await?;
             let free = lane.turns.available_permits();
-            if free == 0 || lane.is_paused(now) || waiting.is_none_or(|one| one.due > now) {
+            if free == 0 || lane.is_paused(now) || !lane.state.lock().due {
                 continue;
             }
             let most = u32::try_from(free).unwrap_or(u32::MAX);
             let lease_for = lane.target.limits.timeout.saturating_add(GRACE);
             let name = &lane.target.name;
-            for outgoing in self.ports.store.claim(name, most, &self.lease, lease_for).await? {
+            let claimed = self.ports.store.claim(name, most, &self.lease, lease_for).await?;
+            if claimed.len() < free {
+                lane.state.lock().due = false;
+            }
+            for outgoing in claimed {
                 // Nobody else takes turns, so there is one.
                 let Ok(turn) = lane.turns.clone().try_acquire_owned() else { break };
                 let (lane, page, ports) = (lane.clone(), self.page.clone(), self.ports.clone());
@@ -132,6 +155,43 @@ impl Dispatcher {
 }
 
 impl Dispatcher {
+    /// Counts what waits, by going through all of it: once in a while, however much is sent.
+    async fn count(&mut self) -> Result<(), StoreError> {
+        if self.counted.is_some_and(|last| last.elapsed() < POLL) {
+            return Ok(());
+        }
+        let standing = self.ports.store.outbox().await?;
+        self.counted = Some(clock::instant());
+        let now = self.ports.clock.now();
+        for lane in self.lanes.clone() {
+            let waiting = standing.iter().find(|standing| standing.target == lane.target.name);
+            let count = waiting.map_or(0, |one| one.waiting);
+            self.ports.metrics.notifications_pending(&lane.target.name, count);
+            lane.state.lock().due |= waiting.is_some_and(|one| one.due <= now);
+            self.drop_surplus(&lane, count).await?;
+        }
+        self.tell_of_unknown(&standing);
+        Ok(())
+    }
+
+    /// What waits for a target that was removed or renamed waits for nobody, unless another server sends it.
+    fn tell_of_unknown(&mut self, standing: &[Standing]) {
+        let known = |name: &str| self.lanes.iter().any(|lane| lane.target.name == name);
+        let unknown: Vec<_> = standing.iter().filter(|one| !known(&one.target)).collect();
+        for one in &unknown {
+            self.ports.metrics.notifications_pending(&one.target, one.waiting);
+            if !self.unknown.contains(&one.target) {
+                let (target, waiting) = (&one.target, one.waiting);
+                tracing::warn!(target_name = %target, waiting, "notifications wait for a target that is not configured here");
+            }
+        }
+        let names: BTreeSet<_> = unknown.into_iter().map(|one| one.target.clone()).collect();
+        for gone in self.unknown.difference(&names) {
+            self.ports.metrics.notifications_pending(gone, 0);
+        }
+        self.unknown = names;
+    }
+
     /// Gives up the oldest of what waits when there is too much of it.
     async fn drop_surplus(&self, lane: &Lane, waiting: u64) -> Result<(), StoreError> {
         let most = lane.target.limits.max_waiting;
@@ -185,7 +245,7 @@ async fn send(lane: Arc<Lane>, page: Url, ports: Ports, outgoing: Outgoing, _tur
         Outcome::Failed { why, pause, hopeless } => {
             let now = ports.clock.now();
             if let Some(pause) = pause {
-                lane.state.lock().paused_until = Some(later(now, pause));
+                lane.state.lock().pause(later(now, pause));
             }
             let due = later(now, back_off(outgoing.attempts).max(pause.unwrap_or_default()));
             if hopeless || outgoing.attempts >= limits.max_attempts || due > end {
@@ -252,6 +312,16 @@ fn back_off(attempts: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_later_answer_shortens_no_pause() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut state = State::default();
+        for (asked, paused) in [(100, 100), (10, 100), (200, 200)] {
+            state.pause(at(asked));
+            assert_eq!(state.paused_until, Some(at(paused)));
+        }
+    }
 
     #[test]
     fn waits_double_up_to_an_end_and_are_never_all_alike() {

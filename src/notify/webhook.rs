@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::words;
 use crate::approval::{Caller, Vote};
-use crate::effect::{Approvers, Grant};
+use crate::effect::{Approvers, Class, Grant, Part};
 use crate::notice::Notice;
 
 pub(super) const VERSION: u32 = 1;
@@ -39,6 +39,7 @@ pub(super) fn body(notice: &Notice, page: &Url) -> Value {
                 Grant::Once => Value::Null,
                 Grant::For(period) => json!(period.as_secs()),
             },
+            "same": notice.same.as_ref().map(parts),
             "votes": notice.votes.iter().map(vote).collect::<Vec<_>>(),
         },
     })
@@ -55,6 +56,10 @@ fn caller(caller: &Caller) -> Value {
     })
 }
 
+fn parts(class: &Class) -> Vec<String> {
+    class.parts().map(Part::to_string).collect()
+}
+
 fn requirement(approvers: &Approvers) -> Value {
     json!({"groups": approvers.groups, "people": approvers.people, "count": approvers.count.max(1)})
 }
@@ -65,6 +70,7 @@ fn vote(vote: &Vote) -> Value {
         "issuer": vote.issuer,
         "subject": vote.subject,
         "person": vote.person,
+        "rule": vote.rule,
         "reason": vote.reason,
         "at": vote.at,
     })

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use reqwest::Url;
 
 use crate::approval::{Caller, Choice, State};
-use crate::effect::{Approvers, Grant};
+use crate::effect::{Approvers, Class, Grant, Part, span};
 use crate::notice::{Event, Notice};
 use crate::visible::visible;
 
@@ -40,14 +40,13 @@ impl Message {
         fact("Caller", &caller(&notice.caller));
         fact("Held by", &format!("{} (policies {})", notice.rules.join(", "), notice.revision));
         if let Some(vote) = notice.votes.last() {
-            let who = vote.person.as_deref().unwrap_or(&vote.subject);
-            let verb = if vote.choice == Choice::Approve { "approved" } else { "rejected" };
-            fact("Decided", &format!("{verb} by {who}"));
+            let label = if notice.state == State::Pending { "So far" } else { "Decided" };
+            fact(label, &format!("{} by {}", verb(vote.choice), vote.author()));
             fact("Reason", &vote.reason);
         }
         if notice.state == State::Pending {
             fact("Needs", &notice.requires.iter().map(needs).collect::<Vec<_>>().join("; and "));
-            fact("An approval is good for", &grant(notice.grant));
+            fact("An approval is good for", &grant(notice.grant, notice.same.as_ref()));
         }
         if !matches!(notice.state, State::Rejected | State::Expired) {
             fact("Expires", &minutes(notice.expires));
@@ -80,6 +79,10 @@ fn title(notice: &Notice) -> &'static str {
         (Event::Reminder, _) => "A call still waits for approval",
         (Event::Escalated, _) => "A call still waits, and more people may decide now",
         (Event::BreakGlass, _) => "One person released a call alone",
+        // How often it was used is not counted.
+        (Event::Expired, _) if notice.approved && notice.grant != Grant::Once => {
+            "An approval expired: its time is over"
+        }
         (Event::Expired, _) if notice.approved => "An approval expired: it was not used in time",
         (Event::Expired, _) => "A request for approval expired: nobody decided in time",
     }
@@ -123,10 +126,25 @@ fn needs(approvers: &Approvers) -> String {
     format!("{} of {}", approvers.count.max(1), from.join(", or "))
 }
 
-fn grant(grant: Grant) -> String {
-    match grant {
-        Grant::Once => "one call".to_owned(),
-        Grant::For(period) => format!("every same call, for {} s", period.as_secs()),
+fn grant(grant: Grant, same: Option<&Class>) -> String {
+    match (grant, same) {
+        (Grant::Once, _) => "one call".to_owned(),
+        (Grant::For(period), None) => format!("every same call, for {}", span(period)),
+        (Grant::For(period), Some(class)) => {
+            let parts: Vec<_> = class.parts().map(Part::to_string).collect();
+            let (same, open) = (parts.join(", "), class.left_open().join(", "));
+            format!("every call with the same {same}, whatever its {open}, for {}", span(period))
+        }
+    }
+}
+
+fn verb(choice: Choice) -> &'static str {
+    match choice {
+        Choice::Approve => "approved",
+        Choice::BreakGlass => "released alone, by breaking the glass,",
+        Choice::Reject => "rejected",
+        Choice::Withdraw => "withdrawn",
+        Choice::Revoke => "revoked",
     }
 }
 

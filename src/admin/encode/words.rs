@@ -1,13 +1,11 @@
 //! What an approval lets through, and what it leaves open, in words.
 
 use crate::approval::Approval;
-use crate::effect::{Class, Grant, Part, span};
+use crate::effect::{Grant, Part, span};
 
 /// As `approves this one call by ana: ...`, or `approves every call by ana with method POST, whatever its body, for 1h`.
 pub(super) fn covers(approval: &Approval) -> String {
-    let caller = &approval.caller;
-    let names = [caller.person.as_deref().unwrap_or_default(), &caller.subject, &caller.spiffe];
-    let who = names.into_iter().find(|name| !name.is_empty()).unwrap_or("nobody in particular");
+    let who = approval.caller.name().unwrap_or("nobody in particular");
     let bytes = "method, host, path and query, body and the headers shown, byte by byte";
     match (approval.grant, &approval.same) {
         (Grant::Once, _) => format!("approves this one call by {who}: {bytes}"),
@@ -16,7 +14,7 @@ pub(super) fn covers(approval: &Approval) -> String {
         }
         (Grant::For(period), Some(class)) => {
             let same: Vec<_> = class.parts().map(|part| with(approval, part)).collect();
-            let open = open(class).join(", ");
+            let open = class.left_open().join(", ");
             let period = span(period);
             format!(
                 "approves every call by {who} with {}, whatever its {open}, for {period}",
@@ -31,7 +29,7 @@ pub(super) fn not_covered(approval: &Approval) -> String {
     const NEVER: &str = "the token, dates, trace ids and the caller's address";
     match &approval.same {
         None => format!("other headers, {NEVER}"),
-        Some(class) => format!("{}, {NEVER}", open(class).join(", ")),
+        Some(class) => format!("{}, {NEVER}", class.left_open().join(", ")),
     }
 }
 
@@ -49,26 +47,13 @@ fn with(approval: &Approval, part: &Part) -> String {
     }
 }
 
-/// The parts that do not count.
-fn open(class: &Class) -> Vec<&'static str> {
-    let parts = [
-        (Part::Method, "method"),
-        (Part::Host, "host"),
-        (Part::Path, "path"),
-        (Part::Query, "query"),
-        (Part::Body, "body"),
-    ];
-    let left = parts.into_iter().filter(|(part, _)| !class.contains(part)).map(|(_, name)| name);
-    let any = class.parts().any(|part| matches!(part, Part::Header(_)));
-    left.chain([if any { "other headers" } else { "headers" }]).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::approval::testing::approval;
+    use crate::effect::Class;
 
     #[test]
     fn an_approval_says_what_it_lets_through_and_what_may_differ() {

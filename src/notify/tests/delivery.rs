@@ -309,3 +309,16 @@ async fn no_failure_shows_the_url() {
         assert!(!outcome.contains("services"), "{outcome}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_target_that_is_gone_is_counted() {
+    let world = World::new().await;
+    let gone = Subscription { target: "gone".into(), ..Subscription::default() };
+    world.ports.store.subscribe(vec![gone]);
+    world.hold("a").await;
+    let receiver = Receiver::start(Behaviour::status(204)).await;
+    let _notifier = world.start(vec![world.target("own", &receiver.url())]);
+    world.counted("portcullis_notifications_pending{target=\"gone\"} 1").await;
+    world.hold("b").await;
+    receiver.times(1).await;
+}

@@ -1,7 +1,9 @@
 //! What people read: complete, and no more the caller's than it says.
 
 use super::*;
+use crate::approval::testing::vote;
 use crate::approval::{Choice, Vote};
+use crate::effect::{Class, Part};
 use crate::notify::words::Message;
 use crate::visible::{is_deceptive, naughty};
 
@@ -128,6 +130,8 @@ fn each_event_has_its_own_words() {
     assert!(title(&notice).contains("nobody decided"));
     notice.approved = true;
     assert!(title(&notice).contains("not used"));
+    notice.grant = Grant::For(std::time::Duration::from_secs(60));
+    assert!(title(&notice).contains("its time is over"), "it may have been used often");
     notice.event = Event::Decided;
     notice.state = State::Approved;
     assert!(title(&notice).contains("approved"));
@@ -146,6 +150,54 @@ fn each_event_has_its_own_words() {
     assert!(message.title.contains("rejected"));
     assert!(message.facts.contains(&("Decided", "rejected by bob@example.com".to_owned())));
     assert!(message.facts.contains(&("Reason", "wrong account".to_owned())));
+}
+
+#[test]
+fn every_decision_is_told_as_what_it_was_and_whose() {
+    let said = |choice, state, rule: Option<&str>| {
+        let mut notice = notice();
+        notice.state = state;
+        notice.votes = vec![Vote { rule: rule.map(str::to_owned), ..vote(choice) }];
+        let facts = Message::of(&notice, &page(), 500).facts;
+        facts.into_iter().find(|(name, _)| ["Decided", "So far"].contains(name)).unwrap()
+    };
+    for (choice, state, rule, label, text) in [
+        (Choice::Approve, State::Approved, None, "Decided", "approved by bob@example.com"),
+        (Choice::Approve, State::Pending, None, "So far", "approved by bob@example.com"),
+        (Choice::Approve, State::Pending, Some("p/auto"), "So far", "approved by rule p/auto"),
+        (Choice::Reject, State::Rejected, None, "Decided", "rejected by bob@example.com"),
+        (Choice::Withdraw, State::Withdrawn, None, "Decided", "withdrawn by bob@example.com"),
+        (Choice::Revoke, State::Revoked, None, "Decided", "revoked by bob@example.com"),
+    ] {
+        assert_eq!(said(choice, state, rule), (label, text.to_owned()));
+    }
+    let (_, alone) = said(Choice::BreakGlass, State::Approved, None);
+    assert!(alone.contains("breaking the glass") && alone.ends_with("by bob@example.com"), "{alone}");
+}
+
+#[test]
+fn a_class_of_calls_is_told_as_one() {
+    let mut notice = notice();
+    notice.grant = Grant::For(std::time::Duration::from_secs(3_600));
+    let told = |notice: &Notice| slack(notice).to_string();
+    assert!(told(&notice).contains("every same call, for 1h"), "{}", told(&notice));
+    assert_eq!(webhook::body(&notice, &page())["data"]["same"], Value::Null);
+    notice.same = Class::new([Part::Method]);
+    let words = "every call with the same method, whatever its host, path, query, body, headers, for 1h";
+    assert!(told(&notice).contains(words) && teams(&notice).to_string().contains(words), "{}", told(&notice));
+    let body = webhook::body(&notice, &page());
+    assert_eq!(body["data"]["same"], serde_json::json!(["method"]));
+    // What was written down before there were classes is read all the same.
+    let mut old = serde_json::to_value(&notice).unwrap();
+    old.as_object_mut().unwrap().remove("same");
+    assert_eq!(serde_json::from_value::<Notice>(old).unwrap().same, None);
+}
+
+#[test]
+fn a_webhook_names_the_rule_that_approved() {
+    let mut notice = notice();
+    notice.votes = vec![Vote { rule: Some("p/auto".into()), ..vote(Choice::Approve) }];
+    assert_eq!(webhook::body(&notice, &page())["data"]["votes"][0]["rule"], "p/auto");
 }
 
 #[test]

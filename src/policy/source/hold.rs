@@ -315,7 +315,8 @@ impl PolicyReader<'_> {
         let node = node?;
         let span = self.reader.duration(node, what)?;
         if span.is_zero() || span > longest {
-            let message = format!("{what} must be more than nothing and at most {}m", longest.as_secs() / 60);
+            let message =
+                format!("{what} must be more than nothing and at most {}", crate::effect::span(longest));
             self.reader.error(node.span, "out-of-range", message);
             return None;
         }
