@@ -2,20 +2,23 @@
 //! and none for long without a request under way.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
+use axum::response::Response;
 use axum::serve::Listener;
 use axum::{Extension, Router};
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tower::ServiceExt as _;
 
 /// What clients may take up.
@@ -24,7 +27,8 @@ pub struct Limits {
     /// Connections at once; more wait until one ends.
     pub connections: usize,
     /// How long a connection may stay without a request under way: before the first, between two, or after the last. A
-    /// request is under way once its head is read, until its answer begins; or as long as its handler keeps [`UnderWay`].
+    /// request is under way once its head is read, until its answer is handed over to be sent, for a minute at most; or as
+    /// long as its handler keeps [`UnderWay`].
     pub quiet: Duration,
 }
 
@@ -36,6 +40,12 @@ impl Default for Limits {
 
 /// How long a connection that was told to end may take to do so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long an answer may take to be read once it began, so that no slow reader keeps a connection.
+const LONGEST_ANSWER: Duration = Duration::from_secs(60);
+
+/// The most of an answer that is handed over at once, in bytes: what was handed over counts as sent.
+const PIECE: usize = 16 << 10;
 
 /// Serves `router` until it is dropped. Connections that are served then end by themselves.
 ///
@@ -71,9 +81,8 @@ where
         let (turn, router) = (Arc::new(Turn::new(&under_way)), router.clone());
         request.extensions_mut().insert(UnderWay(turn.clone()));
         async move {
-            let answered: Result<_, Infallible> = router.oneshot(request).await;
-            drop(turn);
-            answered
+            let answered: Result<Response, Infallible> = router.oneshot(request).await;
+            answered.map(|response| response.map(|body| Body::new(Sending::new(body, turn))))
         }
     });
     let server = auto::Builder::new(TokioExecutor::new());
@@ -108,6 +117,64 @@ async fn quiet_for(limit: Duration, activity: &mut watch::Receiver<usize>) {
 #[derive(Clone)]
 pub struct UnderWay(#[expect(dead_code, reason = "it counts until it is dropped")] Arc<Turn>);
 
+/// The body of an answer, in pieces. Its request is under way until it ends, or is dropped, or has taken too long.
+struct Sending {
+    body: Body,
+    /// The rest of what the body gave last.
+    rest: Bytes,
+    /// Gone when the body is.
+    _turn: oneshot::Sender<()>,
+}
+
+impl Sending {
+    fn new(body: Body, turn: Arc<Turn>) -> Self {
+        let (sending, sent) = oneshot::channel();
+        // A body that nobody reads is not asked for more, and so could not tell the time.
+        tokio::spawn(async move {
+            // Either way its time is over.
+            let _ = tokio::time::timeout(LONGEST_ANSWER, sent).await;
+            drop(turn);
+        });
+        Self { body, rest: Bytes::new(), _turn: sending }
+    }
+}
+
+impl HttpBody for Sending {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        while self.rest.is_empty() {
+            match Pin::new(&mut self.body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                other => return other,
+            }
+        }
+        let most = PIECE.min(self.rest.len());
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(most)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (of_body, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint.set_lower(of_body.lower().saturating_add(rest));
+        hint
+    }
+}
+
 /// Counts a request as under way while it lives.
 struct Turn(watch::Sender<usize>);
 
@@ -128,7 +195,6 @@ impl Drop for Turn {
 mod tests {
     use std::net::SocketAddr;
 
-    use axum::body::Body;
     use axum::routing::get;
     use futures_util::StreamExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -211,6 +277,21 @@ mod tests {
         let address = server(10, Duration::from_millis(50)).await;
         let said = all_of(sent(address, b"GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await).await;
         assert!(said.contains("data: 2"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_is_heard_to_its_end_by_a_slow_reader() {
+        const LONG: usize = 64 << 20;
+        let router = Router::new().route("/", get(async || vec![b'x'; LONG]));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let limits = Limits { connections: 1, quiet: Duration::from_millis(50) };
+        tokio::spawn(serve(listener, router, limits));
+        let stream = sent(address, GET).await;
+        // As long as a quiet connection has, and its last words.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let said = all_of(stream).await;
+        assert!(said.len() > LONG, "{} bytes", said.len());
     }
 
     #[tokio::test]
