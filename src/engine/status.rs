@@ -64,20 +64,28 @@ fn is_of(approval: &Approval, identity: &Identity) -> bool {
 /// The state of an approval at `now`, as its caller reads it.
 pub(super) fn document(decision_id: &str, approval: &Approval, now: Timestamp) -> Denial {
     let state = approval.state_at(now);
-    let (pending, approved) = (state == State::Pending, state == State::Approved);
-    let message = if pending {
-        "this call waits for approval"
-    } else if approved {
-        "this call is approved: send the same call again before it expires"
-    } else {
-        "this request for approval is over: send the call again for a new one"
+    let pending = state == State::Pending;
+    let repeat = state == State::Approved && approval.is_within_hours(now);
+    let message = match state {
+        State::Pending => "this call waits for approval",
+        State::Approved if repeat => "this call is approved: send the same call again before it expires",
+        State::Approved => {
+            "this call is approved, and a rule releases it in its `hours` only: send it again then"
+        }
+        State::Used => "this call was released already",
+        State::Releasing | State::ReleasedUnconfirmed => {
+            "this call may have been released: look whether it was before you repeat it"
+        }
+        State::Rejected | State::Expired | State::Withdrawn | State::Revoked => {
+            "this request for approval is over: send the call again for a new one"
+        }
     };
     let call = &approval.call;
     let mut body = json!({
         "id": approval.id,
         "state": state.as_str(),
         "message": message,
-        "repeat": approved,
+        "repeat": repeat,
         "created": approval.created,
         "expires": approval.expires,
         "call": {
@@ -106,7 +114,47 @@ pub(super) fn document(decision_id: &str, approval: &Approval, now: Timestamp) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::approval::{Requirement, testing};
+    use crate::effect::{Day, Hours};
     use crate::request::{Limits, Parts};
+
+    fn read(approval: &Approval) -> (bool, String) {
+        let denial = document("d", approval, Timestamp::UNIX_EPOCH);
+        let body: Value = serde_json::from_str(&denial.body).unwrap();
+        (body["repeat"].as_bool().unwrap(), body["message"].as_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_caller_repeats_what_is_approved_and_is_warned_of_what_may_be_done_already() {
+        let mut approval = testing::approval(vec![]);
+        assert!(read(&approval).0);
+        for (state, words) in [
+            (State::Pending, "waits"),
+            (State::Used, "was released already"),
+            (State::Releasing, "may have been released"),
+            (State::ReleasedUnconfirmed, "may have been released"),
+            (State::Rejected, "for a new one"),
+        ] {
+            approval.state = state;
+            let (repeat, message) = read(&approval);
+            assert!(!repeat && message.contains(words), "{state:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn outside_its_hours_an_approved_call_is_not_to_be_repeated_yet() {
+        let mut approval = testing::approval(vec![]);
+        // 1970 began on a Thursday.
+        let hours = Hours {
+            days: vec![Day::ALL[0]],
+            from: jiff::civil::Time::midnight(),
+            to: None,
+            time_zone: "UTC".into(),
+        };
+        approval.requires = vec![Requirement { hours: Some(hours), ..Requirement::of("p/r", vec![]) }];
+        let (repeat, message) = read(&approval);
+        assert!(!repeat && message.contains("`hours`"), "{message}");
+    }
 
     #[test]
     fn only_what_lies_below_the_path_is_asked_for() {
