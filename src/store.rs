@@ -45,7 +45,8 @@ pub use bundles::{
 };
 pub use config::{Config, Postgres, UrlProblem, UrlSource};
 pub use credentials::{
-    Changed, CredentialChange, CredentialChanges, MAX_CREDENTIALS, NewApiKey, NewRevocation, RevokedKey,
+    Changed, CredentialChange, CredentialChanges, MAX_CREDENTIALS, MAX_LOGOUTS, NewApiKey, NewRevocation,
+    RevokedKey,
 };
 
 use announce::Announcements;
@@ -144,6 +145,15 @@ pub struct Filter {
     /// At most this many; 500 at most.
     pub limit: u32,
     /// Only those older than the one with this id.
+    pub before: Option<String>,
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listed {
+    /// May be fewer than asked for, or none, though there are more: what has just expired is pending no more.
+    pub approvals: Vec<Approval>,
+    /// The `before` of the next page; `None` on the last.
     pub before: Option<String>,
 }
 
@@ -247,11 +257,14 @@ impl Store {
     }
 
     /// The newest first, each without the body of its call.
-    pub async fn approvals(&self, filter: Filter) -> Result<Vec<Approval>, StoreError> {
+    pub async fn approvals(&self, filter: Filter) -> Result<Listed, StoreError> {
         let limit = filter.limit.min(MAX_LISTED);
         let found = self.reader.approvals(filter.state, filter.before.as_deref(), limit).await?;
+        let full = u32::try_from(found.len()).is_ok_and(|count| count == limit);
+        let before = found.last().filter(|_| full).map(|last| last.id.clone());
         let listed = found.into_iter().map(|approval| self.as_of_now(approval));
-        Ok(listed.filter(|approval| filter.state.is_none_or(|state| approval.state == state)).collect())
+        let fits = |approval: &Approval| filter.state.is_none_or(|state| approval.state == state);
+        Ok(Listed { approvals: listed.filter(fits).collect(), before })
     }
 
     /// Records one person's decision; it is durable when this returns.

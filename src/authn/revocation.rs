@@ -64,6 +64,7 @@ struct Index {
     token_ids: Values,
     sessions: Values,
     keys: Values,
+    console_sessions: Values,
     ids: HashMap<String, (RevocationKind, String)>,
     /// Keys that were revoked as keys are, for good.
     revoked_keys: HashSet<String>,
@@ -110,6 +111,16 @@ impl Revocations {
         let Freshness { on_stale, max_age } = self.0.freshness;
         let current = self.age_at(now).is_some_and(|age| age <= max_age);
         if current || on_stale == OnStale::Continue { Ok(()) } else { Err(Reason::RevocationsStale) }
+    }
+
+    /// Whether this session of the console was logged out of, as far as is known: `check` of its identity says whether that
+    /// is current.
+    pub fn is_logged_out(&self, session: &str) -> bool {
+        let index = self.0.index.read();
+        let now = self.0.clock.now();
+        // Earlier versions kept a log-out as the revocation of a token with this id.
+        let hit = |values| any_covers(values, session, "", None, now);
+        hit(&index.console_sessions) || hit(&index.token_ids)
     }
 
     /// Whether something that is known refuses this identity, or somebody who vouches for it.
@@ -195,6 +206,7 @@ impl Index {
             RevocationKind::TokenId => &mut self.token_ids,
             RevocationKind::Session => &mut self.sessions,
             RevocationKind::Key => &mut self.keys,
+            RevocationKind::ConsoleSession => &mut self.console_sessions,
         }
     }
 

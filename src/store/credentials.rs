@@ -13,6 +13,9 @@ use crate::credential::{ApiKey, Revocation, RevocationKind};
 /// Every server keeps all of them in memory, so there is an end to them: of revocations, and of keys.
 pub const MAX_CREDENTIALS: u32 = 100_000;
 
+/// Log-outs of the console that are kept at once, each until its session would have ended anyway.
+pub const MAX_LOGOUTS: u32 = 100_000;
+
 /// A key to keep.
 #[derive(Clone, Debug)]
 pub struct NewApiKey {
@@ -64,7 +67,7 @@ pub enum Changed {
     Key(ApiKey),
     /// The revocation as it was made, or as it was when it was undone.
     Revocation(Revocation),
-    /// There are [`MAX_CREDENTIALS`] already; nothing was written.
+    /// There are [`MAX_CREDENTIALS`], or [`MAX_LOGOUTS`], already; nothing was written.
     Full,
     /// Nothing has this id; nothing was written.
     Unknown,
@@ -94,7 +97,8 @@ impl Store {
         self.reader.api_keys(limit.min(MAX_LISTED), before).await
     }
 
-    /// As [`Store::api_keys`], for revocations; those that ended are listed until they are forgotten.
+    /// As [`Store::api_keys`], for revocations; those that ended are listed until they are forgotten, log-outs of the console
+    /// never.
     pub async fn revocations(&self, limit: u32, before: Option<&str>) -> Result<Vec<Revocation>, StoreError> {
         self.reader.revocations(limit.min(MAX_LISTED), before).await
     }

@@ -109,13 +109,36 @@ async fn what_was_acknowledged_is_there_after_reopening() {
     assert_eq!(store.approval(&voted.id).await.unwrap(), Some(voted.clone()));
     assert_eq!(voted.state, State::Approved);
     assert_eq!(store.approval("unknown").await.unwrap(), None);
-    let listed = store.approvals(Filter { limit: 10, ..Filter::default() }).await.unwrap();
+    let listed = store.approvals(Filter { limit: 10, ..Filter::default() }).await.unwrap().approvals;
     assert_eq!(listed.iter().map(|a| &a.id).collect::<Vec<_>>(), [&voted.id, &pending.id], "newest first");
     assert!(listed.iter().all(|a| a.call.body.is_empty() && a.call.path == "/v1/refunds?x=1"));
     let pending_only = Filter { state: Some(State::Pending), limit: 10, before: None };
-    assert_eq!(store.approvals(pending_only).await.unwrap().len(), 1);
+    assert_eq!(store.approvals(pending_only).await.unwrap().approvals.len(), 1);
     let older = Filter { limit: 10, before: Some(voted.id), ..Filter::default() };
-    assert_eq!(store.approvals(older).await.unwrap().len(), 1);
+    assert_eq!(store.approvals(older).await.unwrap().approvals.len(), 1);
+}
+
+#[tokio::test]
+async fn a_page_without_anything_that_fits_is_not_the_last() {
+    let fixture = fixture().await;
+    let old = fixture.create(NewApproval { expires_in: Duration::from_secs(6_000), ..new("old") }).await;
+    let new = fixture.create(new("new")).await;
+    fixture.clock.advance(Duration::from_secs(601));
+    let page = async |before: Option<String>| {
+        let filter = Filter { state: Some(State::Pending), limit: 1, before };
+        fixture.store.approvals(filter).await.unwrap()
+    };
+    let first = page(None).await;
+    // Where the store has noted already that it expired, the page begins with the next.
+    let first = match first.approvals.is_empty() {
+        true => {
+            assert_eq!(first.before.as_deref(), Some(new.id.as_str()));
+            page(first.before).await
+        }
+        false => first,
+    };
+    assert_eq!(first.approvals.iter().map(|one| &one.id).collect::<Vec<_>>(), [&old.id]);
+    assert_eq!(page(Some(old.id)).await, Listed::default(), "the last says so");
 }
 
 #[tokio::test]

@@ -33,7 +33,9 @@ impl Reader {
         limit: u32,
         before: Option<&str>,
     ) -> Result<Vec<Revocation>, StoreError> {
-        let query = database::query("SELECT * FROM revocations WHERE id < $1 ORDER BY id DESC LIMIT $2");
+        let query = database::query(
+            "SELECT * FROM revocations WHERE id < $1 AND console = 0 ORDER BY id DESC LIMIT $2",
+        );
         let rows = self.0.fetch_all(query.bind(before.unwrap_or("~")).bind(i64::from(limit))).await?;
         rows.iter().map(revocation).collect()
     }
@@ -121,8 +123,10 @@ impl Transaction<'_> {
         database::query("SELECT count(*) FROM api_keys").fetch_value(&mut self.0).await
     }
 
-    pub(in crate::store) async fn count_revocations(&mut self) -> Result<i64, StoreError> {
-        database::query("SELECT count(*) FROM revocations").fetch_value(&mut self.0).await
+    /// How many log-outs of the console there are, or other revocations.
+    pub(in crate::store) async fn count_revocations(&mut self, logouts: bool) -> Result<i64, StoreError> {
+        let query = database::query("SELECT count(*) FROM revocations WHERE console = $1");
+        query.bind(i64::from(logouts)).fetch_value(&mut self.0).await
     }
 
     pub(in crate::store) async fn insert_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError> {
@@ -159,11 +163,14 @@ impl Transaction<'_> {
     pub(in crate::store) async fn insert_revocation(&mut self, new: &Revocation) -> Result<(), StoreError> {
         let query = database::query(
             "INSERT INTO revocations (id, kind, value, issuer, issued_before, until_at, created_at, created_by, \
-             reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             reason, console) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         );
+        let logout = new.kind == RevocationKind::ConsoleSession;
+        // A log-out as servers that know no such kind read it.
+        let kind = if logout { RevocationKind::TokenId } else { new.kind };
         query
             .bind(&new.id)
-            .bind(new.kind.as_str())
+            .bind(kind.as_str())
             .bind(&new.value)
             .bind(&new.issuer)
             .bind(new.issued_before.map(Timestamp::as_microsecond))
@@ -171,6 +178,7 @@ impl Transaction<'_> {
             .bind(new.created.as_microsecond())
             .bind(to_json(&new.created_by)?)
             .bind(&new.reason)
+            .bind(i64::from(logout))
             .execute(&mut self.0)
             .await?;
         self.changed(REVOCATION, &new.id, new.created).await
@@ -185,7 +193,8 @@ impl Transaction<'_> {
         self.changed(REVOCATION, id, now).await
     }
 
-    /// Deletes the keys and revocations that ended before `kept_since`, and the changes made before it but for the
+    /// Deletes the log-outs that ended before `now`, the keys and revocations that ended before `kept_since`, and the
+    /// changes made before it but for the
     /// newest, whose number goes on. `true` when a key or revocation went.
     pub(in crate::store) async fn forget_credentials(
         &mut self,
@@ -193,8 +202,11 @@ impl Transaction<'_> {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let since = kept_since.as_microsecond();
-        let query = database::query("DELETE FROM revocations WHERE until_at < $1 RETURNING id");
-        let ended: Vec<String> = query.bind(since).fetch_values(&mut self.0).await?;
+        let query = database::query(
+            "DELETE FROM revocations WHERE until_at < $1 OR (console = 1 AND until_at < $2) RETURNING id",
+        );
+        let query = query.bind(since).bind(now.as_microsecond());
+        let ended: Vec<String> = query.fetch_values(&mut self.0).await?;
         for id in &ended {
             self.changed(REVOCATION, id, now).await?;
         }
@@ -255,7 +267,10 @@ fn api_key(row: &Row) -> Result<ApiKey, StoreError> {
 fn revocation(row: &Row) -> Result<Revocation, StoreError> {
     Ok(Revocation {
         id: row.try_get("id")?,
-        kind: RevocationKind::from_str(row.try_get("kind")?).map_err(unreadable)?,
+        kind: match row.try_get::<i64, _>("console")? {
+            0 => RevocationKind::from_str(row.try_get("kind")?).map_err(unreadable)?,
+            _ => RevocationKind::ConsoleSession,
+        },
         value: row.try_get("value")?,
         issuer: row.try_get("issuer")?,
         issued_before: optional_time(row, "issued_before")?,

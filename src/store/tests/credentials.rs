@@ -161,3 +161,34 @@ async fn a_commit_tells_who_follows() {
     told.changed().await.unwrap();
     assert_eq!(fixture.changes(Some(0)).await.newest, 1, "it is committed by then");
 }
+
+#[tokio::test]
+async fn a_log_out_takes_back_nothing_is_not_listed_and_ends_with_its_session() {
+    let fixture = fixture().await;
+    let waits = fixture.create(new("a")).await;
+    fixture.store.vote(&waits.id, &person("bob"), Choice::Approve, "fine").await.unwrap();
+    let until = fixture.clock.now().checked_add(Duration::from_secs(60)).unwrap();
+    let logout = CredentialChange::Revoke(NewRevocation {
+        kind: RevocationKind::ConsoleSession,
+        value: "s-1".into(),
+        issuer: String::new(),
+        issued_before: None,
+        until: Some(until),
+        created_by: Actor::of(&person("bob")),
+        reason: "logged out".into(),
+    });
+    let Changed::Revocation(made) = fixture.store.change_credential(logout).await.unwrap() else { panic!() };
+    assert_eq!(fixture.store.approval(&waits.id).await.unwrap().unwrap().state, State::Approved);
+    assert!(fixture.store.revocations(10, None).await.unwrap().is_empty());
+    let undone = fixture.store.change_credential(CredentialChange::Undo(made.id.clone())).await.unwrap();
+    assert_eq!(undone, Changed::Unknown, "nobody who is logged out is let in again");
+    assert_eq!(fixture.changes(None).await.revocations, [(made.id.clone(), Some(made))]);
+    fixture.clock.advance(Duration::from_secs(61));
+    // What is over is looked for when a store is opened, and every hour after.
+    let store = fixture.reopen().await;
+    let mut told = store.credentials_changed();
+    if !store.credential_changes(None).await.unwrap().revocations.is_empty() {
+        told.changed().await.unwrap();
+    }
+    assert!(store.credential_changes(None).await.unwrap().revocations.is_empty());
+}

@@ -6,7 +6,7 @@ use super::Batch;
 use crate::credential::{ApiKey, Revocation, RevocationKind};
 use crate::store::StoreError;
 use crate::store::credentials::{
-    Changed, CredentialChange, MAX_CREDENTIALS, NewApiKey, NewRevocation, RevokedKey,
+    Changed, CredentialChange, MAX_CREDENTIALS, MAX_LOGOUTS, NewApiKey, NewRevocation, RevokedKey,
 };
 
 impl Batch<'_> {
@@ -67,7 +67,9 @@ impl Batch<'_> {
     }
 
     async fn revoke(&mut self, new: &NewRevocation) -> Result<Changed, StoreError> {
-        if self.transaction.count_revocations().await? >= i64::from(MAX_CREDENTIALS) {
+        let logout = new.kind == RevocationKind::ConsoleSession;
+        let most = if logout { MAX_LOGOUTS } else { MAX_CREDENTIALS };
+        if self.transaction.count_revocations(logout).await? >= i64::from(most) {
             return Ok(Changed::Full);
         }
         let revocation = Revocation {
@@ -82,12 +84,16 @@ impl Batch<'_> {
             reason: new.reason.clone(),
         };
         self.transaction.insert_revocation(&revocation).await?;
-        self.revoke_approvals(&revocation).await?;
+        if !logout {
+            self.revoke_approvals(&revocation).await?;
+        }
         Ok(Changed::Revocation(revocation))
     }
 
     async fn undo(&mut self, id: &str) -> Result<Changed, StoreError> {
-        let Some(revocation) = self.transaction.revocation(id).await? else { return Ok(Changed::Unknown) };
+        let found = self.transaction.revocation(id).await?;
+        let named = found.filter(|found| found.kind != RevocationKind::ConsoleSession);
+        let Some(revocation) = named else { return Ok(Changed::Unknown) };
         self.transaction.delete_revocation(id, self.now).await?;
         Ok(Changed::Revocation(revocation))
     }
