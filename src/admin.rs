@@ -32,6 +32,7 @@ mod encode;
 mod fault;
 mod grpc;
 mod http;
+mod limits;
 mod openapi;
 mod page;
 mod pretty;
@@ -40,6 +41,7 @@ mod tests;
 mod watch;
 
 use approvals::Looked;
+pub use limits::{CONNECTIONS, Limits};
 
 /// The messages and the service of `proto/portcullis/admin/v1/admin.proto`.
 pub mod v1 {
@@ -73,12 +75,21 @@ pub trait VerifyToken: Send + Sync {
     fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Arc<Identity>, Reason>>;
 }
 
-/// Is told of every decision, and of every change of a key or revocation, that was recorded, before the one who made it is answered.
+/// Is told of every decision, of those of which nobody knows whether they count, and of every change of a key or revocation, that was recorded, before the one who made it is answered.
 pub trait AdminEvents: Send + Sync {
     fn decided<'a>(
         &'a self,
         who: &'a Identity,
         approval: &'a Approval,
+        choice: Choice,
+        reason: &'a str,
+    ) -> BoxFuture<'a, ()>;
+
+    /// The store did not say whether it wrote this decision on `approval`; it may be in force.
+    fn decision_unknown<'a>(
+        &'a self,
+        who: &'a Identity,
+        approval: &'a str,
         choice: Choice,
         reason: &'a str,
     ) -> BoxFuture<'a, ()>;
@@ -112,6 +123,7 @@ pub struct AdminState {
     pub api_keys: Option<ApiKeys>,
     /// How the candidate compares with the active policies; `None` without a candidate.
     pub comparison: Arc<dyn Fn() -> Option<Comparison> + Send + Sync>,
+    pub limits: Limits,
 }
 
 /// Everything that the admin port serves; `console` is what its pages are made with, where there are any.

@@ -325,6 +325,7 @@ fn admin_state(
         control: control.clone(),
         api_keys,
         comparison: Arc::new(comparison_of(&ports.engine)),
+        limits: admin::Limits::default(),
     }
 }
 
@@ -385,7 +386,8 @@ impl Bound {
         let limits = inbound::Limits::default();
         let ops_task = tokio::spawn(inbound::serve(metrics_listener, ops::router(ops.clone()), limits));
         let notifier = notify.map(|(targets, ports)| targets.start(ports));
-        let admin_task = tokio::spawn(inbound::serve(admin.0, admin.1, limits));
+        let for_admin = inbound::Limits { connections: admin::CONNECTIONS, ..limits };
+        let admin_task = tokio::spawn(inbound::serve(admin.0, admin.1, for_admin));
         let beat_task = tokio::spawn(beat(ops, health.clone()));
         let mut grpc_task = tokio::spawn(server.serve());
         tokio::select! {

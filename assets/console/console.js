@@ -28,6 +28,11 @@
     link.classList.toggle("live", live);
   };
   document.addEventListener("htmx:sse:after:connection", () => say("live", true));
+  document.addEventListener("htmx:sse:after:message", (event) => {
+    const named = event.detail?.message?.event;
+    if (named === "away") say("the server can't read this now; it tries again", false);
+    else if (!named) say("live", true);
+  });
   document.addEventListener("htmx:sse:error", () => say("not connected; reload to see more", false));
   document.addEventListener("htmx:sse:close", () => say("reload to see more", false));
 

@@ -56,22 +56,43 @@ impl AdminState {
         let mut before = before.map(str::to_owned);
         let mut response = v1::ListApprovalsResponse::default();
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        // Who sees everything needs no more rows than are shown.
+        let limit = if self.sees_all(who) { limit } else { MAX_LIMIT };
+        let _turn = self.limits.scan().await?;
         for _ in 0..PAGES {
-            let page =
-                self.store.approvals(Filter { state, limit: MAX_LIMIT, before: before.clone() }).await?;
-            let Some(last) = page.last() else { return Ok(response) };
-            let oldest = last.id.clone();
-            for approval in page.iter().filter(|approval| self.may_see(approval, who)) {
+            let page = self.store.approvals(Filter { state, limit, before }).await?;
+            before = page.before;
+            for approval in page.approvals.iter().filter(|approval| self.may_see(approval, who)) {
                 response.approvals.push(encode::listed(approval, &self.viewer(who)));
                 if response.approvals.len() == wanted {
                     response.next_page_token = approval.id.clone();
                     return Ok(response);
                 }
             }
-            before = Some(oldest);
+            if before.is_none() {
+                break;
+            }
         }
         response.next_page_token = before.unwrap_or_default();
         Ok(response)
+    }
+
+    /// What waits for a decision, the newest first, whoever may see it; and whether there is more than was read.
+    pub(super) async fn pending(&self) -> Result<(Vec<Approval>, bool), Fault> {
+        let _turn = self.limits.scan().await?;
+        let (mut pending, mut before) = (Vec::new(), None);
+        for _ in 0..PAGES {
+            let page = self
+                .store
+                .approvals(Filter { state: Some(State::Pending), limit: MAX_LIMIT, before })
+                .await?;
+            pending.extend(page.approvals);
+            before = page.before;
+            if before.is_none() {
+                break;
+            }
+        }
+        Ok((pending, before.is_some()))
     }
 
     pub(super) async fn get(&self, who: &Identity, id: &str) -> Result<v1::Approval, Fault> {
@@ -104,7 +125,8 @@ impl AdminState {
         request: v1::DecideApprovalRequest,
         choice: Choice,
     ) -> Result<v1::Approval, Fault> {
-        check_reason(&request.reason)?;
+        let reason = check_reason(&request.reason)?;
+        let request = v1::DecideApprovalRequest { reason, ..request };
         let (state, who) = (self.clone(), who.clone());
         let deciding = tokio::spawn(async move { state.vote(&who, &request, choice).await });
         deciding.await.unwrap_or(Err(Fault::Unavailable))
@@ -123,6 +145,11 @@ impl AdminState {
                 self.get(who, &request.id).await?;
                 return Err(Fault::Refused(refused));
             }
+            // It may be in force all the same.
+            Err(VoteError::Store(error)) => {
+                self.events.decision_unknown(who, &request.id, choice, &request.reason).await;
+                return Err(error.into());
+            }
             voted => voted?,
         };
         self.events.decided(who, &approval, choice, &request.reason).await;
@@ -139,7 +166,8 @@ impl AdminState {
                 tracing::warn!(%error, "earlier decisions could not be read");
                 Vec::new()
             });
-            shown.similar = similar.iter().map(|past| encode::past(past, approval)).collect();
+            let seen = similar.iter().filter(|past| self.may_see(past, who));
+            shown.similar = seen.map(|past| encode::past(past, approval)).collect();
         }
         shown
     }
@@ -154,20 +182,31 @@ impl AdminState {
     }
 
     pub(super) fn may_see(&self, approval: &Approval, who: &Identity) -> bool {
-        self.decides(approval, who)
-            || approval.caller.is(who)
-            || self.viewers.iter().chain(&*self.admins).any(|group| who.groups.contains(group))
+        self.decides(approval, who) || approval.caller.is_surely(who) || self.sees_all(who)
+    }
+
+    fn sees_all(&self, who: &Identity) -> bool {
+        self.viewers.iter().chain(&*self.admins).any(|group| who.groups.contains(group))
     }
 }
 
-/// A reason is read by other people, the caller among them: nothing in it may hide or reorder what they read.
-pub(super) fn check_reason(reason: &str) -> Result<(), Fault> {
-    if reason.len() > MAX_REASON {
-        return Err(Fault::Invalid(format!("the reason is longer than {MAX_REASON} bytes")));
+/// A reason as it is kept. It is read by other people, the caller among them: nothing in it may hide or reorder what they
+/// read. What keyboards add unseen, a space that breaks no line and the mark of an emoji, is replaced and left out.
+pub(super) fn check_reason(reason: &str) -> Result<String, Fault> {
+    let plain = reason.chars().filter(|c| *c != '\u{fe0f}').map(|c| if c == '\u{a0}' { ' ' } else { c });
+    let plain: String = plain.collect();
+    if plain.len() > MAX_REASON {
+        let long = plain.len();
+        return Err(Fault::Invalid(format!("the reason has {long} bytes; {MAX_REASON} are the most")));
     }
     let line = |character: char| matches!(character, '\n' | '\t');
-    if reason.chars().any(|character| visible::is_deceptive(character) && !line(character)) {
-        return Err(Fault::Invalid("the reason has control or invisible characters".to_owned()));
+    let hidden = |character: char| visible::is_deceptive(character) && !line(character);
+    if let Some((at, found)) = plain.chars().enumerate().find(|(_, character)| hidden(*character)) {
+        return Err(Fault::Invalid(format!(
+            "character {} of the reason, U+{:04X}, is a control or invisible character (emoji are joined by such); leave it out",
+            at.saturating_add(1),
+            u32::from(found)
+        )));
     }
-    Ok(())
+    Ok(plain)
 }

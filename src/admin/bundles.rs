@@ -94,7 +94,7 @@ impl AdminState {
 
     async fn change(&self, who: &Arc<Identity>, change: Change, reason: String) -> Result<v1::Bundle, Fault> {
         self.may_administer(who)?;
-        check_reason(&reason)?;
+        let reason = check_reason(&reason)?;
         let pins = matches!(change, Change::Pin(_));
         let active = self.control.change(change, Request { who: who.clone(), reason }).await?;
         Ok(v1::Bundle { active: true, pinned: pins, ..bundle(&active) })

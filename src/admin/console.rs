@@ -15,8 +15,9 @@ use axum::routing::{get, post};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
+use super::limits::Turns;
 use super::{AdminState, VerifyToken};
 use crate::authn::revocation::Revocations;
 use crate::identity::Identity;
@@ -49,7 +50,7 @@ pub use first_login::FirstLogin;
 pub use origin::Origin;
 pub use provider::{Provider, ProviderConfig};
 pub use seal::{KeyError, Keys};
-use session::Cookies;
+use session::{Cookies, Session};
 use throttle::Throttle;
 
 /// What the configuration says of the console.
@@ -140,7 +141,8 @@ pub struct Parts {
     pub metrics: Metrics,
 }
 
-/// Streams of live pages at once, each of which takes up a connection of the admin port; who comes later reloads the page.
+/// Streams of one live page at once, each of which takes up a connection of the admin port; who comes later reloads the
+/// page.
 const MOST_LIVE: usize = 100;
 
 /// The console, running.
@@ -150,7 +152,9 @@ pub(super) struct Console {
     cookies: Cookies,
     /// The flows that were finished, so that none is finished twice.
     finished: moka::sync::Cache<String, ()>,
-    live: Arc<Semaphore>,
+    live: Turns,
+    live_decisions: Turns,
+    pending_feed: live::PendingFeed,
     throttle: Throttle,
     feed: decisions::Feed,
 }
@@ -160,10 +164,12 @@ impl Console {
         self.state.clock.now()
     }
 
-    /// Whether a proof of so long ago is good enough for a change.
-    fn is_fresh(&self, proven: Option<i64>) -> bool {
+    /// Whether the proof of a session is new enough for a change. That of a first login is as long as the session lasts:
+    /// without a provider nobody can prove anything anew.
+    fn is_fresh(&self, session: &Session) -> bool {
         let fresh = i64::try_from(self.parts.times.fresh.as_secs()).unwrap_or(i64::MAX);
-        proven.is_some_and(|at| self.now().as_second().saturating_sub(at) <= fresh)
+        let proven = session.proven;
+        session.is_first() || proven.is_some_and(|at| self.now().as_second().saturating_sub(at) <= fresh)
     }
 }
 
@@ -173,13 +179,14 @@ pub(super) fn router(state: AdminState, parts: Parts) -> Router {
     let cookies = Cookies { secure: parts.origin.is_secure() };
     let finished =
         moka::sync::Cache::builder().max_capacity(100_000).time_to_live(login::LONGEST_FLOW * 2).build();
-    let live = Arc::new(Semaphore::new(MOST_LIVE));
     let console = Arc::new(Console {
         state,
         parts,
         cookies,
         finished,
-        live,
+        live: Turns::new(MOST_LIVE),
+        live_decisions: Turns::new(MOST_LIVE),
+        pending_feed: live::PendingFeed::default(),
         throttle: Throttle::default(),
         feed: decisions::Feed::default(),
     });

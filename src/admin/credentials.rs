@@ -75,10 +75,9 @@ impl AdminState {
         request: v1::RevokeApiKeyRequest,
     ) -> Result<v1::ApiKey, Fault> {
         self.may_administer(who)?;
-        check_reason(&request.reason)?;
-        let (by, reason) = (Actor::of(who), request.reason.clone());
-        let change = CredentialChange::RevokeKey(RevokedKey { id: request.id, by, reason });
-        match self.change_credential(who, change, request.reason, "key").await? {
+        let reason = check_reason(&request.reason)?;
+        let revoked = RevokedKey { id: request.id, by: Actor::of(who), reason: reason.clone() };
+        match self.change_credential(who, CredentialChange::RevokeKey(revoked), reason, "key").await? {
             Changed::Key(key) => Ok(api_key(&key, self.clock.now())),
             _ => Err(Fault::Unavailable),
         }
@@ -119,9 +118,9 @@ impl AdminState {
         request: v1::UndoRevocationRequest,
     ) -> Result<v1::Revocation, Fault> {
         self.may_administer(who)?;
-        check_reason(&request.reason)?;
+        let reason = check_reason(&request.reason)?;
         let change = CredentialChange::Undo(request.id);
-        match self.change_credential(who, change, request.reason, "revocation").await? {
+        match self.change_credential(who, change, reason, "revocation").await? {
             Changed::Revocation(undone) => {
                 Ok(v1::Revocation { active: false, ..revocation(&undone, self.clock.now()) })
             }
@@ -168,7 +167,7 @@ impl AdminState {
         if !request.issuer.is_empty() {
             check_text("issuer", &request.issuer, LONGEST)?;
         }
-        check_reason(&request.reason)?;
+        let reason = check_reason(&request.reason)?;
         if kind == RevocationKind::Key && !request.issuer.is_empty() {
             return Err(invalid("a key has no issuer: leave `issuer` out"));
         }
@@ -179,7 +178,7 @@ impl AdminState {
             value: request.value,
             issuer: request.issuer,
             created_by: Actor::of(who),
-            reason: request.reason,
+            reason,
         })
     }
 

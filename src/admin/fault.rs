@@ -35,7 +35,9 @@ pub(super) enum Fault {
         "API keys are not accepted here: name a file of random bytes in `identity.api_keys.hash_key`, and restart the server"
     )]
     KeysNotConfigured,
-    #[error("as many watchers as the server takes are connected already; list the requests instead")]
+    #[error(
+        "you watch as often as one may already, or as many watch as the server takes; list the requests instead"
+    )]
     TooManyWatchers,
     #[error("there is no candidate")]
     NoCandidate,

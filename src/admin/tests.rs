@@ -52,6 +52,17 @@ impl AdminEvents for Log {
         Box::pin(async {})
     }
 
+    fn decision_unknown<'a>(
+        &'a self,
+        who: &'a Identity,
+        _: &'a str,
+        choice: Choice,
+        reason: &'a str,
+    ) -> BoxFuture<'a, ()> {
+        self.0.lock().push(format!("{} {choice:?} unknown {reason}", who.subject));
+        Box::pin(async {})
+    }
+
     fn credential_changed<'a>(&'a self, who: &'a Identity, event: CredentialEvent<'a>) -> BoxFuture<'a, ()> {
         let what = match event {
             CredentialEvent::KeyCreated(key) => format!("created a key of {}", key.owner),
@@ -109,6 +120,7 @@ pub(in crate::admin) async fn fixture() -> Fixture {
         control,
         api_keys: Some(ApiKeys::new(hash_key, Clock::system()).unwrap()),
         comparison: Arc::new(candidate::comparison),
+        limits: Limits::default(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -4,16 +4,18 @@
 //! knows where things stand. It ends when the watcher's credential does.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::Stream;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::fault::Fault;
+use super::limits::Turn;
 use super::{AdminState, encode, v1};
 use crate::approval::State;
+use crate::clock;
 use crate::identity::Identity;
 use crate::inbound::UnderWay;
 use crate::store::{Changes, Filter};
@@ -24,11 +26,6 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Events that a slow watcher may leave unread before it is begun again.
 const UNREAD: usize = 64;
 
-/// Streams at the same time.
-const MAX_WATCHERS: usize = 200;
-
-static TURNS: Semaphore = Semaphore::const_new(MAX_WATCHERS);
-
 pub(super) type Item = Result<v1::WatchApprovalsEvent, Fault>;
 
 impl AdminState {
@@ -38,18 +35,17 @@ impl AdminState {
         authorization: Option<&str>,
         under_way: Option<UnderWay>,
     ) -> Result<impl Stream<Item = Item> + Send + use<>, Fault> {
-        self.watch_within(authorization, under_way, &TURNS, HEARTBEAT).await
+        self.watch_within(authorization, under_way, HEARTBEAT).await
     }
 
     async fn watch_within(
         &self,
         authorization: Option<&str>,
         under_way: Option<UnderWay>,
-        turns: &'static Semaphore,
         heartbeat: Duration,
     ) -> Result<impl Stream<Item = Item> + Send + use<>, Fault> {
         let who = self.authenticate(authorization).await?;
-        let turn = turns.try_acquire().map_err(|_| Fault::TooManyWatchers)?;
+        let turn = self.limits.watchers.take(&who)?;
         let (events, received) = mpsc::channel(UNREAD);
         let watcher = Watcher {
             state: self.clone(),
@@ -58,6 +54,7 @@ impl AdminState {
             // Before the first look, so that nothing falls in between.
             changes: self.store.changes(),
             events,
+            verified: clock::instant(),
             heartbeat,
             _turn: turn,
             _under_way: under_way,
@@ -71,13 +68,14 @@ impl AdminState {
 
 struct Watcher {
     state: AdminState,
-    /// Verified again with each heartbeat.
+    /// Verified again with each heartbeat, and while what is pending is told.
     authorization: String,
     who: Arc<Identity>,
+    verified: Instant,
     changes: Changes,
     events: mpsc::Sender<Item>,
     heartbeat: Duration,
-    _turn: SemaphorePermit<'static>,
+    _turn: Turn,
     /// The connection is not quiet while this watches, and not a moment longer.
     _under_way: Option<UnderWay>,
 }
@@ -112,7 +110,7 @@ impl Watcher {
             tokio::select! {
                 () = self.events.closed() => return Err(End::Gone),
                 _ = heartbeat.tick() => {
-                    self.who = self.state.authenticate(Some(&self.authorization)).await?;
+                    self.verify().await?;
                     // Whose store is closed hears of nothing any more.
                     self.state.store.ping().await.map_err(Fault::from)?;
                     self.tell("heartbeat", None).await?;
@@ -130,18 +128,35 @@ impl Watcher {
     }
 
     /// Everything pending, the newest first, and that this was it.
-    async fn begin(&self) -> Result<(), End> {
+    async fn begin(&mut self) -> Result<(), End> {
         let mut before = None;
         loop {
             let filter = Filter { state: Some(State::Pending), limit: 500, before };
+            let turn = self.state.limits.scan().await?;
             let page = self.state.store.approvals(filter).await.map_err(Fault::from)?;
-            let Some(last) = page.last() else { return self.tell("ready", None).await };
-            before = Some(last.id.clone());
-            for approval in page.iter().filter(|approval| self.state.may_see(approval, &self.who)) {
-                let shown = encode::listed(approval, &self.state.viewer(&self.who));
-                self.tell("pending", Some(shown)).await?;
+            drop(turn);
+            self.verify().await?;
+            for approval in &page.approvals {
+                // A slow reader of a long list is no longer here for it than any other.
+                if self.verified.elapsed() >= self.heartbeat {
+                    self.verify().await?;
+                }
+                if self.state.may_see(approval, &self.who) {
+                    let shown = encode::listed(approval, &self.state.viewer(&self.who));
+                    self.tell("pending", Some(shown)).await?;
+                }
+            }
+            before = page.before;
+            if before.is_none() {
+                return self.tell("ready", None).await;
             }
         }
+    }
+
+    async fn verify(&mut self) -> Result<(), Fault> {
+        self.who = self.state.authenticate(Some(&self.authorization)).await?;
+        self.verified = clock::instant();
+        Ok(())
     }
 
     async fn changed(&self, id: &str) -> Result<(), End> {

@@ -75,6 +75,33 @@ impl AdminEvents for Recorded {
         .boxed()
     }
 
+    fn decision_unknown<'a>(
+        &'a self,
+        who: &'a Identity,
+        approval: &'a str,
+        choice: Choice,
+        reason: &'a str,
+    ) -> BoxFuture<'a, ()> {
+        async move {
+            let record = Record::Vote(audit::Vote {
+                time: self.clock.now(),
+                approval,
+                choice: choice.as_str(),
+                state: "unknown",
+                identity: engine::principal(who),
+                comment: reason,
+            });
+            let recorded = self.audit.record(&record).await.is_ok();
+            tracing::error!(
+                approval,
+                choice = choice.as_str(),
+                recorded,
+                "whether a vote was written is not known"
+            );
+        }
+        .boxed()
+    }
+
     fn credential_changed<'a>(&'a self, who: &'a Identity, event: CredentialEvent<'a>) -> BoxFuture<'a, ()> {
         async move {
             let record = Record::Credential(match event {
@@ -112,8 +139,7 @@ impl Recorded {
             });
         }
         let (caller, call) = (&approval.caller, &approval.call);
-        let names = [caller.person.as_deref().unwrap_or_default(), &caller.subject, &caller.spiffe];
-        let caller = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        let caller = caller.name().unwrap_or_default();
         let by = who.person.as_deref().unwrap_or(&who.subject);
         tracing::warn!(approval = %approval.id, by, caller, rules = ?approval.rules, "the glass was broken");
         Record::BrokenGlass(audit::BrokenGlass {

@@ -115,7 +115,7 @@ fn offer_first_login(file: &Path, url: &Origin, clock: &Clock) -> anyhow::Result
 /// Whether nothing was ever written to a store: no request, no policies, no key and no revocation.
 pub(super) async fn is_empty(store: &Store) -> Result<bool, StoreError> {
     let filter = crate::store::Filter { limit: 1, ..Default::default() };
-    Ok(store.approvals(filter).await?.is_empty()
+    Ok(store.approvals(filter).await?.approvals.is_empty()
         && store.bundle_state().await?.active.is_none()
         && store.api_keys(1, None).await?.is_empty()
         && store.revocations(1, None).await?.is_empty())

@@ -68,7 +68,7 @@ impl Console {
     ) -> Result<Option<Response>, Trouble> {
         self.check_form(visitor, &change.csrf)?;
         approvals::check_reason(&change.reason())?;
-        if self.is_fresh(visitor.session.proven) {
+        if self.is_fresh(&visitor.session) {
             return Ok(None);
         }
         self.admit(&Source::Browser(visitor.session.id.clone()), 1)?;

@@ -27,15 +27,62 @@ pub async fn approval(
     let looked = console.state.look(&visitor.who, &id).await?;
     let now = console.now();
     let page = ApprovalPage {
-        frame: Frame::new(&console, &visitor, "/approvals", "A call that waits"),
+        frame: Frame::new(&console, &visitor, "/approvals", title(&looked.approval.state)),
         detail: Detail::of(&looked, now),
         draft: console.draft(&visitor, &headers, &format!("/approvals/{id}")),
-        fresh: console.is_fresh(visitor.session.proven),
+        fresh: console.is_fresh(&visitor.session),
         fresh_for: span(console.parts.times.fresh.as_secs()),
         approval: ApprovalView::of(&looked.approval, now),
         done: done(&looked.approval, &visitor, &query.done),
     };
     Ok(page::html(&page))
+}
+
+fn title(state: &str) -> &'static str {
+    match state {
+        "pending" => "A call that waits",
+        "approved" => "An approved call",
+        "rejected" => "A rejected call",
+        "releasing" | "used" | "released_unconfirmed" => "A released call",
+        _ => "A request that is over",
+    }
+}
+
+impl Console {
+    /// What to say on the list of what this person just decided on the request `id`; nothing where they did not.
+    pub async fn decided(&self, visitor: &Visitor, id: &str) -> Option<String> {
+        if id.is_empty() {
+            return None;
+        }
+        let looked = self.state.look(&visitor.who, id).await.ok()?.approval;
+        let mine =
+            |vote: &&v1::Vote| vote.issuer == visitor.who.issuer && vote.subject == visitor.who.subject;
+        let vote = looked.votes.iter().rev().find(mine)?;
+        Some(match (vote.choice.as_str(), looked.state.as_str()) {
+            ("approve", "pending") => {
+                let missing = missing(&looked);
+                let needed = if missing == 1 {
+                    "1 more is needed".to_owned()
+                } else {
+                    format!("{missing} more are needed")
+                };
+                format!("Your approval is recorded; {needed}.")
+            }
+            ("approve", "approved" | "releasing" | "used" | "released_unconfirmed") => {
+                "Approved. Your decision is recorded.".to_owned()
+            }
+            ("approve", state) => format!("Your approval is recorded; the request is {state}."),
+            ("reject", _) => "Rejected. Your decision is recorded.".to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+/// How many approvals a request still needs.
+fn missing(approval: &v1::Approval) -> u64 {
+    let open = approval.requires.iter().filter(|part| !part.by_itself);
+    let of = |part: &v1::Requirement| u64::from(part.count.max(1)).saturating_sub(part.given_by.len() as u64);
+    open.map(of).sum()
 }
 
 /// What to say of what this person just did; nothing for a link that only pretends it.
@@ -65,10 +112,10 @@ pub async fn decide(
     if let Some(response) = console.permit(&visitor, &form, &page).await? {
         return Ok(response);
     }
-    let request = v1::DecideApprovalRequest { id, reason: form.reason() };
+    let request = v1::DecideApprovalRequest { id: id.clone(), reason: form.reason() };
     console.state.decide(&visitor.who, request, choice).await?;
     let then = match choice {
-        Choice::Approve | Choice::Reject => format!("/?done={}", choice.as_str()),
+        Choice::Approve | Choice::Reject => format!("/?done={id}"),
         _ => format!("{page}?done={}", choice.as_str()),
     };
     Ok(console.go_to(&then))
@@ -88,7 +135,7 @@ pub async fn confirm_break_glass(
         frame: Frame::new(&console, &visitor, "/approvals", "Break the glass"),
         detail: Detail::of(&looked, now),
         draft: console.draft(&visitor, &headers, &format!("/approvals/{id}/break-glass")),
-        fresh: console.is_fresh(visitor.session.proven),
+        fresh: console.is_fresh(&visitor.session),
         approval: ApprovalView::of(&looked.approval, now),
     };
     Ok(page::html(&page))

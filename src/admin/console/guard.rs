@@ -2,6 +2,7 @@
 //! browser is told about the answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{
@@ -27,6 +28,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 /// How much older, in seconds, the last request may be than the session says: not every page sets a cookie.
 const SEEN_EVERY: i64 = 30;
 
+/// How long the session of a first login lasts: nothing can prove anew who sits there, so all of it counts as fresh.
+pub const LONGEST_FIRST: Duration = Duration::from_secs(15 * 60);
+
 /// Who asks for a page.
 #[derive(Clone, Debug)]
 pub struct Visitor {
@@ -38,12 +42,22 @@ pub struct Visitor {
 #[derive(Clone, Debug)]
 pub struct MaybeVisitor(pub Option<Visitor>);
 
+/// Marks a request whose session may hold, and that can't be checked now.
+#[derive(Clone, Copy)]
+struct Unchecked;
+
 /// Lets a request through to its page. Pages that ask for a `Visitor` have one.
 pub async fn guard(State(console): State<Arc<Console>>, mut request: Request, next: Next) -> Response {
     let mut response = match console.turned_away(request.method(), request.uri(), request.headers()) {
         Some(refused) => refused,
         None => {
-            let visitor = console.visitor(request.headers());
+            let visitor = match console.visitor(request.headers()) {
+                Err(Reason::RevocationsStale) => {
+                    request.extensions_mut().insert(Unchecked);
+                    None
+                }
+                visitor => visitor.ok().flatten(),
+            };
             request.extensions_mut().insert(MaybeVisitor(visitor.clone()));
             let path = request.uri().path();
             // What a page asks for by itself keeps no session alive.
@@ -100,11 +114,12 @@ impl Console {
         (!ours).then(|| Trouble::Form.into_response())
     }
 
-    /// Who shows a session that holds: sealed by us, not ended, not revoked.
-    fn visitor(&self, headers: &HeaderMap) -> Option<Visitor> {
-        let session: Session = self.cookies.read(&self.parts.keys, Purpose::Session, headers)?;
-        let who = self.holds(&session).ok()?;
-        Some(Visitor { session, who })
+    /// Who shows a session that holds: sealed by us, not ended, not revoked; or why it doesn't.
+    fn visitor(&self, headers: &HeaderMap) -> Result<Option<Visitor>, Reason> {
+        let session: Option<Session> = self.cookies.read(&self.parts.keys, Purpose::Session, headers);
+        let Some(session) = session else { return Ok(None) };
+        let who = self.holds(&session)?;
+        Ok(Some(Visitor { session, who }))
     }
 
     /// Whether a session still holds: for whom, or why not.
@@ -115,13 +130,13 @@ impl Console {
             u64::try_from(age).map_or(age > -60, |age| age < time.as_secs())
         };
         let times = self.parts.times;
-        if !within(session.started, times.longest) || !within(session.seen, times.idle) {
+        let longest = if session.is_first() { times.longest.min(LONGEST_FIRST) } else { times.longest };
+        if !within(session.started, longest) || !within(session.seen, times.idle) {
             return Err(Reason::TokenExpired);
         }
         let who = session.identity();
         self.parts.revocations.check(&who, [])?;
-        self.parts.revocations.check(&session.as_credential(), [])?;
-        Ok(who)
+        if self.parts.revocations.is_logged_out(&session.id) { Err(Reason::Revoked) } else { Ok(who) }
     }
 
     /// Lets the session live on. A page that ends or replaces it has said so itself.
@@ -160,7 +175,11 @@ impl FromRequestParts<Arc<Console>> for Visitor {
         if let Some(MaybeVisitor(Some(visitor))) = parts.extensions.get::<MaybeVisitor>() {
             return Ok(visitor.clone());
         }
-        let asking = parts.method == Method::GET;
+        if parts.extensions.get::<Unchecked>().is_some() {
+            return Err(Trouble::Unchecked);
+        }
+        // A stream can't show the page that a redirect would lead to.
+        let asking = parts.method == Method::GET && !parts.uri.path().starts_with("/live");
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         Err(Trouble::NotLoggedIn(asking.then(|| path.to_owned())))
     }

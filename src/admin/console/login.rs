@@ -11,6 +11,7 @@ use axum::extract::{Form, Query, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Redirect, Response};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::client::Client;
@@ -27,7 +28,7 @@ use crate::approval::later;
 use crate::credential::RevocationKind;
 use crate::identity::Identity;
 use crate::metrics::ConsoleLogin;
-use crate::store::{Actor, CredentialChange, NewRevocation};
+use crate::store::{Actor, Changed, CredentialChange, MAX_LOGOUTS, NewRevocation};
 
 /// How long somebody may take to log in at the provider.
 pub const LONGEST_FLOW: Duration = Duration::from_secs(600);
@@ -149,21 +150,15 @@ pub async fn logout(
     Form(form): Form<FormToken>,
 ) -> Result<Response, Trouble> {
     console.check_form(&visitor, &form.csrf)?;
-    let revocation = NewRevocation {
-        kind: RevocationKind::TokenId,
-        value: visitor.session.id.clone(),
-        issuer: String::new(),
-        issued_before: None,
-        until: Some(later(console.now(), console.parts.times.longest)),
-        created_by: Actor::of(&visitor.who),
-        reason: "logged out of the console".into(),
-    };
-    let revoked = console.state.store.change_credential(CredentialChange::Revoke(revocation)).await;
-    if let Err(error) = revoked {
-        tracing::error!(%error, "a log-out could not be kept: the cookie is removed, a copy of it would hold until it ends");
-    }
+    let kept = console.keep_logout(&visitor).await;
     console.parts.insight.session_changed(&visitor.who, SessionChange::LoggedOut).await;
-    let mut response = Redirect::to("/login").into_response();
+    let mut response = match kept {
+        Ok(()) => Redirect::to("/login").into_response(),
+        Err(why) => {
+            tracing::error!(%why, "a log-out could not be kept: a copy of its cookie holds until the session ends");
+            Trouble::LogoutNotKept.into_response()
+        }
+    };
     for purpose in [Purpose::Session, Purpose::Draft, Purpose::Flow] {
         add(&mut response, console.cookies.remove(purpose));
     }
@@ -171,6 +166,25 @@ pub async fn logout(
 }
 
 impl Console {
+    /// Ends the session everywhere, for as long as it would have lasted. The error is for the log.
+    async fn keep_logout(&self, visitor: &Visitor) -> Result<(), String> {
+        let started = Timestamp::from_second(visitor.session.started).unwrap_or(self.now());
+        let revocation = NewRevocation {
+            kind: RevocationKind::ConsoleSession,
+            value: visitor.session.id.clone(),
+            issuer: String::new(),
+            issued_before: None,
+            until: Some(later(started, self.parts.times.longest)),
+            created_by: Actor::of(&visitor.who),
+            reason: "logged out of the console".into(),
+        };
+        match self.state.store.change_credential(CredentialChange::Revoke(revocation)).await {
+            Ok(Changed::Revocation(_)) => Ok(()),
+            Ok(_) => Err(format!("there are {MAX_LOGOUTS} log-outs already")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     /// Whom an answer of the provider logs in, and where they wanted to go.
     async fn come_back(
         &self,

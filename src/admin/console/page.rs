@@ -9,6 +9,7 @@ use super::Console;
 use super::guard::Visitor;
 use super::shown::Shown;
 use super::view::{ApprovalView, Bundle, Decision, Detail, Event, Standing};
+use crate::approval::State;
 
 /// A template as an answer.
 pub fn html(page: &impl Template) -> Response {
@@ -61,7 +62,7 @@ pub struct Pending {
     pub frame: Frame,
     pub list: PendingList,
     /// What was just done.
-    pub done: Option<&'static str>,
+    pub done: Option<String>,
 }
 
 /// The part of it that is sent anew whenever something changes.
@@ -115,8 +116,8 @@ pub struct History {
 }
 
 impl History {
-    fn states(&self) -> [&'static str; 5] {
-        ["pending", "approved", "rejected", "expired", "used"]
+    fn states(&self) -> [&'static str; 9] {
+        State::ALL.map(State::as_str)
     }
 
     fn is_shown(&self, state: &str) -> bool {

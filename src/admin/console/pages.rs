@@ -12,13 +12,14 @@ use super::page::{self, Frame, Health, History, Pending, PendingList};
 use super::trouble::Trouble;
 use super::view::ApprovalView;
 use crate::admin::fault::Fault;
-use crate::admin::v1;
+use crate::admin::{encode, v1};
+use crate::approval::Approval;
 use crate::identity::Identity;
 
 /// How many requests a page lists.
 const LISTED: u32 = 100;
-/// How many pages of the store a filter looks through before it says where it stopped.
-const SEARCHED: usize = 8;
+/// How many listings a filter looks through before it says where it stopped. Each may read many rows.
+const SEARCHED: usize = 1;
 
 pub type Page = Result<Response, Trouble>;
 
@@ -35,11 +36,7 @@ pub async fn pending(
     Query(query): Query<Done>,
 ) -> Page {
     let list = console.pending_list(&visitor.who).await?;
-    let done = match query.done.as_str() {
-        "approve" => Some("Approved. Your decision is recorded."),
-        "reject" => Some("Rejected. Your decision is recorded."),
-        _ => None,
-    };
+    let done = console.decided(&visitor, &query.done).await;
     let frame = Frame::new(&console, &visitor, "/", "Waiting for approval");
     Ok(page::html(&Pending { frame, list, done }))
 }
@@ -52,6 +49,17 @@ impl Console {
         let now = self.now();
         let approvals = listed.approvals.iter().map(|one| ApprovalView::of(one, now)).collect();
         Ok(PendingList { approvals, more: !listed.next_page_token.is_empty() })
+    }
+
+    /// The same of what was read for everybody; `more`: it was not all.
+    pub fn list_of(&self, pending: &[Approval], more: bool, who: &Identity) -> PendingList {
+        let (now, most) = (self.now(), LISTED as usize);
+        let visible = pending.iter().filter(|one| self.state.may_see(one, who)).take(most.saturating_add(1));
+        let mut approvals: Vec<_> =
+            visible.map(|one| ApprovalView::of(&encode::listed(one, &self.state.viewer(who)), now)).collect();
+        let more = more || approvals.len() > most;
+        approvals.truncate(most);
+        PendingList { approvals, more }
     }
 
     /// Requests for approval, newest first, that fit; and the token of the next page.

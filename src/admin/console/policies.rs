@@ -36,7 +36,7 @@ pub async fn policies(
         standing: Standing::of(&listing, now),
         events: events.events.iter().map(|event| Event::of(event, now)).collect(),
         admin: console.state.may_administer(&visitor.who).is_ok(),
-        fresh: console.is_fresh(visitor.session.proven),
+        fresh: console.is_fresh(&visitor.session),
         draft: console.draft(&visitor, &headers, "/policies"),
         done: match query.done.as_str() {
             "changed" => Some("Done. What is active now is marked below, and the change is recorded."),

@@ -74,9 +74,9 @@ impl Session {
         })
     }
 
-    /// The same as a credential of its own, named by the session's id: what a log-out revokes.
-    pub fn as_credential(&self) -> Identity {
-        Identity { token_id: self.id.clone(), ..Identity::clone(&self.identity()) }
+    /// Whether the one-time token of an empty store made it.
+    pub fn is_first(&self) -> bool {
+        self.first
     }
 
     /// The person, as people call them.

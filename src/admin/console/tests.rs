@@ -124,11 +124,20 @@ impl World {
         Self::with(USUAL).await
     }
 
+    /// One whose revocations are never known to be current.
+    async fn stale() -> Self {
+        let freshness = Freshness { on_stale: OnStale::Deny, max_age: Duration::ZERO };
+        Self::build(USUAL, freshness).await
+    }
+
     async fn with(setting: Setting) -> Self {
+        Self::build(setting, Freshness { on_stale: OnStale::Continue, ..Freshness::default() }).await
+    }
+
+    async fn build(setting: Setting, freshness: Freshness) -> Self {
         let admin = fixture().await;
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::fixed(Clock::system().now());
-        let freshness = Freshness { on_stale: OnStale::Continue, ..Freshness::default() };
         let revocations = Revocations::new(freshness, clock.clone());
         let credentials = Credentials { revocations: revocations.clone(), api_keys: None };
         let following = credentials.follow(admin.store.clone(), Faults::default()).await.unwrap();

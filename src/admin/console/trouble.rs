@@ -7,12 +7,17 @@ use axum::response::{IntoResponse, Redirect, Response};
 use super::page::{self, Refusal};
 use super::provider::LoginError;
 use crate::admin::fault::Fault;
+use crate::approval::VoteRefused;
 
 /// Why there is no page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// Nobody is logged in; the page to come back to, where that makes sense.
     NotLoggedIn(Option<String>),
+    /// Whether a session holds can't be told now.
+    Unchecked,
+    /// The cookie is gone, and a copy of it would still be good.
+    LogoutNotKept,
     /// The form is not from a page of this session.
     Form,
     /// The request was meant for another host.
@@ -51,6 +56,16 @@ impl IntoResponse for Trouble {
                     "You are not logged in, or your session has ended. Nothing was changed.".to_owned();
                 (StatusCode::FORBIDDEN, "Log in first", text)
             }
+            Self::Unchecked => {
+                let text = "The server can't check sessions now: it can't read what was revoked. Nothing was changed, and \
+                            your session is kept; try again in a moment.";
+                (StatusCode::SERVICE_UNAVAILABLE, "Not now", text.to_owned())
+            }
+            Self::LogoutNotKept => {
+                let text = "Your browser is logged out, and the server could not write that down. Until the session ends, \
+                            a copy of its cookie would still be good. If that matters, have your sessions revoked.";
+                (StatusCode::SERVICE_UNAVAILABLE, "You are logged out here only", text.to_owned())
+            }
             Self::Form => {
                 let text =
                     "This form is not from a page of your session. Nothing was changed; open the page again.";
@@ -71,7 +86,7 @@ impl IntoResponse for Trouble {
                 let heading = match fault.status() {
                     StatusCode::NOT_FOUND => "There is no such thing",
                     StatusCode::FORBIDDEN => "Not for you",
-                    StatusCode::CONFLICT => "Too late",
+                    StatusCode::CONFLICT => conflict(&fault),
                     StatusCode::SERVICE_UNAVAILABLE => "Not now",
                     _ => "That can't be done",
                 };
@@ -83,6 +98,16 @@ impl IntoResponse for Trouble {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response
+    }
+}
+
+/// What stood in the way.
+fn conflict(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Refused(VoteRefused::NotPending | VoteRefused::NotApproved) => "Too late",
+        Fault::Refused(VoteRefused::VotedAlready) => "You have decided already",
+        Fault::Refused(VoteRefused::OutsideHours) => "Not at this hour",
+        _ => "Nothing was changed",
     }
 }
 

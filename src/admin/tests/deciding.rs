@@ -141,11 +141,48 @@ async fn a_reason_cannot_deceive_its_readers() {
     let fixture = fixture().await;
     let id = fixture.hold("d", 1).await;
     let path = format!("/api/v1/approvals/{id}:approve");
-    for reason in ["fine\u{202e}ton", "a\u{1b}[2J", "a\u{200b}b", &"x".repeat(2_001)] {
+    for reason in ["fine\u{202e}ton", "a\u{1b}[2J", "a\u{200b}b", "ok 👨\u{200d}👩", &"x".repeat(2_001)] {
         let (status, body) = fixture.post(Some("bob+finance"), &path, json!({"reason": reason})).await;
         assert_eq!((status, body["code"].as_str()), (400, Some("invalid_argument")), "{reason:?}");
     }
-    let (status, _) =
-        fixture.post(Some("bob+finance"), &path, json!({"reason": "seen:\n\tnaïve 日本"})).await;
+    let (status, _) = fixture
+        .post(Some("bob+finance"), &path, json!({"reason": "seen:\n\tnaïve\u{a0}日本 ✔\u{fe0f}"}))
+        .await;
     assert_eq!(status, 200);
+    let kept = fixture.store.approval(&id).await.unwrap().unwrap().votes.remove(0).reason;
+    assert_eq!(kept, "seen:\n\tnaïve 日本 ✔");
+}
+
+#[tokio::test]
+async fn a_refused_reason_says_which_character_it_was() {
+    let said = |reason: &str| crate::admin::approvals::check_reason(reason).unwrap_err().to_string();
+    assert!(said("✔\u{fe0f} a\u{200b}b").starts_with("character 4 of the reason, U+200B,"));
+    assert!(said(&"é".repeat(1_001)).contains("2002 bytes; 2000 are the most"));
+}
+
+#[tokio::test]
+async fn a_decision_of_which_nobody_knows_whether_it_counts_is_on_record() {
+    let fixture = fixture().await;
+    let id = fixture.hold("d", 1).await;
+    fixture.store.close().await;
+    assert_eq!(fixture.decide("bob+finance", &id, "approve").await.0, 503);
+    assert_eq!(*fixture.log.0.lock(), ["bob Approve unknown seen"]);
+}
+
+#[tokio::test]
+async fn earlier_decisions_are_shown_to_those_who_may_see_them() {
+    let fixture = fixture().await;
+    let hidden = fixture.hold("a", 1).await;
+    fixture.decide("bob+finance", &hidden, "reject").await;
+    let mut new = asked("b", 1);
+    new.requires[0].all_of[0].groups = vec!["security".into()];
+    let Opened::Created(now) = fixture.store.open_approval(new, PendingLimits::default()).await.unwrap()
+    else {
+        panic!("not created")
+    };
+    let path = format!("/api/v1/approvals/{}", now.id);
+    let (_, shown) = fixture.get(Some("sara+security"), &path).await;
+    assert!(shown["mayDecide"] == json!(true) && shown.get("similar").is_none(), "{shown}");
+    let (_, shown) = fixture.get(Some("sven+security+finance"), &path).await;
+    assert_eq!(shown["similar"][0]["id"], json!(hidden), "{shown}");
 }

@@ -272,3 +272,44 @@ async fn earlier_calls_are_shown_with_what_became_of_them() {
         assert!(page.contains(text), "{text} in {page}");
     }
 }
+
+#[tokio::test]
+async fn what_was_decided_is_said_as_it_is_and_only_to_whom_decided() {
+    let world = World::start().await;
+    let id = world.admin.hold("a", 2).await;
+    let (bob, carl) = (world.logged_in("bob+finance").await, world.logged_in("carl+finance").await);
+    let first = bob.decide(&id, "approve", "").await;
+    let said = bob.get(first.location()).await.text;
+    assert!(said.contains("Your approval is recorded; 1 more is needed."), "{said}");
+    assert!(!said.contains("Approved."), "{said}");
+    assert!(!carl.get(first.location()).await.text.contains("recorded"), "a link is not believed");
+    for forged in ["/?done=approve", "/?done=reject"] {
+        assert!(!bob.get(forged).await.text.contains("recorded"), "{forged}");
+    }
+    let second = carl.decide(&id, "approve", "").await;
+    assert!(carl.get(second.location()).await.text.contains("Approved. Your decision is recorded."));
+}
+
+#[tokio::test]
+async fn a_page_says_what_became_of_its_request_and_why_a_decision_came_to_nothing() {
+    let world = World::start().await;
+    let bob = world.logged_in("bob+finance").await;
+    let mut new = asked("a", 2);
+    new.grant = Grant::For(Duration::from_secs(3_600));
+    let id = world.open(new).await;
+    bob.decide(&id, "approve", "").await;
+    let twice = bob.decide(&id, "approve", "").await;
+    assert_eq!(twice.status, 409);
+    assert!(twice.text.contains("You have decided already") && !twice.text.contains("Too late"));
+    let carl = world.logged_in("carl+finance").await;
+    carl.decide(&id, "reject", "").await;
+    let late = world.logged_in("dora+finance").await.decide(&id, "approve", "").await;
+    assert!(late.text.contains("Too late"), "{}", late.text);
+    let page = bob.get(&format!("/approvals/{id}")).await.text;
+    assert!(page.contains("A rejected call") && !page.contains("A call that waits"), "{page}");
+    assert!(page.contains("An approval would have been for") && page.contains("for 60 min"), "{page}");
+    let history = bob.get("/history").await.text;
+    for state in State::ALL {
+        assert!(history.contains(&format!("<option value=\"{}\"", state.as_str())), "{state:?}");
+    }
+}

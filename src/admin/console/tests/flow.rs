@@ -27,7 +27,8 @@ async fn somebody_logs_in_sees_what_waits_and_approves_it() {
         assert!(shown.text.contains(text), "{text} in {}", shown.text);
     }
     let done = bob.decide(&id, "approve", "checked\r\nwith the customer").await;
-    assert_eq!((done.status, done.location()), (303, "/?done=approve"), "{}", done.text);
+    assert_eq!((done.status, done.location()), (303, format!("/?done={id}").as_str()), "{}", done.text);
+    assert!(bob.get(done.location()).await.text.contains("Approved. Your decision is recorded."));
     let approval = world.admin.store.approval(&id).await.unwrap().unwrap();
     assert_eq!(
         (approval.state.as_str(), approval.votes[0].reason.as_str()),
@@ -167,7 +168,87 @@ async fn the_list_is_sent_anew_when_something_changes_until_the_session_ends() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     world.admin.hold("b", 1).await;
     until(&mut stream, &mut seen, "Your session has ended").await;
-    assert_eq!(bob.get("/live").await.status, 303);
+    until(&mut stream, &mut seen, "event: ended").await;
+    assert_eq!(bob.get("/live").await.status, 403, "no page to be shown in the list");
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_says_so_and_ends_nothing() {
+    let world = World::start().await;
+    let bob = world.logged_in("bob+finance").await;
+    let mut stream = bob.stream("/live").await;
+    let mut seen = String::new();
+    until(&mut stream, &mut seen, "Nothing waits").await;
+    world.admin.hold("a", 1).await;
+    world.admin.store.close().await;
+    until(&mut stream, &mut seen, "event: away").await;
+    seen.clear();
+    until(&mut stream, &mut seen, "event: away").await;
+}
+
+#[tokio::test]
+async fn one_person_has_a_few_live_lists_and_others_have_theirs() {
+    let world = World::start().await;
+    let bob = world.logged_in("bob+finance").await;
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        open.push(bob.stream("/live").await);
+    }
+    assert_eq!(bob.get("/live").await.status, 503);
+    world.logged_in("carl+finance").await.stream("/live").await;
+}
+
+#[tokio::test]
+async fn a_list_that_all_watch_shows_each_their_own() {
+    let world = World::start().await;
+    let (bob, ana) = (world.logged_in("bob+finance").await, world.logged_in("sara+security").await);
+    let (mut his, mut hers) = (bob.stream("/live").await, ana.stream("/live").await);
+    let (mut seen, mut none) = (String::new(), String::new());
+    until(&mut his, &mut seen, "Nothing waits").await;
+    until(&mut hers, &mut none, "Nothing waits").await;
+    none.clear();
+    let id = world.admin.hold("a", 1).await;
+    until(&mut his, &mut seen, &id).await;
+    until(&mut hers, &mut none, "Nothing waits").await;
+    assert!(!none.contains(&id), "{none}");
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_checked_is_no_lost_one() {
+    let world = World::stale().await;
+    let bob = world.logged_in("bob+finance").await;
+    let got = bob.get("/").await;
+    assert_eq!(got.status, 503);
+    assert!(got.text.contains("check sessions now"), "{}", got.text);
+    assert!(bob.cookies.lock().contains_key("portcullis"), "it is kept");
+}
+
+#[tokio::test]
+async fn a_log_out_takes_back_nothing_and_is_in_no_list() {
+    let world = World::start().await;
+    let id = world.admin.hold("a", 1).await;
+    let bob = world.logged_in("bob+finance").await;
+    bob.decide(&id, "approve", "").await;
+    let token = bob.get("/").await.form_token();
+    assert_eq!(bob.post("/logout", &[("csrf", &token)]).await.location(), "/login");
+    assert!(world.admin.store.revocations(10, None).await.unwrap().is_empty());
+    let kept = world.admin.store.credential_changes(None).await.unwrap().revocations.remove(0).1.unwrap();
+    assert_eq!(kept.kind, crate::credential::RevocationKind::ConsoleSession);
+    let longest = Times::default().longest.as_secs();
+    assert_eq!(kept.until.unwrap().as_second(), world.seconds() + i64::try_from(longest).unwrap());
+    assert_eq!(world.admin.store.approval(&id).await.unwrap().unwrap().state.as_str(), "approved");
+}
+
+#[tokio::test]
+async fn a_log_out_that_is_not_kept_says_so() {
+    let world = World::start().await;
+    let bob = world.logged_in("bob+finance").await;
+    let token = bob.get("/").await.form_token();
+    world.admin.store.close().await;
+    let got = bob.post("/logout", &[("csrf", &token)]).await;
+    assert_eq!(got.status, 503);
+    assert!(got.text.contains("logged out here only"), "{}", got.text);
+    assert!(!bob.cookies.lock().contains_key("portcullis"));
 }
 
 #[tokio::test]
@@ -183,6 +264,11 @@ async fn the_first_one_comes_in_by_the_one_time_token_and_approves_nothing() {
     assert!(first.get("/policies").await.text.contains("Upload a bundle"));
     assert_eq!(first.decide(&id, "approve", "").await.status, 403);
     assert_eq!(world.votes(&id).await, 0);
+    world.clock.advance(Duration::from_secs(14 * 60));
+    let late = first.decide(&id, "approve", "").await;
+    assert_eq!(late.status, 403, "not for want of a fresh login, which nobody could give: {}", late.text);
+    world.clock.advance(Duration::from_secs(61));
+    assert_eq!(first.get("/").await.status, 303, "fifteen minutes");
     let second = world.browser();
     assert_eq!(second.post("/login/first", &[("token", &token)]).await.status, 403, "once");
     assert!(second.get("/login").await.text.contains("Nobody can log in"));

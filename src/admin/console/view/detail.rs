@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::call::called;
-use super::{When, span};
+use super::{Asked, When, span};
 use crate::admin::console::shown::Shown;
 use crate::admin::{Looked, v1};
-use crate::approval::later;
+use crate::approval::{Choice, later};
 
 /// One request, whole.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Detail {
 pub struct Grant {
     /// Whether it is still to be decided.
     pub pending: bool,
+    /// Whether it was approved.
+    pub given: bool,
     /// Such as `releases every call by ana with the same method and path`.
     pub releases: Shown,
     /// Until when; `None` for one call.
@@ -60,7 +62,7 @@ pub struct Until {
     pub at: When,
     /// How long after the approval.
     pub after: String,
-    /// Whether it was given already.
+    /// Whether it was given; one that was neither given nor is to be decided never will be.
     pub given: bool,
 }
 
@@ -142,7 +144,7 @@ impl Grant {
             }
         };
         let until = period.map(|period| {
-            let given = approval.state != "pending";
+            let given = was_given(approval, now);
             let period = Duration::from_secs(u64::try_from(period.seconds).unwrap_or(0));
             let at = if given {
                 When::of(approval.expires.as_ref(), now)
@@ -154,11 +156,24 @@ impl Grant {
         let value = |part: &String| (part.replace("header:", "header "), value(part, call, whole));
         Self {
             pending: approval.state == "pending",
+            given: was_given(approval, now),
             releases: Shown::line(releases),
             until,
             class: approval.same.iter().map(value).collect(),
             open: Shown::line(&approval.not_covered),
         }
+    }
+}
+
+/// Whether the request was approved, whatever became of the approval.
+fn was_given(approval: &v1::Approval, now: Timestamp) -> bool {
+    match approval.state.as_str() {
+        "pending" | "rejected" | "withdrawn" => false,
+        "expired" => {
+            approval.votes.iter().any(|vote| vote.choice == Choice::BreakGlass.as_str())
+                || Asked::of(approval, now).iter().all(Asked::is_met)
+        }
+        _ => true,
     }
 }
 
