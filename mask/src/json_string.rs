@@ -204,7 +204,11 @@ impl Partial {
 pub fn write(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
+    loop {
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20 | 0xed);
+        let plain = rest.iter().position(special).unwrap_or(rest.len());
+        out.extend_from_slice(rest.get(..plain).unwrap_or_default());
+        let Some((&byte, after)) = rest.get(plain..).and_then(<[u8]>::split_first) else { break };
         match (byte, after) {
             (b'"' | b'\\', _) => out.extend([b'\\', byte]),
             (0..0x20, _) => out.extend(format!("\\u{byte:04x}").into_bytes()),

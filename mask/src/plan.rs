@@ -4,16 +4,21 @@
 //! bit `i` of a `Reach` says that everything before segment `i` has matched. A step to a member or element is a
 //! handful of word operations whatever the paths are, and a document can't make the set of states grow.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::bucket::Bucket;
+use super::Rule;
 use super::detect::{Active, Set};
 use super::hash::HashKey;
 use super::method::Method;
 use super::path::{FieldPath, Segment};
 use super::sibling::Filter;
-use super::{Rule, json_string};
+pub(super) use action::Action;
+use bits::{is_set, meet, set};
+use names::Names;
+
+mod action;
+mod bits;
+mod names;
 
 /// The rules that apply to one body, compiled together. Cheap to share between bodies.
 #[derive(Debug)]
@@ -64,21 +69,6 @@ enum Scope {
     Leaf(Reach),
 }
 
-/// A method, ready to be applied.
-#[derive(Clone, Debug)]
-pub(super) enum Action {
-    Remove,
-    /// This JSON takes the value's place.
-    Write(Arc<[u8]>),
-    KeepType,
-    Hash,
-    Bucket(Arc<Bucket>),
-    Partial {
-        first: u8,
-        last: u8,
-    },
-}
-
 impl Plan {
     /// The order of the rules does not matter. The key serves the `hash` method.
     pub fn compile(rules: &[Arc<Rule>], key: &HashKey) -> Self {
@@ -93,25 +83,10 @@ impl Plan {
             .chain(places.iter().map(|path| segments(path)))
             .sum();
         let blank: Reach = vec![0; bits.div_ceil(64)];
-        let mut plan = Self {
-            start: blank.clone(),
-            any: blank.clone(),
-            deep: blank.clone(),
-            names: Names::default(),
-            indexes: Vec::new(),
-            indexed: blank.clone(),
-            filters: Vec::new(),
-            filtered: blank.clone(),
-            actions: Vec::new(),
-            whole: blank.clone(),
-            leaf: blank.clone(),
-            removes: rules.iter().any(|rule| rule.method == Method::Remove),
-            key: key.clone(),
-            detectors: Arc::default(),
-            scopes: Vec::new(),
-            masks_text: rules.is_empty()
-                && detecting.iter().all(|rule| rule.field == FieldPath::everything()),
-        };
+        let mut plan = Self::blank(&blank, key);
+        plan.removes = rules.iter().any(|rule| rule.method == Method::Remove);
+        plan.masks_text =
+            rules.is_empty() && detecting.iter().all(|rule| rule.field == FieldPath::everything());
         for method in methods(rules) {
             let action = Action::of(method);
             plan.actions.push(Accept { action, whole: blank.clone(), leaf: blank.clone() });
@@ -135,6 +110,28 @@ impl Plan {
         plan.close(&mut start);
         plan.start = start;
         plan
+    }
+
+    /// A plan in which no rule is.
+    fn blank(blank: &Reach, key: &HashKey) -> Self {
+        Self {
+            start: blank.clone(),
+            any: blank.clone(),
+            deep: blank.clone(),
+            names: Names::default(),
+            indexes: Vec::new(),
+            indexed: blank.clone(),
+            filters: Vec::new(),
+            filtered: blank.clone(),
+            actions: Vec::new(),
+            whole: blank.clone(),
+            leaf: blank.clone(),
+            removes: false,
+            key: key.clone(),
+            detectors: Arc::default(),
+            scopes: Vec::new(),
+            masks_text: true,
+        }
     }
 
     /// Whether no rule is in it, so that every body passes as it is.
@@ -362,79 +359,6 @@ impl Plan {
     }
 }
 
-/// Every name in the rules, and the segments that want it.
-#[derive(Debug, Default)]
-struct Names {
-    /// Ordered by length, then text.
-    sorted: Vec<(Box<[u8]>, Reach)>,
-    /// A bit for each name's `trait_of`: tells most names of a document from those in the rules.
-    traits: [u64; 4],
-}
-
-impl Names {
-    #[inline]
-    fn find(&self, name: &[u8]) -> Option<&Reach> {
-        if !self.may_know(name) {
-            return None;
-        }
-        self.search(name).ok().and_then(|at| self.sorted.get(at)).map(|(_, wanted)| wanted)
-    }
-
-    #[inline]
-    fn may_know(&self, name: &[u8]) -> bool {
-        is_set(&self.traits, trait_of(name))
-    }
-
-    /// Those that want the name, `blank` at first.
-    fn of(&mut self, name: &[u8], blank: &Reach) -> Option<&mut Reach> {
-        let at = match self.search(name) {
-            Ok(at) => at,
-            Err(at) => {
-                self.sorted.insert(at, (name.into(), blank.clone()));
-                at
-            }
-        };
-        set(&mut self.traits, trait_of(name));
-        self.sorted.get_mut(at).map(|(_, wanted)| wanted)
-    }
-
-    fn search(&self, name: &[u8]) -> Result<usize, usize> {
-        self.sorted.binary_search_by(|(known, _)| match known.len().cmp(&name.len()) {
-            Ordering::Equal => (**known).cmp(name),
-            unequal => unequal,
-        })
-    }
-}
-
-/// Below 256: by length, first and last byte.
-#[inline]
-fn trait_of(name: &[u8]) -> usize {
-    let (first, last) = (name.first().copied().unwrap_or(0), name.last().copied().unwrap_or(0));
-    (name.len().wrapping_mul(37) ^ usize::from(first).wrapping_mul(5) ^ usize::from(last)) & 0xff
-}
-
-impl Action {
-    pub(super) fn of(method: &Method) -> Self {
-        match method {
-            Method::Remove => Self::Remove,
-            Method::Null => Self::Write(Arc::from(&b"null"[..])),
-            Method::Redact { text } => {
-                let mut json = Vec::new();
-                json_string::write(text.as_bytes(), &mut json);
-                Self::Write(json.into())
-            }
-            Method::KeepType => Self::KeepType,
-            Method::Hash => Self::Hash,
-            Method::Bucket(bucket) => Self::Bucket(Arc::new(bucket.clone())),
-            Method::Partial { .. } | Method::Last4 => {
-                let (first, last) = method.shown();
-                let most = Method::MAX_SHOWN;
-                Self::Partial { first: first.min(most), last: last.min(most) }
-            }
-        }
-    }
-}
-
 /// Where the rules look for values, each place once.
 fn places(rules: &[Arc<Rule>]) -> Vec<&FieldPath> {
     let mut places: Vec<&FieldPath> = Vec::new();
@@ -452,22 +376,6 @@ fn methods(rules: &[Arc<Rule>]) -> Vec<&Method> {
     methods.sort_by_cached_key(|method| (std::cmp::Reverse(method.strictness()), method.mildness()));
     methods.dedup();
     methods
-}
-
-#[inline]
-fn is_set(reach: &[u64], bit: usize) -> bool {
-    reach.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1)
-}
-
-fn set(reach: &mut [u64], bit: usize) {
-    if let Some(word) = reach.get_mut(bit / 64) {
-        *word |= 1 << (bit % 64);
-    }
-}
-
-#[inline]
-fn meet(one: &[u64], other: &[u64]) -> bool {
-    one.iter().zip(other).any(|(one, other)| one & other != 0)
 }
 
 #[cfg(test)]

@@ -220,6 +220,11 @@ impl Json {
         matches!(self.zone, Zone::Masked { depth, .. } if depth == self.frames.len())
     }
 
+    /// Whether what takes a value's place depends on what the value says.
+    pub(super) fn reads(&self) -> bool {
+        matches!(&self.zone, Zone::Masked { replacement, .. } if replacement.reads())
+    }
+
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         if let Zone::Masked { replacement, .. } = &mut self.zone {
             replacement.feed(bytes);

@@ -117,7 +117,7 @@ fn what_waits_is_checked_like_the_rest() {
     }
     let error =
         mask_chunks(&plan(&list), Format::Json, Limits::default(), ["[1, {\"x\":".as_bytes(), b"1, }]"]);
-    assert_eq!(error.unwrap_err().to_string(), "invalid JSON at byte 13: a field's name was expected");
+    assert_eq!(error.unwrap_err().to_string(), "invalid JSON at byte 12: a field's name was expected");
     let lines = |body: &str| mask_with(&plan(&list), Format::Ndjson, Limits::default(), body.as_bytes());
     assert_eq!(lines("{\"x\":1}\n{\"t\":2,\"x\":1}\n").unwrap(), b"{\"x\":null}\n{\"t\":2,\"x\":1}\n");
     assert_eq!(lines("{\"x\":1\n}\n").unwrap_err().code(), "invalid_json");
