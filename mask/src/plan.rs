@@ -299,7 +299,7 @@ impl Plan {
 
     /// Turns the reach of an array into that of its element `index`: arrays are transparent, save for indexes.
     pub(super) fn at_element(&self, reach: &mut [u64], index: u32) {
-        self.into_array(reach, |i| {
+        self.enter_array(reach, |i| {
             let wants = self.indexes.iter().filter(|(wanted, _)| *wanted == index);
             wants.fold(0, |bits, (_, reach)| bits | reach.get(i).unwrap_or(&0))
         });
@@ -307,12 +307,12 @@ impl Plan {
 
     /// The same for an element whose place is not known: every index may be its.
     pub(super) fn at_elements(&self, reach: &mut [u64]) {
-        self.into_array(reach, |_| u64::MAX);
+        self.enter_array(reach, |_| u64::MAX);
     }
 
     /// `here` has the segments of a word that are the index of the element.
     #[inline]
-    fn into_array(&self, reach: &mut [u64], here: impl Fn(usize) -> u64) {
+    fn enter_array(&self, reach: &mut [u64], here: impl Fn(usize) -> u64) {
         let mut carry = 0;
         let steps = reach.iter_mut().zip(&self.any).zip(&self.indexed);
         for (i, ((word, any), indexed)) in steps.enumerate() {

@@ -80,7 +80,7 @@ fn is_issued(digits: &[u8]) -> bool {
         16 => {
             // Visa; Mastercard and Maestro; Discover, UnionPay, RuPay and Maestro; Mastercard, Mir; Diners, JCB; RuPay;
             // Troy.
-            matches!(first(1), 4 | 5 | 6)
+            matches!(first(1), 4..=6)
                 || matches!(first(4), 2200..=2204 | 2221..=2720 | 3528..=3589 | 9792)
                 || matches!(first(3), 300..=305 | 309)
                 || matches!(first(2), 36 | 38 | 39 | 81 | 82)

@@ -143,7 +143,7 @@ fn a_field_rule_wins_over_detectors() {
 fn what_takes_a_values_place_is_escaped() {
     let quoted = Method::Redact { text: "\"\\\n".to_owned() };
     let rule = looking("**", &[Kind::Card], Confidence::Medium, quoted);
-    check_rules(&[rule.clone()], &[(r#"["x 4111111111111111"]"#, r#"["x \"\\\u000a"]"#)]);
+    check_rules(std::slice::from_ref(&rule), &[(r#"["x 4111111111111111"]"#, r#"["x \"\\\u000a"]"#)]);
     assert_eq!(run(&[rule], Format::Text, "x 4111111111111111").as_deref(), Ok("x \"\\\n"));
 }
 
@@ -184,7 +184,7 @@ fn rules_and(detecting: &[Arc<Rule>], fields: &[(&str, Method)]) -> Vec<Arc<Rule
 #[test]
 fn what_is_no_text_is_blocked() {
     let plan = Arc::new(Plan::compile(&[cards("**")], &key()));
-    for body in [&b"4\0001\0001\0001"[..], b"\xff4\x001\x00", b"\xc3", b"a\xe9b", b"\xed\xa0\x80"] {
+    for body in [&b"4\x001\x001\x001"[..], b"\xff4\x001\x00", b"\xc3", b"a\xe9b", b"\xed\xa0\x80"] {
         let masked = mask_with(&plan, Format::Text, Limits::default(), body);
         assert_eq!(masked.unwrap_err().code(), "invalid_text", "{body:?}");
     }
