@@ -240,4 +240,15 @@ mod tests {
             Grant::For(Duration::from_secs(1))
         );
     }
+
+    #[test]
+    fn in_text_everything_that_rules_look_for_is_looked_for_and_no_field() {
+        let rule = |field: &str, detect: Option<mask::Detect>| {
+            let field = FieldPath::parse(field).unwrap();
+            Arc::new(mask::Rule { field, detect: detect.map(Arc::new), method: mask::Method::redact() })
+        };
+        let cards = mask::Detect::known(&[mask::Kind::Card]).unwrap();
+        let rules = rules_for_text(&[rule("note", None), rule("note", Some(cards.clone()))]);
+        assert_eq!(rules, [rule("**", Some(cards))]);
+    }
 }

@@ -142,3 +142,23 @@ pub fn masks(old: &Json, new: &Json) -> Vec<(Risk, String)> {
     }
     changes
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_mask_looks_for_is_a_part_of_it() {
+        let old = json!([{"field": "a", "with": "hash"}, {"detect": ["card", "iban"], "with": "redact"}]);
+        let new = json!([
+            {"field": "a", "detect": ["card"], "with": "hash"}, {"detect": ["card"], "with": "redact"}
+        ]);
+        let risks: Vec<_> = masks(&old, &new).into_iter().map(|(risk, _)| risk).collect();
+        assert_eq!(risks, [Risk::Unprotects, Risk::Unprotects, Risk::Tightens, Risk::Tightens]);
+        let stricter = json!([{"detect": ["card"], "with": "remove"}]);
+        let milder = json!([{"detect": ["card"], "with": "last4"}]);
+        assert_eq!(masks(&stricter, &milder).first().map(|(risk, _)| *risk), Some(Risk::Unprotects));
+    }
+}
