@@ -264,6 +264,13 @@ fn walk(value: Value, choice: u8) -> Option<Value> {
 
 /// Some detectors by the higher bits, with methods of all kinds.
 fn detect_rules(choice: u8) -> Vec<Arc<Rule>> {
+    static ALL: OnceLock<[Arc<Rule>; 5]> = OnceLock::new();
+    // Made once: to compile a pattern takes as long as a hundred bodies.
+    let all = ALL.get_or_init(all_detect_rules).iter().enumerate();
+    all.filter(|(i, _)| choice >> (i + 3) & 1 == 1).map(|(_, rule)| rule.clone()).collect()
+}
+
+fn all_detect_rules() -> [Arc<Rule>; 5] {
     let known = |kinds: &[Kind], least| {
         let detectors = kinds.iter().map(|kind| Detector::Known(*kind)).collect();
         Detect::new(detectors, None, 40, least).unwrap()
@@ -272,12 +279,11 @@ fn detect_rules(choice: u8) -> Vec<Arc<Rule>> {
         Detector::Pattern { name: "p".to_owned(), pattern: Pattern::new(r"\bE[0-9]{3,6}\b|é.").unwrap() };
     let words = Words::new(vec!["alice".to_owned(), "é9".to_owned()]).unwrap();
     let custom = vec![pattern, Detector::Words { name: "w".to_owned(), words }];
-    let all = [
+    [
         rule("**", Some(known(&Kind::ALL, Confidence::Low)), Method::redact()),
         rule("**", Some(known(&[Kind::Card, Kind::Email, Kind::ApiKey], Confidence::Medium)), Method::Last4),
         rule("**", Some(known(&[Kind::Phone, Kind::Ip, Kind::Jwt], Confidence::High)), Method::Hash),
         rule("**", Some(known(&[Kind::Ssn, Kind::Iban, Kind::PrivateKey], Confidence::Low)), Method::Remove),
         rule("**", Some(Detect::new(custom, None, 10, Confidence::Medium).unwrap()), Method::redact()),
-    ];
-    all.into_iter().enumerate().filter(|(i, _)| choice >> (i + 3) & 1 == 1).map(|(_, rule)| rule).collect()
+    ]
 }
