@@ -56,7 +56,7 @@ fn key() -> Identity {
 
 #[test]
 fn each_kind_refuses_what_it_names_and_nothing_else() {
-    use RevocationKind::{Key, Session, Subject, TokenId};
+    use RevocationKind::{ConsoleSession, Key, Session, Subject, TokenId};
     for (kind, value) in [(Subject, "ana"), (TokenId, "t-1"), (Session, "s-1")] {
         assert_eq!(with(revocation(kind, value)).check(&ana(), []), Err(Reason::Revoked), "{kind:?}");
         assert_eq!(with(revocation(kind, "other")).check(&ana(), []), Ok(()), "{kind:?}");
@@ -67,6 +67,13 @@ fn each_kind_refuses_what_it_names_and_nothing_else() {
     }
     assert_eq!(with(revocation(Key, "k-1")).check(&key(), []), Err(Reason::Revoked));
     assert_eq!(with(revocation(Subject, "ana")).check(&key(), []), Err(Reason::Revoked), "its owner");
+    let logout = with(revocation(ConsoleSession, "t-1"));
+    assert_eq!(
+        logout.check(&Identity { token_id: "t-1".into(), ..ana() }, []),
+        Ok(()),
+        "a session is no token"
+    );
+    assert!(logout.is_logged_out("t-1") && !logout.is_logged_out("t-2"));
     let same_id = Identity { token_id: "k-1".into(), ..ana() };
     assert_eq!(with(revocation(Key, "k-1")).check(&same_id, []), Ok(()), "a token is no key");
     for kind in RevocationKind::ALL {
@@ -78,7 +85,7 @@ fn each_kind_refuses_what_it_names_and_nothing_else() {
             Subject => Identity { subject: "x-1".into(), ..key() },
             TokenId => Identity { token_id: "x-1".into(), ..ana() },
             Session => token("x-1", None),
-            Key => continue,
+            Key | ConsoleSession => continue,
         };
         assert_eq!(revocations.check(&identity, []), Ok(()), "{kind:?}");
     }

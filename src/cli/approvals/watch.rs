@@ -130,7 +130,7 @@ impl Seen {
     /// Those that were pending and are not in the list any more.
     fn no_longer(&self, pending: &HashSet<String>) -> Vec<String> {
         let gone =
-            self.standings.iter().filter(|(id, (state, _))| state == "pending" && !pending.contains(id));
+            self.standings.iter().filter(|(id, (state, _))| state == "pending" && !pending.contains(*id));
         gone.map(|(id, _)| id.clone()).collect()
     }
 }
