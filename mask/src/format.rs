@@ -44,6 +44,8 @@ impl Format {
             ("text", "event-stream") => Some(Self::Sse),
             ("application", "x-www-form-urlencoded") => Some(Self::Form),
             ("text", "plain" | "csv" | "tab-separated-values") => Some(Self::Text),
+            // JSON behind the frames of gRPC is no document.
+            (_, subtype) if subtype.starts_with("grpc") => None,
             (_, subtype) => {
                 subtype.strip_suffix("+json").is_some_and(|name| !name.is_empty()).then_some(Self::Json)
             }
@@ -175,6 +177,8 @@ mod tests {
             ("text/html", None),
             ("multipart/byteranges; boundary=x", None),
             ("application/grpc+proto", None),
+            ("application/grpc+json", None),
+            ("application/grpc-web+json", None),
             ("application", None),
             ("/json", None),
             ("", None),
