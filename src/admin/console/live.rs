@@ -47,9 +47,12 @@ enum What {
     Decisions(watch::Receiver<()>, String),
 }
 
-/// What waits, read once for all who watch: when that began, the requests, and whether there are more.
+/// What waits, read once for all who watch, and when that began.
 #[derive(Debug, Default)]
-pub struct PendingFeed(Mutex<Option<(Instant, Arc<(Vec<Approval>, bool)>)>>);
+pub struct PendingFeed(Mutex<Option<(Instant, Waiting)>>);
+
+/// The requests, and whether there are more.
+type Waiting = Arc<(Vec<Approval>, bool)>;
 
 /// What is sent next.
 #[derive(Clone, Copy, PartialEq)]
