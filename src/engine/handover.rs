@@ -68,6 +68,23 @@ impl Engine {
         evaluated: &Evaluated,
         permit: &mut Permit,
     ) -> Result<(), Reason> {
+        let sealed = self.sealed(call, evaluated, permit);
+        match sealed {
+            Ok(_) => self.ports.metrics.handover(Handover::Given),
+            Err(Reason::HandoverTooLarge) => self.ports.metrics.handover(Handover::TooLarge),
+            Err(_) => {}
+        }
+        permit.handover = Some(sealed?);
+        Ok(())
+    }
+
+    /// What `hand_over` puts into `permit`. What it will do is taken out of it.
+    pub(super) fn sealed(
+        &self,
+        call: &Call,
+        evaluated: &Evaluated,
+        permit: &mut Permit,
+    ) -> Result<String, Reason> {
         let request = &call.request;
         let (mut masks, mut depends) = (Vec::new(), false);
         if evaluated.decision.may_mask {
@@ -88,10 +105,7 @@ impl Engine {
             response: std::mem::take(&mut permit.changes.response),
             rest: depends.then(|| Rest { context: request.context.clone() }),
         };
-        let sealed = self.settings.handover.seal(&envelope.encode());
-        self.ports.metrics.handover(if sealed.is_some() { Handover::Given } else { Handover::TooLarge });
-        permit.handover = Some(sealed.ok_or(Reason::HandoverTooLarge)?);
-        Ok(())
+        self.settings.handover.seal(&envelope.encode()).ok_or(Reason::HandoverTooLarge)
     }
 
     /// What the Process of `request` is to do, by what its Check `sealed`. Where a Check is `expected`, nothing else

@@ -259,7 +259,7 @@ impl Engine {
         }
         // What can't be handed over is not released, and costs no approval.
         if call.listener.hands_over
-            && let Err(reason) = self.hand_over(call, &again, &mut upstream::permit(&call.request, &again))
+            && let Err(reason) = self.sealed(call, &again, &mut upstream::permit(&call.request, &again))
         {
             return Round::Settled(reason, String::new(), Some(approval));
         }

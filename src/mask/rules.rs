@@ -88,7 +88,7 @@ fn rule(node: &Node, reader: &mut Reader) -> Option<Rule> {
     if detect.is_some() && method == Method::Null {
         let help = "write `redact`, `remove`, `hash` or a partial method";
         let span = node.get("with").map_or(node.span, |with| with.span);
-        reader.error_with_help(span, "invalid-value", "`null` has no place within a text", help);
+        reader.error_with_help(span, "invalid-mask-method", "`null` has no place within a text", help);
         return None;
     }
     Some(Rule { field: field?, detect, method })
@@ -266,8 +266,8 @@ mod tests {
                 "rules.yaml:4:3: error[wrong-type]: a mask rule must be a map, not an integer",
                 "rules.yaml:5:11: error[wrong-type]: field must be a string, not an integer (put it in quotes)",
                 "rules.yaml:5:29: error[wrong-type]: redact must be a string, not an integer (put it in quotes)",
-                "rules.yaml:6:20: error[invalid-mask-method]: `with` must say one method (write one of `redact: TEXT`, `partial: {first: 2, last: 2}` and `bucket: {width: 100}`)",
                 "rules.yaml:6:21: error[unknown-field]: unknown field `hash` in `with` (known here: redact, partial, bucket, keep_type)",
+                "rules.yaml:6:20: error[invalid-mask-method]: `with` must say one method (write one of `redact: TEXT`, `partial: {first: 2, last: 2}` and `bucket: {width: 100}`)",
             ]
         );
         assert_eq!(

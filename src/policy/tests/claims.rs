@@ -344,21 +344,29 @@ fn contradicted(
 
 #[test]
 fn a_lint_claims_nothing_that_evaluation_contradicts() {
+    const TRIED: [&str; 5] =
+        ["never-applies", "always-true", "redundant-rule", "always-denied", "unreachable-rule"];
     let calls = calls();
     let mut seen = BTreeSet::new();
-    let mut runner = proptest::test_runner::TestRunner::new(cases(500));
-    let seen_of = std::cell::RefCell::new(&mut seen);
-    let run = runner.run(&set(), |set| {
-        let files = set.files(OTHERS[0]);
-        let (set, findings) = compiled(&files);
-        for finding in &findings {
-            seen_of.borrow_mut().insert(finding.code);
-            prop_assert!(!contradicted(finding, &files, &set, &calls), "{finding}\n{}", files[0].text);
+    // Some claims are rare among random rules.
+    for _ in 0..20 {
+        let mut runner = proptest::test_runner::TestRunner::new(cases(500));
+        let seen_of = std::cell::RefCell::new(&mut seen);
+        let run = runner.run(&set(), |set| {
+            let files = set.files(OTHERS[0]);
+            let (set, findings) = compiled(&files);
+            for finding in &findings {
+                seen_of.borrow_mut().insert(finding.code);
+                prop_assert!(!contradicted(finding, &files, &set, &calls), "{finding}\n{}", files[0].text);
+            }
+            Ok(())
+        });
+        run.unwrap_or_else(|error| panic!("{error}"));
+        if TRIED.iter().all(|code| seen.contains(code)) {
+            break;
         }
-        Ok(())
-    });
-    run.unwrap_or_else(|error| panic!("{error}"));
-    for code in ["never-applies", "always-true", "redundant-rule", "always-denied", "unreachable-rule"] {
+    }
+    for code in TRIED {
         assert!(seen.contains(code), "{code} was never tried: {seen:?}");
     }
 }
