@@ -39,7 +39,9 @@ fn segment(text: &str) -> String {
         .bytes()
         .filter(|byte| !matches!(byte, 0..0x20 | 0x7f | b'/' | b'\\' | b'%' | b';' | b'?' | b'#'));
     bytes.fold("x".to_owned(), |path, byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => path + &char::from(byte).to_string(),
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b'.' => {
+            path + &char::from(byte).to_string()
+        }
         byte => path + &format!("%{byte:02X}"),
     })
 }
@@ -206,8 +208,9 @@ async fn a_naughty_text_is_one_record_comes_back_as_it_was_and_is_obeyed_nowhere
         assert_eq!(body["note"], text.as_str());
         assert_eq!(shown["call"]["path"], format!("/n/{}", segment(text)));
         let header = shown["call"]["headers"].as_array().unwrap().iter();
-        let header =
-            header.filter(|header| header["name"] == "x-naughty").map(|header| header["value"].clone());
+        let header = header
+            .filter(|header| header["name"] == "x-naughty")
+            .map(|header| json!(header["value"].as_str().unwrap_or_default()));
         let sent = reqwest::header::HeaderValue::from_bytes(text.as_bytes()).is_ok();
         let wanted = sent.then(|| json!(text.trim_matches([' ', '\t'])));
         assert_eq!(header.collect::<Vec<_>>(), wanted.into_iter().collect::<Vec<_>>(), "{text:?}");
