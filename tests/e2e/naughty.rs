@@ -230,7 +230,7 @@ async fn a_naughty_text_is_one_record_comes_back_as_it_was_and_is_obeyed_nowhere
 
     // The trail.
     let decisions = world.trail("decision", 2 * count).await;
-    for (reason, held) in [("denied", false), ("approval_pending", true)] {
+    for (reason, held) in [("denied_by_rule", false), ("approval_pending", true)] {
         let mut subjects: Vec<_> = decisions
             .iter()
             .filter(|one| one["reason"] == reason)
