@@ -177,7 +177,7 @@ impl Engine {
         let (waiters, comparer) = (Waiters::default(), Comparer::default());
         let decisions = Decisions::new(settings.decision_cache_bytes);
         let engine = Arc::new(Self { snapshots, waiters, comparer, decisions, ports, settings });
-        hold::follow_changes(&engine);
+        hold::follow(&engine);
         engine
     }
 

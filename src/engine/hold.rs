@@ -3,37 +3,31 @@
 //! The release is a second decision, on the policies and credentials of that moment. An approval is consumed
 //! only when that decision still asks for it, and the mark is durable before the call goes on: at most once.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::futures::OwnedNotified;
-use tokio::time::MissedTickBehavior;
 
 use super::fault::Point;
 use super::patience::remaining;
-use super::record::Facts;
 use super::waiters::Waiter;
 use super::{Call, Engine, Evaluated, Patience, Settled, is_unmaskable, prefer, upstream, vouchers};
-use crate::approval::{Approval, Choice, Event, State};
-use crate::audit::{self, Record};
+use crate::approval::{Approval, Choice, State};
 use crate::clock;
 use crate::metrics::ApprovalEvent;
 use crate::policy::{HoldRule, Outcome};
 use crate::reason::Reason;
-use crate::store::Change;
 
 mod ask;
+mod caller;
+mod changes;
 
-use ask::OpenRequest;
+use ask::Waits;
+use caller::CallerWaits;
+pub(super) use changes::follow;
 
 /// What a ticket tells the caller to wait before it asks again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// How often the held calls look whether their approvals still wait, whatever the notifications say.
-const POLL: Duration = Duration::from_secs(5);
 
 /// When a release is confirmed: by then its answer has left, or its connection is gone. A crash before is reported as
 /// `released_unconfirmed`.
@@ -49,50 +43,6 @@ enum Round {
     Decided(Evaluated, Box<Approval>),
     /// The second decision asks for the approval that was given, which is used up now.
     Released(Evaluated, Box<Approval>),
-}
-
-/// What a call waits for, and how long it may.
-struct Waits<'a> {
-    waiter: Waiter<'a>,
-    /// Hears of changes since before the request was opened.
-    changed: Pin<Box<OwnedNotified>>,
-    /// The request as this call opened it; `None` when it was there before and has to be read.
-    approval: Option<Box<Approval>>,
-    wait: Duration,
-}
-
-/// Wakes held calls when the store says that their approval changed. Ends with the engine.
-pub(super) fn follow_changes(engine: &Arc<Engine>) {
-    let mut changes = engine.ports.store.changes();
-    let engine = Arc::downgrade(engine);
-    tokio::spawn(async move {
-        let mut poll = tokio::time::interval(POLL);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let change = tokio::select! {
-                change = changes.recv() => change,
-                _ = poll.tick() => {
-                    let Some(engine) = engine.upgrade() else { return };
-                    engine.look_around().await;
-                    continue;
-                }
-            };
-            let Some(engine) = engine.upgrade() else { return };
-            match change {
-                Ok(change) => {
-                    if change.here {
-                        engine.note_change(&change);
-                    }
-                    engine.waiters.wake(&change.id);
-                }
-                Err(RecvError::Lagged(missed)) => {
-                    tracing::warn!(missed, "changes of approvals were missed, and are looked for");
-                    poll.reset_immediately();
-                }
-                Err(RecvError::Closed) => return,
-            }
-        }
-    });
 }
 
 impl Engine {
@@ -153,12 +103,11 @@ impl Engine {
             Ok(asked) => asked,
             Err((reason, approval)) => return Round::Settled(reason, String::new(), approval),
         };
-        caller.approval = Some(asked.waiter.approval());
+        caller.approval = Some(asked.waits.waiter.approval());
         let preferred = prefer::respond_async(&call.request.headers);
         let wait = rules.iter().map(|rule| rule.terms.wait).chain(preferred).min().unwrap_or_default();
-        let OpenRequest { digest, waiter, changed, approval } = asked;
-        match self.wait_for(call, evaluated, Waits { waiter, changed, approval, wait }, patience).await {
-            (Reason::Approved, Some(approval)) => self.release(call, &digest, approval).await,
+        match self.wait_for(call, evaluated, asked.waits, wait, patience).await {
+            (Reason::Approved, Some(approval)) => self.release(call, &asked.digest, approval).await,
             (reason, approval) => {
                 let because = approval.as_deref().map(|approval| rejection(approval, reason, rules));
                 Round::Settled(reason, because.unwrap_or_default(), approval)
@@ -173,9 +122,10 @@ impl Engine {
         call: &Call,
         evaluated: &Evaluated,
         waits: Waits<'_>,
+        wait: Duration,
         patience: &mut Patience,
     ) -> (Reason, Option<Box<Approval>>) {
-        let Waits { waiter, mut changed, approval, wait } = waits;
+        let Waits { waiter, mut changed, approval } = waits;
         let (revocations, vouchers) = (&self.ports.revocations, vouchers(&call.request, &evaluated.proxies));
         let mut read = approval;
         let mut deadline = None;
@@ -301,38 +251,6 @@ impl Engine {
             }
         });
     }
-
-    /// Wakes the calls whose approval waits no more, in case the news of it was missed, and all of them when the store
-    /// can't be read: each finds out for itself what that means.
-    async fn look_around(&self) {
-        if self.waiters.is_empty() {
-            return;
-        }
-        match self.ports.store.pending().await {
-            Ok(pending) => self.waiters.wake_others(&pending),
-            Err(_) => self.waiters.wake_all(),
-        }
-    }
-
-    /// Records what came to pass without a person.
-    fn note_change(&self, change: &Change) {
-        let counted = match change.event {
-            Event::Expired => ApprovalEvent::Expired,
-            Event::ReminderDue => ApprovalEvent::Reminded,
-            Event::Escalated => ApprovalEvent::Escalated,
-            Event::CallerRevoked => ApprovalEvent::Revoked,
-            Event::ReleasedUnconfirmed => ApprovalEvent::ReleasedUnconfirmed,
-            _ => return,
-        };
-        self.ports.metrics.approval(counted);
-        self.ports.audit.note(&Record::Approval(audit::Approval {
-            time: self.ports.clock.now(),
-            approval: &change.id,
-            change: change.event.as_str(),
-            state: change.state.as_str(),
-            rules: Vec::new(),
-        }));
-    }
 }
 
 /// Why a wait for an approval in this state is over, if it is.
@@ -401,36 +319,6 @@ fn rejection(approval: &Approval, reason: Reason, rules: &[Arc<HoldRule>]) -> St
 fn reason_of(approval: &Approval, choice: Choice) -> String {
     let vote = approval.votes.iter().find(|vote| vote.choice == choice);
     vote.map(|vote| vote.reason.clone()).unwrap_or_default()
-}
-
-/// Notes in the record that the caller hung up, if this is dropped while the call waits.
-struct CallerWaits<'a> {
-    engine: &'a Engine,
-    call: &'a Call,
-    evaluated: &'a Evaluated,
-    since: Instant,
-    approval: Option<Arc<str>>,
-    gone: bool,
-}
-
-impl<'a> CallerWaits<'a> {
-    fn new(engine: &'a Engine, call: &'a Call, evaluated: &'a Evaluated, since: Instant) -> Self {
-        Self { engine, call, evaluated, since, approval: None, gone: true }
-    }
-}
-
-impl Drop for CallerWaits<'_> {
-    fn drop(&mut self) {
-        if !self.gone || std::thread::panicking() {
-            return;
-        }
-        let facts = Facts {
-            held: Some(self.since.elapsed()),
-            approval: self.approval.as_deref(),
-            ..Facts::of(self.evaluated, Reason::CallerGone)
-        };
-        self.engine.note_decision(self.call, &facts);
-    }
 }
 
 #[cfg(test)]

@@ -22,8 +22,9 @@ impl Default for HeldLimits {
     }
 }
 
-/// How many held calls may read their approvals at once.
-const READS: usize = 32;
+/// How many held calls may read their approvals at once: as many as a store has connections for, so that a read that has
+/// its turn waits for no other, and what it takes is the store's time.
+const READS: usize = 4;
 
 /// The held calls of this process.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::announce::{Announcements, Change, Committed};
 use super::bundles::{BundleChange, BundleState};
@@ -44,7 +44,7 @@ const SWEPT: u32 = 500;
 /// After this a transaction is committed, and what is left has the next one: on a shared database others wait.
 const LONGEST_TRANSACTION: Duration = Duration::from_millis(100);
 
-/// How many sweeps pass between two deletions of old history.
+/// How many sweeps pass between two deletions of old history: an hour of them.
 const SWEEPS_PER_RETENTION: u32 = 7_200;
 
 /// What a change of bundles came to, once the transaction is through.
@@ -124,6 +124,7 @@ pub(super) struct Writer {
     reader: Reader,
     clock: Clock,
     retention: Duration,
+    sweeps_until_history: u32,
     told: Announcements,
     ids: Arc<statements::Ids>,
     /// Whether there is a connection, for those who ask.
@@ -140,14 +141,23 @@ impl Writer {
         ids: Arc<statements::Ids>,
     ) -> Self {
         let Database { connection, config, reader } = database;
-        Self { connection: Some(connection), database: config, reader, clock, retention, told, ids, up }
+        Self {
+            connection: Some(connection),
+            database: config,
+            reader,
+            clock,
+            retention,
+            sweeps_until_history: 0,
+            told,
+            ids,
+            up,
+        }
     }
 
     /// Runs until it is told to close or every `Store` is gone.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut sweeps = 0_u32;
         let most = if matches!(self.database, Config::Sqlite(_)) { BATCH } else { SHARED_BATCH };
         let mut batch = Vec::with_capacity(most);
         let mut closing = None;
@@ -160,10 +170,7 @@ impl Writer {
                     closing = take_close(&mut batch);
                     self.write(std::mem::take(&mut batch)).await;
                 }
-                _ = sweep.tick() => {
-                    self.sweep(sweeps.is_multiple_of(SWEEPS_PER_RETENTION)).await;
-                    sweeps = sweeps.wrapping_add(1);
-                }
+                _ = sweep.tick() => self.sweep(&mut sweep).await,
             }
         }
         queue.close();
@@ -242,43 +249,39 @@ impl Writer {
         batch.commit(&told).await
     }
 
-    async fn sweep(&mut self, history_too: bool) {
+    /// What is due with time, a part of it: where there is more, the next sweep comes at once, but for what is queued.
+    async fn sweep(&mut self, ticks: &mut Interval) {
         if self.connection.is_none() {
             self.connect_again().await;
             return;
         }
-        let mut history_too = history_too;
-        loop {
-            let mut more = false;
-            let swept = self.try_sweep(&mut history_too, &mut more).await;
-            if let Err(error) = self.conclude(swept) {
+        let history_too = self.sweeps_until_history == 0;
+        let swept = self.try_sweep(history_too).await;
+        let more = swept.as_ref().is_ok_and(|(_, more)| *more);
+        match self.conclude(swept.map(|(committed, _)| committed)) {
+            Ok(()) if more => ticks.reset_immediately(),
+            Ok(()) if history_too => self.sweeps_until_history = SWEEPS_PER_RETENTION,
+            Ok(()) => self.sweeps_until_history -= 1,
+            Err(error) => {
                 tracing::warn!(%error, "the store could not expire what is due; it tries again");
-                return;
-            }
-            if !more {
-                return;
             }
         }
     }
 
-    /// Does a part of what is due, so that no transaction keeps others out for long; `more`: there is more of it.
-    async fn try_sweep(&mut self, history_too: &mut bool, more: &mut bool) -> Result<Committed, StoreError> {
+    /// Returns whether there is more to do than one transaction may.
+    async fn try_sweep(&mut self, history_too: bool) -> Result<(Committed, bool), StoreError> {
         let (retention, told) = (self.retention, self.told.clone());
         let mut batch = self.begin().await?;
         let now = batch.now;
-        *more = batch.expire().await? == u64::from(SWEPT);
+        let mut more = batch.expire().await? == u64::from(SWEPT);
         batch.attend().await?;
-        if *history_too {
+        if history_too {
             let kept_since = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
-            if batch.transaction.forget(kept_since, SWEPT).await? == u64::from(SWEPT) {
-                *more = true;
-            } else {
-                batch.transaction.forget_notices(kept_since).await?;
-                batch.committed.credentials = batch.transaction.forget_credentials(kept_since, now).await?;
-                *history_too = false;
-            }
+            more |= batch.transaction.forget(kept_since, SWEPT).await? == u64::from(SWEPT);
+            batch.transaction.forget_notices(kept_since).await?;
+            batch.committed.credentials = batch.transaction.forget_credentials(kept_since, now).await?;
         }
-        batch.commit(&told).await
+        Ok((batch.commit(&told).await?, more))
     }
 
     /// Tells of what was committed, or gives up a connection that is of no use any more.

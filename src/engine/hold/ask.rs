@@ -26,10 +26,15 @@ use crate::store::{NewApproval, Opened};
 /// A request for approval that is open.
 pub(super) struct OpenRequest<'a> {
     pub digest: String,
+    pub waits: Waits<'a>,
+}
+
+/// How a call hears of its approval.
+pub(super) struct Waits<'a> {
     pub waiter: Waiter<'a>,
-    /// Hears of changes since before it was opened, or since it was found.
+    /// Hears of changes since before the request was opened, or since it was found.
     pub changed: Pin<Box<OwnedNotified>>,
-    /// As it was opened by this call; `None` when it was there before.
+    /// As it was opened by this call; `None` when it was there before and has to be read.
     pub approval: Option<Box<Approval>>,
 }
 
@@ -98,11 +103,13 @@ impl Engine {
         match self.ports.store.open_approval(new, self.settings.pending).await {
             Ok(Opened::Created(approval)) => {
                 self.note_opened(&approval, &auto_approved);
-                Ok(OpenRequest { digest, waiter, changed, approval: Some(Box::new(approval)) })
+                let approval = Some(Box::new(approval));
+                Ok(OpenRequest { digest, waits: Waits { waiter, changed, approval } })
             }
             Ok(Opened::Attached(open)) => {
                 let waiter = self.waiters.of(&open.id);
-                Ok(OpenRequest { digest, changed: waiter.changed(), waiter, approval: None })
+                let changed = waiter.changed();
+                Ok(OpenRequest { digest, waits: Waits { waiter, changed, approval: None } })
             }
             Ok(Opened::AlreadyUsed(approval)) => Err((Reason::ApprovalUsed, Some(Box::new(approval)))),
             Ok(Opened::TooManyPending) => Err(failed(Reason::TooManyPending)),
