@@ -118,8 +118,10 @@ impl Options {
         let begun = clock::instant();
         let mut crowd = Crowd::gather(through, &tokens, calls);
         let approver = Approver::new(site.ports.admin, &issuer, "approver")?;
-        let pending = until_held(&mut crowd, &approver, calls).await?;
+        let held = until_held(&mut crowd, &site, calls).await;
+        held.with_context(|| format!("the server said last:\n{}", server.process.last_words()))?;
         let gathered = begun.elapsed();
+        let pending = approver.pending().await?.into_iter().map(|approval| approval.id).collect();
         let full = process::resident(server.process.id())?;
         let with = self.others(&others).await?;
 
@@ -234,17 +236,17 @@ fn others(server: &Server, tokens: &[String]) -> Lane {
     }
 }
 
-/// The requests for approval of the whole crowd, as soon as each of its calls has one.
-async fn until_held(crowd: &mut Crowd, approver: &Approver, calls: u32) -> Result<Vec<String>> {
+/// Waits until the server holds the whole crowd.
+async fn until_held(crowd: &mut Crowd, site: &Site, calls: u32) -> Result<()> {
     let begun = clock::instant();
     loop {
         crowd.check_held()?;
-        let pending = approver.pending().await?;
-        if pending.len() == usize::try_from(calls)? {
-            return Ok(pending.into_iter().map(|approval| approval.id).collect());
+        let held = site.held().await?;
+        if held == calls && site.created().await? == calls {
+            return Ok(());
         }
-        ensure!(begun.elapsed() < Duration::from_secs(300), "only {} calls are held", pending.len());
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        ensure!(begun.elapsed() < Duration::from_secs(300), "only {held} calls are held");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -69,7 +69,8 @@ impl Process {
         drop(self);
     }
 
-    fn last_words(&self) -> String {
+    /// The last lines that it printed.
+    pub fn last_words(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines.iter().skip(lines.len().saturating_sub(20)).map(|line| format!("  {line}\n")).collect()

@@ -105,9 +105,8 @@ fn ended(joined: Result<Result<String>, JoinError>) -> String {
 
 async fn get(client: reqwest::Client, url: &str, token: &str) -> Result<String> {
     let answer = client.get(url).bearer_auth(token).send().await?;
-    Ok(if answer.status().as_u16() == 200 {
-        Answer::Released.to_string()
-    } else {
-        format!("status {}", answer.status())
+    Ok(match answer.status().as_u16() {
+        200 => Answer::Released.to_string(),
+        status => format!("status {status}: {}", answer.text().await?.trim()),
     })
 }
