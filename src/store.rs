@@ -23,6 +23,7 @@ mod bundles;
 mod config;
 mod credentials;
 mod database;
+mod lookups;
 mod outbox;
 #[cfg(test)]
 mod replicas;
@@ -50,6 +51,7 @@ pub use credentials::{
 };
 
 use announce::Announcements;
+use lookups::Lookups;
 pub use outbox::{Outgoing, Settled, Standing};
 use writer::{Ballot, Command, Task, Use};
 
@@ -74,6 +76,7 @@ const SIMILAR_AMONG: u32 = 200;
 pub struct Store {
     commands: mpsc::Sender<Command>,
     reader: statements::Reader,
+    lookups: Lookups,
     told: Announcements,
     clock: Clock,
     /// Whether the writer has a connection.
@@ -127,7 +130,7 @@ impl Default for PendingLimits {
     }
 }
 
-/// What became of a request for approval.
+/// What became of a request for approval. Approvals come without the bodies of their calls.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Opened {
     Created(Approval),
@@ -225,7 +228,8 @@ impl Store {
         let writer =
             writer::Writer::new(database, clock.clone(), retention, told.clone(), up.clone(), ids.clone());
         tokio::spawn(writer.run(queue));
-        Ok(Self { commands, reader, told, clock, up, listener, ids })
+        let lookups = Lookups::new(reader.clone());
+        Ok(Self { commands, reader, lookups, told, clock, up, listener, ids })
     }
 
     /// An id for what is created next; ids sort by age.
@@ -250,9 +254,9 @@ impl Store {
         Ok(found.map(|approval| self.as_of_now(approval)))
     }
 
-    /// As `approval`, without the body of the call.
+    /// As `approval`, without the body of the call, and together with all who ask meanwhile.
     pub async fn approval_without_body(&self, id: &str) -> Result<Option<Approval>, StoreError> {
-        let found = self.reader.without_body(id).await?;
+        let found = self.lookups.approval(id).await?;
         Ok(found.map(|approval| self.as_of_now(approval)))
     }
 
@@ -267,7 +271,7 @@ impl Store {
         Ok(Listed { approvals: listed.filter(fits).collect(), before })
     }
 
-    /// Records one person's decision; it is durable when this returns.
+    /// Records one person's decision; it is durable when this returns. The approval comes without the body of its call.
     pub async fn vote(
         &self,
         id: &str,

@@ -93,11 +93,20 @@ impl Site {
 
     /// How many calls the server holds now, by its metrics.
     pub async fn held(&self) -> Result<u32> {
+        self.number("portcullis_held_calls ").await
+    }
+
+    /// How many requests for approval it has opened.
+    pub async fn opened(&self) -> Result<u32> {
+        self.number("portcullis_approvals_total{result=\"created\"} ").await
+    }
+
+    async fn number(&self, metric: &str) -> Result<u32> {
         let text = http::text(self.ports.metrics, "/metrics").await?;
-        let line = text.lines().find_map(|line| line.strip_prefix("portcullis_held_calls "));
+        let line = text.lines().find_map(|line| line.strip_prefix(metric));
         match line.and_then(|number| number.trim().parse().ok()) {
-            Some(held) => Ok(held),
-            // It stands there once the first call was held.
+            Some(number) => Ok(number),
+            // It stands there once there was something to count.
             None if text.contains("portcullis_") => Ok(0),
             None => bail!("the server's metrics are not in the known format"),
         }

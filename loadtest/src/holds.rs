@@ -242,7 +242,7 @@ async fn until_held(crowd: &mut Crowd, site: &Site, calls: u32) -> Result<()> {
     loop {
         crowd.check_held()?;
         let held = site.held().await?;
-        if held == calls && site.created().await? == calls {
+        if held == calls && site.opened().await? == calls {
             return Ok(());
         }
         ensure!(begun.elapsed() < Duration::from_secs(300), "only {held} calls are held");

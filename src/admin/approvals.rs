@@ -153,7 +153,7 @@ impl AdminState {
             voted => voted?,
         };
         self.events.decided(who, &approval, choice, &request.reason).await;
-        Ok(self.shown(&approval, who).await)
+        Ok(encode::listed(&approval, &self.viewer(who)))
     }
 
     /// The call itself is for those who decide on it.

@@ -171,10 +171,8 @@ impl Engine {
         }
     }
 
-    /// The approval as it is now, without the body of its call. Thousands may look at once: they take turns, because those
-    /// who find no connection in time would be refused.
+    /// The approval as it is now, without the body of its call.
     async fn look_up(&self, waiter: &Waiter<'_>) -> Result<Option<Box<Approval>>, Reason> {
-        let _turn = self.waiters.reads.acquire().await;
         let read = self.ports.store.approval_without_body(waiter.id());
         match tokio::time::timeout(self.settings.decision_timeout, read).await {
             Ok(Ok(approval)) => Ok(approval.map(Box::new)),

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
-use tokio::sync::{Notify, Semaphore};
 
 /// How many calls may be held open at once; beyond it a call is refused with `too_many_held`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,23 +22,11 @@ impl Default for HeldLimits {
     }
 }
 
-/// How many held calls may read their approvals at once: as many as a store has connections for, so that a read that has
-/// its turn waits for no other, and what it takes is the store's time.
-const READS: usize = 4;
-
 /// The held calls of this process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Waiters {
     /// Locked for a few instructions at a time, never across an await.
     table: Mutex<Table>,
-    /// The turns of those that read their approval.
-    pub reads: Semaphore,
-}
-
-impl Default for Waiters {
-    fn default() -> Self {
-        Self { table: Mutex::default(), reads: Semaphore::new(READS) }
-    }
 }
 
 #[derive(Debug, Default)]

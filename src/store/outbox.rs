@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::writer::{Command, Task};
 use super::{Store, StoreError};
 use crate::approval::Approval;
-use crate::notice::{Event, Subscription};
+use crate::notice::{Event, Notice, Subscription};
 
 /// One text on its way to one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,13 @@ pub struct Outgoing {
     pub attempts: u32,
     /// Who took it; only they say what became of it.
     pub lease: String,
+}
+
+/// A notice that is written with the change that it tells of.
+pub(super) struct NewNotice {
+    pub(super) id: String,
+    pub(super) target: String,
+    pub(super) notice: Notice,
 }
 
 /// How much one target is still to be told.

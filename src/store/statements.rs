@@ -9,11 +9,12 @@ use jiff::Timestamp;
 
 use super::StoreError;
 use super::database::{self, Connection, Pool};
-use crate::approval::{Approval, Caller, State};
+use crate::approval::{Approval, State};
 
 mod approval_row;
 mod bundles;
 mod credentials;
+mod many;
 mod outbox;
 
 use approval_row::{Terms, decode, decode_all, from_json, to_json, unreadable};
@@ -48,15 +49,6 @@ impl Reader {
         let row =
             self.0.fetch_optional(database::query("SELECT * FROM approvals WHERE id = $1").bind(id)).await?;
         row.map(|row| decode(&row)).transpose()
-    }
-
-    /// As `approval`, without the body of the call.
-    pub(super) async fn without_body(&self, id: &str) -> Result<Option<Approval>, StoreError> {
-        let query = database::query(
-            "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, progress, '' AS body \
-             FROM approvals WHERE id = $1",
-        );
-        self.0.fetch_optional(query.bind(id)).await?.map(|row| decode(&row)).transpose()
     }
 
     pub(super) async fn approvals(
@@ -134,33 +126,6 @@ impl<'c> Transaction<'c> {
         query.fetch_optional(&mut self.0).await?.map(|row| decode(&row)).transpose()
     }
 
-    pub(super) async fn open_approval(
-        &mut self,
-        digest: &str,
-        idempotency_key: &str,
-    ) -> Result<Option<Approval>, StoreError> {
-        let query = database::query(
-            "SELECT * FROM approvals \
-             WHERE digest = $1 AND idempotency_key = $2 AND state IN ('pending', 'approved')",
-        );
-        let row = query.bind(digest).bind(idempotency_key).fetch_optional(&mut self.0).await?;
-        row.map(|row| decode(&row)).transpose()
-    }
-
-    /// The last use of an approval of the same digest and key.
-    pub(super) async fn used_approval(
-        &mut self,
-        digest: &str,
-        idempotency_key: &str,
-    ) -> Result<Option<Approval>, StoreError> {
-        let query = database::query(
-            "SELECT * FROM approvals WHERE digest = $1 AND idempotency_key = $2 \
-             AND state IN ('releasing', 'used', 'released_unconfirmed') ORDER BY id DESC LIMIT 1",
-        );
-        let row = query.bind(digest).bind(idempotency_key).fetch_optional(&mut self.0).await?;
-        row.map(|row| decode(&row)).transpose()
-    }
-
     /// What is approved and unused of the calls that this subject or SPIFFE id made before `made_before`; of any issuer,
     /// if that is empty.
     pub(super) async fn approved_of(
@@ -200,68 +165,6 @@ impl<'c> Transaction<'c> {
         Ok(decode_all(&query.fetch_all(&mut self.0).await?))
     }
 
-    pub(super) async fn pending_of(&mut self, caller: &Caller) -> Result<i64, StoreError> {
-        let query = database::query(
-            "SELECT count(*) FROM approvals \
-             WHERE issuer = $1 AND subject = $2 AND spiffe = $3 AND state = 'pending'",
-        );
-        let query = query.bind(&caller.issuer).bind(&caller.subject).bind(&caller.spiffe);
-        query.fetch_value(&mut self.0).await
-    }
-
-    pub(super) async fn insert(&mut self, approval: &Approval) -> Result<(), StoreError> {
-        let query = database::query(
-            "INSERT INTO approvals (id, digest, idempotency_key, state, created_at, expires_at, \
-             issuer, subject, spiffe, terms, votes, body, progress, attention_at, open_until) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-        );
-        query
-            .bind(&approval.id)
-            .bind(&approval.digest)
-            .bind(&approval.idempotency_key)
-            .bind(approval.state.as_str())
-            .bind(approval.created.as_microsecond())
-            .bind(approval.expires.as_microsecond())
-            .bind(&approval.caller.issuer)
-            .bind(&approval.caller.subject)
-            .bind(&approval.caller.spiffe)
-            .bind(to_json(&Terms::of(approval))?)
-            .bind(to_json(&approval.votes)?)
-            .bind(&approval.call.body)
-            .bind(to_json(&approval.progress)?)
-            .bind(approval.attention().map(Timestamp::as_microsecond))
-            .bind(open_until(approval))
-            .execute(&mut self.0)
-            .await?;
-        // What rules approved by themselves waits for nobody.
-        let pending = approval.rules.iter().filter(|_| approval.state == State::Pending);
-        for rule in pending {
-            let query = database::query(
-                "INSERT INTO pending_rules (rule, approval) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            );
-            query.bind(rule).bind(&approval.id).execute(&mut self.0).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes what a decision or a use changed.
-    pub(super) async fn update(&mut self, approval: &Approval) -> Result<(), StoreError> {
-        let query = database::query(
-            "UPDATE approvals SET state = $2, expires_at = $3, votes = $4, progress = $5, attention_at = $6, \
-             open_until = $7 WHERE id = $1",
-        );
-        let query = query
-            .bind(&approval.id)
-            .bind(approval.state.as_str())
-            .bind(approval.expires.as_microsecond())
-            .bind(to_json(&approval.votes)?)
-            .bind(to_json(&approval.progress)?)
-            .bind(approval.attention().map(Timestamp::as_microsecond))
-            .bind(open_until(approval));
-        query.execute(&mut self.0).await?;
-        Ok(())
-    }
-
     /// Marks as expired what is due at `now`, the longest due first and at most `limit`, and returns the ids.
     pub(super) async fn expire(&mut self, now: Timestamp, limit: u32) -> Result<Vec<String>, StoreError> {
         let query = database::query(
@@ -290,15 +193,6 @@ impl<'c> Transaction<'c> {
     pub(super) async fn pending_by(&mut self, rule: &str) -> Result<i64, StoreError> {
         let query = database::query("SELECT count(*) FROM pending_rules WHERE rule = $1").bind(rule);
         query.fetch_value(&mut self.0).await
-    }
-
-    /// The request holds no place among those that wait for a decision any more.
-    pub(super) async fn not_pending(&mut self, id: &str) -> Result<(), StoreError> {
-        database::query("DELETE FROM pending_rules WHERE approval = $1")
-            .bind(id)
-            .execute(&mut self.0)
-            .await?;
-        Ok(())
     }
 }
 

@@ -3,7 +3,6 @@
 //! Every batch is one transaction at one moment: the queued changes apply in order, then the commit, then the answers
 //! and the announcements. What is past its expiry counts as expired at once, and is marked by the next sweep.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use super::bundles::{BundleChange, BundleState};
 use super::config::Config;
 use super::credentials::{Changed, CredentialChange};
 use super::database::{self, Connection};
-use super::outbox::{OutboxChange, OutboxChanged};
+use super::outbox::{NewNotice, OutboxChange, OutboxChanged};
 use super::statements::{self, Reader, Transaction};
 use super::{NewApproval, Opened, PATIENCE, PendingLimits, StoreError, VoteError};
 use crate::approval::{Approval, Choice, Event, State};
@@ -28,12 +27,12 @@ use crate::notice::Subscription;
 mod approvals;
 mod credentials;
 mod outbox;
+mod rows;
+
+use rows::{About, Rows};
 
 /// The most changes in one transaction.
 const BATCH: usize = 256;
-
-/// Where others wait meanwhile, and each statement goes over a network.
-const SHARED_BATCH: usize = 64;
 
 /// How often expiry looks around; nothing is announced later than this.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -158,12 +157,11 @@ impl Writer {
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let most = if matches!(self.database, Config::Sqlite(_)) { BATCH } else { SHARED_BATCH };
-        let mut batch = Vec::with_capacity(most);
+        let mut batch = Vec::with_capacity(BATCH);
         let mut closing = None;
         while closing.is_none() {
             tokio::select! {
-                received = queue.recv_many(&mut batch, most) => {
+                received = queue.recv_many(&mut batch, BATCH) => {
                     if received == 0 {
                         break;
                     }
@@ -228,6 +226,7 @@ impl Writer {
         let told = self.told.clone();
         let mut batch = self.begin().await?;
         let begun = clock::instant();
+        batch.know(About::of(commands)).await?;
         for command in commands {
             *done += 1;
             match command {
@@ -323,7 +322,8 @@ impl Writer {
             now: moment(&self.clock),
             ids: &self.ids,
             subscriptions: self.told.outbox.subscriptions(),
-            pending: HashMap::new(),
+            rows: Rows::default(),
+            notices: Vec::new(),
             committed: Committed::default(),
         })
     }
@@ -352,8 +352,9 @@ struct Batch<'c> {
     now: Timestamp,
     ids: &'c statements::Ids,
     subscriptions: Arc<[Subscription]>,
-    /// How many requests wait by a rule, where that was counted already.
-    pending: HashMap<String, i64>,
+    rows: Rows,
+    /// What is to be written to the outbox.
+    notices: Vec<NewNotice>,
     /// What is committed once this is.
     committed: Committed,
 }
@@ -361,6 +362,9 @@ struct Batch<'c> {
 impl Batch<'_> {
     /// Tells the other servers with the commit; this process is told by whoever has the answer.
     async fn commit(mut self, told: &Announcements) -> Result<Committed, StoreError> {
+        self.rows.write(&mut self.transaction).await?;
+        self.transaction.insert_notices(&self.notices, self.now).await?;
+        self.committed.news |= !self.notices.is_empty();
         let lines = told.lines(&self.committed);
         if !lines.is_empty() {
             self.transaction.notify(&lines).await?;
@@ -371,6 +375,8 @@ impl Batch<'_> {
 
     /// Expires what is due, as much as one transaction may, and returns how many.
     async fn expire(&mut self) -> Result<u64, StoreError> {
+        self.rows.write(&mut self.transaction).await?;
+        self.rows.forget();
         let due = self.transaction.expire(self.now, SWEPT).await?;
         self.notify_expired(&due).await?;
         let count = due.len() as u64;

@@ -1,12 +1,13 @@
 //! The statements of the outbox.
 
 use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
 
+use super::many::{parts, places};
 use super::{Reader, Transaction, to_json, unreadable};
-use crate::notice::Notice;
 use crate::store::StoreError;
 use crate::store::database::{self, Row};
-use crate::store::outbox::{Outgoing, Settled, Standing};
+use crate::store::outbox::{NewNotice, Outgoing, Settled, Standing};
 
 /// What was given up is on record elsewhere; so many rows of it are kept.
 const MOST_DEAD: i64 = 10_000;
@@ -30,19 +31,23 @@ impl Reader {
 }
 
 impl Transaction<'_> {
-    pub(in crate::store) async fn insert_notice(
+    pub(in crate::store) async fn insert_notices(
         &mut self,
-        id: &str,
-        target: &str,
-        notice: &Notice,
+        notices: &[NewNotice],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let query = database::query(
-            "INSERT INTO outbox (id, target, state, notice, created_at, due_at, attempts, lease) \
-             VALUES ($1, $2, 'waiting', $3, $4, $4, 0, '')",
-        );
-        let query = query.bind(id).bind(target).bind(to_json(notice)?).bind(now.as_microsecond());
-        query.execute(&mut self.0).await?;
+        for notices in parts(notices) {
+            let mut query = database::query(AssertSqlSafe(format!(
+                "WITH v(id, target, notice, now) AS (VALUES {}) \
+                 INSERT INTO outbox (id, target, state, notice, created_at, due_at, attempts, lease) \
+                 SELECT id, target, 'waiting', notice, now, now, 0, '' FROM v",
+                places(notices.len(), 4)
+            )));
+            for NewNotice { id, target, notice } in notices {
+                query = query.bind(id).bind(target).bind(to_json(notice)?).bind(now.as_microsecond());
+            }
+            query.execute(&mut self.0).await?;
+        }
         Ok(())
     }
 

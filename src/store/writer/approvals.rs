@@ -1,7 +1,8 @@
 //! Requests for approval in the writer's transaction.
 
+use super::rows::About;
 use super::{Ballot, Batch, Use};
-use crate::approval::{Approval, Choice, Decided, Event, Progress, State, Vote, later};
+use crate::approval::{Approval, CallSummary, Choice, Decided, Event, Progress, State, Vote, later};
 use crate::credential::{Revocation, RevocationKind};
 use crate::store::announce::Change;
 use crate::store::{NewApproval, Opened, PendingLimits, StoreError, VoteError};
@@ -15,41 +16,37 @@ impl Batch<'_> {
         new: &NewApproval,
         limits: PendingLimits,
     ) -> Result<Opened, StoreError> {
-        if let Some(mut open) = self.transaction.open_approval(&new.digest, &new.idempotency_key).await? {
+        self.know(About::request(new)).await?;
+        if let Some(mut open) = self.rows.open(new).cloned() {
             if open.state_at(self.now) != State::Expired {
                 return Ok(Opened::Attached(open));
             }
             // The sweep has not come by yet.
             let before = std::mem::replace(&mut open.state, State::Expired);
-            self.update(&open, before, Event::Expired).await?;
+            self.update(open, before, Event::Expired);
         }
-        if let Some(used) = self.released(new).await? {
-            return Ok(Opened::AlreadyUsed(used));
+        if let Some(used) = self.released(new) {
+            return Ok(Opened::AlreadyUsed(used.clone()));
         }
         let mut approval = self.asked(new);
         if !approval.approve_by_rules(&new.auto_approved, self.now) && self.is_full(new, limits).await? {
             return Ok(Opened::TooManyPending);
         }
-        self.transaction.insert(&approval).await?;
-        if approval.state == State::Pending {
-            self.count_pending(&approval, 1);
-        }
-        self.happened(&approval, Event::Opened).await?;
+        self.rows.add(approval.clone(), new.call.body.clone());
+        self.happened(&approval, Event::Opened);
         if !new.auto_approved.is_empty() {
-            self.happened(&approval, Event::AutoApproved).await?;
+            self.happened(&approval, Event::AutoApproved);
         }
         Ok(Opened::Created(approval))
     }
 
     /// The approval that released this very call, if that was so short ago that this is a retry of it.
-    async fn released(&mut self, new: &NewApproval) -> Result<Option<Approval>, StoreError> {
-        let Some(used) = self.transaction.used_approval(&new.digest, &new.idempotency_key).await? else {
-            return Ok(None);
-        };
+    fn released(&self, new: &NewApproval) -> Option<&Approval> {
+        let used = self.rows.used(new)?;
         let since = used.progress.used.as_ref().map(|used| used.at);
         let recent = since.is_some_and(|at| self.now < later(at, new.retry_window));
         let keyed = !new.idempotency_key.is_empty() && self.now < used.expires;
-        Ok((recent || keyed).then_some(used))
+        (recent || keyed).then_some(used)
     }
 
     /// Whether there is no room for `new`, also after what is due has made some: the sweep may not have come by yet.
@@ -60,41 +57,24 @@ impl Batch<'_> {
         if self.expire().await? == 0 {
             return Ok(true);
         }
-        self.pending.clear();
+        self.know(About::request(new)).await?;
         self.reaches(new, limits).await
     }
 
     async fn reaches(&mut self, new: &NewApproval, limits: PendingLimits) -> Result<bool, StoreError> {
-        if self.transaction.pending_of(&new.caller).await? >= i64::from(limits.per_principal) {
+        if self.rows.pending_of(&new.caller) >= i64::from(limits.per_principal) {
             return Ok(true);
         }
         for rule in &new.rules {
-            if self.pending_by(rule).await? >= i64::from(limits.per_rule) {
+            let pending = self.rows.pending_by(&mut self.transaction, rule).await?;
+            if pending >= i64::from(limits.per_rule) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Counted once in a batch, and kept up to date: thousands may wait, and open one after the other.
-    async fn pending_by(&mut self, rule: &str) -> Result<i64, StoreError> {
-        if let Some(known) = self.pending.get(rule) {
-            return Ok(*known);
-        }
-        let counted = self.transaction.pending_by(rule).await?;
-        self.pending.insert(rule.to_owned(), counted);
-        Ok(counted)
-    }
-
-    /// Notes that a request came to wait for a decision, or waits no more.
-    fn count_pending(&mut self, approval: &Approval, change: i64) {
-        for rule in &approval.rules {
-            if let Some(known) = self.pending.get_mut(rule) {
-                *known += change;
-            }
-        }
-    }
-
+    /// Without the body, which is of no use before somebody decides.
     fn asked(&self, new: &NewApproval) -> Approval {
         Approval {
             id: new.id.clone(),
@@ -104,7 +84,7 @@ impl Batch<'_> {
             created: self.now,
             expires: later(self.now, new.expires_in),
             caller: new.caller.clone(),
-            call: new.call.clone(),
+            call: CallSummary { body: String::new(), ..new.call.clone() },
             rules: new.rules.clone(),
             revision: new.revision.clone(),
             requires: new.requires.clone(),
@@ -117,35 +97,35 @@ impl Batch<'_> {
     }
 
     pub(super) async fn vote(&mut self, ballot: &Ballot) -> Result<Result<Approval, VoteError>, StoreError> {
-        let Some(mut approval) = self.transaction.approval(&ballot.id).await? else {
+        let Some(mut approval) = self.approval(&ballot.id).await? else {
             return Ok(Err(VoteError::NotFound));
         };
         let Ballot { who, admin, choice, reason, .. } = ballot;
         let decided = Decided { who, admin: *admin, choice: *choice, reason };
         let before = approval.state;
         match approval.decide(&decided, self.now) {
-            Ok(event) => self.update(&approval, before, event).await?,
+            Ok(event) => self.update(approval.clone(), before, event),
             Err(refused) => return Ok(Err(refused.into())),
         }
         Ok(Ok(approval))
     }
 
     pub(super) async fn consume(&mut self, used: &Use) -> Result<bool, StoreError> {
-        let Some(mut approval) = self.transaction.approval(&used.id).await? else { return Ok(false) };
+        let Some(mut approval) = self.approval(&used.id).await? else { return Ok(false) };
         let before = approval.state;
         let consumed = approval.consume(&used.decision, self.now);
         if approval.state != before {
-            self.update(&approval, before, Event::Releasing).await?;
+            self.update(approval, before, Event::Releasing);
         }
         Ok(consumed)
     }
 
     pub(super) async fn confirm(&mut self, used: &Use) -> Result<bool, StoreError> {
-        let Some(mut approval) = self.transaction.approval(&used.id).await? else { return Ok(false) };
+        let Some(mut approval) = self.approval(&used.id).await? else { return Ok(false) };
         let before = approval.state;
         let confirmed = approval.confirm(&used.decision, self.now);
         if confirmed {
-            self.update(&approval, before, Event::Used).await?;
+            self.update(approval, before, Event::Used);
         }
         Ok(confirmed)
     }
@@ -155,6 +135,7 @@ impl Batch<'_> {
         let made_before =
             revocation.issued_before.unwrap_or(later(self.now, std::time::Duration::from_micros(1)));
         let Revocation { kind, value, issuer, created_by, .. } = revocation;
+        self.rows.write(&mut self.transaction).await?;
         let found = match kind {
             RevocationKind::Subject => self.transaction.approved_of(value, issuer, made_before).await?,
             _ => self.transaction.approved_before(made_before).await?,
@@ -177,7 +158,7 @@ impl Batch<'_> {
             };
             let before = approval.state;
             if approval.revoke_with_caller(vote, self.now) {
-                self.update(&approval, before, Event::CallerRevoked).await?;
+                self.update(approval, before, Event::CallerRevoked);
             }
         }
         Ok(())
@@ -185,37 +166,46 @@ impl Batch<'_> {
 
     /// Does what is due with time: reminders, escalations, releases that nobody confirmed.
     pub(super) async fn attend(&mut self) -> Result<(), StoreError> {
+        self.rows.write(&mut self.transaction).await?;
         for mut approval in self.transaction.due(self.now, ATTENDED).await? {
-            let state = approval.state_at(self.now);
-            if state == State::ReleasedUnconfirmed {
-                let before = std::mem::replace(&mut approval.state, state);
-                self.update(&approval, before, Event::ReleasedUnconfirmed).await?;
+            let (before, now) = (approval.state, approval.state_at(self.now));
+            if now == State::ReleasedUnconfirmed {
+                approval.state = now;
+                self.update(approval, before, Event::ReleasedUnconfirmed);
                 continue;
             }
             let events = approval.attend(self.now);
-            self.transaction.update(&approval).await?;
             for event in events {
-                self.happened(&approval, event).await?;
+                self.happened(&approval, event);
             }
+            self.rows.change(approval, before);
         }
         Ok(())
     }
 
-    async fn update(&mut self, approval: &Approval, before: State, event: Event) -> Result<(), StoreError> {
-        self.transaction.update(approval).await?;
-        if before == State::Pending && approval.state != State::Pending {
-            self.transaction.not_pending(&approval.id).await?;
-            self.count_pending(approval, -1);
-        }
-        self.happened(approval, event).await
+    async fn approval(&mut self, id: &str) -> Result<Option<Approval>, StoreError> {
+        self.know(About::approval(id)).await?;
+        Ok(self.rows.approval(id).cloned())
+    }
+
+    /// Reads what is not known yet of what changes are about.
+    pub(super) async fn know(&mut self, about: About) -> Result<(), StoreError> {
+        self.rows.know(&mut self.transaction, about).await
+    }
+
+    fn update(&mut self, approval: Approval, before: State, event: Event) {
+        self.happened(&approval, event);
+        self.rows.change(approval, before);
     }
 
     /// Who follows the store hears of it after the commit; people are notified of it in the same transaction.
-    async fn happened(&mut self, approval: &Approval, event: Event) -> Result<(), StoreError> {
+    fn happened(&mut self, approval: &Approval, event: Event) {
         let id = approval.id.clone();
         self.committed.approvals.push(Change { id, state: approval.state, event, here: true });
         // What is approved as it comes is nobody's to decide.
         let decided_already = event == Event::Opened && approval.state != State::Pending;
-        if decided_already { Ok(()) } else { self.notify(event, approval).await }
+        if !decided_already {
+            self.notify(event, approval);
+        }
     }
 }

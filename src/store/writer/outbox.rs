@@ -4,27 +4,17 @@ use super::Batch;
 use crate::approval::{self, Approval, later};
 use crate::notice::{Event, Notice};
 use crate::store::StoreError;
-use crate::store::outbox::{OutboxChange, OutboxChanged};
+use crate::store::outbox::{NewNotice, OutboxChange, OutboxChanged};
 
 impl Batch<'_> {
-    /// Writes one notice for each target that wants to hear of what happened.
-    pub(super) async fn notify(
-        &mut self,
-        change: approval::Event,
-        approval: &Approval,
-    ) -> Result<(), StoreError> {
-        let Some(event) = Event::of(change) else { return Ok(()) };
+    /// One notice for each target that wants to hear of what happened.
+    pub(super) fn notify(&mut self, change: approval::Event, approval: &Approval) {
+        let Some(event) = Event::of(change) else { return };
         let wanted = self.subscriptions.iter().filter(|one| one.wants(event, approval));
-        let targets: Vec<String> = wanted.map(|one| one.target.clone()).collect();
-        if targets.is_empty() {
-            return Ok(());
+        for one in wanted {
+            let (id, target) = (self.ids.next(self.now), one.target.clone());
+            self.notices.push(NewNotice { id, target, notice: Notice::of(event, approval, self.now) });
         }
-        let notice = Notice::of(event, approval, self.now);
-        for target in targets {
-            self.transaction.insert_notice(&self.ids.next(self.now), &target, &notice, self.now).await?;
-        }
-        self.committed.news = true;
-        Ok(())
     }
 
     /// Tells of the requests that have just expired. Without targets nothing is read.
@@ -34,7 +24,7 @@ impl Batch<'_> {
         }
         for id in expired {
             match self.transaction.approval(id).await {
-                Ok(Some(expired)) => self.notify(approval::Event::Expired, &expired).await?,
+                Ok(Some(expired)) => self.notify(approval::Event::Expired, &expired),
                 Ok(None) => {}
                 Err(StoreError::Unreadable(error)) => {
                     tracing::error!(%error, approval = %id, "nobody can be told of what expired");
