@@ -105,8 +105,11 @@ async fn what_was_acknowledged_is_there_after_reopening() {
     let voted = fixture.create(new("b")).await;
     let voted = fixture.store.vote(&voted.id, &person("bob"), Choice::Approve, "fine").await.unwrap();
     let store = fixture.reopen().await;
-    assert_eq!(store.approval(&pending.id).await.unwrap(), Some(pending.clone()));
-    assert_eq!(store.approval(&voted.id).await.unwrap(), Some(voted.clone()));
+    for acknowledged in [&pending, &voted] {
+        assert_eq!(store.approval_without_body(&acknowledged.id).await.unwrap().as_ref(), Some(acknowledged));
+        let whole = store.approval(&acknowledged.id).await.unwrap().unwrap();
+        assert_eq!(whole.call.body, new("").call.body, "the body is for those who decide");
+    }
     assert_eq!(voted.state, State::Approved);
     assert_eq!(store.approval("unknown").await.unwrap(), None);
     let listed = store.approvals(Filter { limit: 10, ..Filter::default() }).await.unwrap().approvals;
