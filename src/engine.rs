@@ -234,7 +234,7 @@ impl Engine {
             Ok(settled) => settled,
             Err(_panic) => self.refuse(&call, Reason::InternalError),
         };
-        let (settled, verdict) = self.conclude(&call, settled).await;
+        let (settled, verdict) = Box::pin(self.conclude(&call, settled)).await;
         let goes_on = matches!(verdict.answer, Answer::Allow(_));
         let released = matches!(verdict.reason, Reason::Approved | Reason::AutoApproved | Reason::BreakGlass);
         if released && let Some(approval) = &settled.approval {
@@ -273,14 +273,15 @@ impl Engine {
             let status = tokio::time::timeout(within, Box::pin(self.status(call, snapshot, id))).await;
             return status.unwrap_or_else(|_late| self.refuse(call, Reason::DecisionTimeout));
         }
-        let evaluation = self.evaluate(call, snapshot, routes);
+        // Boxed, because a call that is held would carry the room for it all the time.
+        let evaluation = Box::pin(self.evaluate(call, snapshot, routes));
         let Ok(evaluated) = tokio::time::timeout(within, evaluation).await else {
             return self.refuse(call, Reason::DecisionTimeout);
         };
         match &evaluated.decision.outcome {
             Outcome::Hold(_) if !is_unmaskable(call, &evaluated) => {
                 // Few calls are held: the others need no room for it.
-                Box::pin(self.hold(call, evaluated, patience)).await
+                Box::pin(self.hold(call, Box::new(evaluated), patience)).await
             }
             _ => self.settled(call, evaluated),
         }

@@ -47,13 +47,13 @@ enum Round {
 
 impl Engine {
     /// Settles a call that a rule holds.
-    pub(super) async fn hold(&self, call: &Call, first: Evaluated, mut patience: Patience) -> Settled {
+    pub(super) async fn hold(&self, call: &Call, first: Box<Evaluated>, mut patience: Patience) -> Settled {
         let since = clock::instant();
         let _counted = self.ports.metrics.hold();
         let mut evaluated = first;
         let mut settled = loop {
             let Outcome::Hold(rules) = &evaluated.decision.outcome else {
-                break self.settled(call, evaluated);
+                break self.settled(call, *evaluated);
             };
             let mut caller = CallerWaits::new(self, call, &evaluated, since);
             let round = self.hold_for(call, &evaluated, rules, &mut patience, &mut caller).await;
@@ -61,7 +61,7 @@ impl Engine {
             drop(caller);
             match round {
                 Round::Settled(reason, because, approval) => {
-                    break Settled { reason, because, approval, ..Settled::of(evaluated) };
+                    break Settled { reason, because, approval, ..Settled::of(*evaluated) };
                 }
                 Round::Decided(again, approval) => {
                     break Settled { approval: Some(approval), ..self.settled(call, again) };
@@ -70,7 +70,7 @@ impl Engine {
                     let reason = released_as(&approval);
                     break Settled { reason, approval: Some(approval), ..Settled::of(again) };
                 }
-                Round::HeldAgain(again) => evaluated = again,
+                Round::HeldAgain(again) => evaluated = Box::new(again),
             }
         };
         settled.held = Some(since.elapsed());
@@ -99,7 +99,8 @@ impl Engine {
         let Some(_place) = self.waiters.admit(&principal, &names, &self.settings.held) else {
             return over(Reason::TooManyHeld);
         };
-        let asked = match self.open_approval(call, evaluated, rules, names).await {
+        // Boxed, as the release is: while the call waits, neither takes any room.
+        let asked = match Box::pin(self.open_approval(call, evaluated, rules, names)).await {
             Ok(asked) => asked,
             Err((reason, approval)) => return Round::Settled(reason, String::new(), approval),
         };
@@ -107,7 +108,7 @@ impl Engine {
         let preferred = prefer::respond_async(&call.request.headers);
         let wait = rules.iter().map(|rule| rule.terms.wait).chain(preferred).min().unwrap_or_default();
         match self.wait_for(call, evaluated, asked.waits, wait, patience).await {
-            (Reason::Approved, Some(approval)) => self.release(call, &asked.digest, approval).await,
+            (Reason::Approved, Some(approval)) => Box::pin(self.release(call, &asked.digest, approval)).await,
             (reason, approval) => {
                 let because = approval.as_deref().map(|approval| rejection(approval, reason, rules));
                 Round::Settled(reason, because.unwrap_or_default(), approval)
@@ -134,7 +135,7 @@ impl Engine {
                 Some(opened) => opened,
                 None => {
                     changed = waiter.changed();
-                    match self.look_up(&waiter).await {
+                    match Box::pin(self.look_up(&waiter)).await {
                         Ok(Some(latest)) => latest,
                         Ok(None) => return (Reason::ApprovalExpired, None),
                         Err(reason) => return (reason, None),
@@ -150,14 +151,13 @@ impl Engine {
             }
             let expiry = latest.expires.duration_since(self.ports.clock.now()).try_into().unwrap_or_default();
             drop(latest);
-            tokio::select! {
-                () = &mut changed => {}
-                () = tokio::time::sleep(remaining(until).min(expiry)) => {}
-                () = self.ports.lifecycle.draining() => return self.as_it_is(&waiter, Reason::ApprovalPending).await,
-                () = revocations.revoked(&evaluated.identity, vouchers.clone()) => {
-                    return self.as_it_is(&waiter, Reason::Revoked).await;
-                }
-            }
+            let over = tokio::select! {
+                () = &mut changed => continue,
+                () = tokio::time::sleep(remaining(until).min(expiry)) => continue,
+                () = self.ports.lifecycle.draining() => Reason::ApprovalPending,
+                () = revocations.revoked(&evaluated.identity, vouchers.clone()) => Reason::Revoked,
+            };
+            return Box::pin(self.as_it_is(&waiter, over)).await;
         }
     }
 

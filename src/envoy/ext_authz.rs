@@ -3,19 +3,24 @@
 //! Every Check that decodes is answered with OK or `denied_response`, never with a gRPC error or an
 //! `error_response`: those obey Envoy's `failure_mode_allow` and may become an allow.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use envoy_types::pb::envoy::service::auth::v3::authorization_server::Authorization;
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{
     CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse,
 };
 use envoy_types::pb::google::rpc;
 use futures_util::FutureExt;
-use tonic::{Request, Response, Status};
+use futures_util::future::BoxFuture;
+use hyper::body::Incoming;
+use tonic::body::Body;
+use tonic::codec::{Codec, EncodeBody, SingleMessageCompressionOverride};
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Status, Streaming};
+use tonic_prost::ProstCodec;
 
 use super::decode;
 use super::grpc_status::for_grpc;
@@ -37,35 +42,73 @@ pub struct ExtAuthz {
     pub handover: HandoverUse,
 }
 
-impl Authorization for ExtAuthz {
-    /// Decodes before it returns the future: a call that is held keeps no protobuf.
-    fn check<'s, 'f>(&'s self, request: Request<CheckRequest>) -> Answering<'f>
-    where
-        's: 'f,
-        Self: 'f,
-    {
+impl ExtAuthz {
+    /// Answers one Check, whose message may have so many bytes. What reads the message is over before the call may wait:
+    /// many calls may be held, and of each only the call itself is kept.
+    pub(super) fn call(&self, request: http::Request<Incoming>, most: usize) -> Answering {
         let received = clock::instant();
+        let (head, body) = request.into_parts();
+        let message = Box::pin(message(body, most));
+        let (service, metadata) = (self.clone(), MetadataMap::from_headers(head.headers));
+        let taking_up = Box::pin(async move {
+            let request = Request::from_parts(metadata, head.extensions, message.await?);
+            Ok(service.take_up(request, received))
+        });
+        let service = self.clone();
+        Box::pin(async move {
+            let answer = match taking_up.await {
+                Ok(taken) => Ok(service.answer(taken, received).await),
+                Err(status) => Err(status),
+            };
+            Ok(written(answer))
+        })
+    }
+
+    /// Decodes a Check. The engine catches its own panics; these catch those of decoding and encoding.
+    fn take_up(&self, request: Request<CheckRequest>, received: Instant) -> std::thread::Result<Taken> {
         let metrics = self.engine.metrics();
         metrics.grpc_started(Service::ExtAuthz);
         metrics.grpc_received(Service::ExtAuthz);
-        // The engine catches its own panics; these catch those of decoding and encoding.
-        let taken = std::panic::catch_unwind(AssertUnwindSafe(|| self.take_up(request, received)));
-        Box::pin(async move {
-            let answer = match taken {
-                Ok(taken) => AssertUnwindSafe(self.answer(taken)).catch_unwind().await,
-                Err(panic) => Err(panic),
-            };
-            let answer = answer.unwrap_or_else(|_panic| encode(&Verdict::internal_error(), false));
-            let metrics = self.engine.metrics();
-            metrics.grpc_sent(Service::ExtAuthz);
-            metrics.grpc_handled(Service::ExtAuthz, "OK", received.elapsed());
-            Ok(Response::new(answer))
-        })
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.decode(request, received)))
+    }
+
+    async fn answer(&self, taken: std::thread::Result<Taken>, received: Instant) -> CheckResponse {
+        let answer = match taken {
+            Ok(taken) => AssertUnwindSafe(self.decide(taken)).catch_unwind().await,
+            Err(panic) => Err(panic),
+        };
+        let answer = answer.unwrap_or_else(|_panic| encode(&Verdict::internal_error(), false));
+        let metrics = self.engine.metrics();
+        metrics.grpc_sent(Service::ExtAuthz);
+        metrics.grpc_handled(Service::ExtAuthz, "OK", received.elapsed());
+        answer
     }
 }
 
-/// What `tonic::async_trait` makes of an `async fn check`.
-type Answering<'f> = Pin<Box<dyn Future<Output = Result<Response<CheckResponse>, Status>> + Send + 'f>>;
+/// The answer to one RPC.
+pub(super) type Answering = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
+
+/// The one message of a request.
+async fn message(body: Incoming, most: usize) -> Result<CheckRequest, Status> {
+    let decoder = ProstCodec::<CheckResponse, CheckRequest>::default().decoder();
+    // No compression is offered.
+    let mut messages = Streaming::new_request(decoder, body, None, Some(most));
+    messages.message().await?.ok_or_else(|| Status::internal("there is no message"))
+}
+
+fn written(answer: Result<CheckResponse, Status>) -> http::Response<Body> {
+    let message = match answer {
+        Ok(message) => message,
+        Err(status) => return status.into_http(),
+    };
+    let encoder = ProstCodec::<CheckResponse, CheckRequest>::default().encoder();
+    let messages = futures_util::stream::once(std::future::ready(Ok(message)));
+    let body =
+        EncodeBody::new_server(encoder, messages, None, SingleMessageCompressionOverride::default(), None);
+    let mut response = http::Response::new(Body::new(body));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+    response
+}
 
 /// A Check, decoded.
 struct Taken {
@@ -77,7 +120,7 @@ struct Taken {
 }
 
 impl ExtAuthz {
-    fn take_up(&self, request: Request<CheckRequest>, received: Instant) -> Taken {
+    fn decode(&self, request: Request<CheckRequest>, received: Instant) -> Taken {
         let until = deadline(request.metadata(), received);
         let hands_over = handover::is_marked(self.handover, request.metadata(), Handover::GIVES);
         let parts = decode::check(request.into_inner(), self.request_body);
@@ -88,7 +131,7 @@ impl ExtAuthz {
         Taken { call: self.engine.receive(request, listener), until, grpc }
     }
 
-    async fn answer(&self, Taken { call, until, grpc }: Taken) -> CheckResponse {
+    async fn decide(&self, Taken { call, until, grpc }: Taken) -> CheckResponse {
         let checked = self.engine.check(call, Patience { until, announce: None }).await;
         encode(&checked.verdict, grpc)
     }

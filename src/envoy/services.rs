@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_server::ExternalProcessorServer;
 use futures_util::future::{BoxFuture, FutureExt};
 use hyper::body::Incoming;
@@ -22,7 +21,9 @@ use crate::engine::Engine;
 /// Both services of Envoy, asked for directly, and the others behind a router.
 #[derive(Clone, Debug)]
 pub(super) struct Services {
-    authorization: AuthorizationServer<ExtAuthz>,
+    authorization: ExtAuthz,
+    /// The most bytes of a message.
+    max_message: usize,
     processor: ExternalProcessorServer<ExtProc>,
     others: Routes,
 }
@@ -46,8 +47,8 @@ impl Services {
             others = others.add_service(reflection);
         }
         Self {
-            authorization: AuthorizationServer::new(authorization)
-                .max_decoding_message_size(config.max_message),
+            authorization,
+            max_message: config.max_message,
             processor: ExternalProcessorServer::new(processor).max_decoding_message_size(config.max_message),
             others: others.prepare(),
         }
@@ -66,8 +67,8 @@ impl Service<http::Request<Incoming>> for Services {
 
     fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
         let path = request.uri().path();
-        if path.starts_with("/envoy.service.auth.v3.Authorization/") {
-            self.authorization.call(request)
+        if path == "/envoy.service.auth.v3.Authorization/Check" {
+            self.authorization.call(request, self.max_message)
         } else if path.starts_with("/envoy.service.ext_proc.v3.ExternalProcessor/") {
             self.processor.call(request)
         } else {
