@@ -14,6 +14,7 @@ mod digits;
 mod email;
 mod finder;
 pub mod found;
+mod glance;
 mod iban;
 mod ip;
 mod key;
@@ -27,6 +28,7 @@ mod ssn;
 mod tests;
 
 pub use finder::{Finder, Piece};
+pub use glance::Glance;
 pub use set::{Active, Set};
 
 /// The kinds of values that are known by themselves. Their order is that in which texts to redact with are chosen

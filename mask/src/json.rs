@@ -22,6 +22,7 @@ mod ends;
 mod flow;
 mod looking;
 mod number;
+mod plain;
 pub mod replacement;
 pub mod scan;
 mod structure;
@@ -98,8 +99,6 @@ struct Frame {
     is_object: bool,
     /// Whether a member or element of it has been kept, so that the next needs a comma.
     kept: bool,
-    /// No rule is about scalars in it, but for those of names in a rule.
-    quiet: bool,
     /// It was asked about its members.
     filtered: bool,
     /// Its elements are told apart: `reaches` has its own reach, not theirs.
@@ -110,7 +109,7 @@ struct Frame {
 
 impl Frame {
     fn new(is_object: bool) -> Self {
-        Self { is_object, kept: false, quiet: false, filtered: false, indexed: false, elements: 0 }
+        Self { is_object, kept: false, filtered: false, indexed: false, elements: 0 }
     }
 }
 
@@ -180,7 +179,14 @@ impl Json {
                 State::InNumber(number) => self.in_number(&mut io, at, number)?,
                 State::InLiteral(rest) => self.in_literal(&mut io, at, rest)?,
                 _ => {
-                    let whole = self.whole_tokens(&mut io, at);
+                    let mut whole = at;
+                    // One walk ends where another begins.
+                    loop {
+                        let next = self.whole_tokens(&mut io, whole);
+                        if next == std::mem::replace(&mut whole, next) {
+                            break;
+                        }
+                    }
                     let Some((token, byte)) = scan::token(chunk, whole) else { break };
                     let next = self.between_tokens(&mut io, token, byte)?;
                     if self.waiting.is_some() {

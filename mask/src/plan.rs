@@ -14,11 +14,13 @@ use super::path::{FieldPath, Segment};
 use super::sibling::Filter;
 pub(super) use action::Action;
 use bits::{is_set, meet, set};
-use names::Names;
+pub(super) use names::Names;
+pub(super) use table::Table;
 
 mod action;
 mod bits;
 mod names;
+mod table;
 
 /// The rules that apply to one body, compiled together. Cheap to share between bodies.
 #[derive(Debug)]
@@ -82,7 +84,7 @@ impl Plan {
             .map(|rule| segments(&rule.field))
             .chain(places.iter().map(|path| segments(path)))
             .sum();
-        let blank: Reach = vec![0; bits.div_ceil(64)];
+        let blank: Reach = vec![0; words(bits)];
         let mut plan = Self::blank(&blank, key);
         plan.removes = rules.iter().any(|rule| rule.method == Method::Remove);
         plan.masks_text =
@@ -265,27 +267,8 @@ impl Plan {
         self.step(from, self.names.find(name), reach);
     }
 
-    /// The same for every name that is in no rule.
-    #[inline]
-    pub(super) fn at_other_member(&self, from: &[u64], reach: &mut [u64]) {
-        self.step(from, None, reach);
-    }
-
-    /// `false` when the name is in no rule.
-    #[inline]
-    pub(super) fn may_know(&self, name: &[u8]) -> bool {
-        self.names.may_know(name)
-    }
-
     #[inline]
     fn step(&self, from: &[u64], named: Option<&Reach>, reach: &mut [u64]) {
-        // Most plans are one word wide.
-        if let ([from], [reach], [any], [deep]) = (from, &mut *reach, &*self.any, &*self.deep) {
-            let wanted = any | named.and_then(|named| named.first()).unwrap_or(&0);
-            let reached = (from & wanted) << 1 | from & deep;
-            *reach = reached | (reached & deep) << 1;
-            return;
-        }
         let mut carry = 0;
         let steps = from.iter().zip(&self.any).zip(&self.deep).zip(&mut *reach);
         for (i, (((word, any), deep), reach)) in steps.enumerate() {
@@ -346,17 +329,17 @@ impl Plan {
         }
     }
 
-    /// Whether anything happens to a value reached so.
-    #[inline]
-    pub(super) fn acts(&self, reach: &[u64], is_leaf: bool) -> bool {
-        meet(reach, &self.whole) || is_leaf && meet(reach, &self.leaf)
-    }
-
     /// What happens to a value reached so, if anything; the strictest rule decides.
     pub(super) fn action(&self, reach: &[u64], is_leaf: bool) -> Option<&Action> {
         let takes = |accept: &&Accept| meet(reach, &accept.whole) || is_leaf && meet(reach, &accept.leaf);
         self.actions.iter().find(takes).map(|accept| &accept.action)
     }
+}
+
+/// The words that so many bits take: as many as `Table` has a length for, if it has one.
+fn words(bits: usize) -> usize {
+    let words = bits.div_ceil(64);
+    [1, 4, 8].into_iter().find(|most| words <= *most).unwrap_or(words)
 }
 
 /// Where the rules look for values, each place once.

@@ -14,7 +14,7 @@ const LARGE: usize = 10 << 20;
 
 /// All documents. Each holds cards' numbers, e-mail addresses and social security numbers to mask.
 pub fn documents() -> Vec<Document> {
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     let mut document = |name, what, bodies: fn(&mut Random) -> Vec<String>| Document {
         name,
         what,
@@ -24,9 +24,12 @@ pub fn documents() -> Vec<Document> {
         document("small", "small API answers", |random| {
             (0..256).map(|id| record(random, id, ASCII)).collect()
         }),
+        document("small_pretty", "small API answers, indented", |random| {
+            (0..256).map(|id| indented(&record(random, id, ASCII))).collect()
+        }),
         document("records", "10 MB of records, minified", |random| vec![records(random, LARGE, ASCII)]),
-        document("pretty", "1 MB of records, indented", |random| {
-            vec![indented(&records(random, LARGE / 20, ASCII))]
+        document("pretty", "10 MB of records, indented", |random| {
+            vec![indented(&records(random, LARGE * 5 / 8, ASCII))]
         }),
         document("deep", "trees of 60 levels", |random| vec![deep(random, LARGE / 10)]),
         document("strings", "strings of some kilobytes", |random| vec![long_strings(random, LARGE / 10)]),
@@ -35,13 +38,13 @@ pub fn documents() -> Vec<Document> {
 }
 
 /// Words to make text of.
-type Words = &'static [&'static str];
+pub type Words = &'static [&'static str];
 
-const ASCII: Words = &[
+pub const ASCII: Words = &[
     "order", "ship", "blue", "north", "river", "invoice", "parcel", "table", "lamp", "garden", "quick", "a",
     "of", "paper", "winter", "station", "harbour", "nine", "copper", "in",
 ];
-const WORLD: Words = &[
+pub const WORLD: Words = &[
     "заказ",
     "доставка",
     "синий",
@@ -65,9 +68,13 @@ const WORLD: Words = &[
 ];
 
 /// SplitMix64.
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -77,7 +84,7 @@ impl Random {
     }
 
     /// A number below `bound`.
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
@@ -91,7 +98,7 @@ impl Random {
 }
 
 /// One customer's order, about 700 bytes.
-fn record(random: &mut Random, id: u64, words: Words) -> String {
+pub fn record(random: &mut Random, id: u64, words: Words) -> String {
     let mut items = Vec::new();
     for _ in 0..=random.below(3) {
         items.push(format!(
@@ -142,7 +149,7 @@ fn record(random: &mut Random, id: u64, words: Words) -> String {
 }
 
 /// An array of records, of at least so many bytes.
-fn records(random: &mut Random, bytes: usize, words: Words) -> String {
+pub fn records(random: &mut Random, bytes: usize, words: Words) -> String {
     let mut text = String::from("[");
     let mut id = 0;
     while text.len() < bytes {
@@ -156,7 +163,7 @@ fn records(random: &mut Random, bytes: usize, words: Words) -> String {
 }
 
 /// The same JSON with two blanks for each level.
-fn indented(json: &str) -> String {
+pub fn indented(json: &str) -> String {
     let (mut text, mut level, mut quoted, mut escaped) = (String::new(), 0, false, false);
     for c in json.chars() {
         if quoted {
@@ -185,7 +192,7 @@ fn indented(json: &str) -> String {
 }
 
 /// Trees of objects and arrays, with a record at each tip.
-fn deep(random: &mut Random, bytes: usize) -> String {
+pub fn deep(random: &mut Random, bytes: usize) -> String {
     let mut text = String::from("[");
     while text.len() < bytes {
         if text.len() > 1 {
@@ -201,7 +208,7 @@ fn deep(random: &mut Random, bytes: usize) -> String {
 }
 
 /// Records of two long texts each.
-fn long_strings(random: &mut Random, bytes: usize) -> String {
+pub fn long_strings(random: &mut Random, bytes: usize) -> String {
     let mut text = String::from("[");
     while text.len() < bytes {
         if text.len() > 1 {

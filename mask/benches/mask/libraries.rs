@@ -1,4 +1,5 @@
-//! The same masking by way of libraries: the document is parsed, the fields are changed, the document is written.
+//! The same masking by way of libraries: the document is parsed, the fields are changed, the document is written into
+//! a buffer that is used again, as the masker's is.
 
 use portcullis_mask::{FieldPath, Method, Rule};
 use serde_json::Value;
@@ -23,7 +24,16 @@ fn last4(number: &str) -> String {
     format!("{}{}", "*".repeat(hidden), number.get(hidden..).unwrap_or_default())
 }
 
-pub fn serde_json(body: &[u8]) -> Result<Vec<u8>, Failed> {
+/// What a library is given for one body after the other, so that no one pays for memory that can be kept.
+#[derive(Default)]
+pub struct Kept {
+    pub out: Vec<u8>,
+    /// `simd-json` parses in place.
+    body: Vec<u8>,
+    parsing: simd_json::Buffers,
+}
+
+pub fn serde_json(body: &[u8], kept: &mut Kept) -> Result<usize, Failed> {
     fn mask(value: &mut Value) {
         match value {
             Value::Array(items) => items.iter_mut().for_each(mask),
@@ -46,10 +56,12 @@ pub fn serde_json(body: &[u8]) -> Result<Vec<u8>, Failed> {
     }
     let mut value = serde_json::from_slice(body)?;
     mask(&mut value);
-    Ok(serde_json::to_vec(&value)?)
+    kept.out.clear();
+    serde_json::to_writer(&mut kept.out, &value)?;
+    Ok(kept.out.len())
 }
 
-pub fn simd_json(body: &[u8]) -> Result<Vec<u8>, Failed> {
+pub fn simd_json(body: &[u8], kept: &mut Kept) -> Result<usize, Failed> {
     use simd_json::borrowed::Value;
     fn mask(value: &mut Value<'_>) {
         match value {
@@ -71,14 +83,17 @@ pub fn simd_json(body: &[u8]) -> Result<Vec<u8>, Failed> {
             _ => {}
         }
     }
-    // It parses in place.
-    let mut body = body.to_vec();
-    let mut value = simd_json::to_borrowed_value(&mut body)?;
+    let Kept { out, body: copy, parsing } = kept;
+    copy.clear();
+    copy.extend_from_slice(body);
+    let mut value = simd_json::to_borrowed_value_with_buffers(copy, parsing)?;
     mask(&mut value);
-    Ok(value.encode().into_bytes())
+    out.clear();
+    value.write(out)?;
+    Ok(out.len())
 }
 
-pub fn sonic_rs(body: &[u8]) -> Result<Vec<u8>, Failed> {
+pub fn sonic_rs(body: &[u8], kept: &mut Kept) -> Result<usize, Failed> {
     use sonic_rs::{JsonValueMutTrait as _, JsonValueTrait as _, Value};
     fn mask(value: &mut Value) {
         if let Some(items) = value.as_array_mut() {
@@ -100,5 +115,7 @@ pub fn sonic_rs(body: &[u8]) -> Result<Vec<u8>, Failed> {
     }
     let mut value = sonic_rs::from_slice(body)?;
     mask(&mut value);
-    Ok(sonic_rs::to_vec(&value)?)
+    kept.out.clear();
+    sonic_rs::to_writer(&mut kept.out, &value)?;
+    Ok(kept.out.len())
 }

@@ -3,6 +3,7 @@
 use aho_corasick::Input;
 
 use super::digits::{Digits, MOST_DIGITS};
+use super::glance::Glance;
 use super::found::{AHEAD, BEHIND, Found, MAX_LENGTH, Tail, before, is_word, run};
 use super::key::{self, LITERALS, MAX_LITERAL, Secret};
 use super::set::{Active, Set};
@@ -56,37 +57,11 @@ const BLOCK: usize = 32;
 const FEWEST_DIGITS: usize = 7;
 const NUMBERS: [Kind; 5] = [Kind::Card, Kind::Iban, Kind::Ssn, Kind::Phone, Kind::Ip];
 const SECRETS: [Kind; 3] = [Kind::Jwt, Kind::ApiKey, Kind::PrivateKey];
-/// No account number is shorter.
-const SHORTEST_ACCOUNT: usize = 15;
-/// No secret is shorter.
-const SHORTEST_SECRET: usize = 15;
 
 impl Scan<'_> {
-    /// Whether one look tells that nothing is in the text. What it does not tell, `scan` does.
+    /// Whether a look tells that nothing is in the text. What it does not tell, `scan` does.
     pub fn is_clear(&self) -> bool {
-        if self.active.has_custom() {
-            return false;
-        }
-        let (mut digits, mut dots, mut colons, mut at_signs) = (0usize, 0usize, 0usize, 0usize);
-        for block in self.text.chunks(BLOCK) {
-            // In bytes, so that many are counted at a time.
-            let count = |is: fn(u8) -> bool| block.iter().fold(0u8, |sum, byte| sum + u8::from(is(*byte)));
-            digits += usize::from(count(|byte| byte.wrapping_sub(b'0') < 10));
-            dots += usize::from(count(|byte| byte == b'.'));
-            colons += usize::from(count(|byte| byte == b':'));
-            at_signs += usize::from(count(|byte| byte == b'@'));
-        }
-        let numbers = digits >= FEWEST_DIGITS && self.active.has_any(&NUMBERS);
-        let accounts = digits > 1 && self.text.len() >= SHORTEST_ACCOUNT && self.active.has(Kind::Iban);
-        let addresses = (colons > 1 || dots > 2 && digits > 3) && self.active.has(Kind::Ip);
-        let emails = at_signs > 0 && self.active.has(Kind::Email);
-        if numbers || accounts || addresses || emails {
-            return false;
-        }
-        if self.text.len() < SHORTEST_SECRET || !self.active.has_any(&SECRETS) {
-            return true;
-        }
-        LITERALS.as_ref().is_some_and(|literals| !literals.is_match(self.text))
+        Glance::new(self.active).is_some_and(|glance| glance.is_clear(self.text))
     }
 
     /// Adds the values that detectors find at the places from `from` to `until`. The text must go on for `AHEAD` bytes

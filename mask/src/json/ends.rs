@@ -33,22 +33,34 @@ impl Ends {
         self.tail.drain(..self.tail.len().saturating_sub(tail));
     }
 
+    /// What is shown of a text that is known whole.
+    pub fn of(first: u8, last: u8, text: &[u8]) -> Vec<u8> {
+        shown(first, last, text.iter().filter(|byte| is_first(byte)).count() as u64, text, text)
+    }
+
     /// A `*` for each hidden character, and around them as many characters as may be shown: a third of all.
     pub fn text(&self) -> Vec<u8> {
-        let may_show = self.characters / 3;
-        let last = u64::from(self.last).min(may_show);
-        let first = u64::from(self.first).min(may_show - last);
-        let firsts = self.tail.iter().enumerate().rev().filter(|(_, byte)| is_first(byte)).map(|(at, _)| at);
-        let from = firsts.take(usize::try_from(last).unwrap_or(0)).last().unwrap_or(self.tail.len());
-        let mut firsts = self.head.iter().enumerate().filter(|(_, byte)| is_first(byte)).map(|(at, _)| at);
-        let until = firsts.nth(usize::try_from(first).unwrap_or(0)).unwrap_or(self.head.len());
-        let hidden = usize::try_from(self.characters - last - first).unwrap_or(usize::MAX);
-        let mut text =
-            if first == 0 { Vec::new() } else { self.head.get(..until).unwrap_or_default().to_vec() };
-        text.resize(text.len() + hidden.min(MAX_STARS), b'*');
-        text.extend_from_slice(self.tail.get(from..).unwrap_or_default());
-        text
+        shown(self.first, self.last, self.characters, &self.head, &self.tail)
     }
+}
+
+/// Of a text of so many characters, which begins with `head` and ends with `tail`.
+fn shown(first: u8, last: u8, characters: u64, head: &[u8], tail: &[u8]) -> Vec<u8> {
+    let may_show = characters / 3;
+    let last = u64::from(last).min(may_show);
+    let first = u64::from(first).min(may_show - last);
+    let firsts = tail.iter().enumerate().rev().filter(|(_, byte)| is_first(byte)).map(|(at, _)| at);
+    let from = firsts.take(usize::try_from(last).unwrap_or(0)).last().unwrap_or(tail.len());
+    let mut firsts = head.iter().enumerate().filter(|(_, byte)| is_first(byte)).map(|(at, _)| at);
+    let until = firsts.nth(usize::try_from(first).unwrap_or(0)).unwrap_or(head.len());
+    let hidden = usize::try_from(characters - last - first).unwrap_or(usize::MAX).min(MAX_STARS);
+    let (head, tail) = (head.get(..until).unwrap_or_default(), tail.get(from..).unwrap_or_default());
+    let head = if first == 0 { &[] } else { head };
+    let mut text = Vec::with_capacity(head.len() + hidden + tail.len());
+    text.extend_from_slice(head);
+    text.resize(head.len() + hidden, b'*');
+    text.extend_from_slice(tail);
+    text
 }
 
 /// The bytes that so many characters may take.
@@ -94,6 +106,7 @@ mod tests {
         ];
         for (first, last, text, shown) in table {
             assert_eq!(ends(first, last, &[text.as_bytes()]), shown, "{first} {last} {text}");
+            assert_eq!(Ends::of(first, last, text.as_bytes()), shown.as_bytes(), "{first} {last} {text}");
         }
     }
 

@@ -18,6 +18,13 @@ pub struct Flow {
     limit: usize,
 }
 
+/// Bytes of the chunk at hand that are replaced.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub from: usize,
+    pub end: usize,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Course {
     Pass,
@@ -36,6 +43,23 @@ impl Flow {
     pub fn wait(&mut self, at: usize) {
         self.waiting = at;
         self.course = Course::Wait;
+    }
+
+    /// Where what waits begins, if it begins in this chunk.
+    pub fn waits_from(&self) -> Option<usize> {
+        (self.course == Course::Wait && self.held.is_empty()).then_some(self.waiting)
+    }
+
+    /// What follows this place waits; where there is none, everything passes. No bytes of an earlier chunk may wait.
+    pub fn set_waiting(&mut self, from: Option<usize>) {
+        self.course = if from.is_some() { Course::Wait } else { Course::Pass };
+        self.waiting = from.unwrap_or_default();
+    }
+
+    /// What is before the place passes; what is in it goes.
+    pub fn replace(&mut self, chunk: &[u8], place: Place, out: &mut Vec<u8>) {
+        self.write(chunk, place.from, out);
+        self.from = place.end;
     }
 
     /// The byte at `at` goes, alone.

@@ -5,7 +5,7 @@
 
 use memchr::memchr2;
 
-use crate::detect::{Finder, Piece};
+use crate::detect::{Finder, Glance, Piece};
 use crate::json_string::{self, Fault, Scanner};
 use crate::plan::Plan;
 
@@ -82,6 +82,11 @@ impl Looking {
             b'-' | b'0'..=b'9' => self.is_number_clear(text),
             _ => true,
         }
+    }
+
+    /// What one look can tell of every value, if that is the same everywhere.
+    pub fn glance(&self) -> Option<Glance> {
+        if self.reach.is_some() { None } else { Glance::new(&self.finder.active) }
     }
 
     pub fn begin_string(&mut self) {

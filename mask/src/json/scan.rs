@@ -19,8 +19,25 @@ pub struct StringEnd {
 }
 
 /// The end of the string whose opening quote stands before `at`. The bytes must be UTF-8.
-#[inline]
-pub fn string(bytes: &[u8], mut at: usize) -> Option<StringEnd> {
+#[inline(always)]
+pub fn string(bytes: &[u8], at: usize) -> Option<StringEnd> {
+    // Most strings end within the first comparison.
+    if let Some(block) = bytes.get(at..)?.first_chunk::<LANES>() {
+        match specials(block) {
+            0 => {}
+            found => {
+                let end = at + found.trailing_zeros() as usize;
+                if bytes.get(end) == Some(&b'"') {
+                    return Some(StringEnd { at: end + 1, escaped: false });
+                }
+            }
+        }
+    }
+    longer_string(bytes, at)
+}
+
+#[inline(never)]
+fn longer_string(bytes: &[u8], mut at: usize) -> Option<StringEnd> {
     let mut escaped = false;
     loop {
         at = special(bytes, at)?;
@@ -33,20 +50,39 @@ pub fn string(bytes: &[u8], mut at: usize) -> Option<StringEnd> {
     }
 }
 
-/// The first byte from `at` on that ends a run of plain characters in a string: a quote, a backslash or a control
-/// character.
+/// A bit for each byte that ends a run of plain characters in a string: a quote, a backslash or a control character.
+#[inline(always)]
+fn specials(block: &[u8; LANES]) -> u32 {
+    let block = u8x16::from(*block);
+    special_lanes(block).to_bitmask()
+}
+
+#[inline(always)]
+fn special_lanes(block: u8x16) -> u8x16 {
+    let (quote, backslash, control) = (u8x16::splat(b'"'), u8x16::splat(b'\\'), u8x16::splat(0x1f));
+    block.simd_eq(quote) | block.simd_eq(backslash) | block.min(control).simd_eq(block)
+}
+
+/// The first such byte from `at` on.
 #[inline]
 fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
-    let (quote, backslash, control) = (u8x16::splat(b'"'), u8x16::splat(b'\\'), u8x16::splat(0x1f));
+    // Long texts have long runs.
+    while let Some(block) = bytes.get(at..)?.first_chunk::<{ 4 * LANES }>() {
+        let found = block.as_chunks::<LANES>().0.iter().fold(u8x16::splat(0), |found, lanes| {
+            found | special_lanes(u8x16::from(*lanes))
+        });
+        if found.to_bitmask() != 0 {
+            break;
+        }
+        at += 4 * LANES;
+    }
     loop {
         let rest = bytes.get(at..)?;
         let Some(block) = rest.first_chunk::<LANES>() else {
             let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
             return rest.iter().position(special).map(|found| at + found);
         };
-        let block = u8x16::from(*block);
-        let found = block.simd_eq(quote) | block.simd_eq(backslash) | block.min(control).simd_eq(block);
-        match found.to_bitmask() {
+        match specials(block) {
             0 => at += LANES,
             found => return Some(at + found.trailing_zeros() as usize),
         }
@@ -67,7 +103,7 @@ fn escape(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// The end of the number that begins at `at`; `None` also when the bytes end with it, since it may go on.
-#[inline]
+#[inline(always)]
 pub fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
     at += usize::from(bytes.get(at) == Some(&b'-'));
     at = match bytes.get(at)? {
@@ -86,22 +122,38 @@ pub fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
     (at < bytes.len()).then_some(at)
 }
 
-#[inline]
-fn digits(bytes: &[u8], mut at: usize) -> usize {
+/// Where the digits end that may stand at `at`: up to eight are counted at once, since their number can't be foreseen.
+#[inline(always)]
+fn digits(bytes: &[u8], at: usize) -> usize {
+    let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
+        return more_digits(bytes, at);
+    };
+    let word = u64::from_le_bytes(*block);
+    // The upper half of a byte is 3, and stays so with 6 added.
+    let odd = (word & 0xf0f0_f0f0_f0f0_f0f0) ^ 0x3030_3030_3030_3030;
+    let above = (word & 0x0f0f_0f0f_0f0f_0f0f).wrapping_add(0x0606_0606_0606_0606) & 0x1010_1010_1010_1010;
+    match odd | above {
+        0 => more_digits(bytes, at + 8),
+        other => at + (other.trailing_zeros() / 8) as usize,
+    }
+}
+
+#[inline(never)]
+fn more_digits(bytes: &[u8], mut at: usize) -> usize {
     while bytes.get(at).is_some_and(u8::is_ascii_digit) {
         at += 1;
     }
     at
 }
 
-#[inline]
+#[inline(always)]
 fn some_digits(bytes: &[u8], at: usize) -> Option<usize> {
     let end = digits(bytes, at);
     (end > at).then_some(end)
 }
 
 /// The end of `true`, `false` or `null` that begins at `at`.
-#[inline]
+#[inline(always)]
 pub fn literal(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = bytes.get(at..)?;
     match rest.first_chunk::<4>()? {
@@ -112,7 +164,7 @@ pub fn literal(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// The next byte from `at` on that is no white space, and where it stands.
-#[inline]
+#[inline(always)]
 pub fn token(bytes: &[u8], at: usize) -> Option<(usize, u8)> {
     let byte = *bytes.get(at)?;
     if byte > b' ' {

@@ -34,21 +34,9 @@ impl Json {
                 self.zone = Zone::Clear { depth: self.frames.len() };
             } else {
                 self.reaches.extend_from_slice(&self.reach);
-                frame.quiet = !frame.indexed && self.looking.is_none() && self.is_quiet(kind);
             }
         }
         self.frames.push(frame);
-    }
-
-    /// Whether no rule is about the scalars in the object or array whose reach was noted last, but for those of names in
-    /// a rule. Spoils `reach`.
-    #[inline]
-    fn is_quiet(&mut self, kind: ValueKind) -> bool {
-        if kind == ValueKind::Object {
-            let top = self.reaches.len().saturating_sub(self.reach.len());
-            self.plan.at_other_member(self.reaches.get(top..).unwrap_or_default(), &mut self.reach);
-        }
-        !self.plan.acts(&self.reach, true) && !self.plan.filters(&self.reach)
     }
 
     pub(super) fn close(&mut self, io: &mut Io, at: usize, byte: u8) -> Result<usize, Unmaskable> {
@@ -269,17 +257,18 @@ impl Json {
         self.flow.drop(io.chunk, from, true, io.out)
     }
 
-    /// Whether the value at `at`, which ends at `end`, may pass as it is.
+    /// Whether the value at `at`, which ends at `end` and was reached so, may pass as it is.
     #[inline]
-    pub(super) fn is_clear(&mut self, bytes: &[u8], at: usize, end: usize, first: u8) -> bool {
-        if self.looking.is_none() || !self.looks() {
+    pub(super) fn is_clear(&mut self, bytes: &[u8], at: usize, end: usize, first: u8, reach: &[u64]) -> bool {
+        let Some(looking) = &mut self.looking else { return true };
+        if !looking.applies(&self.plan, reach) {
             return true;
         }
         let quotes = usize::from(first == b'"');
         let text = bytes.get(at + quotes..end.saturating_sub(quotes)).unwrap_or_default();
         // Escapes are for the other machine.
         let is_plain = first != b'"' || memchr::memchr(b'\\', text).is_none();
-        is_plain && self.looking.as_mut().is_none_or(|looking| looking.is_clear(first, text))
+        is_plain && looking.is_clear(first, text)
     }
 
     /// The values to come are called this.

@@ -1,220 +1,404 @@
-//! The way of most tokens: those that lie in the chunk with all their bytes, where nothing is replaced. What is cut by
-//! the chunk's end, is to be replaced, or is wrong stays for the machine that reads byte by byte, so nothing here ends
-//! a document or refuses one for its grammar.
+//! The way of most tokens: those that lie in the chunk with all their bytes. What is cut by the chunk's end, is wrong or
+//! needs more than one look stays for the machine that reads byte by byte, so nothing here ends a document or refuses one
+//! for its grammar.
+//!
+//! A member or element is read as one step: its comma, its name, its value. A step that can't be taken whole is not taken
+//! at all, so the other machine goes on from where the step began. The words of a reach are counted at compile time, none
+//! of them where no rule matters: then nothing is looked up, and nothing waits.
 
+use super::ends::Ends;
+use super::flow::Place;
+use super::plain::{Run, Start};
+use super::replacement::Replacement;
 use super::{Frame, Io, Json, State, ValueKind, Zone, scan};
+use crate::json_string;
+use crate::plan::{Action, Plan, Table};
+
+/// Where the walk is: behind a value, or behind the sign that opens an object or array.
+struct Walk<'b, const WORDS: usize> {
+    bytes: &'b [u8],
+    at: usize,
+    /// Nothing of the object or array has been read.
+    first: bool,
+    /// The object or array around, of which only `kept` changes.
+    frame: Frame,
+    /// The reach of that, or of its elements.
+    here: [u64; WORDS],
+    /// The name of the values to come, where it changed and something is looked for.
+    name: Option<&'b [u8]>,
+}
+
+/// A value and what is before it.
+struct Step<'b, const WORDS: usize> {
+    /// The comma before it; the sign that opens what is around it, for the first.
+    before: usize,
+    at: usize,
+    byte: u8,
+    name: Option<&'b [u8]>,
+    reach: [u64; WORDS],
+}
+
+/// What became of a step.
+enum Taken {
+    Yes,
+    /// Another zone begins behind it.
+    Last,
+}
 
 impl Json {
     /// Reads on from between two tokens; returns where it stopped.
     pub(super) fn whole_tokens(&mut self, io: &mut Io, at: usize) -> usize {
+        let looks = self.looking.is_some();
         match &self.zone {
-            Zone::Rules => self.follow(io, at),
-            Zone::Clear { depth } => self.skip(io, at, *depth),
-            Zone::Masked { depth, replacement } if !replacement.reads() => self.skip(io, at, *depth),
+            Zone::Rules => match (self.plan.width(), looks) {
+                (1, false) => self.walk::<1, false>(io, at, 0),
+                (1, true) => self.walk::<1, true>(io, at, 0),
+                (4, false) => self.walk::<4, false>(io, at, 0),
+                (4, true) => self.walk::<4, true>(io, at, 0),
+                (8, false) => self.walk::<8, false>(io, at, 0),
+                (8, true) => self.walk::<8, true>(io, at, 0),
+                // So many rules are no usual case.
+                _ => at,
+            },
+            Zone::Clear { depth } => match looks {
+                false => self.walk::<0, false>(io, at, *depth),
+                true => self.walk::<0, true>(io, at, *depth),
+            },
+            Zone::Masked { depth, replacement } if !replacement.reads() => {
+                self.walk::<0, false>(io, at, *depth)
+            }
             Zone::Masked { .. } => at,
         }
     }
 
-    /// Reads on in a value of which no byte matters; `floor` counts the frames around it.
-    fn skip(&mut self, io: &Io, mut at: usize, floor: usize) -> usize {
-        let bytes = io.chunk.get(..io.utf8).unwrap_or_default();
-        let mut state = self.state;
-        while let Some((token, byte)) = scan::token(bytes, at) {
-            at = token;
-            let next = match (state, byte) {
-                (State::CommaOrClose, b',') => {
-                    let in_object = self.frames.last().is_some_and(|frame| frame.is_object);
-                    Some((at + 1, if in_object { State::Name } else { State::Value }))
-                }
-                (State::NameOrClose | State::Name, b'"') => {
-                    self.skip_name(bytes, at).map(|end| after_name(bytes, end))
-                }
-                (State::Colon, b':') => Some((at + 1, State::Value)),
-                (State::Value | State::ValueOrClose, b'{' | b'[')
-                    if self.frames.len() < self.limits.depth =>
-                {
-                    self.frames.push(Frame::new(byte == b'{'));
-                    Some((at + 1, if byte == b'{' { State::NameOrClose } else { State::ValueOrClose }))
-                }
-                (State::Value | State::ValueOrClose, _) if byte != b']' => {
-                    let end = scalar(bytes, at, byte).filter(|end| self.is_clear(bytes, at, *end, byte));
-                    end.map(|end| (end, State::CommaOrClose))
-                }
-                (State::CommaOrClose | State::NameOrClose, b'}')
-                | (State::CommaOrClose | State::ValueOrClose, b']') => {
-                    let fits = self.frames.last().is_some_and(|frame| frame.is_object == (byte == b'}'));
-                    let inner = fits && self.frames.len() > floor + 1;
-                    if inner {
-                        self.frames.pop();
-                    }
-                    inner.then_some((at + 1, State::CommaOrClose))
-                }
-                _ => None,
-            };
-            let Some(next) = next else { break };
-            (at, state) = next;
+    /// `floor` counts the frames around the zone.
+    fn walk<const WORDS: usize, const LOOKS: bool>(&mut self, io: &mut Io, at: usize, floor: usize) -> usize {
+        let first = match self.state {
+            State::CommaOrClose => false,
+            State::NameOrClose | State::ValueOrClose => true,
+            _ => return at,
+        };
+        let removes = WORDS > 0 && self.plan.removes();
+        let Some(frame) = self.frames.last().copied() else { return at };
+        // What waits begins behind the opening sign, in this chunk.
+        if removes && first && self.flow.waits_from() != Some(at) {
+            return at;
         }
-        self.state = state;
-        at
-    }
-
-    /// Reads on where rules may match.
-    fn follow(&mut self, io: &mut Io, mut at: usize) -> usize {
+        let plan = self.plan.clone();
+        let (Some(table), Some(here)) = (plan.table::<WORDS>(), self.top()) else { return at };
         let bytes = io.chunk.get(..io.utf8).unwrap_or_default();
-        let mut state = self.state;
-        // A whole document is the other machine's.
-        while let Some(frame) = self.frames.last().copied()
-            && let Some((token, byte)) = scan::token(bytes, at)
-        {
-            at = token;
-            let next = match (state, byte) {
-                (State::CommaOrClose, b',') => {
-                    let quiet = if frame.quiet && frame.kept { self.quiet(bytes, at, frame) } else { at };
-                    if quiet > at { Some((quiet, state)) } else { Some(self.whole_comma(io, at)) }
+        let mut walk = Walk { bytes, at, first, frame, here, name: None };
+        let glance = self.looking.as_ref().and_then(|looking| looking.glance());
+        let run = Run {
+            bytes,
+            names: (WORDS > 0).then_some(table.names),
+            name_bytes: self.limits.key_bytes,
+            step_bytes: self.limits.token_bytes,
+            glance: glance.unwrap_or_default(),
+        };
+        let runs = !LOOKS || glance.is_some();
+        loop {
+            if runs && let Some((before, at)) = walk.run::<LOOKS>(&run, &table) {
+                let byte = bytes.get(at).copied().unwrap_or_default();
+                let reach = table.at_other(&walk.here, walk.frame.is_object);
+                let step = Step { before, at, byte, name: None, reach };
+                match self.walk_in(io, &mut walk, &table, &step) {
+                    Some(Taken::Yes) => continue,
+                    Some(Taken::Last) | None => break,
                 }
-                (State::NameOrClose | State::Name, b'"') => self.whole_name(bytes, at),
-                (State::Colon, b':') => Some((at + 1, State::Value)),
-                (State::Value | State::ValueOrClose, b'{' | b'[') => self.whole_open(io, at, byte),
-                (State::Value | State::ValueOrClose, _) if byte != b']' => {
-                    self.whole_scalar(io, bytes, at, byte)
+            }
+            let taken = match scan::token(bytes, walk.at) {
+                Some((token, b'}' | b']')) if self.walk_out(&mut walk, token, floor, removes) => Taken::Yes,
+                Some((token, byte)) => {
+                    let Some(step) = walk.step(&table, &self.limits, token, byte) else { break };
+                    if LOOKS && step.name.is_some() {
+                        walk.name = step.name;
+                    }
+                    let taken = match step.byte {
+                        b'{' | b'[' => self.walk_in(io, &mut walk, &table, &step),
+                        _ => self.walk_past::<WORDS, LOOKS>(io, &mut walk, &table, &step),
+                    };
+                    let Some(taken) = taken else { break };
+                    taken
                 }
-                (State::CommaOrClose | State::NameOrClose, b'}')
-                | (State::CommaOrClose | State::ValueOrClose, b']') => self.whole_close(io, at, byte),
-                _ => None,
+                None => break,
             };
-            let Some(next) = next else { break };
-            (at, state) = next;
-            if !matches!(self.zone, Zone::Rules) {
+            if matches!(taken, Taken::Last) {
                 break;
             }
         }
-        self.state = state;
-        at
-    }
-
-    /// The end of a name where no rule matches.
-    #[inline]
-    fn skip_name(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
-        let end = scan::string(bytes, at + 1)?;
-        if self.looking.is_some() && matches!(self.zone, Zone::Clear { .. }) {
-            if end.escaped {
-                return None;
-            }
-            self.look_by_name(bytes.get(at + 1..end.at - 1).unwrap_or_default());
+        if let Some(name) = walk.name {
+            self.look_by_name(name);
         }
-        Some(end.at)
-    }
-
-    /// Reads on over elements, or members of names in no rule, as long as they are scalars: each from its comma on.
-    fn quiet(&self, bytes: &[u8], mut at: usize, frame: Frame) -> usize {
-        loop {
-            let next = if frame.is_object {
-                self.quiet_member(bytes, at)
-            } else {
-                self.quiet_value(bytes, at, at + 1)
-            };
-            let Some((next, b',')) = next.and_then(|next| scan::token(bytes, next)) else {
-                return next.unwrap_or(at);
-            };
-            at = next;
+        if let Some(frame) = self.frames.last_mut() {
+            frame.kept |= walk.frame.kept;
+            frame.elements = walk.frame.elements;
         }
-    }
-
-    #[inline(always)]
-    fn quiet_member(&self, bytes: &[u8], comma: usize) -> Option<usize> {
-        let (open, b'"') = scan::token(bytes, comma + 1)? else { return None };
-        let end = scan::string(bytes, open + 1)?;
-        let name = bytes.get(open + 1..end.at - 1)?;
-        if end.escaped || name.len() > self.limits.key_bytes || self.plan.may_know(name) {
-            return None;
-        }
-        let (colon, b':') = scan::token(bytes, end.at)? else { return None };
-        self.quiet_value(bytes, comma, colon + 1)
-    }
-
-    /// A value that comes after `at`; what a rule could have removed with it begins at the comma.
-    #[inline(always)]
-    fn quiet_value(&self, bytes: &[u8], comma: usize, at: usize) -> Option<usize> {
-        let (value, first) = scan::token(bytes, at)?;
-        if value - comma > self.limits.token_bytes {
-            return None;
-        }
-        scalar(bytes, value, first)
-    }
-
-    #[inline(always)]
-    fn whole_name(&mut self, bytes: &[u8], at: usize) -> Option<(usize, State)> {
-        let end = scan::string(bytes, at + 1)?;
-        let name = bytes.get(at + 1..end.at - 1).filter(|name| name.len() <= self.limits.key_bytes)?;
-        if end.escaped {
-            return None;
-        }
-        self.look_by_name(name);
-        let top = self.reaches.len().saturating_sub(self.reach.len());
-        self.plan.at_member(self.reaches.get(top..).unwrap_or_default(), name, &mut self.reach);
-        Some(after_name(bytes, end.at))
-    }
-
-    #[inline(always)]
-    fn whole_scalar(&mut self, io: &mut Io, bytes: &[u8], at: usize, byte: u8) -> Option<(usize, State)> {
-        self.reach_value();
-        if self.plan.acts(&self.reach, true) || self.plan.filters(&self.reach) {
-            return None;
-        }
-        let end = scalar(bytes, at, byte).filter(|end| self.is_clear(bytes, at, *end, byte))?;
-        self.keep(io, at).then_some((end, State::CommaOrClose))
-    }
-
-    #[inline(always)]
-    fn whole_open(&mut self, io: &mut Io, at: usize, byte: u8) -> Option<(usize, State)> {
-        self.reach_value();
-        let undecided = self.plan.acts(&self.reach, false) || self.plan.filters(&self.reach);
-        if undecided || self.frames.len() >= self.limits.depth || !self.keep(io, at) {
-            return None;
-        }
-        let (kind, state) = match byte {
-            b'{' => (ValueKind::Object, State::NameOrClose),
-            _ => (ValueKind::Array, State::ValueOrClose),
+        self.state = match (walk.first, walk.frame.is_object) {
+            (false, _) => State::CommaOrClose,
+            (true, true) => State::NameOrClose,
+            (true, false) => State::ValueOrClose,
         };
-        self.enter(kind);
-        if matches!(self.zone, Zone::Rules) && self.plan.removes() {
-            self.flow.wait(at + 1);
+        if removes && matches!(self.zone, Zone::Rules) {
+            self.flow.set_waiting(walk.first.then_some(walk.at));
         }
-        Some((at + 1, state))
+        walk.at
     }
 
+    /// The words on top of `reaches`; none of them where none are wanted.
+    fn top<const WORDS: usize>(&self) -> Option<[u64; WORDS]> {
+        self.reaches.last_chunk::<WORDS>().copied()
+    }
+
+    /// Out of an object or array by the sign at `token`; `false` when that is not to be done here.
     #[inline(always)]
-    fn whole_close(&mut self, io: &mut Io, at: usize, byte: u8) -> Option<(usize, State)> {
-        let frame = self.frames.last()?;
-        let plain = frame.is_object == (byte == b'}') && !frame.filtered;
-        if !plain || self.frames.len() < 2 || !self.flow.passes(at, io.out) {
-            return None;
+    fn walk_out<const WORDS: usize>(
+        &mut self,
+        walk: &mut Walk<WORDS>,
+        token: usize,
+        floor: usize,
+        removes: bool,
+    ) -> bool {
+        let is_object = walk.bytes.get(token) == Some(&b'}');
+        let too_long = removes && walk.first && token - walk.at > self.limits.token_bytes;
+        if walk.frame.is_object != is_object
+            || walk.frame.filtered
+            || self.frames.len() < floor + 2
+            || too_long
+        {
+            return false;
         }
         self.frames.pop();
-        self.reaches.truncate(self.reaches.len().saturating_sub(self.reach.len()));
-        Some((at + 1, State::CommaOrClose))
+        self.reaches.truncate(self.reaches.len().saturating_sub(WORDS));
+        let (Some(frame), Some(here)) = (self.frames.last(), self.top()) else { return false };
+        (walk.frame, walk.here) = (*frame, here);
+        (walk.at, walk.first) = (token + 1, false);
+        true
     }
 
+    /// Into an object or array that stays.
     #[inline(always)]
-    fn whole_comma(&mut self, io: &mut Io, at: usize) -> (usize, State) {
-        (at + 1, self.separate(io, at))
-    }
-
-    /// The value at `at` stays, unless too much waits before it.
-    #[inline(always)]
-    fn keep(&mut self, io: &mut Io, at: usize) -> bool {
-        let passes = self.flow.passes(at, io.out);
-        if let Some(frame) = self.frames.last_mut() {
-            frame.kept |= passes;
+    fn walk_in<'b, const WORDS: usize>(
+        &mut self,
+        io: &mut Io,
+        walk: &mut Walk<'b, WORDS>,
+        table: &Table<'_, WORDS>,
+        step: &Step<'b, WORDS>,
+    ) -> Option<Taken> {
+        let undecided = table.is_special(&step.reach) && table.stops(&step.reach);
+        if undecided || self.frames.len() >= self.limits.depth {
+            return None;
         }
-        passes
+        self.keep(io, walk, step);
+        let is_object = step.byte == b'{';
+        let mut frame = Frame::new(is_object);
+        let mut reach = step.reach;
+        if WORDS > 0 {
+            frame.indexed = !is_object && table.indexes(&reach);
+            if !is_object && !frame.indexed {
+                table.at_elements(&mut reach);
+            }
+        }
+        if let Some(around) = self.frames.last_mut() {
+            around.kept |= walk.frame.kept;
+            around.elements = walk.frame.elements;
+        }
+        let depth = self.frames.len();
+        self.frames.push(frame);
+        (walk.frame, walk.here) = (frame, reach);
+        (walk.at, walk.first) = (step.at + 1, true);
+        if WORDS > 0 && reach.iter().all(|word| *word == 0) {
+            self.zone = Zone::Clear { depth };
+            self.flow.set_waiting(None);
+            return Some(Taken::Last);
+        }
+        self.reaches.extend_from_slice(&reach);
+        Some(Taken::Yes)
+    }
+
+    /// Past a string, number, boolean or `null`.
+    #[inline(always)]
+    fn walk_past<'b, const WORDS: usize, const LOOKS: bool>(
+        &mut self,
+        io: &mut Io,
+        walk: &mut Walk<'b, WORDS>,
+        table: &Table<'_, WORDS>,
+        step: &Step<'b, WORDS>,
+    ) -> Option<Taken> {
+        let end = scalar(walk.bytes, step.at, step.byte)?;
+        if WORDS > 0 && table.is_special(&step.reach) {
+            let masked = self.mask_scalar(io, walk, table, step, end)?;
+            if masked {
+                return Some(Taken::Yes);
+            }
+        }
+        if LOOKS {
+            if let Some(name) = walk.name.take() {
+                self.look_by_name(name);
+            }
+            if !self.is_clear(walk.bytes, step.at, end, step.byte, &step.reach) {
+                return None;
+            }
+        }
+        self.keep(io, walk, step);
+        (walk.at, walk.first) = (end, false);
+        Some(Taken::Yes)
+    }
+
+    /// The value stays.
+    #[inline(always)]
+    fn keep<const WORDS: usize>(&mut self, io: &mut Io, walk: &mut Walk<WORDS>, step: &Step<WORDS>) {
+        if WORDS > 0 && !walk.frame.kept {
+            // The comma behind what went goes too.
+            if !walk.first && self.plan.removes() {
+                self.flow.leave_out(io.chunk, step.before, io.out);
+            }
+            walk.frame.kept = true;
+        }
+        if WORDS > 0 && !walk.first {
+            walk.frame.elements = walk.frame.elements.saturating_add(1);
+        }
+    }
+
+    /// Replaces or removes the scalar that ends at `end`, if a rule takes it; `None` when that is not to be done here.
+    #[inline(never)]
+    fn mask_scalar<const WORDS: usize>(
+        &mut self,
+        io: &mut Io,
+        walk: &mut Walk<WORDS>,
+        table: &Table<'_, WORDS>,
+        step: &Step<WORDS>,
+        end: usize,
+    ) -> Option<bool> {
+        if table.filters(&step.reach) {
+            return None;
+        }
+        let kind = match step.byte {
+            b'"' => ValueKind::String,
+            b't' | b'f' => ValueKind::Boolean,
+            b'n' => ValueKind::Null,
+            _ => ValueKind::Number,
+        };
+        let action = table.plan.action(&step.reach, true);
+        let Some(action) = action.filter(|action| kind != ValueKind::Null || matches!(action, Action::Remove))
+        else {
+            return Some(false);
+        };
+        let written = walk.bytes.get(step.at..end)?;
+        let text = if kind == ValueKind::String { written.get(1..written.len() - 1)? } else { written };
+        if !matches!(action, Action::Remove | Action::Write(_)) && memchr::memchr(b'\\', text).is_some() {
+            return None;
+        }
+        self.masked += 1;
+        if matches!(action, Action::Remove) {
+            // With the comma before it; that of the first went with what stood there, or goes now.
+            let from = if walk.first { step.before + 1 } else { step.before };
+            self.flow.replace(io.chunk, Place { from, end }, io.out);
+            walk.frame.elements = walk.frame.elements.saturating_add(u32::from(!walk.first));
+        } else {
+            self.keep(io, walk, step);
+            self.flow.replace(io.chunk, Place { from: step.at, end }, io.out);
+            write_instead(action, kind, text, table.plan, io.out);
+        }
+        (walk.at, walk.first) = (end, false);
+        Some(true)
     }
 }
 
-/// Where what follows a name begins, and what it is: mostly the colon follows at once.
-#[inline(always)]
-fn after_name(bytes: &[u8], at: usize) -> (usize, State) {
-    if bytes.get(at) == Some(&b':') { (at + 1, State::Value) } else { (at, State::Colon) }
+impl<'b, const WORDS: usize> Walk<'b, WORDS> {
+    /// Passes the members or elements that no rule is about, as far as they are plain. Returns the comma and the place of
+    /// an object or array that follows them.
+    #[inline(always)]
+    fn run<const LOOKS: bool>(&mut self, run: &Run<'b>, table: &Table<'_, WORDS>) -> Option<(usize, usize)> {
+        let Frame { is_object, indexed, kept, .. } = self.frame;
+        // Behind what was removed, commas have to go too.
+        let is_clean = WORDS == 0 || kept || self.first;
+        let may_go_on = self.first || matches!(self.bytes.get(self.at), Some(b',' | ..=b' '));
+        if !may_go_on || indexed || !is_clean || !table.is_quiet(&self.here, is_object) {
+            return None;
+        }
+        let start = Start { at: self.at, first: self.first };
+        let stop = if is_object { run.members::<LOOKS>(start) } else { run.elements::<LOOKS>(start) };
+        self.frame.kept |= stop.next != start;
+        (self.at, self.first) = (stop.next.at, stop.next.first);
+        if LOOKS && stop.name.is_some() {
+            self.name = stop.name;
+        }
+        stop.opens
+    }
+
+    /// The next member or element, which begins with `byte` at `token`: with a comma unless it is the first.
+    #[inline(always)]
+    fn step(
+        &mut self,
+        table: &Table<'_, WORDS>,
+        limits: &crate::Limits,
+        token: usize,
+        byte: u8,
+    ) -> Option<Step<'b, WORDS>> {
+        let bytes = self.bytes;
+        let (before, token, byte) = if self.first {
+            (self.at.checked_sub(1)?, token, byte)
+        } else if byte == b',' {
+            let (next, byte) = scan::token(bytes, token + 1)?;
+            (token, next, byte)
+        } else {
+            return None;
+        };
+        let step = if self.frame.is_object {
+            self.member(table, limits, before, (token, byte))?
+        } else {
+            let mut reach = self.here;
+            if WORDS > 0 && self.frame.indexed {
+                let place = self.frame.elements.saturating_add(u32::from(!self.first));
+                table.at_element(&mut reach, place);
+            }
+            Step { before, at: token, byte, name: None, reach }
+        };
+        // What a rule could have removed with the value.
+        (WORDS == 0 || step.at - before <= limits.token_bytes).then_some(step)
+    }
+
+    #[inline(always)]
+    fn member(
+        &mut self,
+        table: &Table<'_, WORDS>,
+        limits: &crate::Limits,
+        before: usize,
+        (open, byte): (usize, u8),
+    ) -> Option<Step<'b, WORDS>> {
+        let bytes = self.bytes;
+        if byte != b'"' {
+            return None;
+        }
+        let end = scan::string(bytes, open + 1)?;
+        let name = bytes.get(open + 1..end.at - 1)?;
+        if end.escaped || name.len() > limits.key_bytes {
+            return None;
+        }
+        let colon = match bytes.get(end.at)? {
+            b':' => end.at,
+            _ => scan::token(bytes, end.at).filter(|(_, byte)| *byte == b':')?.0,
+        };
+        let (at, byte) = scan::token(bytes, colon + 1)?;
+        Some(Step { before, at, byte, name: Some(name), reach: table.at_member(&self.here, name) })
+    }
+}
+
+/// Writes what takes a value's place that is known whole, and is not removed.
+fn write_instead(action: &Action, kind: ValueKind, text: &[u8], plan: &Plan, out: &mut Vec<u8>) {
+    match action {
+        // The usual ones need no state.
+        Action::Write(json) => out.extend_from_slice(json),
+        Action::Partial { first, last } if matches!(kind, ValueKind::String | ValueKind::Number) => {
+            json_string::write(&Ends::of(*first, *last, text), out);
+        }
+        _ => {
+            let mut replacement = Replacement::start(action, kind, false, plan.key());
+            replacement.feed(text);
+            replacement.finish(out);
+        }
+    }
 }
 
 /// The end of a string, number, boolean or `null`.

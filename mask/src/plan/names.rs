@@ -15,7 +15,7 @@ pub struct Names {
 }
 
 impl Names {
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, name: &[u8]) -> Option<&Reach> {
         if !self.may_know(name) {
             return None;
@@ -23,7 +23,8 @@ impl Names {
         self.search(name).ok().and_then(|at| self.sorted.get(at)).map(|(_, wanted)| wanted)
     }
 
-    #[inline]
+    /// `false` when the name is in no rule.
+    #[inline(always)]
     pub fn may_know(&self, name: &[u8]) -> bool {
         is_set(&self.traits, trait_of(name))
     }
@@ -41,6 +42,7 @@ impl Names {
         self.sorted.get_mut(at).map(|(_, wanted)| wanted)
     }
 
+    #[inline(never)]
     fn search(&self, name: &[u8]) -> Result<usize, usize> {
         self.sorted.binary_search_by(|(known, _)| match known.len().cmp(&name.len()) {
             Ordering::Equal => (**known).cmp(name),
