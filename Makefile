@@ -74,6 +74,10 @@ soak: ## Minutes: the decision cache against deciding on 3 million random calls;
 	@PORTCULLIS_CACHE_PAIRS=$${PORTCULLIS_CACHE_PAIRS:-3000000} PORTCULLIS_CACHE_KEYS=$${PORTCULLIS_CACHE_KEYS:-10000000} \
 	  $(CARGO) test --locked --release -p portcullis --lib engine::cache -- --nocapture
 
+.PHONY: splits
+splits: ## A minute: bodies of every format cut a million times at random (PORTCULLIS_SPLITS), masked as the whole each time
+	@PORTCULLIS_SPLITS=$${PORTCULLIS_SPLITS:-1000000} $(CARGO) test --locked --release -p portcullis-mask --test splits -- --nocapture
+
 .PHONY: fuzz
 fuzz: ## Fuzz the masker (nightly compiler): FUZZ_SECONDS for each target, 600 by default; what is found goes to fuzz/found
 	@cargo fuzz --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-fuzz

@@ -10,6 +10,7 @@ mod looking;
 mod memory;
 mod properties;
 mod streams;
+mod widths;
 
 fn rules(rules: &[(&str, Method)]) -> Vec<Arc<Rule>> {
     let rule = |(field, method): &(&str, Method)| {

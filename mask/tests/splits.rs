@@ -1,7 +1,13 @@
 //! However a body is cut into chunks, what comes out is what comes out of it whole; and no reader of that, however lenient,
 //! recovers what was masked. `make splits` tries a million cuts.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, reason = "tests panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "tests panic"
+)]
 
 use portcullis_mask::{Encoding, Format, Grpc, Limits, Masker, UnknownFields};
 
@@ -64,12 +70,7 @@ fn cuts(random: &mut Random, length: usize) -> Vec<usize> {
 fn check(sample: &Sample, whole: &[u8], cuts: &[usize]) {
     let chunks = cuts.windows(2).map(|pair| &sample.body[pair[0]..pair[1]]);
     let masked = mask(sample, chunks);
-    assert!(
-        masked == whole,
-        "{} cut at {cuts:?}: {}",
-        sample.name,
-        String::from_utf8_lossy(&masked)
-    );
+    assert!(masked == whole, "{} cut at {cuts:?}: {}", sample.name, String::from_utf8_lossy(&masked));
 }
 
 #[test]

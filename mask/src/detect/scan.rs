@@ -3,8 +3,8 @@
 use aho_corasick::Input;
 
 use super::digits::{Digits, MOST_DIGITS};
-use super::glance::Glance;
 use super::found::{AHEAD, BEHIND, Found, MAX_LENGTH, Tail, before, is_word, run};
+use super::glance::Glance;
 use super::key::{self, LITERALS, MAX_LITERAL, Secret};
 use super::set::{Active, Set};
 use super::{Kind, card, email, iban, ip, phone, ssn};

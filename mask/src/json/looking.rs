@@ -84,6 +84,11 @@ impl Looking {
         }
     }
 
+    /// Whether a string that is written with escapes certainly has nothing in it.
+    pub fn is_written_clear(&self, written: &[u8]) -> bool {
+        Glance::new(&self.finder.active).is_some_and(|glance| glance.is_string_clear(written))
+    }
+
     /// What one look can tell of every value, if that is the same everywhere.
     pub fn glance(&self) -> Option<Glance> {
         if self.reach.is_some() { None } else { Glance::new(&self.finder.active) }

@@ -12,6 +12,9 @@ use crate::plan::Names;
 /// The bytes of one comparison.
 const LANES: usize = 16;
 
+/// A number of so many bytes means what is written.
+const SHORT_NUMBER: usize = 8;
+
 /// How far a run may go, and what it is in.
 #[derive(Clone, Copy)]
 pub struct Run<'r> {
@@ -93,7 +96,9 @@ impl<'r> Run<'r> {
         let text = self.bytes.get(at..end).unwrap_or_default();
         match text {
             [b'"', text @ .., b'"'] => self.glance.is_clear(text),
-            [b'-' | b'0'..=b'9', ..] => text.len() < Glance::SHORTEST_NUMBER,
+            [b'-' | b'0'..=b'9', ..] if text.len() < Glance::SHORTEST_NUMBER => true,
+            // A longer one may mean another than it is written as.
+            [b'-' | b'0'..=b'9', ..] => text.len() <= SHORT_NUMBER && self.glance.is_clear(text),
             _ => true,
         }
     }
@@ -231,7 +236,8 @@ mod tests {
         for length in 0..70 {
             let (text, digits) = ("é😀x".repeat(length), "1".repeat(length + 1));
             let space = " \n\t\r".repeat(length);
-            for value in [format!("\"{text}\""), digits.clone(), format!("-{digits}.{digits}"), "false".to_owned()]
+            for value in
+                [format!("\"{text}\""), digits.clone(), format!("-{digits}.{digits}"), "false".to_owned()]
             {
                 let list = format!("{space}{value}{space},{space}{value},0,null,true");
                 assert_eq!(elements(&list), list.len(), "{list}");
@@ -254,7 +260,21 @@ mod tests {
                 format!("1{}.", "0".repeat(length)),
                 format!("{}\u{b}1", " ".repeat(length)),
             ];
-            let fixed = ["-", ".5", "-.5", "tru", "nul", "fals", "falsy", "truth", "{", "[1]", "", "1 2", "\"a\"\"b\""];
+            let fixed = [
+                "-",
+                ".5",
+                "-.5",
+                "tru",
+                "nul",
+                "fals",
+                "falsy",
+                "truth",
+                "{",
+                "[1]",
+                "",
+                "1 2",
+                "\"a\"\"b\"",
+            ];
             for other in others.iter().map(String::as_str).chain(fixed) {
                 // What stands before an end that is none was plain.
                 let from = if ["1 2", "\"a\"\"b\"", "truth"].contains(&other) { None } else { Some(8) };

@@ -68,9 +68,11 @@ fn special_lanes(block: u8x16) -> u8x16 {
 fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
     // Long texts have long runs.
     while let Some(block) = bytes.get(at..)?.first_chunk::<{ 4 * LANES }>() {
-        let found = block.as_chunks::<LANES>().0.iter().fold(u8x16::splat(0), |found, lanes| {
-            found | special_lanes(u8x16::from(*lanes))
-        });
+        let found = block
+            .as_chunks::<LANES>()
+            .0
+            .iter()
+            .fold(u8x16::splat(0), |found, lanes| found | special_lanes(u8x16::from(*lanes)));
         if found.to_bitmask() != 0 {
             break;
         }

@@ -266,9 +266,9 @@ impl Json {
         }
         let quotes = usize::from(first == b'"');
         let text = bytes.get(at + quotes..end.saturating_sub(quotes)).unwrap_or_default();
-        // Escapes are for the other machine.
+        // Escapes are for the other machine, unless one look is enough.
         let is_plain = first != b'"' || memchr::memchr(b'\\', text).is_none();
-        is_plain && looking.is_clear(first, text)
+        if is_plain { looking.is_clear(first, text) } else { looking.is_written_clear(text) }
     }
 
     /// The values to come are called this.

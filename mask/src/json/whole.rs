@@ -280,7 +280,8 @@ impl Json {
             _ => ValueKind::Number,
         };
         let action = table.plan.action(&step.reach, true);
-        let Some(action) = action.filter(|action| kind != ValueKind::Null || matches!(action, Action::Remove))
+        let Some(action) =
+            action.filter(|action| kind != ValueKind::Null || matches!(action, Action::Remove))
         else {
             return Some(false);
         };

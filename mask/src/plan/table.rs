@@ -36,7 +36,10 @@ impl<const WORDS: usize> Table<'_, WORDS> {
     #[inline(always)]
     pub fn is_special(&self, reach: &[u64; WORDS]) -> bool {
         let special = self.whole.iter().zip(&self.leaf).zip(&self.filtered);
-        reach.iter().zip(special).any(|(word, ((whole, leaf), filtered))| word & (whole | leaf | filtered) != 0)
+        reach
+            .iter()
+            .zip(special)
+            .any(|(word, ((whole, leaf), filtered))| word & (whole | leaf | filtered) != 0)
     }
 
     /// Whether an object or array reached so may be anything but kept.

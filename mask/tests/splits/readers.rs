@@ -48,7 +48,9 @@ fn read(kind: &Kind, body: &[u8], wins: Wins) -> Vec<String> {
                 pairs.reverse();
             }
             let mut seen = std::collections::BTreeSet::new();
-            texts.extend(pairs.into_iter().filter(|(name, _)| seen.insert(name.clone())).map(|(_, value)| value));
+            texts.extend(
+                pairs.into_iter().filter(|(name, _)| seen.insert(name.clone())).map(|(_, value)| value),
+            );
         }
         Format::Text => texts.push(text.into_owned()),
     }

@@ -45,15 +45,23 @@ pub fn all() -> Vec<Sample> {
     let record = corpus::record(&mut random, 1, ASCII);
     let lines = format!("{record}\n\n{}\r\n{HOSTILE}\n", corpus::record(&mut random, 2, WORLD));
     samples.push(sample("lines", Kind::Body(Format::Ndjson, None), &by_fields(), lines.into_bytes()));
-    let events = format!(": hello\nid: 1\ndata: {record}\n\nevent: x\ndata: {{\"email\":\ndata: \"a1@example.com\"}}\n\n");
+    let events = format!(
+        ": hello\nid: 1\ndata: {record}\n\nevent: x\ndata: {{\"email\":\ndata: \"a1@example.com\"}}\n\n"
+    );
     samples.push(sample("events", Kind::Body(Format::Sse, None), &by_fields(), events.into_bytes()));
-    let text = "Pay 4111111111111111, or write to a1@example.com. Ünd\u{2028} 4111-1111-1111-1111; ".repeat(20);
+    let text =
+        "Pay 4111111111111111, or write to a1@example.com. Ünd\u{2028} 4111-1111-1111-1111; ".repeat(20);
     samples.push(sample("text", Kind::Body(Format::Text, None), &by_looking(), text.into_bytes()));
     let form = "a=1&email=a1%40example.com&x=%C3%A9+y&ssn=123-45-6789&email=user7%40example.com&card%5Bnumber%5D=4111111111111111&b=";
     samples.push(sample("form", Kind::Body(Format::Form, None), &by_fields(), form.as_bytes().to_vec()));
     for encoding in [Encoding::Gzip, Encoding::Deflate, Encoding::Brotli, Encoding::Zstd] {
         let kind = Kind::Body(Format::Json, Some(encoding));
-        samples.push(sample(&format!("{encoding:?}"), kind, &by_fields(), encode(encoding, record.as_bytes())));
+        samples.push(sample(
+            &format!("{encoding:?}"),
+            kind,
+            &by_fields(),
+            encode(encoding, record.as_bytes()),
+        ));
     }
     for framing in [Framing::Grpc, Framing::Web, Framing::WebText] {
         samples.push(sample(&format!("{framing:?}"), Kind::Grpc(framing), &by_fields(), messages(framing)));
@@ -81,7 +89,8 @@ fn secrets(text: &str) -> Vec<String> {
     let mut secrets: Vec<String> = words
         .filter(|word| {
             let digits = word.bytes().filter(u8::is_ascii_digit).count();
-            let has_shape = |shape: &str| shape.len() == word.len() && shape.bytes().zip(word.bytes()).all(is_shaped);
+            let has_shape =
+                |shape: &str| shape.len() == word.len() && shape.bytes().zip(word.bytes()).all(is_shaped);
             word.contains("@example.com")
                 || digits == 16 && word.len() == 16 && word.starts_with("4111")
                 || has_shape("000-00-0000")
@@ -208,7 +217,11 @@ pub fn decode(kind: &Kind, body: Vec<u8>) -> Vec<u8> {
             let mut rest = &body[..];
             while let [flag, a, b, c, d, after @ ..] = rest {
                 let length = usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).unwrap();
-                if *flag & 1 == 1 { gunzip(&after[..length], &mut out) } else { out.extend(&after[..length]) }
+                if *flag & 1 == 1 {
+                    gunzip(&after[..length], &mut out)
+                } else {
+                    out.extend(&after[..length])
+                }
                 rest = &after[length..];
             }
         }
