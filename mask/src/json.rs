@@ -25,6 +25,7 @@ mod number;
 mod plain;
 pub mod replacement;
 pub mod scan;
+mod step;
 mod structure;
 mod waiting;
 mod whole;

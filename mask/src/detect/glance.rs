@@ -64,23 +64,36 @@ impl Glance {
     /// Whether nothing is in the text. What this does not tell, a scan does.
     #[inline]
     pub fn is_clear(&self, text: &[u8]) -> bool {
-        // The shortest value is `::`.
-        if text.len() < 2 {
-            return true;
-        }
-        let mut from = 0;
-        while let Some(window) = text.get(from..).and_then(|rest| rest.first_chunk::<WINDOW>()) {
-            if !self.is_window_clear(window, WINDOW, from > 0, text.len() > from + WINDOW) {
-                return false;
+        self.is_clear_within(text, 0, text.len())
+    }
+
+    /// The same for a text that stands among other bytes, which need not be copied then.
+    #[inline]
+    pub fn is_clear_within(&self, bytes: &[u8], from: usize, to: usize) -> bool {
+        let mut at = from;
+        loop {
+            let left = to.saturating_sub(at);
+            // The shortest value is `::`.
+            if left < 2 {
+                return true;
             }
-            from += STRIDE;
+            let cut = (at > from, left > WINDOW);
+            let rest = bytes.get(at..).unwrap_or_default();
+            let is_clear = match rest.first_chunk::<WINDOW>() {
+                Some(window) => self.is_window_clear(window, left.min(WINDOW), cut),
+                None => {
+                    let mut window = [0; WINDOW];
+                    if let Some(to) = window.get_mut(..rest.len()) {
+                        to.copy_from_slice(rest);
+                    }
+                    self.is_window_clear(&window, left, cut)
+                }
+            };
+            if !is_clear || left <= WINDOW {
+                return is_clear;
+            }
+            at += STRIDE;
         }
-        let rest = text.get(from..).unwrap_or_default();
-        let mut window = [0; WINDOW];
-        if let Some(to) = window.get_mut(..rest.len()) {
-            to.copy_from_slice(rest);
-        }
-        self.is_window_clear(&window, rest.len(), from > 0, false)
     }
 
     /// The same for the text within a JSON string, as it is written there.
@@ -100,9 +113,9 @@ impl Glance {
         self.is_clear(written)
     }
 
-    /// Looks at the first `length` bytes, which may go on before and after.
+    /// Looks at the first `length` bytes, of a text that was `cut` before and after them, or was not.
     #[inline]
-    fn is_window_clear(&self, window: &[u8; WINDOW], length: usize, before: bool, after: bool) -> bool {
+    fn is_window_clear(&self, window: &[u8; WINDOW], length: usize, cut: (bool, bool)) -> bool {
         // Three classes tell of most windows that the others need no look.
         let (mut signs, mut visible, mut dashes) = (0, 0, 0);
         for (i, lanes) in window.as_chunks::<LANES>().0.iter().enumerate().take(length.div_ceil(LANES)) {
@@ -112,18 +125,20 @@ impl Glance {
             visible |= put(within(block, b'!', b'~'));
             dashes |= put(block.simd_eq(u8x16::splat(b'-')));
         }
+        let valid = first(length);
+        (signs, visible, dashes) = (signs & valid, visible & valid, dashes & valid);
         let may_be_secret = self.secrets && (has_run(visible, SHORTEST_SECRET) || has_run(dashes, DASHES));
-        signs == 0 && !may_be_secret || self.is_busy_window_clear(window, length, before, after)
+        signs == 0 && !may_be_secret || self.is_busy_window_clear(window, length, cut)
     }
 
     #[inline(never)]
-    fn is_busy_window_clear(&self, window: &[u8; WINDOW], length: usize, before: bool, after: bool) -> bool {
+    fn is_busy_window_clear(&self, window: &[u8; WINDOW], length: usize, cut: (bool, bool)) -> bool {
         let Bits { digits, letters, dots, colons, dashes, at_signs, others } = Bits::of(window, length);
         let count = u64::count_ones;
         let numbers = self.numbers
             && digits != 0
             && count(digits) >= FIRST_DIGITS
-            && has_number(window, digits, before, after);
+            && has_number(window, length, digits, cut);
         // Two letters and two digits.
         let accounts = self.accounts && digits & digits >> 1 & letters << 1 & letters << 2 != 0;
         // An address has two colons side by side, or seven, of which a window that cuts it shows three.
@@ -139,9 +154,9 @@ impl Glance {
 
 /// Whether enough digits for a number stand together, with nothing between them but signs that numbers have.
 #[inline(never)]
-fn has_number(window: &[u8; WINDOW], digits: u64, before: bool, after: bool) -> bool {
+fn has_number(window: &[u8; WINDOW], length: usize, digits: u64, (before, after): (bool, bool)) -> bool {
     let (mut signs, mut zeros, mut plus) = (0u64, 0u64, false);
-    for (i, byte) in window.iter().enumerate() {
+    for (i, byte) in window.iter().enumerate().take(length) {
         // Spaces that don't break are not of ASCII.
         let is_sign = matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')' | 0x80..);
         signs |= u64::from(is_sign) << i;
@@ -165,6 +180,12 @@ fn has_number(window: &[u8; WINDOW], digits: u64, before: bool, after: bool) -> 
         rest &= !run;
     }
     false
+}
+
+/// The first bits of a window.
+#[inline]
+fn first(length: usize) -> u64 {
+    if length < WINDOW { (1 << length) - 1 } else { u64::MAX }
 }
 
 /// Whether so many bits, 4 to 16, stand side by side.
@@ -204,6 +225,11 @@ impl Bits {
             bits.dashes |= put(is(b'-'));
             bits.at_signs |= put(is(b'@'));
             bits.others |= put(is(b'/') | is(b'+') | is(b'=') | is(b'~') | is(b'_'));
+        }
+        let valid = first(length);
+        let Self { digits, letters, dots, colons, dashes, at_signs, others } = &mut bits;
+        for class in [digits, letters, dots, colons, dashes, at_signs, others] {
+            *class &= valid;
         }
         bits
     }
@@ -259,6 +285,20 @@ mod tests {
                     assert!(!all().is_clear(text.as_bytes()), "{value} behind {ahead}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_stands_around_a_text_is_no_part_of_it() {
+        let other = "4111111111111111 a@b.cd ::1 -----BEGIN ";
+        for length in 0..150 {
+            let text = "quick lamp ".repeat(20);
+            let bytes = format!("{other}{}{}", &text[..length], other.repeat(3));
+            assert!(all().is_clear_within(bytes.as_bytes(), other.len(), other.len() + length), "{length}");
+            assert!(
+                !all().is_clear_within(bytes.as_bytes(), other.len(), other.len() + length + 17),
+                "{length}"
+            );
         }
     }
 

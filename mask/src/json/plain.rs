@@ -93,12 +93,13 @@ impl<'r> Run<'r> {
     /// Whether nothing can be found in the value.
     #[inline(always)]
     fn is_plain(&self, at: usize, end: usize) -> bool {
-        let text = self.bytes.get(at..end).unwrap_or_default();
-        match text {
-            [b'"', text @ .., b'"'] => self.glance.is_clear(text),
-            [b'-' | b'0'..=b'9', ..] if text.len() < Glance::SHORTEST_NUMBER => true,
+        match self.bytes.get(at) {
+            Some(b'"') => self.glance.is_clear_within(self.bytes, at + 1, end - 1),
+            Some(b'-' | b'0'..=b'9') if end - at < Glance::SHORTEST_NUMBER => true,
             // A longer one may mean another than it is written as.
-            [b'-' | b'0'..=b'9', ..] => text.len() <= SHORT_NUMBER && self.glance.is_clear(text),
+            Some(b'-' | b'0'..=b'9') => {
+                end - at <= SHORT_NUMBER && self.glance.is_clear_within(self.bytes, at, end)
+            }
             _ => true,
         }
     }

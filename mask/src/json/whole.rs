@@ -8,35 +8,12 @@
 
 use super::ends::Ends;
 use super::flow::Place;
-use super::plain::{Run, Start};
+use super::plain::Run;
 use super::replacement::Replacement;
+use super::step::{Step, Walk, scalar};
 use super::{Frame, Io, Json, State, ValueKind, Zone, scan};
 use crate::json_string;
 use crate::plan::{Action, Plan, Table};
-
-/// Where the walk is: behind a value, or behind the sign that opens an object or array.
-struct Walk<'b, const WORDS: usize> {
-    bytes: &'b [u8],
-    at: usize,
-    /// Nothing of the object or array has been read.
-    first: bool,
-    /// The object or array around, of which only `kept` changes.
-    frame: Frame,
-    /// The reach of that, or of its elements.
-    here: [u64; WORDS],
-    /// The name of the values to come, where it changed and something is looked for.
-    name: Option<&'b [u8]>,
-}
-
-/// A value and what is before it.
-struct Step<'b, const WORDS: usize> {
-    /// The comma before it; the sign that opens what is around it, for the first.
-    before: usize,
-    at: usize,
-    byte: u8,
-    name: Option<&'b [u8]>,
-    reach: [u64; WORDS],
-}
 
 /// What became of a step.
 enum Taken {
@@ -97,36 +74,44 @@ impl Json {
             glance: glance.unwrap_or_default(),
         };
         let runs = !LOOKS || glance.is_some();
-        loop {
-            if runs && let Some((before, at)) = walk.run::<LOOKS>(&run, &table) {
-                let byte = bytes.get(at).copied().unwrap_or_default();
-                let reach = table.at_other(&walk.here, walk.frame.is_object);
-                let step = Step { before, at, byte, name: None, reach };
-                match self.walk_in(io, &mut walk, &table, &step) {
-                    Some(Taken::Yes) => continue,
-                    Some(Taken::Last) | None => break,
-                }
-            }
-            let taken = match scan::token(bytes, walk.at) {
-                Some((token, b'}' | b']')) if self.walk_out(&mut walk, token, floor, removes) => Taken::Yes,
-                Some((token, byte)) => {
-                    let Some(step) = walk.step(&table, &self.limits, token, byte) else { break };
-                    if LOOKS && step.name.is_some() {
-                        walk.name = step.name;
-                    }
-                    let taken = match step.byte {
-                        b'{' | b'[' => self.walk_in(io, &mut walk, &table, &step),
-                        _ => self.walk_past::<WORDS, LOOKS>(io, &mut walk, &table, &step),
-                    };
-                    let Some(taken) = taken else { break };
-                    taken
-                }
-                None => break,
-            };
-            if matches!(taken, Taken::Last) {
-                break;
-            }
+        while let Some(Taken::Yes) =
+            self.take::<WORDS, LOOKS>(io, &mut walk, &table, runs.then_some(&run), floor)
+        {}
+        self.end_walk(&walk, removes);
+        walk.at
+    }
+
+    /// Takes the next step, or what closes the object or array around it; `None` when that is not to be done here.
+    #[inline(always)]
+    fn take<'b, const WORDS: usize, const LOOKS: bool>(
+        &mut self,
+        io: &mut Io,
+        walk: &mut Walk<'b, WORDS>,
+        table: &Table<'_, WORDS>,
+        run: Option<&Run<'b>>,
+        floor: usize,
+    ) -> Option<Taken> {
+        if let Some((before, at)) = run.and_then(|run| walk.run::<LOOKS>(run, table)) {
+            let byte = *walk.bytes.get(at)?;
+            let reach = table.at_other(&walk.here, walk.frame.is_object);
+            return self.walk_in(io, walk, table, &Step { before, at, byte, name: None, reach });
         }
+        let (token, byte) = scan::token(walk.bytes, walk.at)?;
+        if matches!(byte, b'}' | b']') && self.walk_out(walk, token, floor) {
+            return Some(Taken::Yes);
+        }
+        let step = walk.step(table, &self.limits, token, byte)?;
+        if LOOKS && step.name.is_some() {
+            walk.name = step.name;
+        }
+        match step.byte {
+            b'{' | b'[' => self.walk_in(io, walk, table, &step),
+            _ => self.walk_past::<WORDS, LOOKS>(io, walk, table, &step),
+        }
+    }
+
+    /// Leaves everything as the other machine knows it.
+    fn end_walk<const WORDS: usize>(&mut self, walk: &Walk<WORDS>, removes: bool) {
         if let Some(name) = walk.name {
             self.look_by_name(name);
         }
@@ -142,7 +127,6 @@ impl Json {
         if removes && matches!(self.zone, Zone::Rules) {
             self.flow.set_waiting(walk.first.then_some(walk.at));
         }
-        walk.at
     }
 
     /// The words on top of `reaches`; none of them where none are wanted.
@@ -152,15 +136,9 @@ impl Json {
 
     /// Out of an object or array by the sign at `token`; `false` when that is not to be done here.
     #[inline(always)]
-    fn walk_out<const WORDS: usize>(
-        &mut self,
-        walk: &mut Walk<WORDS>,
-        token: usize,
-        floor: usize,
-        removes: bool,
-    ) -> bool {
+    fn walk_out<const WORDS: usize>(&mut self, walk: &mut Walk<WORDS>, token: usize, floor: usize) -> bool {
         let is_object = walk.bytes.get(token) == Some(&b'}');
-        let too_long = removes && walk.first && token - walk.at > self.limits.token_bytes;
+        let too_long = WORDS > 0 && walk.first && token - walk.at > self.limits.token_bytes;
         if walk.frame.is_object != is_object
             || walk.frame.filtered
             || self.frames.len() < floor + 2
@@ -306,86 +284,6 @@ impl Json {
     }
 }
 
-impl<'b, const WORDS: usize> Walk<'b, WORDS> {
-    /// Passes the members or elements that no rule is about, as far as they are plain. Returns the comma and the place of
-    /// an object or array that follows them.
-    #[inline(always)]
-    fn run<const LOOKS: bool>(&mut self, run: &Run<'b>, table: &Table<'_, WORDS>) -> Option<(usize, usize)> {
-        let Frame { is_object, indexed, kept, .. } = self.frame;
-        // Behind what was removed, commas have to go too.
-        let is_clean = WORDS == 0 || kept || self.first;
-        let may_go_on = self.first || matches!(self.bytes.get(self.at), Some(b',' | ..=b' '));
-        if !may_go_on || indexed || !is_clean || !table.is_quiet(&self.here, is_object) {
-            return None;
-        }
-        let start = Start { at: self.at, first: self.first };
-        let stop = if is_object { run.members::<LOOKS>(start) } else { run.elements::<LOOKS>(start) };
-        self.frame.kept |= stop.next != start;
-        (self.at, self.first) = (stop.next.at, stop.next.first);
-        if LOOKS && stop.name.is_some() {
-            self.name = stop.name;
-        }
-        stop.opens
-    }
-
-    /// The next member or element, which begins with `byte` at `token`: with a comma unless it is the first.
-    #[inline(always)]
-    fn step(
-        &mut self,
-        table: &Table<'_, WORDS>,
-        limits: &crate::Limits,
-        token: usize,
-        byte: u8,
-    ) -> Option<Step<'b, WORDS>> {
-        let bytes = self.bytes;
-        let (before, token, byte) = if self.first {
-            (self.at.checked_sub(1)?, token, byte)
-        } else if byte == b',' {
-            let (next, byte) = scan::token(bytes, token + 1)?;
-            (token, next, byte)
-        } else {
-            return None;
-        };
-        let step = if self.frame.is_object {
-            self.member(table, limits, before, (token, byte))?
-        } else {
-            let mut reach = self.here;
-            if WORDS > 0 && self.frame.indexed {
-                let place = self.frame.elements.saturating_add(u32::from(!self.first));
-                table.at_element(&mut reach, place);
-            }
-            Step { before, at: token, byte, name: None, reach }
-        };
-        // What a rule could have removed with the value.
-        (WORDS == 0 || step.at - before <= limits.token_bytes).then_some(step)
-    }
-
-    #[inline(always)]
-    fn member(
-        &mut self,
-        table: &Table<'_, WORDS>,
-        limits: &crate::Limits,
-        before: usize,
-        (open, byte): (usize, u8),
-    ) -> Option<Step<'b, WORDS>> {
-        let bytes = self.bytes;
-        if byte != b'"' {
-            return None;
-        }
-        let end = scan::string(bytes, open + 1)?;
-        let name = bytes.get(open + 1..end.at - 1)?;
-        if end.escaped || name.len() > limits.key_bytes {
-            return None;
-        }
-        let colon = match bytes.get(end.at)? {
-            b':' => end.at,
-            _ => scan::token(bytes, end.at).filter(|(_, byte)| *byte == b':')?.0,
-        };
-        let (at, byte) = scan::token(bytes, colon + 1)?;
-        Some(Step { before, at, byte, name: Some(name), reach: table.at_member(&self.here, name) })
-    }
-}
-
 /// Writes what takes a value's place that is known whole, and is not removed.
 fn write_instead(action: &Action, kind: ValueKind, text: &[u8], plan: &Plan, out: &mut Vec<u8>) {
     match action {
@@ -399,15 +297,5 @@ fn write_instead(action: &Action, kind: ValueKind, text: &[u8], plan: &Plan, out
             replacement.feed(text);
             replacement.finish(out);
         }
-    }
-}
-
-/// The end of a string, number, boolean or `null`.
-#[inline(always)]
-fn scalar(bytes: &[u8], at: usize, first: u8) -> Option<usize> {
-    match first {
-        b'"' => scan::string(bytes, at + 1).map(|end| end.at),
-        b'-' | b'0'..=b'9' => scan::number(bytes, at),
-        _ => scan::literal(bytes, at),
     }
 }
