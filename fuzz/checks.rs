@@ -220,7 +220,7 @@ fn within_limits(masked: Result<Vec<u8>, Unmaskable>) -> Option<Result<Vec<u8>, 
 }
 
 fn rule(field: &str, detect: Option<Detect>, method: Method) -> Arc<Rule> {
-    Arc::new(Rule { field: FieldPath::parse(field).unwrap(), detect: detect.map(Arc::new), method })
+    Arc::new(Rule { detect: detect.map(Arc::new), ..Rule::new(FieldPath::parse(field).unwrap(), method) })
 }
 
 /// By bits: `a` anywhere is redacted, `b` anywhere is removed, the leaves below `c` at the top are made null.

@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::diagnostic::{self, Diagnostic, Sources};
 use crate::engine::fault::Faults;
-use crate::engine::{Comparison, Credentials, Engine, Following, Ports, Settings, Snapshot};
+use crate::engine::{Comparison, Credentials, Engine, Following, HashKeys, Ports, Settings, Snapshot};
 use crate::envoy::{self, ServerConfig};
 use crate::inbound;
 use crate::lifecycle::Lifecycle;
@@ -345,7 +345,7 @@ fn settings(config: &Config, keys: Keys) -> Settings {
         retry_window: config.holds.retry_window,
         ticket_status: config.holds.ticket_status,
         status_path: config.holds.status_path.clone(),
-        hash_key: keys.hash,
+        hash_keys: HashKeys::new(keys.hash),
         handover: keys.handover,
         mask_limits: config.mask.limits,
         masking: keys.masking,

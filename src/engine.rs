@@ -49,7 +49,7 @@ pub use digest::DEFAULT_HEADERS as DEFAULT_DIGEST_HEADERS;
 pub use handover::{HandoverKeyError, HandoverKeys, HandoverUse, Taken};
 pub use patience::Patience;
 pub use record::principal;
-pub use response::{AcceptEncoding, MaskedResponse, Masking, ResponsePhase, ResponsePlan};
+pub use response::{AcceptEncoding, HashKeys, MaskedResponse, Masking, ResponsePhase, ResponsePlan};
 pub use snapshot::Snapshot;
 pub use waiters::HeldLimits;
 
@@ -101,7 +101,8 @@ pub struct Settings {
     pub ticket_status: u16,
     /// Below which path callers ask what became of their held calls; `None` where nobody is told.
     pub status_path: Option<String>,
-    pub hash_key: mask::HashKey,
+    /// The key of hashes in masked bodies.
+    pub hash_keys: HashKeys,
     /// Seals what one filter of a proxy tells the next.
     pub handover: HandoverKeys,
     pub mask_limits: mask::Limits,

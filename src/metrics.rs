@@ -216,7 +216,7 @@ impl Metrics {
         self.0.masked_fields.increment(fields);
     }
 
-    /// A body could not be masked; `reason` is `mask::Unmaskable::code` or a code of the ext_proc edge.
+    /// A body could not be masked, whatever was done with it; `reason` is `mask::Unmaskable::code` or a code of the ext_proc edge.
     pub fn mask_failed(&self, reason: &'static str) {
         counter(&self.0.recorder, "portcullis_mask_failures_total", &[("reason", reason)]).increment(1);
     }
@@ -308,7 +308,7 @@ fn describe(recorder: &PrometheusRecorder) {
         ("portcullis_reloads_total", "Changes of the policies, by result and the reason of a refusal"),
         ("portcullis_bundle_polls_total", "Requests for a bundle, by result"),
         ("portcullis_masked_fields_total", "Values masked in response bodies"),
-        ("portcullis_mask_failures_total", "Responses blocked because they could not be masked, by reason"),
+        ("portcullis_mask_failures_total", "Responses that could not be masked, by reason: blocked unless rules say otherwise"),
         ("portcullis_cache_hits_total", "Answers from a cache"),
         ("portcullis_cache_misses_total", "Times a cache did not answer, by reason"),
         ("portcullis_candidate_decisions_total", "Calls compared with the candidate policies, by result"),

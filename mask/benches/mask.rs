@@ -75,8 +75,8 @@ fn run() -> Outcome<()> {
     let rules: Vec<_> = libraries::rules()?.into_iter().map(Arc::new).collect();
     let key = HashKey::new(&[7; 32])?;
     let plan = Arc::new(Plan::compile(&rules, &key));
-    let looked_for = Some(Arc::new(Detect::known(&KINDS)?));
-    let looking = Rule { field: FieldPath::everything(), detect: looked_for, method: Method::redact() };
+    let looked_for = Arc::new(Detect::known(&KINDS)?);
+    let looking = Rule::looking(FieldPath::everything(), looked_for, Method::redact());
     let looking = Arc::new(Plan::compile(&[&rules[..], &[Arc::new(looking)]].concat(), &key));
     let mut report = Report::new();
     let mut total: Vec<Lap> = Vec::new();

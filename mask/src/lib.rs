@@ -20,6 +20,7 @@ mod events;
 mod form;
 mod format;
 mod grpc;
+mod guarded;
 mod hash;
 mod json;
 mod json_string;
@@ -45,6 +46,7 @@ pub use detect::found::Confidence;
 pub use detect::{Detect, DetectError, Detector, Kind};
 pub use format::Format;
 pub use grpc::{Framing, GRPC_TRAILERS, Grpc};
+pub use guarded::{Guarded, OnUnmaskable, redacted};
 pub use hash::{HashKey, HashKeyError};
 pub use method::Method;
 pub use path::{FieldPath, PathError};
@@ -60,6 +62,20 @@ pub struct Rule {
     /// is `None`.
     pub detect: Option<Arc<Detect>>,
     pub method: Method,
+    /// What becomes of a body that can't be masked.
+    pub on_unmaskable: OnUnmaskable,
+}
+
+impl Rule {
+    /// A rule about a field itself; a body in which it can't be kept is blocked.
+    pub fn new(field: FieldPath, method: Method) -> Self {
+        Self { field, detect: None, method, on_unmaskable: OnUnmaskable::Block }
+    }
+
+    /// A rule about what is found in a field and below it.
+    pub fn looking(field: FieldPath, detect: Arc<Detect>, method: Method) -> Self {
+        Self { detect: Some(detect), ..Self::new(field, method) }
+    }
 }
 
 /// Why bodies of a format can't be masked by a plan, whatever is in them. Each format says here what it makes of rules

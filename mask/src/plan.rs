@@ -371,11 +371,7 @@ mod tests {
         let rules: Vec<_> = rules
             .iter()
             .map(|(field, method)| {
-                Arc::new(Rule {
-                    field: FieldPath::parse(field).unwrap(),
-                    detect: None,
-                    method: method.clone(),
-                })
+                Arc::new(Rule::new(FieldPath::parse(field).unwrap(), method.clone()))
             })
             .collect();
         let plan = Plan::compile(&rules, &HashKey::new(&[0; 32]).unwrap());

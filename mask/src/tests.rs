@@ -6,6 +6,7 @@ mod encoded;
 mod filters;
 mod forms;
 mod grpc;
+mod guarded;
 mod looking;
 mod memory;
 mod properties;
@@ -14,7 +15,7 @@ mod widths;
 
 fn rules(rules: &[(&str, Method)]) -> Vec<Arc<Rule>> {
     let rule = |(field, method): &(&str, Method)| {
-        Arc::new(Rule { field: FieldPath::parse(field).unwrap(), detect: None, method: method.clone() })
+        Arc::new(Rule::new(FieldPath::parse(field).unwrap(), method.clone()))
     };
     rules.iter().map(rule).collect()
 }

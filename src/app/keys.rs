@@ -16,6 +16,8 @@ use crate::watch::Changes;
 pub struct Keys {
     /// Of keyed hashes in masked bodies.
     pub hash: mask::HashKey,
+    /// Whether that one is of a file, and so the same after a restart.
+    pub hash_lasts: bool,
     /// Of the seal on what one filter tells the next.
     pub handover: HandoverKeys,
     /// How bodies are masked, with what gRPC services answer.
@@ -37,11 +39,15 @@ impl Keys {
             unknown_fields: config.mask.unknown_fields,
             accept_encoding: config.mask.accept_encoding,
         };
-        Some(Self { hash: hash?, handover: handover?, masking })
+        let hash_lasts = config.mask.hash_key_file.is_some() || !config.mask.hash_keys.is_empty();
+        Some(Self { hash: hash?, hash_lasts, handover: handover?, masking })
     }
 }
 
 fn hash(config: &Config) -> Result<mask::HashKey, String> {
+    if let Some(first) = named_hash_keys(config)?.into_iter().next() {
+        return Ok(first);
+    }
     match &config.mask.hash_key_file {
         Some(path) => match fs::read(path) {
             Ok(bytes) => mask::HashKey::from_file(&bytes).map_err(|error| error.to_string()),
@@ -49,6 +55,22 @@ fn hash(config: &Config) -> Result<mask::HashKey, String> {
         },
         None => mask::HashKey::random().map_err(|error| error.to_string()),
     }
+}
+
+/// All are read, so that one which is used later, or was before, is known to be whole.
+fn named_hash_keys(config: &Config) -> Result<Vec<mask::HashKey>, String> {
+    let mut keys: Vec<mask::HashKey> = Vec::new();
+    for named in &config.mask.hash_keys {
+        let bytes = secret(&named.file, "mask.hash_keys")?;
+        let key = mask::HashKey::named_from_file(&named.id, &bytes)
+            .map_err(|error| format!("`mask.hash_keys`: `{}`: {error}", named.file.display()))?;
+        if let Some(same) = keys.iter().find(|known| known.same_bytes(&key)) {
+            let (one, other) = (same.id(), key.id());
+            return Err(format!("`mask.hash_keys`: `{one}` and `{other}` are the same key under two names"));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
 }
 
 fn schema(config: &Config) -> Result<Option<mask::Schema>, String> {
@@ -115,14 +137,15 @@ mod tests {
         write("good", &[1; 32], 0o600);
         write("open", &[1; 32], 0o640);
         write("short", &[1; 31], 0o400);
-        let said = |files: &str| {
-            let text = format!("policies: [p]\nhandover: {{{files}}}\n");
+        let said_of = |section: &str| {
+            let text = format!("policies: [p]\n{section}\n");
             let read = crate::config::parse(&"c".into(), &text.into(), folder.path());
             let mut findings = Vec::new();
             let keys = Keys::read(&read.config.unwrap(), &mut findings);
             assert_eq!(keys.is_none(), !findings.is_empty());
             findings.first().map(|finding| finding.message.clone()).unwrap_or_default()
         };
+        let said = |files: &str| said_of(&format!("handover: {{{files}}}"));
         assert_eq!(said("key_file: good"), "");
         assert_eq!(said("key_file: good, previous_key_file: good"), "");
         for (files, words) in [
@@ -132,6 +155,22 @@ mod tests {
             ("key_file: absent", "can't read"),
         ] {
             assert!(said(files).contains(words), "{files}: {}", said(files));
+        }
+        write("other", &[2; 16], 0o600);
+        write("tiny", &[1; 15], 0o600);
+        let hash_keys = |keys: &[(&str, &str)]| {
+            let listed: Vec<_> = keys.iter().map(|(id, file)| format!("{{id: {id}, file: {file}}}")).collect();
+            said_of(&format!("mask: {{hash_keys: [{}]}}", listed.join(", ")))
+        };
+        assert_eq!(hash_keys(&[("a", "good"), ("b", "other")]), "");
+        for (second, words) in [
+            ("open", "`mask.hash_keys`: `"),
+            ("tiny", "the hash key has 15 bytes"),
+            ("absent", "can't read"),
+            ("good", "`a` and `b` are the same key"),
+        ] {
+            let said = hash_keys(&[("a", "good"), ("b", second)]);
+            assert!(said.contains(words), "{second}: {said}");
         }
     }
 }

@@ -25,16 +25,20 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reads policies and identity providers again and puts them in force as one. A refusal changes nothing;
+    /// Reads policies and identity providers again and puts them in force as one, and the key of masked hashes with them. A refusal changes nothing;
     /// sockets, store, audit trail and limits stay as they were until a restart.
     pub async fn reload(&self, config: &Path) {
         match load(config::read(config), &self.clock).await {
             Ok(loaded) => {
                 // What is wrong with the policies is logged finding by finding as they are refused.
-                let Loaded { policies, authenticator, candidate, .. } = loaded;
+                let Loaded { policies, authenticator, candidate, keys, .. } = loaded;
                 match self.following.reload(policies, authenticator, &self.control).await {
                     Ok(()) => {
                         self.try_out(candidate).await;
+                        // A key that was made up lasts as long as the process does.
+                        if keys.hash_lasts && self.engine.use_hash_key(keys.hash) {
+                            tracing::info!("masked values are hashed under another key");
+                        }
                         let revision = self.engine.snapshot().policies.revision().clone();
                         tracing::info!(%revision, "reloaded");
                     }

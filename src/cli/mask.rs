@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Sources, render};
 use crate::document::{Document, Node, Reader, Value};
-use crate::mask::{Format, HashKey, Limits, Masker, Plan, Rule, Unmaskable, rules_from_node};
+use crate::mask::{
+    self, Format, Guarded, HashKey, Limits, Masker, OnUnmaskable, Plan, Rule, Unmaskable, rules_from_node,
+};
 
 /// Mask a body: standard input to standard output, as it streams.
 ///
@@ -34,6 +36,10 @@ pub struct Args {
     /// The key of the method `hash`; without it a random one, whose hashes agree within this body only
     #[arg(long, value_name = "FILE")]
     pub hash_key_file: Option<PathBuf>,
+
+    /// The key's id, as in `mask.hash_keys`; without it one made of the key
+    #[arg(long, value_name = "ID", requires = "hash_key_file")]
+    pub hash_key_id: Option<String>,
 }
 
 /// Why the command stops.
@@ -76,13 +82,8 @@ impl Failure {
 
 fn mask(args: &Args, input: &mut impl Read, output: &mut impl Write) -> Result<(), Failure> {
     let rules = read_rules(&args.rules)?;
-    let plan = Arc::new(Plan::compile(&rules, &read_hash_key(args.hash_key_file.as_deref())?));
-    let (format, encoding) = Format::of_body(&args.content_type, &args.content_encoding)?;
-    let limits = Limits::default();
-    let mut masker = Masker::new(plan, format, limits);
-    if let Some(encoding) = encoding {
-        masker = masker.in_encoding(encoding, &limits)?;
-    }
+    let plan = Arc::new(Plan::compile(&rules, &read_hash_key(args)?));
+    let (mut masker, mut given_up) = guarded(args, plan, OnUnmaskable::of(&rules))?;
     let (mut chunk, mut masked) = (vec![0; 64 << 10], Vec::new());
     loop {
         let read = match input.read(&mut chunk) {
@@ -91,16 +92,48 @@ fn mask(args: &Args, input: &mut impl Read, output: &mut impl Write) -> Result<(
             Err(error) => return Err(error.into()),
         };
         masked.clear();
-        match chunk.get(..read) {
-            Some([]) | None => {
-                masker.finish(&mut masked)?;
-                output.write_all(&masked)?;
-                return Ok(output.flush()?);
-            }
-            Some(bytes) => masker.push(bytes, &mut masked)?,
+        let bytes = chunk.get(..read).unwrap_or_default();
+        match bytes {
+            [] => masker.finish(&mut masked)?,
+            bytes => masker.push(bytes, &mut masked)?,
+        }
+        if let Some((done, why)) = given_up.take().or_else(|| masker.take_given_up()) {
+            let done = done.name();
+            anstream::eprintln!(
+                "warning: the body can't be masked: {why} ({}): `on_unmaskable: {done}`",
+                why.code()
+            );
         }
         output.write_all(&masked)?;
         output.flush()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// The masker, and what is done from the first byte on where the body is of no form that can be masked.
+fn guarded(
+    args: &Args,
+    plan: Arc<Plan>,
+    on_unmaskable: OnUnmaskable,
+) -> Result<(Guarded, Option<(OnUnmaskable, Unmaskable)>), Unmaskable> {
+    let limits = Limits::default();
+    match (Format::of_body(&args.content_type, &args.content_encoding), on_unmaskable) {
+        (Ok((format, encoding)), _) => {
+            let mut masker = Masker::new(plan, format, limits);
+            if let Some(encoding) = encoding {
+                masker = masker.in_encoding(encoding, &limits)?;
+            }
+            let text = mask::redacted(format, encoding).ok();
+            Ok((Guarded::new(masker, on_unmaskable, text), None))
+        }
+        (Err(why), OnUnmaskable::Block) => Err(why),
+        (Err(why), OnUnmaskable::Pass) => Ok((Guarded::passed(), Some((on_unmaskable, why)))),
+        (Err(why), OnUnmaskable::RedactAll) => {
+            let format = Format::of_content_type(&args.content_type).unwrap_or(Format::Text);
+            Ok((Guarded::replaced(mask::redacted(format, None)?), Some((on_unmaskable, why))))
+        }
     }
 }
 
@@ -139,10 +172,12 @@ fn read_root(root: &Node, reader: &mut Reader) -> Vec<Rule> {
     list.map(|list| rules_from_node(list, reader)).unwrap_or_default()
 }
 
-fn read_hash_key(path: Option<&Path>) -> Result<HashKey, Failure> {
-    let key = match path {
-        Some(path) => HashKey::from_file(&std::fs::read(path).map_err(|error| unreadable(path, &error))?),
-        None => HashKey::random(),
+fn read_hash_key(args: &Args) -> Result<HashKey, Failure> {
+    let read = |path: &Path| std::fs::read(path).map_err(|error| unreadable(path, &error));
+    let key = match (&args.hash_key_file, &args.hash_key_id) {
+        (Some(path), Some(id)) => HashKey::named_from_file(id, &read(path)?),
+        (Some(path), None) => HashKey::from_file(&read(path)?),
+        (None, _) => HashKey::random(),
     };
     key.map_err(|error| Failure::Usage(error.to_string()))
 }
@@ -169,6 +204,7 @@ mod tests {
             content_type: "application/json".to_owned(),
             content_encoding: "identity".to_owned(),
             hash_key_file: None,
+            hash_key_id: None,
         };
         change(&mut args);
         let mut output = Vec::new();
@@ -219,6 +255,23 @@ mod tests {
     }
 
     #[test]
+    fn rules_may_choose_another_body_in_place_of_a_failure() {
+        let none: fn(&mut Args) = |_| {};
+        let html: fn(&mut Args) = |args| args.content_type = "text/html".to_owned();
+        let text: fn(&mut Args) = |args| args.content_type = "text/plain".to_owned();
+        let rules = |done| format!("- {{field: a, with: hash, on_unmaskable: {done}}}\n");
+        let body = b"\x00{\"a\":\"secret\"";
+        for (change, redacted) in [(none, "\"[redacted]\""), (html, "[redacted]"), (text, "[redacted]")] {
+            assert_eq!(run_with(&rules("redact_all"), change, body), (redacted.to_owned(), None));
+            assert_eq!(run_with(&rules("pass"), change, body).0.as_bytes(), body);
+            assert!(run_with(&rules("block"), change, body).1.is_some());
+            // The strictest rule decides.
+            let both = rules("pass") + &rules("redact_all");
+            assert_eq!(run_with(&both, change, body).0, redacted);
+        }
+    }
+
+    #[test]
     fn bad_rules_and_keys_exit_with_2() {
         let none: fn(&mut Args) = |_| {};
         let no_file: fn(&mut Args) = |args| args.rules = "/nonexistent/masks.yaml".into();
@@ -258,6 +311,13 @@ mod tests {
             run_with("- {field: a, with: hash}", with_key, b"{\"a\":1}").0
         };
         assert_eq!(hash(), hash());
+        let named = |args: &mut Args| {
+            let key = args.rules.with_file_name("key");
+            std::fs::write(&key, "0123456789abcdef\n").unwrap();
+            (args.hash_key_file, args.hash_key_id) = (Some(key), Some("2026-11".to_owned()));
+        };
+        let (named, _) = run_with("- {field: a, with: hash}", named, b"{\"a\":1}");
+        assert!(named.starts_with("{\"a\":\"hmac:2026-11:"), "{named}");
         let random = || run_with("- {field: a, with: hash}", |_| {}, b"{\"a\":1}").0;
         assert_ne!(random(), random());
     }

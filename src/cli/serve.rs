@@ -122,9 +122,9 @@ fn not_started(refused: &Refused) -> ExitCode {
 
 async fn start(config: &Path, loaded: Loaded, clock: Clock) -> Result<bool, NotStarted> {
     let grpc = loaded.config.listen.grpc.clone();
-    if loaded.config.mask.hash_key_file.is_none() {
+    if loaded.config.mask.hash_key_file.is_none() && loaded.config.mask.hash_keys.is_empty() {
         tracing::info!(
-            "no `mask.hash_key_file`: hashes in masked bodies can be joined until the next restart only"
+            "no `mask.hash_keys`: hashes in masked bodies can be joined until the next restart only"
         );
     }
     let bound = app::build(loaded, clock, Faults::default()).await?;

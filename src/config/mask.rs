@@ -5,17 +5,26 @@ use std::path::{Path, PathBuf};
 use super::value::{empty_map, number, wide};
 use crate::document::{Node, Reader};
 use crate::engine::AcceptEncoding;
-use crate::mask::{Limits, UnknownFields};
+use crate::mask::{HashKey, Limits, UnknownFields};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
     /// The key of keyed hashes; without one, a key of this process's own.
     pub hash_key_file: Option<PathBuf>,
+    /// The keys of keyed hashes by their names, in place of that one: the first is used.
+    pub hash_keys: Vec<HashKeyFile>,
     /// What gRPC services answer.
     pub descriptor_set_file: Option<PathBuf>,
     pub unknown_fields: UnknownFields,
     pub accept_encoding: AcceptEncoding,
     pub limits: Limits,
+}
+
+/// A key that can be replaced by another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashKeyFile {
+    pub id: String,
+    pub file: PathBuf,
 }
 
 pub(super) fn mask(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Mask> {
@@ -27,6 +36,15 @@ pub(super) fn mask(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> O
     };
     let hash_key_file = file("hash_key_file", reader);
     let descriptor_set_file = file("descriptor_set_file", reader);
+    let hash_keys = match fields.optional("hash_keys") {
+        Some(node) => hash_keys(node, folder, reader),
+        None => Some(Vec::new()),
+    };
+    if let (Some(Some(_)), Some(keys)) = (&hash_key_file, fields.optional("hash_keys")) {
+        let help = "give the key of `hash_key_file` an id, and put it into the list";
+        let message = "`mask` has either `hash_key_file` or `hash_keys`";
+        reader.error_with_help(keys.span, "conflicting-fields", message, help);
+    }
     let words =
         [("drop", UnknownFields::Drop), ("pass", UnknownFields::Pass), ("block", UnknownFields::Block)];
     let unknown_fields = fields
@@ -51,11 +69,53 @@ pub(super) fn mask(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> O
     };
     Some(Mask {
         hash_key_file: hash_key_file?,
+        hash_keys: hash_keys?,
         descriptor_set_file: descriptor_set_file?,
         unknown_fields: unknown_fields?,
         accept_encoding: accept_encoding?,
         limits,
     })
+}
+
+fn hash_keys(node: &Node, folder: &Path, reader: &mut Reader) -> Option<Vec<HashKeyFile>> {
+    let items = reader.list(node, "`hash_keys`")?;
+    if items.is_empty() {
+        reader.error_with_help(
+            node.span,
+            "empty-value",
+            "`hash_keys` names no key",
+            "write `{id: ..., file: ...}`",
+        );
+        return None;
+    }
+    let mut keys: Vec<HashKeyFile> = Vec::new();
+    let mut whole = true;
+    for item in items {
+        let Some(key) = hash_key(item, folder, reader) else {
+            whole = false;
+            continue;
+        };
+        if keys.iter().any(|known| known.id == key.id) {
+            let message = format!("two keys have the id `{}`: hashes tell their keys by it", key.id);
+            reader.error(item.span, "duplicate-id", message);
+            whole = false;
+        }
+        keys.push(key);
+    }
+    whole.then_some(keys)
+}
+
+fn hash_key(node: &Node, folder: &Path, reader: &mut Reader) -> Option<HashKeyFile> {
+    let mut fields = reader.fields(node, "a hash key")?;
+    let id = fields.required("id", reader);
+    let file = fields.required("file", reader).and_then(|node| reader.string(node, "`file`"));
+    fields.close(reader);
+    let id_text = reader.string(id?, "`id`")?;
+    if let Err(error) = HashKey::check_id(id_text) {
+        reader.error(id?.span, "invalid-name", error.to_string());
+        return None;
+    }
+    Some(HashKeyFile { id: id_text.to_owned(), file: folder.join(file?) })
 }
 
 #[cfg(test)]
@@ -79,6 +139,7 @@ mod tests {
         let limits = Limits { decoded_bytes: 5, expansion: 6, message_bytes: 7, ..Limits::default() };
         let expected = Mask {
             hash_key_file: Some("/etc/key".into()),
+            hash_keys: Vec::new(),
             descriptor_set_file: Some("/a.pb".into()),
             unknown_fields: UnknownFields::Block,
             accept_encoding: AcceptEncoding::Supported,
@@ -87,6 +148,26 @@ mod tests {
         assert_eq!((mask, findings), (Some(expected), vec![]));
         let mask = read("{}").0.unwrap();
         assert_eq!((mask.unknown_fields, mask.limits), (UnknownFields::Drop, Limits::default()));
+    }
+
+    #[test]
+    fn hash_keys_have_ids_of_their_own() {
+        let (mask, findings) = read("hash_keys: [{id: new, file: new.key}, {id: old, file: /old.key}]\n");
+        let keys: Vec<_> = mask.unwrap().hash_keys.into_iter().map(|key| (key.id, key.file)).collect();
+        let expected = [("new", "/etc/new.key"), ("old", "/old.key")];
+        assert_eq!(keys, expected.map(|(id, file)| (id.to_owned(), PathBuf::from(file))));
+        assert_eq!(findings, [""; 0]);
+        for (text, part) in [
+            ("hash_keys: []", "c.yaml:1:12: error[empty-value]"),
+            ("hash_keys: [{id: a}]", "lacks the field `file`"),
+            ("hash_keys: [{file: a}]", "lacks the field `id`"),
+            ("hash_keys: [{id: 'a:b', file: a}]", "c.yaml:1:18: error[invalid-name]: the id `a:b`"),
+            ("hash_keys: [{id: a, file: a}, {id: a, file: b}]", "c.yaml:1:31: error[duplicate-id]"),
+            ("{hash_keys: [{id: a, file: a}], hash_key_file: b}", "either `hash_key_file` or `hash_keys`"),
+        ] {
+            let (_, findings) = read(text);
+            assert!(findings.len() == 1 && findings[0].contains(part), "{text}: {findings:?}");
+        }
     }
 
     #[test]

@@ -1,27 +1,31 @@
 //! The way back: which masks a response gets, and whether it can be masked at all.
 //!
-//! What must be masked and can't be understood (an unknown encoding, a part, an unknown type) is blocked. `body` has the
-//! masker for what can, `headers` what changes around it.
+//! What must be masked and can't be understood (an unknown encoding, a part, an unknown type) is blocked, unless its rules
+//! choose otherwise. `body` has the masker for what can, `masked` the body on its way, `headers` what changes around it.
 
 use std::sync::Arc;
 
 use body::BodyForm;
 
 use super::candidate::{Job, Side, Subject};
-use super::fault::{Faults, Point};
+use super::fault::Point;
 use super::{Call, Engine, Evaluated, Listener, Snapshot, vouchers};
 use crate::audit::{self, Record};
 use crate::effect::HeaderChange;
 use crate::identity::Identity;
-use crate::mask::{self, GRPC_TRAILERS, Masker, Plan, Unmaskable};
+use crate::mask::{self, OnUnmaskable, Plan};
 use crate::policy::{self, Candidates, ConditionError, PolicySet, ResponseHead};
 use crate::request::Request;
 
 mod body;
+mod hash_keys;
 mod headers;
+mod masked;
 
 pub use body::Masking;
+pub use hash_keys::HashKeys;
 pub use headers::AcceptEncoding;
+pub use masked::MaskedResponse;
 
 /// What is kept of an allowed call until its response has passed.
 #[derive(Debug)]
@@ -54,15 +58,6 @@ pub enum ResponsePlan {
     Mask(Box<MaskedResponse>, Vec<HeaderChange>),
     /// It must be masked and can't be; the code says why.
     Block(&'static str),
-}
-
-/// One response body on its way through the masker.
-#[derive(Debug)]
-pub struct MaskedResponse {
-    masker: Masker,
-    is_grpc: bool,
-    faults: Faults,
-    chunks: u32,
 }
 
 impl ResponsePhase {
@@ -132,20 +127,48 @@ impl Engine {
                 ResponsePlan::Pass(headers::without_details(&head.headers))
             }
             Ok(None) => ResponsePlan::Pass(headers::for_one_caller(&head.headers)),
-            Ok(Some((rules, form))) => {
-                let plan = Plan::compile(&rules, &self.settings.hash_key);
-                let (path, limits) = (phase.request.path.url_path(), self.settings.mask_limits);
-                match form.masker(plan, path, &self.settings.masking, limits) {
-                    Ok(masker) => {
-                        let (is_grpc, faults) = (form.is_grpc(), self.ports.faults.clone());
-                        let masked = MaskedResponse { masker, is_grpc, faults, chunks: 0 };
-                        ResponsePlan::Mask(Box::new(masked), headers::masked(&head.headers))
-                    }
-                    Err(code) => ResponsePlan::Block(code),
-                }
-            }
+            Ok(Some((rules, form))) => self.mask_response(phase, head, &rules, form),
             Err(code) => ResponsePlan::Block(code),
         }
+    }
+
+    /// The way of a response that has masks; `form` is the code of the reason where its body can't be masked.
+    fn mask_response(
+        &self,
+        phase: &ResponsePhase,
+        head: &ResponseHead,
+        rules: &[Arc<mask::Rule>],
+        form: Result<BodyForm, &'static str>,
+    ) -> ResponsePlan {
+        let plan = Plan::compile(rules, &self.settings.hash_keys.current());
+        let (path, limits) = (phase.request.path.url_path(), self.settings.mask_limits);
+        let faults = self.ports.faults.clone();
+        let on_unmaskable = OnUnmaskable::of(rules);
+        let masked = form.and_then(|form| {
+            let masker = form.masker(plan, path, &self.settings.masking, limits)?;
+            let guarded = mask::Guarded::new(masker, on_unmaskable, form.redacted());
+            Ok(MaskedResponse::new(guarded, form.is_grpc(), faults.clone()))
+        });
+        match (masked, on_unmaskable) {
+            (Ok(masked), _) => ResponsePlan::Mask(Box::new(masked), headers::masked(&head.headers)),
+            (Err(code), OnUnmaskable::Block) => ResponsePlan::Block(code),
+            (Err(code), OnUnmaskable::RedactAll) => match body::redacted(head) {
+                Some((content_type, text)) => {
+                    let masked = MaskedResponse::redacted(text, code, faults);
+                    ResponsePlan::Mask(Box::new(masked), headers::redacted(&head.headers, content_type))
+                }
+                None => ResponsePlan::Block(code),
+            },
+            (Err(code), OnUnmaskable::Pass) => {
+                self.response_given_up(phase, OnUnmaskable::Pass, code);
+                ResponsePlan::Pass(headers::for_one_caller(&head.headers))
+            }
+        }
+    }
+
+    /// Hashes masked values under this key from the next body on. `false`: it is the one in use.
+    pub fn use_hash_key(&self, key: mask::HashKey) -> bool {
+        self.settings.hash_keys.replace(key)
     }
 
     /// What the upstream is asked where masks may apply, so that it gives what can be masked.
@@ -188,8 +211,25 @@ impl Engine {
 
     /// The response is through: counts and records what was masked.
     pub fn response_masked(&self, phase: &ResponsePhase, masked: &MaskedResponse) {
-        self.ports.metrics.masked(masked.masker.masked_fields());
-        self.note_response(phase, "masked", masked.masker.masked_fields(), None);
+        if let Some(fields) = masked.masked_fields() {
+            self.ports.metrics.masked(fields);
+            self.note_response(phase, "masked", fields, None);
+        }
+    }
+
+    /// To be called whenever a part of the response is about to leave: counts and records, once, that it could not be masked
+    /// and was not blocked.
+    pub fn response_leaves(&self, phase: &ResponsePhase, masked: &mut MaskedResponse) {
+        if let Some((done, code)) = masked.take_given_up() {
+            self.response_given_up(phase, done, code);
+        }
+    }
+
+    /// The response could not be masked, and by its rules' choice it was not blocked: counts and records why.
+    fn response_given_up(&self, phase: &ResponsePhase, done: OnUnmaskable, code: &'static str) {
+        self.ports.metrics.mask_failed(code);
+        let outcome = if done == OnUnmaskable::Pass { "passed_unmasked" } else { "redacted" };
+        self.note_response(phase, outcome, 0, Some(code));
     }
 
     /// The response could not be masked: counts and records why.
@@ -227,36 +267,12 @@ impl ResponsePhase {
     }
 }
 
-impl MaskedResponse {
-    /// Masks one chunk into `out`. After an error nothing more may be sent.
-    pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
-        let point = Point::MaskChunk(self.chunks);
-        self.chunks = self.chunks.saturating_add(1);
-        self.faults.pass_sync(point).map_err(|reason| reason.as_str())?;
-        self.masker.push(chunk, out).map_err(|error| code(&error))
-    }
-
-    /// Whether a trailer passes: nobody looks into most of them.
-    pub fn keeps_trailer(&self, name: &str) -> bool {
-        self.is_grpc && GRPC_TRAILERS.contains(&name)
-    }
-
-    /// The body is complete: what was held back goes to `out`.
-    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), &'static str> {
-        self.masker.finish(out).map_err(|error| code(&error))
-    }
-}
-
-fn code(error: &Unmaskable) -> &'static str {
-    tracing::warn!(%error, "a response could not be masked");
-    error.code()
-}
-
 /// What is asked of policies about one response.
 type Ask = fn(&PolicySet, &Candidates, &policy::Call<'_>) -> Result<Vec<Arc<mask::Rule>>, ConditionError>;
 
-/// The masks of one response and the form of its body.
-pub(super) type Masks = (Vec<Arc<mask::Rule>>, BodyForm);
+/// The masks of one response and the form of its body, or the code of the reason why it has none that can be masked: only
+/// where that does not block it.
+pub(super) type Masks = (Vec<Arc<mask::Rule>>, Result<BodyForm, &'static str>);
 
 /// Which masks a response gets; `None` when it passes as it is, or the code of the reason to block it.
 pub(super) fn masks(
@@ -279,5 +295,11 @@ fn of_form(
     head: &ResponseHead,
     has_body: bool,
 ) -> Result<Option<Masks>, &'static str> {
-    if has_body && !rules.is_empty() { Ok(Some((rules, BodyForm::of(head)?))) } else { Ok(None) }
+    if !has_body || rules.is_empty() {
+        return Ok(None);
+    }
+    match (BodyForm::of(head), OnUnmaskable::of(&rules)) {
+        (Err(code), OnUnmaskable::Block) => Err(code),
+        (form, _) => Ok(Some((rules, form))),
+    }
 }

@@ -6,13 +6,14 @@
 //! - {detect: [card, iban], with: redact}
 //! - {field: "phones[?type==\"home\"].number", with: {partial: {first: 3, last: 2}}}
 //! - {field: "**.born", with: {bucket: {date: year}}}
+//! - {field: "**.iban", with: hash, on_unmaskable: redact_all}
 //! ```
 
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{Bucket, DateUnit, FieldPath, Method, Rule, detect};
+use super::{Bucket, DateUnit, FieldPath, Method, OnUnmaskable, Rule, detect};
 use crate::document::{Node, Reader, Value};
 
 type Make = fn() -> Method;
@@ -32,6 +33,12 @@ const DATE_UNITS: [(&str, DateUnit); 4] = [
     ("quarter", DateUnit::Quarter),
     ("month", DateUnit::Month),
     ("day", DateUnit::Day),
+];
+
+const FALLBACKS: [(&str, OnUnmaskable); 3] = [
+    ("block", OnUnmaskable::Block),
+    ("redact_all", OnUnmaskable::RedactAll),
+    ("pass", OnUnmaskable::Pass),
 ];
 
 /// The rule as people write it, which `rules_from_node` reads again.
@@ -55,6 +62,9 @@ pub fn rule_to_json(rule: &Rule) -> Json {
         fields.insert("field".to_owned(), rule.field.as_str().into());
     }
     fields.insert("with".to_owned(), with);
+    if rule.on_unmaskable != OnUnmaskable::default() {
+        fields.insert("on_unmaskable".to_owned(), rule.on_unmaskable.name().into());
+    }
     Json::Object(fields)
 }
 
@@ -83,6 +93,9 @@ fn rule(node: &Node, reader: &mut Reader) -> Option<Rule> {
             None
         }
     };
+    let on_unmaskable = fields
+        .optional("on_unmaskable")
+        .map_or(Some(OnUnmaskable::default()), |node| reader.word(node, "`on_unmaskable`", &FALLBACKS));
     fields.close(reader);
     let (detect, method) = (detect.ok()?.map(Arc::new), method?);
     if detect.is_some() && method == Method::Null {
@@ -91,7 +104,7 @@ fn rule(node: &Node, reader: &mut Reader) -> Option<Rule> {
         reader.error_with_help(span, "invalid-mask-method", "`null` has no place within a text", help);
         return None;
     }
-    Some(Rule { field: field?, detect, method })
+    Some(Rule { field: field?, detect, method, on_unmaskable: on_unmaskable? })
 }
 
 fn field(node: &Node, reader: &mut Reader) -> Option<FieldPath> {
@@ -223,13 +236,20 @@ mod tests {
              - {field: f, with: hash}\n- {field: g, with: {partial: {last: 2}}}\n\
              - {field: h, with: {bucket: {width: 100}}}\n- {field: i, with: {bucket: {edges: [-5, 18]}}}\n\
              - {field: j, with: {bucket: {date: quarter}}}\n- {field: k, with: keep_type}\n\
-             - {field: l, with: {keep_type: true}}\n",
+             - {field: l, with: {keep_type: true}}\n\
+             - {field: m, with: hash, on_unmaskable: pass}\n- {field: n, with: hash, on_unmaskable: redact_all}\n\
+             - {field: o, with: hash, on_unmaskable: block}\n",
         );
         assert_eq!(findings, [""; 0]);
         for rule in &rules {
             let again = read(&format!("[{}]", rule_to_json(rule)));
             assert_eq!(again, (vec![rule.clone()], Vec::new()), "what is written is read again");
         }
+        let done: Vec<_> = rules[rules.len() - 4..].iter().map(|rule| rule.on_unmaskable).collect();
+        assert_eq!(
+            done,
+            [OnUnmaskable::Block, OnUnmaskable::Pass, OnUnmaskable::RedactAll, OnUnmaskable::Block]
+        );
         let read: Vec<_> = rules.into_iter().map(|rule| (rule.field.to_string(), rule.method)).collect();
         let expected = [
             ("**.number", Method::Last4),
@@ -245,6 +265,9 @@ mod tests {
             ("j", Method::Bucket(Bucket::Date(DateUnit::Quarter))),
             ("k", Method::KeepType),
             ("l", Method::KeepType),
+            ("m", Method::Hash),
+            ("n", Method::Hash),
+            ("o", Method::Hash),
         ];
         assert_eq!(read, expected.map(|(field, method)| (field.to_owned(), method)));
     }
@@ -253,7 +276,8 @@ mod tests {
     fn reports_every_mistake_at_its_place() {
         let (rules, findings) = read(
             "- {field: 'a[-1]', with: lats4}\n- {field: a}\n- {with: hash, detect: ibam}\n- 5\n\
-             - {field: 7, with: {redact: 8}}\n- {field: a, with: {hash: x}}\n- {field: ok, with: hash}\n",
+             - {field: 7, with: {redact: 8}}\n- {field: a, with: {hash: x}}\n- {field: ok, with: hash}\n\
+             - {field: a, with: hash, on_unmaskable: ignore}\n",
         );
         assert_eq!(rules.len(), 1);
         assert_eq!(
@@ -268,6 +292,7 @@ mod tests {
                 "rules.yaml:5:29: error[wrong-type]: redact must be a string, not an integer (put it in quotes)",
                 "rules.yaml:6:21: error[unknown-field]: unknown field `hash` in `with` (known here: redact, partial, bucket, keep_type)",
                 "rules.yaml:6:20: error[invalid-mask-method]: `with` must say one method (write one of `redact: TEXT`, `partial: {first: 2, last: 2}` and `bucket: {width: 100}`)",
+                "rules.yaml:8:40: error[unknown-value]: unknown `on_unmaskable` `ignore` (known: block, redact_all, pass)",
             ]
         );
         assert_eq!(

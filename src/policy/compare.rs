@@ -215,7 +215,7 @@ mod tests {
     fn masks_are_compared_rule_by_rule() {
         let rule = |field: &str| {
             let field = mask::FieldPath::parse(field).unwrap();
-            Arc::new(mask::Rule { field, detect: None, method: mask::Method::Hash })
+            Arc::new(mask::Rule::new(field, mask::Method::Hash))
         };
         let kinds = |active, candidate| {
             masks(active, candidate).into_iter().map(Disagreement::as_str).collect::<Vec<_>>()

@@ -115,7 +115,7 @@ fn detectors_look_into_decoded_values() {
             Detect::new(vec![Detector::Known(Kind::Card)], None, Detect::DEFAULT_WITHIN, Confidence::Medium)
                 .unwrap();
         let field = FieldPath::parse(field).unwrap();
-        Arc::new(Rule { field, detect: Some(Arc::new(detect)), method: Method::redact() })
+        Arc::new(Rule::looking(field, Arc::new(detect), Method::redact()))
     };
     let run = |field: &str, body: &str| {
         let plan = Arc::new(Plan::compile(&[rule(field)], &key()));

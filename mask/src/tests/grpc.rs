@@ -432,7 +432,7 @@ fn detectors_look_into_texts_and_numbers() {
             Detect::new(vec![Detector::Known(Kind::Card)], None, Detect::DEFAULT_WITHIN, Confidence::Medium)
                 .unwrap();
         let field = FieldPath::parse(field).unwrap();
-        let rule = Rule { field, detect: Some(Arc::new(detect)), method: Method::redact() };
+        let rule = Rule::looking(field, Arc::new(detect), Method::redact());
         let plan = Arc::new(Plan::compile(&[Arc::new(rule)], &key()));
         let mut masker = Masker::grpc(plan, &call(Framing::Grpc, "shop.Order"), Limits::default());
         let mut out = Vec::new();

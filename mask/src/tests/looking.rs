@@ -5,7 +5,7 @@ use super::*;
 fn looking(field: &str, kinds: &[Kind], least: Confidence, method: Method) -> Arc<Rule> {
     let detectors = kinds.iter().map(|kind| Detector::Known(*kind)).collect();
     let detect = Detect::new(detectors, None, Detect::DEFAULT_WITHIN, least).unwrap();
-    Arc::new(Rule { field: FieldPath::parse(field).unwrap(), detect: Some(Arc::new(detect)), method })
+    Arc::new(Rule::looking(FieldPath::parse(field).unwrap(), Arc::new(detect), method))
 }
 
 fn cards(field: &str) -> Arc<Rule> {

@@ -159,7 +159,7 @@ fn some_rules() -> impl Strategy<Value = Vec<Arc<Rule>>> {
         Method::Last4,
     ]);
     let rule = (path, method).prop_map(|(path, method)| {
-        Arc::new(Rule { field: FieldPath::parse(&path).unwrap(), detect: None, method })
+        Arc::new(Rule::new(FieldPath::parse(&path).unwrap(), method))
     });
     prop::collection::vec(rule, 0..5)
 }

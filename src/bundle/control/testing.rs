@@ -10,7 +10,7 @@ use crate::authn::revocation::{Freshness, OnStale, Revocations};
 use crate::authn::{self, Authenticator};
 use crate::clock::Clock;
 use crate::engine::fault::Faults;
-use crate::engine::{Engine, HeldLimits, Ports as EnginePorts, Settings, Snapshot};
+use crate::engine::{Engine, HashKeys, HeldLimits, Ports as EnginePorts, Settings, Snapshot};
 use crate::lifecycle::Lifecycle;
 use crate::mask;
 use crate::metrics::Metrics;
@@ -48,7 +48,7 @@ pub async fn ports(folder: &Path) -> Ports {
         ticket_status: 403,
         status_path: None,
         handover: crate::engine::HandoverKeys::random().unwrap(),
-        hash_key: mask::HashKey::random().unwrap(),
+        hash_keys: HashKeys::new(mask::HashKey::random().unwrap()),
         mask_limits: mask::Limits::default(),
         masking: crate::engine::Masking::default(),
         decision_cache_bytes: 0,

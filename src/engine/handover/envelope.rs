@@ -266,11 +266,7 @@ pub(in crate::engine) mod tests {
         (identity.issuer, identity.subject) = ("https://idp".into(), "ana".into());
         identity.person = Some("ana@example.com".into());
         identity.issued = Some(Timestamp::UNIX_EPOCH);
-        let rule = |field: &str, method| mask::Rule {
-            field: FieldPath::parse(field).unwrap(),
-            detect: None,
-            method,
-        };
+        let rule = |field: &str, method| mask::Rule::new(FieldPath::parse(field).unwrap(), method);
         let set = |name: &str| HeaderChange::Set { name: name.into(), value: "1".into() };
         Envelope {
             decision_id: "d-1".into(),
@@ -340,7 +336,7 @@ pub(in crate::engine) mod tests {
     fn every_mask_method_is_handed_over() {
         let methods = [Masking::Remove, Masking::Null, Masking::redact(), Masking::Hash, Masking::Last4];
         for method in methods {
-            let rule = mask::Rule { field: FieldPath::parse("**.a").unwrap(), detect: None, method };
+            let rule = mask::Rule::new(FieldPath::parse("**.a").unwrap(), method);
             assert_eq!(super::rule(&mask::rule_to_json(&rule).to_string()), Some(rule));
         }
         for other in ["", "[]", "{}", r#"{"field": "a"}"#, r#"{"field": "a", "with": "shred"}"#] {

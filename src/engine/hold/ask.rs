@@ -188,7 +188,7 @@ impl Engine {
         if rules.is_empty() {
             return call;
         }
-        let plan = Arc::new(Plan::compile(&rules, &self.settings.hash_key));
+        let plan = Arc::new(Plan::compile(&rules, &self.settings.hash_keys.current()));
         let mut masker = Masker::new(plan, format, self.settings.mask_limits);
         let mut masked = Vec::with_capacity(body.len());
         match masker.push(body, &mut masked).and_then(|()| masker.finish(&mut masked)) {
@@ -252,7 +252,10 @@ mod tests {
     fn in_text_everything_that_rules_look_for_is_looked_for_and_no_field() {
         let rule = |field: &str, detect: Option<mask::Detect>| {
             let field = FieldPath::parse(field).unwrap();
-            Arc::new(mask::Rule { field, detect: detect.map(Arc::new), method: mask::Method::redact() })
+            Arc::new(mask::Rule {
+                detect: detect.map(Arc::new),
+                ..mask::Rule::new(field, mask::Method::redact())
+            })
         };
         let cards = mask::Detect::known(&[mask::Kind::Card]).unwrap();
         let rules = rules_for_text(&[rule("note", None), rule("note", Some(cards.clone()))]);

@@ -79,9 +79,30 @@ impl BodyForm {
         }
     }
 
+    /// What may take the place of the whole body; `None` for messages of gRPC, which have no text of their own.
+    pub fn redacted(self) -> Option<Vec<u8>> {
+        match self.content {
+            Content::Plain(format) => mask::redacted(format, self.encoding).ok(),
+            Content::Grpc(..) => None,
+        }
+    }
+
     pub fn is_grpc(self) -> bool {
         matches!(self.content, Content::Grpc(..))
     }
+}
+
+/// What takes the place of a body that can't be masked, not encoded: its `content-type`, where that changes, and the text.
+/// `None` for a part, for what is no body, and for messages of gRPC.
+pub fn redacted(head: &ResponseHead) -> Option<(Option<&'static str>, Vec<u8>)> {
+    let whole = !matches!(head.code, 101 | 206 | 226) && !head.headers.contains("content-range");
+    if !whole || is_grpc(&head.headers) {
+        return None;
+    }
+    let content_type = head.headers.joined("content-type").ok().flatten();
+    let format = content_type.and_then(|value| Format::of_content_type(&value));
+    let text = mask::redacted(format.unwrap_or(Format::Text), None).ok()?;
+    Some((format.is_none().then_some("text/plain; charset=utf-8"), text))
 }
 
 /// Whether a response is one of gRPC, in whatever format.

@@ -71,6 +71,14 @@ pub fn masked(response: &Headers) -> Vec<HeaderChange> {
     changes
 }
 
+/// What changes around a body that another one takes the place of, not encoded; `content_type` when that is another too.
+pub fn redacted(response: &Headers, content_type: Option<&str>) -> Vec<HeaderChange> {
+    let mut changes = masked(response);
+    changes.push(remove("content-encoding"));
+    changes.extend(content_type.map(|value| set("content-type", value.to_owned())));
+    changes
+}
+
 /// What changes where others may see other bytes, masked or not: no cache may give one caller's response to
 /// another.
 pub fn for_one_caller(response: &Headers) -> Vec<HeaderChange> {

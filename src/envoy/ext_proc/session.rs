@@ -7,27 +7,26 @@ use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_
     BodySendMode, HeaderSendMode,
 };
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Message;
-use envoy_types::pb::envoy::service::ext_proc::v3::{HttpBody, HttpHeaders, HttpTrailers, ProcessingRequest};
+use envoy_types::pb::envoy::service::ext_proc::v3::{HttpBody, ProcessingRequest};
 use tonic::{Status, Streaming};
 
 use super::ExtProc;
 use super::encode::{self, Half, Modes};
 use super::order::{Event, Order};
-use crate::challenge::Challenge;
 use crate::clock;
-use crate::effect::{self, HeaderChange, HeaderChanges};
-use crate::engine::{Call, Checked, Listener, MaskedResponse, Patience, ResponsePhase, ResponsePlan};
+use crate::effect::{HeaderChange, HeaderChanges};
+use crate::engine::{Call, Checked, Listener, MaskedResponse, Patience, ResponsePhase};
 use crate::envoy::answers::Answers;
 use crate::envoy::decode;
 use crate::envoy::grpc_status::for_grpc;
 use crate::envoy::handover;
 use crate::envoy::mutation::{Mutation, mutation};
 use crate::metrics::Service;
-use crate::policy::ResponseHead;
 use crate::reason::Reason;
 use crate::request::{Body, Request};
 use crate::verdict::{Answer, Denial, Permit};
 
+mod response;
 mod taken;
 
 /// How long a stream may stay silent before its first message: idle streams must not pile up, nor delay a drain.
@@ -278,86 +277,6 @@ impl Session {
                 Ok(None)
             }
         }
-    }
-
-    // === the response ===
-
-    async fn response_headers(&mut self, message: HttpHeaders) -> Result<(), Status> {
-        // A filter that skips trailers has let the call through; its response stays here.
-        if let Some(call) = self.waiting.take() {
-            return self.without_body(call).await;
-        }
-        let (pseudo, headers) = decode::raw_headers(message.headers.unwrap_or_default());
-        let mut changes = mutation(&effect::without_aliases(&self.changes, &headers));
-        let code = pseudo.get(":status").and_then(|status| status.parse().ok()).unwrap_or(0);
-        let head = ResponseHead { code, headers };
-        if let Some(phase) = &self.phase {
-            match self.service.engine.plan_response(phase, &head, !message.end_of_stream) {
-                ResponsePlan::Pass(more) => {
-                    changes.prepend(mutation(&more));
-                    self.phase = None;
-                }
-                ResponsePlan::Mask(masked, more) => {
-                    changes.prepend(mutation(&more));
-                    self.masked = Some(*masked);
-                }
-                ResponsePlan::Block(code) => return self.block(code, Reason::Unmaskable).await,
-            }
-        }
-        self.send(encode::headers(Half::Response, changes, None)).await
-    }
-
-    async fn response_body(&mut self, message: HttpBody) -> Result<(), Status> {
-        let Some(masked) = &mut self.masked else {
-            return self.send(encode::body(Half::Response, Mutation::default(), None)).await;
-        };
-        let mut out = Vec::with_capacity(message.body.len());
-        let mut result = masked.push(&message.body, &mut out);
-        if result.is_ok() && message.end_of_stream {
-            result = masked.finish(&mut out);
-        }
-        match result {
-            Ok(()) => {
-                if message.end_of_stream {
-                    self.response_ended();
-                }
-                self.send(encode::body(Half::Response, Mutation::default(), Some(out))).await
-            }
-            Err(code) => self.block(code, Reason::Unmaskable).await,
-        }
-    }
-
-    /// Trailers end a body too. Those of a masked response are dropped, but the status of gRPC: nobody looks into them.
-    async fn response_trailers(&mut self, message: HttpTrailers) -> Result<(), Status> {
-        let mut changes = Mutation::default();
-        if let Some(masked) = &mut self.masked {
-            let mut rest = Vec::new();
-            let result = masked.finish(&mut rest);
-            if let Err(code) = result.and(if rest.is_empty() { Ok(()) } else { Err("incomplete") }) {
-                return self.block(code, Reason::Unmaskable).await;
-            }
-            let (_, trailers) = decode::raw_headers(message.trailers.unwrap_or_default());
-            let dropped = trailers.iter().filter(|trailer| !masked.keeps_trailer(&trailer.name));
-            dropped.for_each(|trailer| changes.remove(&trailer.name));
-            self.response_ended();
-        }
-        self.send(encode::trailers(Half::Response, changes)).await
-    }
-
-    fn response_ended(&mut self) {
-        if let (Some(phase), Some(masked)) = (self.phase.take(), &self.masked) {
-            self.service.engine.response_masked(&phase, masked);
-        }
-    }
-
-    /// Answers with a denial in place of the response. Where its headers are out, Envoy resets the caller's stream instead:
-    /// an error status would do that too, but not with `failure_mode_allow`.
-    async fn block(&mut self, code: &'static str, reason: Reason) -> Result<(), Status> {
-        let Some(phase) = self.phase.take() else { return Err(Status::internal("blocked without a call")) };
-        self.service.engine.response_blocked(&phase, code);
-        let denial =
-            Denial::new(phase.decision_id(), reason, reason.status(), "", None, &Challenge::default());
-        self.refuse(&denial, reason, phase.decision_id()).await
     }
 
     async fn refuse(&mut self, denial: &Denial, reason: Reason, decision_id: &str) -> Result<(), Status> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::mask::{Format, HashKey, Limits, Masker, Plan};
+use crate::mask::{self, Format, Guarded, HashKey, Limits, Masker, OnUnmaskable, Plan};
 use crate::policy::call_file::Response;
 use crate::policy::{Call, Candidates, PolicySet};
 
@@ -36,10 +36,20 @@ pub fn body(
                 .to_owned(),
         );
     };
-    let format = Format::of_content_type(content_type)
-        .ok_or_else(|| format!("a body of the type `{content_type}` can't be masked"))?;
     let key = HashKey::new(KEY).map_err(|error| error.to_string())?;
-    let mut masker = Masker::new(Arc::new(Plan::compile(&rules, &key)), format, Limits::default());
+    let on_unmaskable = OnUnmaskable::of(&rules);
+    let redacted = |format| mask::redacted(format, None).map_err(|error| error.to_string());
+    let mut masker = match (Format::of_content_type(content_type), on_unmaskable) {
+        (Some(format), _) => {
+            let masker = Masker::new(Arc::new(Plan::compile(&rules, &key)), format, Limits::default());
+            Guarded::new(masker, on_unmaskable, Some(redacted(format)?))
+        }
+        (None, OnUnmaskable::Block) => {
+            return Err(format!("a body of the type `{content_type}` can't be masked"));
+        }
+        (None, OnUnmaskable::RedactAll) => Guarded::replaced(redacted(Format::Text)?),
+        (None, OnUnmaskable::Pass) => Guarded::passed(),
+    };
     let mut out = Vec::new();
     let pushed = masker.push(response.body.as_bytes(), &mut out).and_then(|()| masker.finish(&mut out));
     pushed.map_err(|error| format!("the body can't be masked: {error}"))?;

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde_json::Value as Json;
 
 use super::{Risk, hold};
-use crate::mask::{Bucket, Method};
+use crate::mask::{Bucket, Method, OnUnmaskable};
 use crate::policy::outline::RuleOutline;
 use crate::policy::rule::Verdict;
 
@@ -97,18 +97,28 @@ fn strictness(with: &str) -> u8 {
     known.iter().find(|method| word == method.name()).unwrap_or(&redact).strictness()
 }
 
-/// A mask without its method.
+/// A mask without its method, and without what is done where it can't be kept.
 fn place(item: &Json) -> String {
     let mut item = item.clone();
     if let Some(fields) = item.as_object_mut() {
         fields.remove("with");
+        fields.remove("on_unmaskable");
     }
     item.to_string()
 }
 
+/// What a mask lets become of bodies in which it can't be kept; the greater, the stricter.
+fn on_unmaskable(item: &Json) -> OnUnmaskable {
+    match item.get("on_unmaskable").and_then(Json::as_str) {
+        Some("pass") => OnUnmaskable::Pass,
+        Some("redact_all") => OnUnmaskable::RedactAll,
+        _ => OnUnmaskable::Block,
+    }
+}
+
 /// Masks that came, went, or mask in another way.
 pub fn masks(old: &Json, new: &Json) -> Vec<(Risk, String)> {
-    let items = |masks: &Json| -> Vec<(String, String)> {
+    let items = |masks: &Json| -> Vec<(String, String, OnUnmaskable)> {
         let items = masks.as_array().map_or(&[][..], Vec::as_slice);
         let read = items.iter().map(|item| {
             let field = match (item.get("field").and_then(Json::as_str), item.get("detect")) {
@@ -116,15 +126,23 @@ pub fn masks(old: &Json, new: &Json) -> Vec<(Risk, String)> {
                 // What is looked for, how, and where.
                 _ => place(item),
             };
-            (field, item.get("with").map_or_else(String::new, Json::to_string))
+            (field, item.get("with").map_or_else(String::new, Json::to_string), on_unmaskable(item))
         });
         read.collect()
     };
     let (old, new) = (items(old), items(new));
     let mut changes = Vec::new();
-    for (field, with) in old.iter().filter(|item| !new.contains(item)) {
+    for (field, with, done) in old.iter().filter(|item| !new.contains(item)) {
         match new.iter().find(|item| item.0 == *field && !old.contains(item)) {
-            Some((_, now)) => {
+            Some((_, now, done_now)) => {
+                if done != done_now {
+                    let risk = if done_now < done { Risk::Unprotects } else { Risk::Tightens };
+                    let (was, is) = (done.name(), done_now.name());
+                    changes.push((risk, format!("mask of `{field}`: `on_unmaskable: {was}` is now `{is}`")));
+                }
+                if now == with {
+                    continue;
+                }
                 let risk = match strictness(now).cmp(&strictness(with)) {
                     Ordering::Less => Risk::Unprotects,
                     Ordering::Greater => Risk::Tightens,
@@ -135,7 +153,7 @@ pub fn masks(old: &Json, new: &Json) -> Vec<(Risk, String)> {
             None => changes.push((Risk::Unprotects, format!("mask of `{field}` is gone"))),
         }
     }
-    for (field, with) in new.iter().filter(|item| !old.contains(item)) {
+    for (field, with, _) in new.iter().filter(|item| !old.contains(item)) {
         if !old.iter().any(|item| item.0 == *field && !new.contains(item)) {
             changes.push((Risk::Tightens, format!("new mask of `{field}`: {with}")));
         }
@@ -148,6 +166,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_body_that_may_pass_where_it_was_blocked_is_less_protected() {
+        let rule = |done: &str| json!([{"detect": ["card"], "with": "hash", "on_unmaskable": done}]);
+        let default = json!([{"detect": ["card"], "with": "hash"}]);
+        let risks = |old: &Json, new: &Json| -> Vec<_> {
+            masks(old, new).into_iter().map(|(risk, _)| risk).collect()
+        };
+        assert_eq!(risks(&default, &rule("pass")), [Risk::Unprotects]);
+        assert_eq!(risks(&rule("redact_all"), &rule("pass")), [Risk::Unprotects]);
+        assert_eq!(risks(&rule("pass"), &default), [Risk::Tightens]);
+        assert_eq!(risks(&default, &rule("block")), []);
+        let milder = json!([{"detect": ["card"], "with": "last4", "on_unmaskable": "pass"}]);
+        assert_eq!(risks(&default, &milder), [Risk::Unprotects, Risk::Unprotects]);
+    }
 
     #[test]
     fn what_a_mask_looks_for_is_a_part_of_it() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::PolicyReader;
 use super::hold::Held;
+use crate::diagnostic::Diagnostic;
 use crate::document::{Node, Value};
 use crate::effect::{Class, Part};
 use crate::policy::cel::{Expression, Reads};
@@ -155,7 +156,20 @@ impl PolicyReader<'_> {
     }
 
     fn masks(&mut self, node: &Node) -> Vec<Arc<crate::mask::Rule>> {
+        self.warn_of_passing(node);
         crate::mask::rules_from_node(node, self.reader).into_iter().map(Arc::new).collect()
+    }
+
+    fn warn_of_passing(&mut self, node: &Node) {
+        let Value::Seq(items) = &node.value else { return };
+        for done in items.iter().filter_map(|item| item.get("on_unmaskable")) {
+            if matches!(&done.value, Value::Str(word) if word == "pass") {
+                let message = "a body that this mask can't be kept in reaches the caller as it is";
+                let help = "leave `on_unmaskable` out to block it, or write `redact_all`";
+                let finding = Diagnostic::warning("unmaskable-passes", message).help(help);
+                self.reader.findings.push(finding.at(done.span.place(&self.reader.file)));
+            }
+        }
     }
 }
 
