@@ -308,7 +308,10 @@ fn describe(recorder: &PrometheusRecorder) {
         ("portcullis_reloads_total", "Changes of the policies, by result and the reason of a refusal"),
         ("portcullis_bundle_polls_total", "Requests for a bundle, by result"),
         ("portcullis_masked_fields_total", "Values masked in response bodies"),
-        ("portcullis_mask_failures_total", "Responses that could not be masked, by reason: blocked unless rules say otherwise"),
+        (
+            "portcullis_mask_failures_total",
+            "Responses that could not be masked, by reason: blocked unless rules say otherwise",
+        ),
         ("portcullis_cache_hits_total", "Answers from a cache"),
         ("portcullis_cache_misses_total", "Times a cache did not answer, by reason"),
         ("portcullis_candidate_decisions_total", "Calls compared with the candidate policies, by result"),

@@ -370,9 +370,7 @@ mod tests {
     fn at(rules: &[(&str, Method)], steps: &[&str]) -> (Option<&'static str>, Option<&'static str>) {
         let rules: Vec<_> = rules
             .iter()
-            .map(|(field, method)| {
-                Arc::new(Rule::new(FieldPath::parse(field).unwrap(), method.clone()))
-            })
+            .map(|(field, method)| Arc::new(Rule::new(FieldPath::parse(field).unwrap(), method.clone())))
             .collect();
         let plan = Plan::compile(&rules, &HashKey::new(&[0; 32]).unwrap());
         let mut reach = vec![0; plan.width()];

@@ -159,7 +159,8 @@ mod tests {
         write("other", &[2; 16], 0o600);
         write("tiny", &[1; 15], 0o600);
         let hash_keys = |keys: &[(&str, &str)]| {
-            let listed: Vec<_> = keys.iter().map(|(id, file)| format!("{{id: {id}, file: {file}}}")).collect();
+            let listed: Vec<_> =
+                keys.iter().map(|(id, file)| format!("{{id: {id}, file: {file}}}")).collect();
             said_of(&format!("mask: {{hash_keys: [{}]}}", listed.join(", ")))
         };
         assert_eq!(hash_keys(&[("a", "good"), ("b", "other")]), "");

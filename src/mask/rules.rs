@@ -35,11 +35,8 @@ const DATE_UNITS: [(&str, DateUnit); 4] = [
     ("day", DateUnit::Day),
 ];
 
-const FALLBACKS: [(&str, OnUnmaskable); 3] = [
-    ("block", OnUnmaskable::Block),
-    ("redact_all", OnUnmaskable::RedactAll),
-    ("pass", OnUnmaskable::Pass),
-];
+const FALLBACKS: [(&str, OnUnmaskable); 3] =
+    [("block", OnUnmaskable::Block), ("redact_all", OnUnmaskable::RedactAll), ("pass", OnUnmaskable::Pass)];
 
 /// The rule as people write it, which `rules_from_node` reads again.
 pub fn rule_to_json(rule: &Rule) -> Json {

@@ -1,9 +1,10 @@
 //! Masked responses: what of a body reaches the caller, in both body modes.
 //!
-//! `blocked` has the responses that can't be masked, `encoded` other bodies than plain JSON, `streaming` bodies in pieces,
+//! `blocked` has the responses that can't be masked, `chosen` those that are not blocked for it, `encoded` other bodies than plain JSON, `streaming` bodies in pieces,
 //! `failing` failures of ours.
 
 mod blocked;
+mod chosen;
 mod encoded;
 mod failing;
 mod streaming;

@@ -9,8 +9,7 @@ type Failed = Box<dyn std::error::Error>;
 
 /// The three rules of the comparison, as the masker has them.
 pub fn rules() -> Result<Vec<Rule>, Failed> {
-    let rule =
-        |field: &str, method| FieldPath::parse(field).map(|field| Rule::new(field, method));
+    let rule = |field: &str, method| FieldPath::parse(field).map(|field| Rule::new(field, method));
     Ok(vec![
         rule("**.card.number", Method::Last4)?,
         rule("**.email", Method::redact())?,

@@ -54,10 +54,7 @@ fn a_body_of_which_nothing_has_left_is_replaced_or_passed_by_choice() {
     let broken = &broken[1..];
     let json = |done| run(guarded(Format::Json, None, done), broken);
     assert_eq!(json(OnUnmaskable::Block), (Vec::new(), Err("invalid_json")));
-    assert_eq!(
-        json(OnUnmaskable::RedactAll),
-        (b"\"[redacted]\"".to_vec(), told(OnUnmaskable::RedactAll))
-    );
+    assert_eq!(json(OnUnmaskable::RedactAll), (b"\"[redacted]\"".to_vec(), told(OnUnmaskable::RedactAll)));
     assert_eq!(json(OnUnmaskable::Pass), (broken.concat(), told(OnUnmaskable::Pass)));
 }
 
@@ -127,7 +124,10 @@ fn what_has_no_text_to_replace_it_is_blocked() {
 #[test]
 fn a_text_in_place_of_a_body_comes_once() {
     for chunks in [&[][..], &[&b"a"[..], b"b", b""]] {
-        assert_eq!(run(Guarded::replaced(b"[redacted]".to_vec()), chunks), (b"[redacted]".to_vec(), Ok(None)));
+        assert_eq!(
+            run(Guarded::replaced(b"[redacted]".to_vec()), chunks),
+            (b"[redacted]".to_vec(), Ok(None))
+        );
     }
     assert_eq!(run(Guarded::passed(), &[b"a", b"b"]), (b"ab".to_vec(), Ok(None)));
 }

@@ -158,9 +158,8 @@ fn some_rules() -> impl Strategy<Value = Vec<Arc<Rule>>> {
         Method::Partial { first: 2, last: 1 },
         Method::Last4,
     ]);
-    let rule = (path, method).prop_map(|(path, method)| {
-        Arc::new(Rule::new(FieldPath::parse(&path).unwrap(), method))
-    });
+    let rule = (path, method)
+        .prop_map(|(path, method)| Arc::new(Rule::new(FieldPath::parse(&path).unwrap(), method)));
     prop::collection::vec(rule, 0..5)
 }
 
