@@ -12,7 +12,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::json::ValueKind;
+use super::json::{Text, ValueKind};
 use super::json_string::Partial;
 use super::place::Place;
 use super::plan::Plan;
@@ -44,6 +44,8 @@ enum State {
     Masked { name: Vec<u8>, value: Box<Masked> },
     /// A value that detectors look into.
     Searched(Decoder),
+    /// A value that is read as JSON.
+    Text { decoder: Decoder, text: Box<Text> },
 }
 
 #[derive(Debug)]
@@ -74,7 +76,9 @@ impl Form {
         while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
             let stop = match &self.state {
                 State::Name(_) => memchr::memchr2(b'=', b'&', rest),
-                State::Value | State::Masked { .. } | State::Searched(_) => memchr::memchr(b'&', rest),
+                State::Value | State::Masked { .. } | State::Searched(_) | State::Text { .. } => {
+                    memchr::memchr(b'&', rest)
+                }
             };
             let (piece, after) = rest.split_at_checked(stop.unwrap_or(rest.len())).unwrap_or((rest, &[]));
             self.piece(piece, at, out)?;
@@ -119,6 +123,12 @@ impl Form {
                 self.search.push(&decoded, &mut text);
                 escape(&text, out);
             }
+            State::Text { decoder, text } => {
+                let decoded = decoder.push(piece).map_err(invalid)?;
+                let mut rewritten = Vec::new();
+                text.push(&decoded, &mut rewritten)?;
+                escape(&rewritten, out);
+            }
         }
         Ok(())
     }
@@ -138,9 +148,10 @@ impl Form {
             return Ok(());
         }
         self.begin_pair(&raw, out);
-        self.state = match place.active(&self.plan) {
-            None => State::Value,
-            Some(active) => {
+        self.state = match (place.text(&self.plan, self.limits), place.active(&self.plan)) {
+            (Some(text), _) => State::Text { decoder: Decoder::default(), text: Box::new(text) },
+            (None, None) => State::Value,
+            (None, Some(active)) => {
                 self.search.begin(&active, &name);
                 State::Searched(Decoder::default())
             }
@@ -163,6 +174,13 @@ impl Form {
                 let mut text = Vec::new();
                 self.search.finish(&mut text);
                 escape(&text, out);
+            }
+            State::Text { decoder, mut text } => {
+                decoder.finish().map_err(|what| self.invalid(at, what))?;
+                let mut rewritten = Vec::new();
+                text.finish(&mut rewritten)?;
+                escape(&rewritten, out);
+                self.masked += text.masked_fields();
             }
             State::Masked { name, value } => {
                 let Masked { replaced, decoder } = *value;

@@ -16,6 +16,8 @@ use looking::Looking;
 use number::Number;
 pub use number::is_number;
 pub use replacement::Replacement;
+pub use text::Text;
+use text::Within;
 use waiting::Waiting;
 
 mod ends;
@@ -27,6 +29,7 @@ pub mod replacement;
 pub mod scan;
 mod step;
 mod structure;
+mod text;
 mod waiting;
 mod whole;
 
@@ -60,6 +63,10 @@ pub struct Json {
     filtered: bool,
     /// How many of the open objects were.
     filtering: usize,
+    /// The document in the string being read.
+    text: Option<Box<Text>>,
+    /// What is different for a document in a string.
+    within: Option<Within>,
     masked: u64,
     /// Bytes before those at hand.
     read: u64,
@@ -151,6 +158,8 @@ impl Json {
             waiting: None,
             filtered: false,
             filtering: 0,
+            text: None,
+            within: None,
             masked: 0,
             read: 0,
         }
@@ -273,7 +282,7 @@ impl Json {
         };
         if matches!(self.zone, Zone::Rules) {
             self.reach_value();
-            if self.plan.filters(&self.reach) && !self.ask_members(io, at, kind)? {
+            if self.plan.is_special(&self.reach) && !self.ask(io, at, kind)? {
                 return Ok(at);
             }
             self.decide(io, at, kind)?;
@@ -297,7 +306,11 @@ impl Json {
                 return Ok(end.at);
             }
         }
-        self.begin_looking(io, at, kind, first)?;
+        if kind == ValueKind::String && self.parses() {
+            self.begin_text(io, at)?;
+        } else {
+            self.begin_looking(io, at, kind, first)?;
+        }
         self.state = state;
         Ok(at + 1)
     }
@@ -306,6 +319,9 @@ impl Json {
     fn in_string(&mut self, io: &mut Io, at: usize) -> Result<usize, Unmaskable> {
         let bytes = io.chunk.get(at..).unwrap_or_default();
         let is_name = self.state == State::InName;
+        if self.text.is_some() {
+            return self.in_text(io, at);
+        }
         if let Some(looking) = self.looking.as_mut().filter(|looking| looking.is_busy()) {
             let scanned = looking.string(&mut self.string, bytes, io.out);
             let (taken, closed) = scanned.map_err(|fault| self.invalid(at + fault.at, fault.what))?;

@@ -203,6 +203,12 @@ impl Partial {
 /// Writes decoded text as a JSON string, escaping no more than needed.
 pub fn write(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
+    escape(text, out);
+    out.push(b'"');
+}
+
+/// The same without the quotes: valid UTF-8 may come in pieces that are cut anywhere.
+pub fn escape(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     loop {
         let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20 | 0xed);
@@ -211,6 +217,9 @@ pub fn write(text: &[u8], out: &mut Vec<u8>) {
         let Some((&byte, after)) = rest.get(plain..).and_then(<[u8]>::split_first) else { break };
         match (byte, after) {
             (b'"' | b'\\', _) => out.extend([b'\\', byte]),
+            (b'\n', _) => out.extend_from_slice(b"\\n"),
+            (b'\r', _) => out.extend_from_slice(b"\\r"),
+            (b'\t', _) => out.extend_from_slice(b"\\t"),
             (0..0x20, _) => out.extend(format!("\\u{byte:04x}").into_bytes()),
             (0xed, [second @ 0xa0..=0xbf, third, beyond @ ..]) => {
                 let unit = 0xd000 | u16::from(second & 0x3f) << 6 | u16::from(third & 0x3f);
@@ -222,7 +231,6 @@ pub fn write(text: &[u8], out: &mut Vec<u8>) {
         }
         rest = after;
     }
-    out.push(b'"');
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! | `*` | any one member, or any one array element |
 //! | `**` | any number of members and elements, also none |
 //! | `[3]` | the fourth element of an array that stands at this very place |
+//! | `[json]` | the JSON in a string |
 //! | `[?type=="credit" && paid!=true]` | the object, if its members say so; see [`Filter`] for what happens in doubt |
 //!
 //! Arrays are transparent: `cards.number` reaches `number` in each element of an array `cards`, however deeply
@@ -42,6 +43,8 @@ pub(super) enum Segment {
     Index(u32),
     /// `[?name=="value"]`; never twice in a row.
     Filter(Filter),
+    /// `[json]`: a string is read as the JSON in it. Never behind `**` or a filter.
+    Text,
 }
 
 /// Why a field path can't be read; `column` counts characters from 1 within it.
@@ -101,6 +104,17 @@ impl Parser<'_> {
             let segment = self.segment(segments.is_empty())?;
             if matches!((segments.last(), &segment), (Some(Segment::Filter(_)), Segment::Filter(_))) {
                 return Err(self.error("one filter follows another: join them with `&&`"));
+            }
+            match (segments.last(), &segment) {
+                (Some(Segment::Deep), Segment::Text) => {
+                    return Err(
+                        self.error("`**[json]` would take every string for JSON: name those that are")
+                    );
+                }
+                (Some(Segment::Filter(_)), Segment::Text) => {
+                    return Err(self.error("a filter is about an object, and `[json]` about a string"));
+                }
+                _ => {}
             }
             // `**.**` says no more than `**`.
             if segment != Segment::Deep || segments.last() != Some(&Segment::Deep) {
@@ -205,6 +219,10 @@ impl Parser<'_> {
                 self.filter().map(Segment::Filter)
             }
             Some((_, '0'..='9')) => self.index().map(Segment::Index),
+            Some((_, 'j')) => {
+                self.expect("json]", "`[json]` reads a string as the JSON in it")?;
+                Ok(Segment::Text)
+            }
             Some((_, '-')) => Err(self.error(
                 "an index counts from 0: where an array ends is not known while its elements pass; `*` is any element",
             )),
@@ -346,6 +364,9 @@ mod tests {
             ("a[0][12].b", vec![name("a"), Index(0), Index(12), name("b")]),
             ("[7]", vec![Index(7)]),
             ("**[0].*[1]", vec![Deep, Index(0), Any, Index(1)]),
+            ("a[json].b", vec![name("a"), Segment::Text, name("b")]),
+            ("[json]", vec![Segment::Text]),
+            ("*[json][0][json].**", vec![Any, Segment::Text, Index(0), Segment::Text, Deep]),
             (
                 r#"a[?type=="x]\"" && "b c" != -1.5e3&&c==true].d"#,
                 vec![
@@ -377,6 +398,11 @@ mod tests {
             ("cards[*]", 7, "written `.*`"),
             ("cards[]", 7, "begins an index"),
             ("cards[x]", 7, "begins an index"),
+            ("a[jsn]", 5, "reads a string as the JSON"),
+            ("a[json", 7, "reads a string as the JSON"),
+            ("a.[json]", 3, "without a dot"),
+            ("**[json].a", 9, "every string"),
+            ("a[?b==1][json]", 15, "about a string"),
             ("cards.[0]", 7, "without a dot"),
             ("cards[0", 8, "`]` must follow"),
             ("cards[0]x", 9, "unexpected `x`"),

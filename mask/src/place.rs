@@ -2,8 +2,12 @@
 //!
 //! Elements have no known places and members no siblings here, so an index means every element, and filters hold.
 
+use std::sync::Arc;
+
 use super::detect::Active;
+use super::json::Text;
 use super::plan::{Action, Plan};
+use super::unmaskable::Limits;
 
 /// How far the rules' paths have matched on the way to a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +38,19 @@ impl Place {
         plan.at_elements(&mut reach);
         plan.pass_filters(&mut reach, |_| true);
         Self { reach }
+    }
+
+    /// The same place for a value that is no string: it counts as the document that a string would hold.
+    pub fn of_structure(&self, plan: &Plan) -> Self {
+        let mut reach = self.reach.clone();
+        plan.pass_texts(&mut reach);
+        plan.pass_filters(&mut reach, |_| true);
+        Self { reach }
+    }
+
+    /// The document in a string that stands here, where rules read it as JSON.
+    pub fn text(&self, plan: &Arc<Plan>, limits: Limits) -> Option<Text> {
+        plan.parses(&self.reach).then(|| Text::new(plan, limits, &self.reach))
     }
 
     /// A value that counts as standing in both places.

@@ -37,6 +37,9 @@ pub struct Plan {
     /// Every filter with its segment, in the order of the segments; and the segments of all.
     filters: Vec<(usize, Filter)>,
     filtered: Reach,
+    /// Segments `[json]`, and these with those of filters: where a value is more than what it says.
+    texts: Reach,
+    special: Reach,
     /// From the strictest to the mildest.
     actions: Vec<Accept>,
     /// Where any action takes any value, and where any takes leaves.
@@ -125,6 +128,8 @@ impl Plan {
             indexed: blank.clone(),
             filters: Vec::new(),
             filtered: blank.clone(),
+            texts: blank.clone(),
+            special: blank.clone(),
             actions: Vec::new(),
             whole: blank.clone(),
             leaf: blank.clone(),
@@ -198,6 +203,11 @@ impl Plan {
                 Segment::Filter(filter) => {
                     self.filters.push((bit, filter.clone()));
                     set(&mut self.filtered, bit);
+                    set(&mut self.special, bit);
+                }
+                Segment::Text => {
+                    set(&mut self.texts, bit);
+                    set(&mut self.special, bit);
                 }
                 Segment::Name(name) => {
                     if let Some(wanted) = self.names.of(name.as_bytes(), blank) {
@@ -312,8 +322,42 @@ impl Plan {
         meet(reach, &self.indexed)
     }
 
-    /// Whether what happens to a value reached so depends on its members.
+    /// Whether a value reached so is asked about its members, or read as JSON if it is a string.
     #[inline]
+    pub(super) fn is_special(&self, reach: &[u64]) -> bool {
+        meet(reach, &self.special)
+    }
+
+    /// Whether a string reached so is read as JSON.
+    pub(super) fn parses(&self, reach: &[u64]) -> bool {
+        meet(reach, &self.texts)
+    }
+
+    /// The reach of the document in a string that was reached `from`: it stands where the string does.
+    pub(super) fn in_text(&self, from: &[u64]) -> Reach {
+        let mut reach = from.to_vec();
+        // What the string was read for is done.
+        self.step_into_text(&mut reach, |texts| !texts);
+        reach
+    }
+
+    /// Lets a value that is no string count as the document in one.
+    pub(super) fn pass_texts(&self, reach: &mut [u64]) {
+        self.step_into_text(reach, |_| u64::MAX);
+    }
+
+    /// `keeps` says which segments of a word stay reached, by those that are `[json]`.
+    fn step_into_text(&self, reach: &mut [u64], keeps: impl Fn(u64) -> u64) {
+        let mut carry = 0;
+        for (word, texts) in reach.iter_mut().zip(&self.texts) {
+            let passed = *word & texts;
+            *word = *word & keeps(*texts) | passed << 1 | carry;
+            carry = passed >> 63;
+        }
+        self.close(reach);
+    }
+
+    /// Whether what happens to a value reached so depends on its members.
     pub(super) fn filters(&self, reach: &[u64]) -> bool {
         meet(reach, &self.filtered)
     }

@@ -43,6 +43,7 @@ pub enum UnknownFields {
 pub struct Proto {
     plan: Arc<Plan>,
     unknown: UnknownFields,
+    limits: Limits,
     max_depth: usize,
     /// The kinds of message met so far, and where; the first is that of the stream.
     levels: Vec<Level>,
@@ -67,6 +68,8 @@ struct Known {
     action: Option<Action>,
     /// What looks into values that no action takes.
     active: Option<Active>,
+    /// Of texts that are read as JSON.
+    text: Option<Place>,
     /// For a message.
     level: usize,
 }
@@ -79,7 +82,7 @@ impl Proto {
         let place = Place::root(&plan);
         let root = Level { message: message.descriptor().clone(), place, fields: HashMap::new() };
         let (max_depth, search) = (limits.depth.min(MAX_DEPTH), Search::new(&plan));
-        Self { plan, unknown, max_depth, levels: vec![root], search, masked: 0 }
+        Self { plan, unknown, limits: *limits, max_depth, levels: vec![root], search, masked: 0 }
     }
 
     /// Appends a message rewritten.
@@ -173,6 +176,10 @@ impl Proto {
                 self.masked += 1;
                 scalar::replaced(kind, value, action, &plan, &mut room)
             }
+            (Kind::String | Kind::Bytes, Value::Bytes(bytes), None) if known.text.is_some() => {
+                self.text(known, bytes, &mut room)?;
+                Some(Value::Bytes(&room))
+            }
             (_, value, None) => {
                 match self.searched(known, kind, value, &mut room) {
                     Some(value) => put_field(field.number, value, out),
@@ -217,6 +224,16 @@ impl Proto {
         if !values.is_empty() {
             put_field(field.number, Value::Bytes(&values), out);
         }
+        Ok(())
+    }
+
+    /// A text that is read as JSON, rewritten.
+    fn text(&mut self, known: &Known, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
+        let text = known.text.as_ref().and_then(|place| place.text(&self.plan, self.limits));
+        let Some(mut text) = text else { return Ok(()) };
+        text.push(bytes, out)?;
+        text.finish(out)?;
+        self.masked += text.masked_fields();
         Ok(())
     }
 
@@ -318,6 +335,12 @@ impl Proto {
     fn resolve(&mut self, field: FieldDescriptor, place: Place) -> Known {
         let place = if field.is_list() { place.element(&self.plan) } else { place };
         let is_leaf = !matches!(field.kind(), Kind::Message(_));
+        let is_text = matches!(field.kind(), Kind::String | Kind::Bytes);
+        // A `Value` may hold a text, and stands where that does.
+        let is_place_of_text = is_text || is_value(&field.kind());
+        let place = if is_place_of_text { place } else { place.of_structure(&self.plan) };
+        let parsed = is_text && place.text(&self.plan, self.limits).is_some();
+        let text = parsed.then(|| place.clone());
         // The map of a `Struct` is the place that the struct is, of which was decided before.
         let decided = well_known::is_transparent(field.parent_message());
         let action = if decided { None } else { place.action(&self.plan, is_leaf).cloned() };
@@ -326,7 +349,7 @@ impl Proto {
             Kind::Message(message) if !field.is_map() => self.level(message, &place),
             _ => 0,
         };
-        Known { field, place, action, active, level }
+        Known { field, place, action, active, text, level }
     }
 
     fn level(&mut self, message: MessageDescriptor, place: &Place) -> usize {

@@ -11,6 +11,7 @@ mod looking;
 mod memory;
 mod properties;
 mod streams;
+mod texts;
 mod widths;
 
 fn rules(rules: &[(&str, Method)]) -> Vec<Arc<Rule>> {
@@ -92,7 +93,7 @@ fn only_the_masked_values_change() {
     check(&[("**", Method::Null)], r#"{"a":[1,"x",null],"b":{}}"#, r#"{"a":[null,null,null],"b":{}}"#);
     check(&[("a.**", Method::redact())], r#"{"a":{"b":[1]},"c":1}"#, r#"{"a":{"b":["[redacted]"]},"c":1}"#);
     let text = Method::Redact { text: "a\"\\\n€".to_owned() };
-    check(&[("a", text)], r#"{"a":1}"#, r#"{"a":"a\"\\\u000a€"}"#);
+    check(&[("a", text)], r#"{"a":1}"#, r#"{"a":"a\"\\\n€"}"#);
 }
 
 #[test]
@@ -151,7 +152,7 @@ fn last4_shows_a_third_at_most() {
         (r#"{"a":""}"#, r#"{"a":""}"#),
         (r#"{"a":true}"#, r#"{"a":"****"}"#),
         (r#"{"a":["4111111111111234"]}"#, r#"{"a":"****"}"#),
-        (r#"{"a":"--------\u00e9\"\\\n"}"#, "{\"a\":\"********é\\\"\\\\\\u000a\"}"),
+        (r#"{"a":"--------\u00e9\"\\\n"}"#, "{\"a\":\"********é\\\"\\\\\\n\"}"),
         (r#"{"a":"ééééééééé😀\ud83d\ude00\ud83d"}"#, r#"{"a":"********é😀😀\ud83d"}"#),
         (r#"{"a":null}"#, r#"{"a":null}"#),
     ];

@@ -8,6 +8,8 @@ pub enum Unmaskable {
     /// `offset` counts bytes of the body, in an event stream those of the event's data.
     #[error("invalid JSON at byte {offset}: {what}")]
     InvalidJson { offset: u64, what: &'static str },
+    #[error("a string that rules read as JSON holds none: {what}")]
+    InvalidJsonInString { what: &'static str },
     #[error("invalid form at byte {offset}: {what}")]
     InvalidForm { offset: u64, what: &'static str },
     #[error("invalid gRPC framing: {what}")]
@@ -62,6 +64,7 @@ impl Unmaskable {
     pub fn code(&self) -> &'static str {
         match self {
             Self::InvalidJson { .. } => "invalid_json",
+            Self::InvalidJsonInString { .. } => "invalid_json_in_string",
             Self::InvalidForm { .. } => "invalid_form",
             Self::InvalidGrpc { .. } => "invalid_grpc",
             Self::MessageTooLong { .. } => "message_too_long",

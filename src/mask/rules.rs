@@ -7,6 +7,7 @@
 //! - {field: "phones[?type==\"home\"].number", with: {partial: {first: 3, last: 2}}}
 //! - {field: "**.born", with: {bucket: {date: year}}}
 //! - {field: "**.iban", with: hash, on_unmaskable: redact_all}
+//! - {field: "payload[json].card", with: redact}
 //! ```
 
 use std::sync::Arc;

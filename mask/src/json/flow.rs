@@ -116,6 +116,13 @@ impl Flow {
         self.course = Course::Pass;
     }
 
+    /// Gives back the room for bytes that wait, when none do.
+    pub fn release(&mut self) {
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
+    }
+
     pub fn end_chunk(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
         match self.course {
             Course::Pass => self.write(chunk, chunk.len(), out),

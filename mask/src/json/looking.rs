@@ -61,6 +61,11 @@ impl Looking {
         self.finder.name.extend_from_slice(name.get(..NAME_BYTES).unwrap_or(name));
     }
 
+    /// Values are called as those of `other` are now.
+    pub fn named_as(&mut self, other: &Self) {
+        self.finder.name.clone_from(&other.finder.name);
+    }
+
     /// Whether anything is looked for in a value that was reached so; an empty reach is one that no rule has.
     #[inline]
     pub fn applies(&mut self, plan: &Plan, reach: &[u64]) -> bool {

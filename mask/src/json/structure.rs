@@ -104,7 +104,9 @@ impl Json {
 
     pub(super) fn end_value(&mut self, io: &mut Io, at: usize) {
         self.state = if self.frames.is_empty() { State::Done } else { State::CommaOrClose };
-        if let Some(looking) = self.looking.as_mut().filter(|looking| looking.is_busy()) {
+        if self.text.take().is_some() {
+            self.flow.resume(at - 1);
+        } else if let Some(looking) = self.looking.as_mut().filter(|looking| looking.is_busy()) {
             let is_string = looking.end(io.out);
             // A string's closing quote passes.
             self.flow.resume(at - usize::from(is_string));
@@ -132,7 +134,10 @@ impl Json {
     #[inline]
     pub(super) fn reach_value(&mut self) {
         match self.frames.last() {
-            None => self.plan.at_root(&mut self.reach),
+            None => match &self.within {
+                Some(within) => self.reach.copy_from_slice(&within.start),
+                None => self.plan.at_root(&mut self.reach),
+            },
             Some(frame) if frame.is_object => {}
             Some(frame) => {
                 let top = self.reaches.len().saturating_sub(self.reach.len());
@@ -146,13 +151,16 @@ impl Json {
         }
     }
 
+    /// Finds out what the value that begins at `at` counts as; `false` when its members must be asked and have not arrived.
+    pub(super) fn ask(&mut self, io: &mut Io, at: usize, kind: ValueKind) -> Result<bool, Unmaskable> {
+        if kind != ValueKind::String {
+            self.plan.pass_texts(&mut self.reach);
+        }
+        Ok(!self.plan.filters(&self.reach) || self.ask_members(io, at, kind)?)
+    }
+
     /// Asks the members of the value that begins at `at` which filters it passes; `false` when they have not arrived.
-    pub(super) fn ask_members(
-        &mut self,
-        io: &mut Io,
-        at: usize,
-        kind: ValueKind,
-    ) -> Result<bool, Unmaskable> {
+    fn ask_members(&mut self, io: &mut Io, at: usize, kind: ValueKind) -> Result<bool, Unmaskable> {
         match kind {
             // Its elements are asked.
             ValueKind::Array => return Ok(true),

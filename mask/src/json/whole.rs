@@ -248,7 +248,7 @@ impl Json {
         step: &Step<WORDS>,
         end: usize,
     ) -> Option<bool> {
-        if table.filters(&step.reach) {
+        if table.asks(&step.reach) {
             return None;
         }
         let kind = match step.byte {

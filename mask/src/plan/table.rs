@@ -8,7 +8,8 @@ pub struct Table<'p, const WORDS: usize> {
     any: [u64; WORDS],
     deep: [u64; WORDS],
     indexed: [u64; WORDS],
-    filtered: [u64; WORDS],
+    /// Where a value is more than what it says: the machine of single bytes asks it.
+    asked: [u64; WORDS],
     whole: [u64; WORDS],
     leaf: [u64; WORDS],
     pub names: &'p Names,
@@ -22,7 +23,7 @@ impl Plan {
             any: *self.any.first_chunk()?,
             deep: *self.deep.first_chunk()?,
             indexed: *self.indexed.first_chunk()?,
-            filtered: *self.filtered.first_chunk()?,
+            asked: *self.special.first_chunk()?,
             whole: *self.whole.first_chunk()?,
             leaf: *self.leaf.first_chunk()?,
             names: &self.names,
@@ -35,22 +36,19 @@ impl<const WORDS: usize> Table<'_, WORDS> {
     /// Whether a leaf reached so may be anything but kept.
     #[inline(always)]
     pub fn is_special(&self, reach: &[u64; WORDS]) -> bool {
-        let special = self.whole.iter().zip(&self.leaf).zip(&self.filtered);
-        reach
-            .iter()
-            .zip(special)
-            .any(|(word, ((whole, leaf), filtered))| word & (whole | leaf | filtered) != 0)
+        let special = self.whole.iter().zip(&self.leaf).zip(&self.asked);
+        reach.iter().zip(special).any(|(word, ((whole, leaf), asked))| word & (whole | leaf | asked) != 0)
     }
 
     /// Whether an object or array reached so may be anything but kept.
     #[inline(always)]
     pub fn stops(&self, reach: &[u64; WORDS]) -> bool {
-        meet(reach, &self.whole) || self.filters(reach)
+        meet(reach, &self.whole) || self.asks(reach)
     }
 
     #[inline(always)]
-    pub fn filters(&self, reach: &[u64; WORDS]) -> bool {
-        meet(reach, &self.filtered)
+    pub fn asks(&self, reach: &[u64; WORDS]) -> bool {
+        meet(reach, &self.asked)
     }
 
     #[inline(always)]

@@ -66,13 +66,15 @@ impl Proto {
         bytes: &[u8],
         depth: usize,
     ) -> Result<Option<Vec<u8>>, Unmaskable> {
-        let (mut rest, mut is_leaf, mut is_null) = (bytes, false, true);
+        let (mut rest, mut is_leaf, mut is_null, mut is_text) = (bytes, false, true, true);
         while let Some(field) = wire::next(&mut rest)? {
+            is_text &= field.number == TEXT;
             is_leaf |= (NUMBER..=BOOLEAN).contains(&field.number);
             is_null &= field.number == NULL;
         }
         let Some(at) = self.levels.get(level) else { return Ok(None) };
-        let action = at.place.action(&self.plan, is_leaf).filter(|action| {
+        let place = if is_text { at.place.clone() } else { at.place.of_structure(&self.plan) };
+        let action = place.action(&self.plan, is_leaf).filter(|action| {
             // As in JSON: `null` holds nothing to mask.
             !is_null || matches!(action, crate::plan::Action::Remove)
         });

@@ -511,3 +511,39 @@ proptest! {
         let _ = mask_body(&rules, &grpc, Limits::default(), &bytes);
     }
 }
+
+#[test]
+fn texts_and_bytes_that_are_read_as_json_are_masked_within() {
+    let inner = json!({"a": "secret", "b": 1}).to_string();
+    let order = json!({
+        "id": inner, "card": {"token": STANDARD.encode(&inner), "number": "x"},
+        "extra": {"p": inner, "q": {"a": "secret"}}, "free": {"a": "secret"}, "labels": {"l": inner}
+    });
+    let rules = [
+        ("id[json].a", Method::Null),
+        ("card[json].token[json].a", Method::Null),
+        ("extra.p[json].a", Method::Null),
+        ("extra.q[json].a", Method::Null),
+        ("free[json]", Method::redact()),
+        ("labels.l[json].a", Method::Null),
+    ];
+    let body = frame(0, &encoded("shop.Order", &order));
+    let mask = |body: &[u8]| {
+        let mut masker = Masker::grpc(plan(&rules), &call(Framing::Grpc, "shop.Order"), Limits::default());
+        let mut out = Vec::new();
+        masker
+            .push(body, &mut out)
+            .and_then(|()| masker.finish(&mut out))
+            .map(|()| (out, masker.masked_fields()))
+    };
+    let (out, masked) = mask(&body).unwrap();
+    let got = decoded("shop.Order", &unframed(&out)[0].1);
+    let expected = "{\"a\":null,\"b\":1}";
+    assert_eq!(got["id"], expected);
+    assert_eq!(got["card"]["token"], STANDARD.encode(expected));
+    assert_eq!(got["extra"], json!({"p": expected, "q": {"a": null}}));
+    assert_eq!((&got["free"], &got["labels"]["l"]), (&json!("[redacted]"), &json!(expected)));
+    assert_eq!(masked, 6);
+    let broken = frame(0, &encoded("shop.Order", &json!({"id": "{"})));
+    assert_eq!(mask(&broken).unwrap_err().code(), "invalid_json_in_string");
+}

@@ -31,6 +31,7 @@ fn no_body_makes_a_masker_hold_more_than_64_kib() {
         ("**.p", Method::Partial { first: 32, last: 32 }),
         ("**.b", Method::Bucket(Bucket::Width(10))),
         ("**[?t==1].y", Method::Null),
+        ("**.s[json].x", Method::Remove),
     ];
     let long = "v".repeat(1 << 20);
     let escaped = "\\u0061".repeat(100_000);
@@ -54,8 +55,14 @@ fn no_body_makes_a_masker_hold_more_than_64_kib() {
         nested("{\"a\":", "}", 512),
         nested("{\"t\":1,\"a\":", "}", 512),
     ];
-    for body in &bodies {
-        for chunk in [1, 1_000, 1 << 20] {
+    // The same in strings that are read as JSON, and in strings in those.
+    let in_string =
+        |json: &String| format!("[1,{{\"t\":1,\"s\":{}}}]", serde_json::Value::from(json.as_str()));
+    let once: Vec<_> = bodies.iter().map(in_string).collect();
+    let twice: Vec<_> = once.iter().map(in_string).collect();
+    for (nth, body) in bodies.iter().chain(&once).chain(&twice).enumerate() {
+        let small = nth < bodies.len() || body.len() < 200_000;
+        for chunk in [1, 1_000, 1 << 20].into_iter().filter(|chunk| small || *chunk > 1) {
             let held = held(&list, body, chunk);
             assert!(held <= MOST, "{held} bytes in chunks of {chunk}: {}", &body[..40.min(body.len())]);
         }

@@ -193,7 +193,7 @@ fn matches(path: &[path::Segment], here: &Spelled, below: &[Step]) -> bool {
     stays
         || skips_element && matches(path, step.value, below)
         || match path.split_first() {
-            None | Some((Filter(_), _)) => false,
+            None | Some((Filter(_) | path::Segment::Text, _)) => false,
             Some((Any, rest)) => matches(rest, step.value, below),
             Some((Name(name), rest)) => step.by == By::Member(name) && matches(rest, step.value, below),
             Some((Index(index), rest)) => {

@@ -107,7 +107,8 @@ fn is_shaped((shape, byte): (u8, u8)) -> bool {
 }
 
 fn rule(field: &str, detect: Option<Detect>, method: Method) -> Arc<Rule> {
-    Arc::new(Rule { field: FieldPath::parse(field).unwrap(), detect: detect.map(Arc::new), method })
+    let rule = Rule::new(FieldPath::parse(field).unwrap(), method);
+    Arc::new(Rule { detect: detect.map(Arc::new), ..rule })
 }
 
 fn by_fields() -> Vec<Arc<Rule>> {
