@@ -34,6 +34,13 @@ pub fn json(input: &[u8]) {
     if rules.is_empty() {
         assert_eq!(masked, body);
     }
+    // The same document in a string.
+    let outer = serde_json::json!({"p": text}).to_string();
+    let in_string = same_in_pieces(&in_strings(&rules), Format::Json, cuts, outer.as_bytes());
+    if let Some(in_string) = within_limits(in_string) {
+        let in_string: Value = serde_json::from_slice(&in_string.unwrap()).unwrap();
+        assert_eq!(in_string["p"].as_str().map(str::as_bytes), Some(&masked[..]));
+    }
     // Values that serde_json can't build (deep, or lone surrogates) are compared by the masker's own tests.
     if let Ok(value) = serde_json::from_str::<Value>(text) {
         let masked: Value = serde_json::from_slice(&masked).unwrap();
@@ -231,6 +238,15 @@ fn field_rules(choice: u8) -> Vec<Arc<Rule>> {
         rule("c.**", None, Method::Null),
     ];
     all.into_iter().enumerate().filter(|(i, _)| choice >> i & 1 == 1).map(|(_, rule)| rule).collect()
+}
+
+/// The same rules about what is in the strings `p`.
+fn in_strings(rules: &[Arc<Rule>]) -> Vec<Arc<Rule>> {
+    let in_string = |rule: &Arc<Rule>| {
+        let field = FieldPath::parse(&format!("p[json].{}", rule.field)).unwrap();
+        Arc::new(Rule { field, ..(**rule).clone() })
+    };
+    rules.iter().map(in_string).collect()
 }
 
 /// What the field rules make of a value; `None` when it is removed.

@@ -43,6 +43,13 @@ spec:
 ---
 apiVersion: portcullis.dev/v1alpha1
 kind: Policy
+metadata: {name: strings}
+spec:
+  match: [{paths: ["/strings/{**}"]}]
+  rules: [{name: numbers, mask: [{field: "events.payload[json].card.number", with: last4}]}]
+---
+apiVersion: portcullis.dev/v1alpha1
+kind: Policy
 metadata: {name: by-code}
 spec:
   match: [{paths: ["/by-code/{**}"]}]

@@ -408,6 +408,27 @@ proptest! {
     }
 
     #[test]
+    fn in_a_string_that_is_read_as_json_the_same_is_masked(
+        document in document(true), rules in some_rules(), cuts: [usize; 4],
+    ) {
+        let body = document.text();
+        let alone = mask_chunks(&compile(&rules), Format::Json, Limits::default(), [body.as_bytes()]).unwrap();
+        let in_string: Vec<_> = rules
+            .iter()
+            .map(|rule| {
+                let dot = if rule.field.as_str().starts_with('[') { "" } else { "." };
+                let field = FieldPath::parse(&format!("p[json]{dot}{}", rule.field)).unwrap();
+                Arc::new(Rule { field, ..(**rule).clone() })
+            })
+            .collect();
+        let outer = format!("{{\"p\":{}}}", Value::from(body));
+        let plan = compile(&in_string);
+        let masked = mask_chunks(&plan, Format::Json, Limits::default(), cut(outer.as_bytes(), &cuts)).unwrap();
+        let masked: Value = serde_json::from_slice(&masked).unwrap();
+        prop_assert_eq!(masked["p"].as_str(), std::str::from_utf8(&alone).ok());
+    }
+
+    #[test]
     fn no_secret_survives_and_nothing_else_is_lost(
         mut document in document(true), rules in some_rules(), cuts: [usize; 4],
     ) {

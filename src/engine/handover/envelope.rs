@@ -287,6 +287,10 @@ pub(in crate::engine) mod tests {
                 rule("**.card.number", Masking::Last4),
                 rule("\"a.b\"", Masking::Redact { text: "\"x\"\n".into() }),
                 rule("n", Masking::Null),
+                mask::Rule {
+                    on_unmaskable: mask::OnUnmaskable::RedactAll,
+                    ..rule("p[json].card", Masking::Hash)
+                },
             ],
             response: vec![
                 set("x-a"),

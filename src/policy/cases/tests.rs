@@ -167,6 +167,30 @@ fn masked_bodies_are_shown_as_they_would_leave() {
 }
 
 #[test]
+fn bodies_that_can_not_be_masked_are_shown_as_their_rules_choose() {
+    for (chosen, content_type, shown) in [
+        ("redact_all", "text/html", "[redacted]"),
+        ("redact_all", "application/json", "\"[redacted]\""),
+        ("pass", "text/html", "no JSON"),
+        ("pass", "application/json", "no JSON"),
+    ] {
+        let policy = POLICY.replace("with: last4", &format!("with: last4, on_unmaskable: {chosen}"));
+        let compiled = compile(&files("p.yaml", &policy), &Options { gateway: true });
+        let warned = compiled.findings.iter().any(|finding| finding.code == "unmaskable-passes");
+        assert_eq!(warned, chosen == "pass");
+        let case = format!(
+            "cases: [{{name: a, gateway: true, request: {{host: a.example.com, path: /a, body: '{{\"amount\": 1}}'}}, \
+             identity: {{subject: ana, groups: [staff]}}, \
+             response: {{headers: {{content-type: {content_type}}}, body: no JSON}}, expect: {{body: '?'}}}}]"
+        );
+        let (cases, findings) = read(&files("p.cases.yaml", &case));
+        assert!(findings.is_empty());
+        let report = run(&compiled.set.unwrap(), &cases);
+        assert_eq!(report.results[0].failures[0].got, shown, "{chosen} {content_type}");
+    }
+}
+
+#[test]
 fn a_body_to_be_masked_without_a_type_is_told_to_have_one() {
     let result = failing(
         "gateway: true, request: {host: a.example.com, path: /a, body: '{\"amount\": 1}'}, identity: {subject: ana, groups: [staff]}, \

@@ -54,6 +54,26 @@ async fn an_encoded_body_is_masked_and_stays_encoded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_json_in_a_string_is_masked_and_where_there_is_none_nothing_passes() {
+    for options in [streamed(), buffered()] {
+        let world = World::start(options).await;
+        let inner = |number: &str| json!({"card": {"number": number}, "note": "\"x\" é"}).to_string();
+        let body = |payload: &str| json!({"events": [{"payload": ""}, {"payload": payload}]}).to_string();
+        for size in [1, 7, 4096] {
+            let answer = Answer::new(StatusCode::OK).header("content-type", "application/json");
+            world.upstream.answer("/strings/a", answer.chunks_of(size, body(&inner(SECRET)).into_bytes()));
+            let got = world.get("/strings/a", None).await;
+            assert!(got.complete && got.status == 200 && !reveals(&got.body), "{}", got.text());
+            assert_eq!(got.text(), body(&inner(MASKED)));
+        }
+        world.upstream.answer("/strings/a", Answer::json(body(&format!("card: {SECRET}"))));
+        let got = world.get("/strings/a", None).await;
+        assert!((got.status == 502 || !got.complete) && !reveals(&got.body), "{}", got.text());
+        world.recorded(|record| record["reason"] == "invalid_json_in_string").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_encoded_body_that_lies_or_breaks_is_blocked() {
     let world = World::start(buffered()).await;
     let whole = gzip(&json!({"number": SECRET}).to_string());
