@@ -235,7 +235,7 @@ mod tests {
              - {field: h, with: {bucket: {width: 100}}}\n- {field: i, with: {bucket: {edges: [-5, 18]}}}\n\
              - {field: j, with: {bucket: {date: quarter}}}\n- {field: k, with: keep_type}\n\
              - {field: l, with: {keep_type: true}}\n\
-             - {field: m, with: hash, on_unmaskable: pass}\n- {field: n, with: hash, on_unmaskable: redact_all}\n\
+             - {field: m, with: hash, on_unmaskable: pass}\n- {field: p, with: hash, on_unmaskable: redact_all}\n\
              - {field: o, with: hash, on_unmaskable: block}\n",
         );
         assert_eq!(findings, [""; 0]);
@@ -264,7 +264,7 @@ mod tests {
             ("k", Method::KeepType),
             ("l", Method::KeepType),
             ("m", Method::Hash),
-            ("n", Method::Hash),
+            ("p", Method::Hash),
             ("o", Method::Hash),
         ];
         assert_eq!(read, expected.map(|(field, method)| (field.to_owned(), method)));
@@ -290,7 +290,7 @@ mod tests {
                 "rules.yaml:5:29: error[wrong-type]: redact must be a string, not an integer (put it in quotes)",
                 "rules.yaml:6:21: error[unknown-field]: unknown field `hash` in `with` (known here: redact, partial, bucket, keep_type)",
                 "rules.yaml:6:20: error[invalid-mask-method]: `with` must say one method (write one of `redact: TEXT`, `partial: {first: 2, last: 2}` and `bucket: {width: 100}`)",
-                "rules.yaml:8:40: error[unknown-value]: unknown `on_unmaskable` `ignore` (known: block, redact_all, pass)",
+                "rules.yaml:8:41: error[unknown-value]: unknown `on_unmaskable` `ignore` (it is one of `block`, `redact_all`, `pass`)",
             ]
         );
         assert_eq!(

@@ -10,11 +10,10 @@ fn guarded(format: Format, encoding: Option<Encoding>, done: OnUnmaskable) -> Gu
     Guarded::new(masker, done, redacted(format, encoding).ok())
 }
 
+type Told = Result<Option<(OnUnmaskable, &'static str)>, &'static str>;
+
 /// What comes out of the chunks, and what was told about them; `Err` with the code where they are blocked.
-fn run(
-    mut body: Guarded,
-    chunks: &[&[u8]],
-) -> (Vec<u8>, Result<Option<(OnUnmaskable, &'static str)>, &'static str>) {
+fn run(mut body: Guarded, chunks: &[&[u8]]) -> (Vec<u8>, Told) {
     let mut out = Vec::new();
     let pushed = chunks.iter().try_for_each(|chunk| body.push(chunk, &mut out));
     let ended = pushed.and_then(|()| body.finish(&mut out)).map_err(|why| why.code());
