@@ -8,9 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use portcullis_sample::child::Child;
 use serde_json::{Value, json};
 
-/// How long something may take to appear.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long something may take to appear, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
+
+/// Whether keys and clicks arrive, and what has the focus is shown so: Chromium drops what comes before a page was painted the first
+/// time, and shows no focus in a window that is not active yet.
+const TAKES_INPUT: &str = "return document.readyState === 'complete' && document.hasFocus() \
+    && performance.getEntriesByType('paint').length > 0";
 
 /// What people could not read, name or find on a page: text with a contrast below 4.5 to 1, controls without a name, headings
 /// out of order, nothing to skip to, a focus that is not seen.
@@ -49,6 +54,8 @@ for (const one of headings) {
 }
 if (headings.filter((one) => one.tagName === "H1").length !== 1) faults.push("not one h1");
 if (!document.querySelector("main#main")) faults.push("nothing to skip to");
+// What has the focus already may have got it before the keyboard was used.
+document.activeElement.blur();
 for (const one of document.querySelectorAll("a[href], button, input:not([type=hidden]), textarea, select, summary, [tabindex='0']")) {
   if (!one.checkVisibility()) continue;
   one.focus({preventScroll: true});
@@ -57,7 +64,7 @@ for (const one of document.querySelectorAll("a[href], button, input:not([type=hi
     faults.push(`no focus to be seen: ${one.outerHTML.slice(0, 80)}`);
   }
 }
-// The next Tab begins at the top of the page again, and not beyond its end.
+// What is pressed next begins at the top of the page again.
 document.querySelector("a[href], button").focus();
 document.activeElement.blur();
 return faults;
@@ -105,7 +112,7 @@ impl Browser {
                 "--window-size=1280,900", profile,
             ]},
         }}});
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).no_proxy().build().unwrap();
+        let client = reqwest::Client::builder().timeout(2 * PATIENCE).no_proxy().build().unwrap();
         let answer = client.post(format!("{url}/session")).json(&capabilities).send().await.unwrap();
         let answer: Value = answer.json().await.unwrap();
         let id = answer["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("{answer}"));
@@ -167,7 +174,14 @@ impl Browser {
         found.unwrap()
     }
 
+    /// Waits until keys and clicks arrive.
+    async fn takes_input(&self) {
+        self.wait("painted and in focus", async || self.run(TAKES_INPUT, json!([])).await == true).await;
+    }
+
     pub async fn click(&self, selector: &str) {
+        self.element(selector).await;
+        self.takes_input().await;
         // What is clicked may be replaced meanwhile by what just arrived.
         self.wait(selector, async || {
             let element = self.element(selector).await;
@@ -176,9 +190,17 @@ impl Browser {
         .await;
     }
 
+    /// Types into a field, in place of what is there.
     pub async fn write(&self, selector: &str, text: &str) {
-        let element = self.element(selector).await;
-        self.post(&format!("element/{element}/value"), json!({"text": text})).await.unwrap();
+        self.element(selector).await;
+        self.takes_input().await;
+        self.wait(&format!("`{text}` in {selector}"), async || {
+            let element = self.element(selector).await;
+            let cleared = self.post(&format!("element/{element}/clear"), json!({})).await;
+            let typed = self.post(&format!("element/{element}/value"), json!({"text": text})).await;
+            cleared.is_ok() && typed.is_ok() && self.value(selector).await == text
+        })
+        .await;
     }
 
     pub async fn value(&self, selector: &str) -> String {
@@ -186,8 +208,19 @@ impl Browser {
         value.as_str().unwrap_or_default().to_owned()
     }
 
+    /// Presses a key until this element has the focus.
+    pub async fn press_until(&self, key: &str, selector: &str) {
+        let script = "return !!document.querySelector(arguments[0])?.matches(':focus')";
+        self.wait(selector, async || {
+            self.press(key).await;
+            self.run(script, json!([selector])).await == true
+        })
+        .await;
+    }
+
     /// One key, wherever the focus is.
     pub async fn press(&self, key: &str) {
+        self.takes_input().await;
         let keys = json!([{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]);
         let actions = json!({"actions": [{"type": "key", "id": "keyboard", "actions": keys}]});
         self.post("actions", actions).await.unwrap();
@@ -228,8 +261,9 @@ impl Browser {
                 let wide = self.run("return document.documentElement.scrollWidth", json!([])).await;
                 assert!(wide.as_u64().is_some_and(|wide| wide <= width), "{name} is {wide} wide on a phone");
             }
-            // From here on the browser shows where the focus is, as for all who use the keyboard.
-            self.press("\u{e004}").await;
+            // F2: from here on the browser shows where the focus is, as for all who use the keyboard. Tab would take the focus out of
+            // a page with one control, sooner or later, and whether it comes back is chance.
+            self.press("\u{e032}").await;
             let faults = self.run(FAULTS, json!([])).await;
             assert_eq!(faults, json!([]), "{name}, {look}");
             let answer = self.client.get(format!("{}/screenshot", self.session)).send().await.unwrap();
