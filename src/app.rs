@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::notify;
 use crate::ops::{self, Ops};
 use crate::policy::PolicySet;
-use crate::store::{self, DEFAULT_RETENTION, Store};
+use crate::store::{self, Store};
 
 mod admin_events;
 mod candidate;
@@ -241,7 +241,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     let sockets = tls.bind(&config.listen, &metrics, &clock).await?;
     let lifecycle = Lifecycle::new();
     let audit = Audit::open(&config.audit, metrics.clone()).map_err(anyhow::Error::from)?;
-    let store = Store::connect(&config.store, DEFAULT_RETENTION, clock.clone()).await;
+    let store = Store::connect(&config.store, config.retention, clock.clone()).await;
     let store = store.map_err(anyhow::Error::from)?;
     let empty = console::is_empty(&store).await.map_err(anyhow::Error::from)?;
     let following =

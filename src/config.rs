@@ -44,6 +44,8 @@ pub struct Config {
     pub admin: Admin,
     /// Where approvals, keys, revocations and revisions live.
     pub store: crate::store::Config,
+    /// How long the store keeps what is over; an hour at least.
+    pub retention: Duration,
     pub audit: audit::Config,
     /// Who is told of requests for approval; `None` for nobody.
     pub notify: Option<notifications::Config>,
@@ -239,6 +241,7 @@ mod tests {
         assert_eq!(config.policies, policies);
         assert!(config.admin.admins.is_empty());
         assert_eq!(config.store, crate::store::Config::Sqlite("/etc/portcullis/portcullis.db".into()));
+        assert_eq!(config.retention, Duration::from_secs(90 * 24 * 3_600));
         assert_eq!(config.holds.held.per_principal, 20);
         assert!(config.admin.identity.issuers.is_empty());
     }

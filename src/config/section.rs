@@ -47,12 +47,14 @@ pub(super) fn config(
     let drain = duration(&mut fields, "drain", Duration::from_secs(25), reader);
     fields.close(reader);
     let (limits, decision_timeout) = limits?;
+    let (store, retention) = store?;
     Some(Config {
         listen: listen?,
         policies: policies.clone()?,
         identity: identity?,
         admin: admin?,
-        store: store?,
+        store,
+        retention,
         audit: audit?,
         notify: notify?,
         holds: holds?,

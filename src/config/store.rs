@@ -5,17 +5,22 @@ use std::time::Duration;
 
 use super::value::{duration, number};
 use crate::document::{Fields, Node, Reader, Value};
-use crate::store::{Config, Postgres, UrlProblem, UrlSource};
+use crate::store::{Config, DEFAULT_RETENTION, Postgres, UrlProblem, UrlSource};
 
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// Old history is looked for once an hour.
+const SHORTEST_RETENTION: Duration = Duration::from_secs(3_600);
+
 const DEFAULT_PATH: &str = "portcullis.db";
 
-pub(super) fn store(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<Config> {
-    let Some(node) = node else { return Some(Config::Sqlite(folder.join(DEFAULT_PATH))) };
+/// Which database, and how long it keeps what is over.
+pub(super) fn store(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<(Config, Duration)> {
+    let sqlite = |path: &str| (Config::Sqlite(folder.join(path)), DEFAULT_RETENTION);
+    let Some(node) = node else { return Some(sqlite(DEFAULT_PATH)) };
     if !matches!(node.value, Value::Map(_)) {
-        return reader.string(node, "`store`").map(|path| Config::Sqlite(folder.join(path)));
+        return reader.string(node, "`store`").map(sqlite);
     }
     let mut fields = reader.fields(node, "`store`")?;
     let path = file(&mut fields, "path", folder, reader);
@@ -29,8 +34,21 @@ pub(super) fn store(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> 
         (_, Some(node)) => self::postgres(node, folder, reader).map(Config::Postgres),
         (_, None) => path.map(|path| Config::Sqlite(path.unwrap_or_else(|| folder.join(DEFAULT_PATH)))),
     };
+    let retention = retention(&mut fields, reader);
     fields.close(reader);
-    config
+    config.zip(retention)
+}
+
+fn retention(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Duration> {
+    let retention = duration(fields, "retention", DEFAULT_RETENTION, reader)?;
+    if let Some(node) = fields.optional("retention")
+        && retention < SHORTEST_RETENTION
+    {
+        let help = "old requests are looked for once an hour; `90d` is the default";
+        reader.error_with_help(node.span, "out-of-range", "`retention` must be at least `1h`", help);
+        return None;
+    }
+    Some(retention)
 }
 
 fn postgres(node: &Node, folder: &Path, reader: &mut Reader) -> Option<Postgres> {
@@ -162,6 +180,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_over_is_kept_for_ninety_days_or_as_long_as_is_said() {
+        for (text, hours) in [
+            ("", 90 * 24),
+            ("store: other.db", 90 * 24),
+            ("store: {}", 90 * 24),
+            ("store: {retention: 1h}", 1),
+            ("store: {path: other.db, retention: 7d}", 7 * 24),
+            ("store: {postgres: {url: postgres://p@db/x}, retention: 365d}", 365 * 24),
+        ] {
+            let text = format!("policies: [p]\n{text}\n");
+            let read = parse(&"portcullis.yaml".into(), &text.as_str().into(), Path::new("/etc/portcullis"));
+            let config = read.config.unwrap_or_else(|| panic!("{text}: {:?}", read.findings));
+            assert_eq!(config.retention, Duration::from_secs(hours * 3_600), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named_at_its_place_and_never_with_the_password() {
         for (text, code) in [
             ("5", "wrong-type"),
@@ -175,6 +210,9 @@ mod tests {
             ("{postgres: {url: postgres://p@db/x, cert_file: c}}", "incomplete-certificate"),
             ("{postgres: {url: postgres://p@db/x, max_connections: 3}}", "out-of-range"),
             ("{postgres: {url: postgres://p@db/x, timeout: 50ms}}", "out-of-range"),
+            ("{retention: 59m}", "out-of-range"),
+            ("{path: a.db, retention: 0s}", "out-of-range"),
+            ("{retention: forever}", "invalid-duration"),
             ("{postgres: {url: postgres://p@db/x, pasword_file: p}}", "unknown-field"),
         ] {
             let (config, findings) = read(&format!("store: {text}"));

@@ -162,13 +162,18 @@ impl World {
 
     /// Starts the server again on the same ports, store and audit file.
     pub async fn restart(&mut self) {
+        self.restart_at(Clock::system()).await;
+    }
+
+    /// The same, at the time of this clock.
+    pub async fn restart_at(&mut self, clock: Clock) {
         let text = std::fs::read_to_string(self.folder.path().join("portcullis.yaml")).unwrap();
         let fixed = text
             .replace("grpc: 127.0.0.1:0", &format!("grpc: {}", self.addresses.grpc.unwrap()))
             .replace("admin: 127.0.0.1:0", &format!("admin: {}", self.addresses.admin))
             .replace("metrics: 127.0.0.1:0", &format!("metrics: {}", self.addresses.metrics));
         std::fs::write(self.folder.path().join("portcullis.yaml"), fixed).unwrap();
-        self.server = Some(Server::start(self.folder.path()).await);
+        self.server = Some(Server::start_at(self.folder.path(), clock).await);
     }
 
     /// Reads the configuration again, as SIGHUP does.

@@ -37,10 +37,50 @@ impl World {
         Got::from(request.bearer_auth(self.lasting("ana", "portcullis")).send().await.unwrap()).await
     }
 
+    /// What the API answers about a request once that is `status`, or after a while.
+    async fn shown_later(&self, id: &str, status: u16) -> u16 {
+        let url = format!("http://{}/api/v1/approvals/{id}", self.addresses.admin);
+        let token = self.lasting("bob", "portcullis-admin");
+        let mut got = 0;
+        // The store forgets in a task of its own.
+        for _ in 0..100 {
+            got = self.client.get(&url).bearer_auth(&token).send().await.unwrap().status().as_u16();
+            if got == status {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        got
+    }
+
     async fn decides(&self, person: &str, id: &str) -> Got {
         let url = format!("http://{}/api/v1/approvals/{id}:approve", self.addresses.admin);
         let request = self.client.post(url).bearer_auth(self.lasting(person, "portcullis-admin"));
         Got::from(request.json(&json!({"reason": "seen"})).send().await.unwrap()).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finished_request_is_forgotten_when_the_configuration_says() {
+    let policies = r#"
+apiVersion: portcullis.dev/v1alpha1
+kind: Policy
+metadata: {name: refunds}
+spec:
+  match: [{paths: ["/v1/refunds"], methods: [POST]}]
+  rules:
+    - {name: ask, hold: {approvers: {groups: [finance-oncall]}, wait: 1s}}
+"#;
+    let short = "store: {path: portcullis.db, retention: 2h}";
+    let options = Options::default().policies(policies).edit_config("store: {path: portcullis.db}", short);
+    let mut world = World::start(options).await;
+    let id = world.ticket().await.json()["approval"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(world.decide(&id, "bob", "reject").await.status, 200);
+    for (hours, status) in [(1, 200), (3, 404)] {
+        world.drain().await;
+        let later = now() + hours * 3_600;
+        world.restart_at(Clock::fixed(Timestamp::from_second(later).unwrap())).await;
+        assert_eq!(world.shown_later(&id, status).await, status, "{hours} h later");
     }
 }
 
