@@ -242,7 +242,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     let lifecycle = Lifecycle::new();
     let audit = Audit::open(&config.audit, metrics.clone()).map_err(anyhow::Error::from)?;
     let store = Store::connect(&config.store, config.retention, clock.clone()).await;
-    let store = store.map_err(anyhow::Error::from)?;
+    let store = store.map_err(anyhow::Error::from)?.measured_by(metrics.clone());
     let empty = console::is_empty(&store).await.map_err(anyhow::Error::from)?;
     let following =
         credentials.clone().follow(store.clone(), faults.clone()).await.map_err(anyhow::Error::from)?;
@@ -356,6 +356,9 @@ fn settings(config: &Config, keys: Keys) -> Settings {
 /// How often readiness is looked at for `grpc.health.v1`, and histograms are folded.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// How often it is counted what waits for a decision: whoever scrapes, and however often, costs the store nothing.
+const COUNT: Duration = Duration::from_secs(5);
+
 /// How long calls that are cut off have for their last message.
 const CUT_OFF: Duration = Duration::from_secs(1);
 
@@ -388,7 +391,7 @@ impl Bound {
         let notifier = notify.map(|(targets, ports)| targets.start(ports));
         let for_admin = inbound::Limits { connections: admin::CONNECTIONS, ..limits };
         let admin_task = tokio::spawn(inbound::serve(admin.0, admin.1, for_admin));
-        let beat_task = tokio::spawn(beat(ops, health.clone()));
+        let beat_task = tokio::spawn(look_after(ops, health.clone()));
         let mut grpc_task = tokio::spawn(server.serve());
         tokio::select! {
             () = stop => tracing::info!("draining"),
@@ -420,6 +423,20 @@ impl Bound {
         drop(engine);
         tracing::info!(in_time, "stopped");
         Ok(in_time)
+    }
+}
+
+/// What has to be done every so often, for as long as the server runs. One that waits for the store delays no other.
+async fn look_after(ops: Ops, health: envoy::Health) {
+    tokio::join!(beat(ops.clone(), health), count(ops));
+}
+
+/// Keeps count of what waits for a decision.
+async fn count(ops: Ops) {
+    let mut interval = tokio::time::interval(COUNT);
+    loop {
+        interval.tick().await;
+        ops.count_pending().await;
     }
 }
 

@@ -20,6 +20,7 @@ mod handover;
 mod logins;
 mod notifications;
 mod policies;
+mod store;
 mod tls;
 
 pub use cache::Miss;
@@ -48,6 +49,7 @@ struct Instruments {
     caches: cache::Counters,
     callouts: callouts::Instruments,
     candidate: candidate::Counters,
+    store: store::Instruments,
     /// The revision whose gauge is 1.
     revision: Mutex<String>,
 }
@@ -168,6 +170,7 @@ impl Metrics {
             caches: cache::Counters::new(&recorder),
             callouts: callouts::Instruments::new(&recorder),
             candidate: candidate::Counters::new(&recorder),
+            store: store::Instruments::register(&recorder),
             revision: Mutex::default(),
             recorder,
             handle,
@@ -261,11 +264,6 @@ impl Metrics {
         gauge(&self.0.recorder, "portcullis_revocations_age_seconds", &[]).set(seconds);
     }
 
-    /// Whether the store answered when it was asked last.
-    pub fn store_up(&self, up: bool) {
-        gauge(&self.0.recorder, "portcullis_store_up", &[]).set(f64::from(u8::from(up)));
-    }
-
     fn of(&self, service: Service) -> &PerService {
         let [ext_authz, ext_proc] = &self.0.services;
         match service {
@@ -336,7 +334,6 @@ fn describe(recorder: &PrometheusRecorder) {
             "portcullis_revocations_age_seconds",
             "Seconds since keys and revocations were last read from the store",
         ),
-        ("portcullis_store_up", "Whether the store answered when it was asked last"),
         ("portcullis_bundle_pinned", "Whether the policies are pinned"),
         ("portcullis_policies_refused", "Whether the newest offered policies are refused"),
         ("portcullis_candidate_state", "1 for what the candidate policies do now"),
@@ -357,6 +354,7 @@ fn describe(recorder: &PrometheusRecorder) {
     grpc::describe(recorder);
     logins::describe(recorder);
     notifications::describe(recorder);
+    store::describe(recorder);
     tls::describe(recorder);
 }
 

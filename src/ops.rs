@@ -49,6 +49,14 @@ impl Ops {
         ];
         checks.into_iter().filter(|(_, holds)| *holds).map(|(what, _)| what).collect()
     }
+
+    /// Counts what waits for a decision, for `/metrics`. Where the store does not answer, the last count stands.
+    pub async fn count_pending(&self) {
+        match self.store.pending().await {
+            Ok(pending) => self.engine.metrics().pending_approvals(pending.len()),
+            Err(error) => tracing::debug!(%error, "what waits for a decision could not be counted"),
+        }
+    }
 }
 
 async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {

@@ -14,9 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::approval::{Approval, CallSummary, Caller, Choice, Requirement, State, VoteRefused};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::effect::{Class, Grant};
 use crate::identity::Identity;
+use crate::metrics::Metrics;
 
 mod announce;
 mod bundles;
@@ -84,6 +85,8 @@ pub struct Store {
     /// Hears what other servers commit; ends with the last clone.
     listener: Option<Arc<AbortOnDropHandle<()>>>,
     ids: Arc<statements::Ids>,
+    /// Who is told how long changes took.
+    metrics: Option<Metrics>,
 }
 
 impl std::fmt::Debug for Store {
@@ -229,7 +232,13 @@ impl Store {
             writer::Writer::new(database, clock.clone(), retention, told.clone(), up.clone(), ids.clone());
         tokio::spawn(writer.run(queue));
         let lookups = Lookups::new(reader.clone());
-        Ok(Self { commands, reader, lookups, told, clock, up, listener, ids })
+        Ok(Self { commands, reader, lookups, told, clock, up, listener, ids, metrics: None })
+    }
+
+    /// The same store; changes that come by it, or by its clones, are measured from their caller's hand to the commit.
+    #[must_use]
+    pub fn measured_by(self, metrics: Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
     }
 
     /// An id for what is created next; ids sort by age.
@@ -363,12 +372,17 @@ impl Store {
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
     ) -> Result<T, StoreError> {
+        let begun = clock::instant();
         let (reply, outcome) = oneshot::channel();
         let written = async {
             self.commands.send(command(reply)).await.map_err(|_| StoreError::Closed)?;
             outcome.await.map_err(|_| StoreError::Closed)?
         };
-        tokio::time::timeout(PATIENCE, written).await.unwrap_or(Err(StoreError::Slow))
+        let written = tokio::time::timeout(PATIENCE, written).await.unwrap_or(Err(StoreError::Slow));
+        if let Some(metrics) = &self.metrics {
+            metrics.store_wrote(written.is_ok(), begun.elapsed());
+        }
+        written
     }
 
     /// What is past its expiry reads as expired, also before the sweep has come by.

@@ -31,6 +31,7 @@ impl VerifyToken for Tokens {
             // Who is revoked changes nothing any more, and approves nothing.
             let verified = verified.and_then(|who| self.revocations.check(&who, []).map(|()| who));
             if let Err(reason) = &verified {
+                self.metrics.admin_token_refused(*reason);
                 tracing::info!(reason = reason.as_str(), "a token was refused by the admin API");
             }
             verified

@@ -1,11 +1,13 @@
-//! Logins at the console.
+//! Logins at the console, and tokens of the admin API.
 
 use ::metrics::{Recorder as _, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::{Metrics, counter};
+use crate::reason::Reason;
 
 const NAME: &str = "portcullis_console_logins_total";
+const REFUSALS: &str = "portcullis_admin_token_refusals_total";
 
 /// What became of an attempt to log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,8 +51,14 @@ impl Metrics {
     pub fn console_login(&self, result: ConsoleLogin) {
         counter(&self.0.recorder, NAME, &[("result", result.as_str())]).increment(1);
     }
+
+    /// A token was shown to the admin API, and not taken.
+    pub fn admin_token_refused(&self, reason: Reason) {
+        counter(&self.0.recorder, REFUSALS, &[("reason", reason.as_str())]).increment(1);
+    }
 }
 
 pub(super) fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_counter(NAME.into(), Some(Unit::Count), "Attempts to log in at the console".into());
+    recorder.describe_counter(REFUSALS.into(), Some(Unit::Count), "Tokens that the admin API refused".into());
 }
