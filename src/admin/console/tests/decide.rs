@@ -90,6 +90,39 @@ async fn approvers_take_back_an_approval_that_is_not_used_up() {
     assert!(!bob.get(done.location()).await.text.contains("releases nothing any more"));
 }
 
+/// The link of a notification leads to the first of these, and that page to the second; chats, mail filters and browsers follow
+/// links by themselves, some with the session of who may decide.
+#[tokio::test]
+async fn following_a_link_decides_nothing_whoever_follows_it() {
+    let world = World::start().await;
+    let id = world.open(with("a", |rule| rule.break_glass = Some(members(&["duty"])))).await;
+    let dora = world.logged_in("dora+duty+finance").await;
+    let token = dora.get("/").await.form_token();
+    let filled = format!("?csrf={token}&reason=the+shop+is+down&confirm=yes");
+    let page = format!("/approvals/{id}");
+    let links = ["", "/break-glass", "/approve", "/reject", "?done=approve", "?done=break_glass"];
+    let mut decided = Vec::new();
+    for link in links.map(|link| format!("{page}{link}")).into_iter().chain([
+        format!("{page}{filled}"),
+        format!("{page}/break-glass{filled}"),
+        format!("{page}/approve{filled}"),
+        format!("/{filled}&done={id}"),
+    ]) {
+        for method in [reqwest::Method::GET, reqwest::Method::HEAD] {
+            let before = world.votes(&id).await;
+            let url = format!("{}{link}", world.url);
+            let got = dora.send(dora.client.request(method.clone(), url).header("origin", ORIGIN)).await;
+            assert!([200, 405].contains(&got.status), "{method} {link}: {} {}", got.status, got.text);
+            if world.votes(&id).await != before {
+                decided.push(format!("{method} {link}"));
+            }
+        }
+    }
+    assert_eq!((decided, world.state(&id).await), (vec![], State::Pending));
+    assert_eq!(dora.decide(&id, "approve", "x").await.status, 303, "the button does");
+    assert_eq!(world.votes(&id).await, 1);
+}
+
 #[tokio::test]
 async fn breaking_the_glass_is_asked_for_twice_and_loud() {
     let world = World::start().await;
