@@ -23,6 +23,7 @@ pub(super) mod filter_missing;
 mod filter_order;
 mod forwarded_client_cert;
 mod forwarded_for_trust;
+mod half_handover;
 mod header_rewritten;
 mod headers_skipped;
 pub(super) mod host_claimed;
@@ -92,6 +93,7 @@ pub static RULES: &[&Rule] = &[
     &filter_order::RULE,
     &forwarded_client_cert::RULE,
     &forwarded_for_trust::RULE,
+    &half_handover::RULE,
     &header_rewritten::RULE,
     &headers_skipped::RULE,
     &host_claimed::RULE,

@@ -215,6 +215,26 @@ async fn both_filters() {
     assert_eq!(held.await.unwrap().status, 200);
 }
 
+/// Behind an ext_authz that hands over, an ext_proc without its mark asked about a held refund again, after it was approved, and
+/// refused it as `already_used`. With the mark and without an ext_authz, ext_proc denied a public call as `handover_missing`.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_handover() {
+    let world = behind("half-handover.unexpected").await;
+    let held = world.send(world.post_request("/v1/refunds", Some("ana"), LARGE));
+    let [only] = world.pending(1).await.try_into().unwrap();
+    assert_eq!(world.decide(&only, "bob", "approve").await.status, 200);
+    let got = held.await.unwrap();
+    assert_eq!((got.status, got.error().as_str()), (409, "already_used"));
+    assert_eq!(world.upstream.calls(), 0);
+
+    for (name, status, calls) in [("half-handover", 403, 0), (CLEAN_EXT_PROC, 200, 1)] {
+        let world = behind(name).await;
+        let got = world.get("/public/hello", None).await;
+        assert_eq!((got.status, world.upstream.calls()), (status, calls), "{name}: {}", got.text());
+        assert!(status == 200 || got.error() == "handover_missing", "{name}: {}", got.text());
+    }
+}
+
 /// Portcullis set a header, and with `clear_route_cache` that header chose another route: a call that was decided as one for
 /// orders was served by the route of exports, whose context would have had it refused. Without, the route that was decided
 /// for served it.

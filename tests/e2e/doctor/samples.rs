@@ -9,13 +9,14 @@ use super::tls::Tls;
 use super::{CLEAN_EXT_AUTHZ, CLEAN_EXT_PROC, CLEAN_MTLS, CLEAN_TLS};
 
 /// Those that need more lines than a setting does: a whole listener, filter or route.
-const LONG: [&str; 7] = [
+const LONG: [&str; 8] = [
     "both-filters",
     "cache-before-portcullis",
     "compressed-responses",
     "filter-disabled.weighted-cluster",
     "filter-missing",
     "filter-order",
+    "half-handover.unexpected",
     "not-checked",
 ];
 

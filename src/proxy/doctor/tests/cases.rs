@@ -172,6 +172,15 @@ fn of_filters() -> Vec<Case> {
         ("compressed-responses", Proc, "# after", filter("c", "compressor.v3.Compressor"), &[]),
         ("cache-before-portcullis", Authz, "# before", filter("c", "cache.v3.CacheConfig"), &[]),
         ("both-filters", Authz, "# after", second.into(), &[]),
+        (
+            "half-handover",
+            Proc,
+            "grpc_service: {envoy_grpc: {cluster_name: portcullis}}",
+            "grpc_service: {envoy_grpc: {cluster_name: portcullis}, \
+             initial_metadata: [{key: x-portcullis-handover, value: expects}]}"
+                .into(),
+            &[],
+        ),
         ("clear-route-cache", Authz, "# filter", "clear_route_cache: true".into(), &[]),
         ("clear-route-cache", Proc, "# filter", "route_cache_action: CLEAR".into(), &[]),
         ("short-timeout", Authz, "timeout: 330s", "timeout: 60s".into(), &[]),

@@ -35,11 +35,16 @@ fn a_handover_is_right_with_all_of_its_pieces_alone() {
         (GIVES, "{key: x-portcullis-handover, value: expects}"),
         ("\"envoy.filters.http.ext_authz\", ", ""),
     ] {
-        assert_eq!(rules(&edited(&text, from, to), &needs), ["both-filters"], "{from} {to}");
+        assert_eq!(rules(&edited(&text, from, to), &needs), ["half-handover"], "{from} {to}");
     }
     // Then ext_proc decides too, and has to see bodies.
     let unexpected = edited(&text, EXPECTS, "{key: x-other, value: expects}");
-    assert_eq!(rules(&unexpected, &needs), ["both-filters", "no-request-body"]);
+    assert_eq!(rules(&unexpected, &needs), ["half-handover", "no-request-body"]);
+    // No ext_authz is asked on this route: nobody gives what is expected.
+    let begin = text.find("                  - name: envoy.filters.http.ext_authz\n").unwrap();
+    let end = text.find("                  - name: envoy.filters.http.ext_proc\n").unwrap();
+    let alone = examined(&format!("{}{}", &text[..begin], &text[end..]), &needs);
+    assert!(alone.findings.iter().any(|one| one.rule.id == "half-handover"), "{:#?}", alone.findings);
     let neither = edited(&unexpected, GIVES, "{key: x-other, value: gives}");
     let examined = examined(&neither, &needs);
     assert!(examined.findings.iter().any(|one| one.message.contains("decided on twice")));
