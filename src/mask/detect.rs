@@ -118,15 +118,9 @@ fn detector(node: &Node, reader: &mut Reader) -> Option<Detector> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FieldPath, Rule, rule_to_json, rules_from_node};
-    use crate::document::{Document, Node, Reader, Span};
-
-    fn read(text: &str) -> (Vec<Rule>, Vec<String>) {
-        let document = Document::parse(&"rules.yaml".into(), &text.into()).unwrap();
-        let mut reader = Reader::new(&document.file);
-        let rules = rules_from_node(&document.roots[0], &mut reader);
-        (rules, reader.findings.iter().map(ToString::to_string).collect())
-    }
+    use super::super::rules::tests::read;
+    use super::super::{FieldPath, rule_to_json, rules_from_node};
+    use crate::document::{Node, Reader, Span};
 
     #[test]
     fn what_is_read_is_written_and_read_again() {

@@ -215,11 +215,12 @@ fn ranges_of(node: &Node, reader: &mut Reader) -> Option<Bucket> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::document::Document;
 
-    fn read(text: &str) -> (Vec<Rule>, Vec<String>) {
+    /// The rules in a text, and what is wrong with it.
+    pub(in crate::mask) fn read(text: &str) -> (Vec<Rule>, Vec<String>) {
         let document = Document::parse(&"rules.yaml".into(), &text.into()).unwrap();
         let mut reader = Reader::new(&document.file);
         let rules = rules_from_node(&document.roots[0], &mut reader);
