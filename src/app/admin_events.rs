@@ -84,14 +84,7 @@ impl AdminEvents for Recorded {
         reason: &'a str,
     ) -> BoxFuture<'a, ()> {
         async move {
-            let record = Record::Vote(audit::Vote {
-                time: self.clock.now(),
-                approval,
-                choice: choice.as_str(),
-                state: "unknown",
-                identity: engine::principal(who),
-                comment: reason,
-            });
+            let record = self.vote(who, approval, choice, "unknown", reason);
             let recorded = self.audit.record(&record).await.is_ok();
             tracing::error!(
                 approval,
@@ -130,14 +123,7 @@ impl Recorded {
         reason: &'a str,
     ) -> Record<'a> {
         if choice != Choice::BreakGlass {
-            return Record::Vote(audit::Vote {
-                time: self.clock.now(),
-                approval: &approval.id,
-                choice: choice.as_str(),
-                state: approval.state.as_str(),
-                identity: engine::principal(who),
-                comment: reason,
-            });
+            return self.vote(who, &approval.id, choice, approval.state.as_str(), reason);
         }
         let (caller, call) = (&approval.caller, &approval.call);
         let caller = caller.name().unwrap_or_default();
@@ -154,6 +140,18 @@ impl Recorded {
             path: call.path.split('?').next().unwrap_or_default(),
             rules: &approval.rules,
         })
+    }
+
+    fn vote<'a>(
+        &self,
+        who: &'a Identity,
+        approval: &'a str,
+        choice: Choice,
+        state: &'static str,
+        comment: &'a str,
+    ) -> Record<'a> {
+        let (time, choice, identity) = (self.clock.now(), choice.as_str(), engine::principal(who));
+        Record::Vote(audit::Vote { time, approval, choice, state, identity, comment })
     }
 
     fn key<'a>(
