@@ -19,9 +19,8 @@ use crate::authn::api_key::ApiKeys;
 use crate::bundle::{Control, Ports as ControlPorts};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::diagnostic::{self, Diagnostic, Sources};
 use crate::engine::fault::Faults;
-use crate::engine::{Comparison, Credentials, Engine, Following, HashKeys, Ports, Settings, Snapshot};
+use crate::engine::{Comparison, Engine, Following, HashKeys, Ports, Settings, Snapshot};
 use crate::envoy::{self, ServerConfig};
 use crate::inbound;
 use crate::lifecycle::Lifecycle;
@@ -29,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::notify;
 use crate::ops::{self, Ops};
 use crate::policy::PolicySet;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 mod admin_events;
 mod candidate;
@@ -37,6 +36,7 @@ mod console;
 mod credentials;
 mod keys;
 mod listen;
+mod load;
 mod notifications;
 mod policies;
 mod reload;
@@ -44,34 +44,9 @@ mod reload;
 pub use candidate::Candidate;
 use candidate::Trying;
 use keys::Keys;
-use listen::{AdminListener, Tls};
-use policies::Policies;
+use listen::AdminListener;
+pub use load::{Loaded, Refused, load};
 pub use reload::Reloader;
-
-/// A valid configuration with the keys that it names, and the policies as they are.
-#[derive(Debug)]
-pub struct Loaded {
-    pub config: Config,
-    pub policies: Policies,
-    pub candidate: Option<Candidate>,
-    pub authenticator: Arc<Authenticator>,
-    pub admin: Arc<Authenticator>,
-    keys: Keys,
-    tls: Tls,
-    credentials: Credentials,
-    console: Option<console::Prepared>,
-    notify: Option<notify::Targets>,
-    /// Warnings: they do not stop a load.
-    pub findings: Vec<Diagnostic>,
-    pub sources: Sources,
-}
-
-/// Why a load was refused, or what it warned of: everything at once.
-#[derive(Debug)]
-pub struct Refused {
-    pub findings: Vec<Diagnostic>,
-    pub sources: Sources,
-}
 
 /// Why a server did not start.
 #[derive(Debug)]
@@ -115,111 +90,6 @@ pub struct Bound {
 
 /// What keeps this server in step with the store, until it is dropped.
 type Followers = (Following, AbortOnDropHandle<()>, Option<AbortOnDropHandle<()>>);
-
-/// Reads everything that `read`'s configuration names. Every mistake of every file is in the refusal. Policies alone
-/// that can't be used don't refuse it: others may have been active before.
-pub async fn load(read: config::Read, clock: &Clock) -> Result<Loaded, Refused> {
-    let config::Read { config, policies, mut findings, mut sources } = read;
-    let gateway = config.as_ref().is_some_and(|config| config.listen.gateway);
-    let (mut candidate, sections) = (None, policies);
-    let policies = match &sections {
-        Some(config) => Policies::read(config, gateway, &mut findings).await,
-        None => None,
-    };
-    if let (Some(config), Some(policies)) = (&sections, &policies) {
-        candidate = Candidate::read(config, &policies.admission).await;
-    }
-    if let Some(offer) = candidate.as_ref().and_then(|candidate| candidate.offer().ok()) {
-        findings.extend(offer.prepared.findings.clone());
-        sources.extend(offer.prepared.sources.clone());
-    }
-    let Some(config) = config else {
-        if let Some(refused) = policies.as_ref().and_then(Policies::refusal) {
-            policies::add(refused.clone(), &mut findings, &mut sources);
-        }
-        diagnostic::sort(&mut findings);
-        return Err(Refused { findings, sources });
-    };
-    let authenticator = authenticator(config.identity.clone(), clock, &mut findings).await;
-    let admin = self::authenticator(config.admin.identity.clone(), clock, &mut findings).await;
-    let keys = Keys::read(&config, &mut findings);
-    if let store::Config::Postgres(postgres) = &config.store
-        && let Err(error) = postgres.check()
-    {
-        findings.push(Diagnostic::error("invalid-store", format!("the store: {error}")));
-    }
-    let tls = Tls::read(&config.listen, clock, &mut findings).await;
-    let credentials = credentials::read(&config.identity, clock, &mut findings);
-    let console = console::read(config.admin.console.as_ref(), clock, &mut findings).await;
-    let notify = notifications::read(&config, &mut findings);
-    if let Some(offer) = policies.as_ref().and_then(Policies::offer) {
-        findings.extend(offer.prepared.findings.clone());
-        sources.extend(offer.prepared.sources.clone());
-        let holds =
-            offer.prepared.set.holds_calls() || candidate.as_ref().is_some_and(Candidate::holds_calls);
-        if config.admin.identity.issuers.is_empty() && holds {
-            let message = "policies hold calls, and nobody can approve them: `admin.jwt` names no issuer";
-            findings.push(Diagnostic::warning("no-approvers", message));
-        }
-    }
-    let broken = findings.iter().any(Diagnostic::is_error);
-    if let Some(refused) = policies.as_ref().and_then(Policies::refusal)
-        && broken
-    {
-        policies::add(refused.clone(), &mut findings, &mut sources);
-    }
-    diagnostic::sort(&mut findings);
-    let read = (policies, authenticator, admin, keys, tls, credentials.zip(console), notify);
-    match read {
-        (
-            Some(policies),
-            Some(authenticator),
-            Some(admin),
-            Some(keys),
-            Some(tls),
-            Some((credentials, console)),
-            Some(notify),
-        ) if !broken => Ok(Loaded {
-            config,
-            policies,
-            candidate,
-            authenticator,
-            admin,
-            keys,
-            tls,
-            credentials,
-            console,
-            notify,
-            findings,
-            sources,
-        }),
-        _ => Err(Refused { findings, sources }),
-    }
-}
-
-impl Loaded {
-    /// Why the policies can't be used, with what is wrong with the rest; `None` when they can, or are yet to come.
-    pub fn policies_refused(&self) -> Option<Refused> {
-        let mut refused = Refused::from(self.policies.refusal()?.clone());
-        refused.findings.extend(self.findings.clone());
-        refused.sources.extend(self.sources.clone());
-        Some(refused)
-    }
-}
-
-async fn authenticator(
-    config: crate::authn::Config,
-    clock: &Clock,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<Arc<Authenticator>> {
-    match Authenticator::build(config, clock.clone()).await {
-        Ok(authenticator) => Some(authenticator),
-        Err(mistakes) => {
-            findings.extend(mistakes);
-            None
-        }
-    }
-}
 
 /// Binds every socket, opens the store and the audit trail, and puts policies in force. Must run within a tokio runtime.
 pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound, NotStarted> {

@@ -47,7 +47,7 @@ pub(super) async fn read(
     let Some(config) = config.cloned() else { return Some(None) };
     let provider = match config.provider.clone() {
         Some(provider) => {
-            let id_tokens = super::authenticator(provider.id_tokens.clone(), clock, findings).await;
+            let id_tokens = super::load::authenticator(provider.id_tokens.clone(), clock, findings).await;
             let refused = |why| Diagnostic::error("invalid-console", format!("`admin.console`: {why}"));
             let provider = Provider::new(provider).map_err(|why| findings.push(refused(why))).ok();
             Some((provider?, id_tokens?))
