@@ -70,7 +70,7 @@ impl Engine {
                     let reason = released_as(&approval);
                     break Settled { reason, approval: Some(approval), ..Settled::of(again) };
                 }
-                Round::HeldAgain(again) => evaluated = Box::new(again),
+                Round::HeldAgain(again) => *evaluated = again,
             }
         };
         settled.held = Some(since.elapsed());
