@@ -323,6 +323,21 @@ fn reason_of(approval: &Approval, choice: Choice) -> String {
 mod tests {
     use super::*;
 
+    /// Bytes of the future that this makes.
+    fn room<F>(_: impl FnOnce(&'static Engine, Box<Call>, Patience) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_held_call_has_no_room_for_what_is_over_or_yet_to_come() {
+        let check = room(|engine, call, patience| engine.check(call, patience));
+        let hold = room(|engine, call, patience| {
+            let held = Evaluated::refused(engine.snapshots.current(), Reason::ApprovalPending);
+            engine.hold(Box::leak(call), Box::new(held), patience)
+        });
+        assert!(check < 1_024 && hold < 2_048, "{check} {hold}");
+    }
+
     #[test]
     fn the_ticket_comes_before_the_proxy_gives_up() {
         let now = clock::instant();
