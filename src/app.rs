@@ -108,7 +108,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     } = loaded;
     let metrics = Metrics::new().map_err(anyhow::Error::from)?;
     // Before anything is opened: a second server by mistake is told so before it touches the first one's files.
-    let sockets = tls.bind(&config.listen, &metrics, &clock).await?;
+    let sockets = tls.bind(&config.listen, &metrics, &clock)?;
     let lifecycle = Lifecycle::new();
     let audit = Audit::open(&config.audit, metrics.clone()).map_err(anyhow::Error::from)?;
     let store = Store::connect(&config.store, config.retention, clock.clone()).await;

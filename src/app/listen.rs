@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
@@ -39,14 +39,14 @@ impl Tls {
     }
 
     /// Must run within a tokio runtime.
-    pub async fn bind(self, listen: &Listen, metrics: &Metrics, clock: &Clock) -> anyhow::Result<Sockets> {
+    pub fn bind(self, listen: &Listen, metrics: &Metrics, clock: &Clock) -> anyhow::Result<Sockets> {
         let with_tls = |tcp, prepared| {
             let served = tls::Served::new(prepared, metrics.clone(), clock.clone());
             tls::Listener::new(tcp, served, tls::Limits::default())
         };
         let (grpc, grpc_address) = match (&listen.grpc, self.grpc) {
             (GrpcAddress::Tcp(address), tls) => {
-                let listener = bind("grpc", *address).await?;
+                let listener = bind("grpc", *address)?;
                 let address = listener.local_addr()?;
                 let socket = match tls {
                     Some(prepared) => Socket::Tls(Box::new(with_tls(listener, prepared))),
@@ -65,8 +65,8 @@ impl Tls {
                 anyhow::bail!("`listen.grpc` is a Unix socket, which has no TLS")
             }
         };
-        let admin = bind("admin", listen.admin).await?;
-        let metrics = bind("metrics", listen.metrics).await?;
+        let admin = bind("admin", listen.admin)?;
+        let metrics = bind("metrics", listen.metrics)?;
         let addresses =
             Addresses { grpc: grpc_address, admin: admin.local_addr()?, metrics: metrics.local_addr()? };
         let admin = match self.admin {
@@ -107,9 +107,19 @@ async fn read(
     }
 }
 
-async fn bind(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| anyhow::anyhow!("can't listen on {address} ({what}): {error}"))
+/// The connections that wait to be accepted, at most; the kernel may allow fewer (`net.core.somaxconn`). After a restart
+/// all proxies connect at once, each with a connection for every worker thread.
+const BACKLOG: u32 = 4_096;
+
+fn bind(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Else a port of a server that has just ended could not be taken.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|error| anyhow::anyhow!("can't listen on {address} ({what}): {error}"))
 }
 
 /// Where the admin API is served.
@@ -151,5 +161,28 @@ impl axum::serve::Listener for AdminListener {
             Self::Plain(listener) => listener.local_addr(),
             Self::Tls(listener) => listener.local_addr(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn hundreds_may_connect_before_the_first_is_accepted() {
+        let listener = bind("grpc", "127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = || TcpStream::connect(address);
+        let all = futures_util::future::try_join_all((0..500).map(|_| connect()));
+        let connected = tokio::time::timeout(Duration::from_secs(60), all).await;
+        assert_eq!(connected.expect("the backlog is too short").unwrap().len(), 500);
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named() {
+        let listener = bind("grpc", "127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let error = bind("admin", address).unwrap_err().to_string();
+        assert!(error.contains(&format!("can't listen on {address} (admin)")), "{error}");
     }
 }
