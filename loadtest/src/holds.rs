@@ -25,6 +25,8 @@ mod crowd;
 
 /// How many callers share the held calls.
 const CALLERS: usize = 1_000;
+/// Calls that were made and are not held yet, at most.
+const AT_ONCE: u32 = 10_000;
 /// Turns of the other traffic, without and with held calls.
 const TURNS: usize = 3;
 
@@ -116,9 +118,9 @@ impl Options {
         let idle = process::resident(server.process.id())?;
 
         let begun = clock::instant();
-        let mut crowd = Crowd::gather(through, &tokens, calls);
+        let mut crowd = Crowd::new(through, tokens);
         let approver = Approver::new(site.ports.admin, &issuer, "approver")?;
-        let held = until_held(&mut crowd, &site, calls).await;
+        let held = gather(&mut crowd, &site, calls).await;
         held.with_context(|| format!("the server said last:\n{}", server.process.last_words()))?;
         let gathered = begun.elapsed();
         let pending = approver.pending().await?.into_iter().map(|approval| approval.id).collect();
@@ -236,16 +238,17 @@ fn others(server: &Server, tokens: &[String]) -> Lane {
     }
 }
 
-/// Waits until the server holds the whole crowd.
-async fn until_held(crowd: &mut Crowd, site: &Site, calls: u32) -> Result<()> {
+/// Makes the calls, as many at a time as a server can be asked to take up in seconds, until it holds all of them.
+async fn gather(crowd: &mut Crowd, site: &Site, calls: u32) -> Result<()> {
     let begun = clock::instant();
     loop {
+        let opened = site.opened().await?;
+        crowd.grow(calls.min(opened.saturating_add(AT_ONCE)));
         crowd.check_held()?;
-        let held = site.held().await?;
-        if held == calls && site.opened().await? == calls {
+        if opened == calls && site.held().await? == calls {
             return Ok(());
         }
-        ensure!(begun.elapsed() < Duration::from_secs(300), "only {held} calls are held");
+        ensure!(begun.elapsed() < Duration::from_secs(300), "only {opened} calls are held");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -17,52 +17,66 @@ pub enum Through {
 }
 
 /// Calls under way.
-pub struct Crowd(JoinSet<Result<String>>);
+pub struct Crowd {
+    calls: JoinSet<Result<String>>,
+    through: Through,
+    tokens: Vec<String>,
+    /// How many were started.
+    pub started: u32,
+}
 
 /// How many calls ended in which way.
 pub struct Tally(BTreeMap<String, u32>);
 
 impl Crowd {
-    /// Starts `calls` calls, by the owners of `tokens` in turn.
-    pub fn gather(through: Through, tokens: &[String], calls: u32) -> Self {
-        let mut set = JoinSet::new();
-        let numbers: Vec<u32> = (0..calls).collect();
+    /// Nobody yet; calls will be by the owners of `tokens` in turn.
+    pub fn new(through: Through, tokens: Vec<String>) -> Self {
+        Self { calls: JoinSet::new(), through, tokens, started: 0 }
+    }
+
+    /// Starts calls until there were `calls`, on connections of their own.
+    pub fn grow(&mut self, calls: u32) {
+        let numbers: Vec<u32> = (self.started..calls).collect();
         for numbers in numbers.chunks(STREAMS) {
+            let first = numbers.first().copied().unwrap_or(0) as usize % self.tokens.len();
             let calls: Vec<(String, String)> = numbers
                 .iter()
-                .zip(
-                    tokens.iter().cycle().skip(numbers.first().copied().unwrap_or(0) as usize % tokens.len()),
-                )
+                .zip(self.tokens.iter().cycle().skip(first))
                 .map(|(number, token)| (caller::held_path(*number), token.clone()))
                 .collect();
-            match through {
-                Through::Grpc(address) => {
-                    let channel = caller::connection(address).map_err(|error| error.to_string());
-                    for (path, token) in calls {
-                        let channel = channel.clone();
-                        set.spawn(async move {
-                            let answer = caller::ask(channel.map_err(Error::msg)?, &path, &token).await;
-                            Ok(answer.to_string())
-                        });
-                    }
+            self.start(calls);
+        }
+        self.started = calls.max(self.started);
+    }
+
+    /// Starts calls on one connection, each a path and a token.
+    fn start(&mut self, calls: Vec<(String, String)>) {
+        match self.through {
+            Through::Grpc(address) => {
+                let channel = caller::connection(address).map_err(|error| error.to_string());
+                for (path, token) in calls {
+                    let channel = channel.clone();
+                    self.calls.spawn(async move {
+                        let answer = caller::ask(channel.map_err(Error::msg)?, &path, &token).await;
+                        Ok(answer.to_string())
+                    });
                 }
-                Through::Envoy(address) => {
-                    let client = reqwest::Client::builder().http2_prior_knowledge().timeout(PATIENCE).build();
-                    let client = client.map_err(|error| error.to_string());
-                    for (path, token) in calls {
-                        let client = client.clone();
-                        let url = format!("http://{address}{path}");
-                        set.spawn(async move { get(client.map_err(Error::msg)?, &url, &token).await });
-                    }
+            }
+            Through::Envoy(address) => {
+                let client = reqwest::Client::builder().http2_prior_knowledge().timeout(PATIENCE).build();
+                let client = client.map_err(|error| error.to_string());
+                for (path, token) in calls {
+                    let client = client.clone();
+                    let url = format!("http://{address}{path}");
+                    self.calls.spawn(async move { get(client.map_err(Error::msg)?, &url, &token).await });
                 }
             }
         }
-        Self(set)
     }
 
     /// Fails when a call has ended that should be held still.
     pub fn check_held(&mut self) -> Result<()> {
-        match self.0.try_join_next() {
+        match self.calls.try_join_next() {
             Some(joined) => bail!("a call was not held: {}", ended(joined)),
             None => Ok(()),
         }
@@ -71,7 +85,7 @@ impl Crowd {
     /// Waits until all have ended.
     pub async fn ended(mut self) -> Tally {
         let mut tally = BTreeMap::new();
-        while let Some(joined) = self.0.join_next().await {
+        while let Some(joined) = self.calls.join_next().await {
             *tally.entry(ended(joined)).or_default() += 1;
         }
         Tally(tally)
