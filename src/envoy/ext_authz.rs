@@ -47,13 +47,7 @@ impl ExtAuthz {
     /// many calls may be held, and of each only the call itself is kept.
     pub(super) fn call(&self, request: http::Request<Incoming>, most: usize) -> Answering {
         let received = clock::instant();
-        let (head, body) = request.into_parts();
-        let message = Box::pin(message(body, most));
-        let (service, metadata) = (self.clone(), MetadataMap::from_headers(head.headers));
-        let taking_up = Box::pin(async move {
-            let request = Request::from_parts(metadata, head.extensions, message.await?);
-            Ok(service.take_up(request, received))
-        });
+        let taking_up = Box::pin(self.clone().take_up(request, most, received));
         let service = self.clone();
         Box::pin(async move {
             let answer = match taking_up.await {
@@ -64,12 +58,20 @@ impl ExtAuthz {
         })
     }
 
-    /// Decodes a Check. The engine catches its own panics; these catch those of decoding and encoding.
-    fn take_up(&self, request: Request<CheckRequest>, received: Instant) -> std::thread::Result<Taken> {
+    /// Reads and decodes a Check. The engine catches its own panics; these catch those of decoding and encoding.
+    async fn take_up(
+        self,
+        request: http::Request<Incoming>,
+        most: usize,
+        received: Instant,
+    ) -> Result<std::thread::Result<Taken>, Status> {
+        let (head, body) = request.into_parts();
+        let message = message(body, most).await?;
+        let request = Request::from_parts(MetadataMap::from_headers(head.headers), head.extensions, message);
         let metrics = self.engine.metrics();
         metrics.grpc_started(Service::ExtAuthz);
         metrics.grpc_received(Service::ExtAuthz);
-        std::panic::catch_unwind(AssertUnwindSafe(|| self.decode(request, received)))
+        Ok(std::panic::catch_unwind(AssertUnwindSafe(|| self.decode(request, received))))
     }
 
     async fn answer(&self, taken: std::thread::Result<Taken>, received: Instant) -> CheckResponse {
