@@ -14,21 +14,21 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::announce::{Announcements, Change, Committed};
 use super::bundles::{BundleChange, BundleState};
 use super::config::Config;
-use super::credentials::{Changed, CredentialChange};
 use super::database::{self, Connection};
-use super::outbox::{NewNotice, OutboxChange, OutboxChanged};
+use super::outbox::NewNotice;
 use super::statements::{self, Reader, Transaction};
-use super::{NewApproval, Opened, PATIENCE, PendingLimits, StoreError, VoteError};
-use crate::approval::{Approval, Choice, Event, State};
+use super::{PATIENCE, StoreError};
+use crate::approval::{Event, State};
 use crate::clock::{self, Clock};
-use crate::identity::Identity;
 use crate::notice::Subscription;
 
 mod approvals;
+mod command;
 mod credentials;
 mod outbox;
 mod rows;
 
+pub(super) use command::{Ballot, Command, Task, Use};
 use rows::{About, Rows};
 
 /// The most changes in one transaction.
@@ -45,68 +45,6 @@ const LONGEST_TRANSACTION: Duration = Duration::from_millis(100);
 
 /// How many sweeps pass between two deletions of old history: an hour of them.
 const SWEEPS_PER_RETENTION: u32 = 7_200;
-
-/// What a change of bundles came to, once the transaction is through.
-type BundlesChanged = Result<BundleState, StoreError>;
-
-pub(super) enum Command {
-    Open(Box<Task<(NewApproval, PendingLimits), Opened>>),
-    Vote(Box<Task<Ballot, Result<Approval, VoteError>>>),
-    Consume(Task<Use, bool>),
-    Confirm(Task<Use, bool>),
-    Bundles(Box<Task<(Option<i64>, BundleChange), BundlesChanged>>),
-    Credential(Box<Task<CredentialChange, Changed>>),
-    Outbox(Box<Task<OutboxChange, OutboxChanged>>),
-    Close(oneshot::Sender<()>),
-}
-
-/// One person's decision on its way to the store.
-pub(super) struct Ballot {
-    pub(super) id: String,
-    pub(super) who: Identity,
-    pub(super) admin: bool,
-    pub(super) choice: Choice,
-    pub(super) reason: String,
-}
-
-/// The use of an approval by the call of one decision.
-pub(super) struct Use {
-    pub(super) id: String,
-    pub(super) decision: String,
-}
-
-/// A change, what came of it inside the transaction, and who is told after the commit.
-pub(super) struct Task<I, O> {
-    input: I,
-    outcome: Option<O>,
-    reply: oneshot::Sender<Result<O, StoreError>>,
-}
-
-impl<I, O> Task<I, O> {
-    pub(super) fn new(input: I, reply: oneshot::Sender<Result<O, StoreError>>) -> Self {
-        Self { input, outcome: None, reply }
-    }
-
-    /// Nobody may be waiting any more; what was committed stays committed.
-    fn answer(self, result: Result<(), StoreError>) {
-        let answer = result.and_then(|()| self.outcome.ok_or(StoreError::Closed));
-        let _ = self.reply.send(answer);
-    }
-}
-
-impl Command {
-    fn answer(self, result: Result<(), StoreError>) {
-        match self {
-            Self::Open(task) => task.answer(result),
-            Self::Vote(task) => task.answer(result),
-            Self::Consume(task) | Self::Confirm(task) => task.answer(result),
-            Self::Bundles(task) => task.answer(result),
-            Self::Credential(task) => task.answer(result),
-            Self::Outbox(task) => task.answer(result),
-            Self::Close(done) => drop(done),
-        }
-    }
-}
 
 /// An opened database.
 pub(super) struct Database {
