@@ -2,17 +2,7 @@
 
 use reqwest::Method;
 
-use crate::world::{Options, World};
-
-const POLICIES: &str = r#"
-apiVersion: portcullis.dev/v1alpha1
-kind: Policy
-metadata: {name: refunds}
-spec:
-  match: [{paths: ["/v1/refunds"], methods: [POST]}]
-  rules:
-    - {name: ask, hold: {approvers: {groups: [finance-oncall]}, wait: 1s}}
-"#;
+use crate::world::{Options, REFUNDS_WAIT, World};
 
 /// How many values a histogram has seen.
 async fn count(world: &World, name: &str, label: &str) -> u64 {
@@ -25,7 +15,7 @@ async fn count(world: &World, name: &str, label: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_counted_until_it_is_decided_and_every_commit_is_timed() {
     const WRITES: &str = "portcullis_store_write_duration_seconds";
-    let world = World::start(Options::default().policies(POLICIES)).await;
+    let world = World::start(Options::default().policies(REFUNDS_WAIT)).await;
     world.counted("portcullis_pending_approvals 0").await;
     let before = count(&world, WRITES, "result=\"committed\"").await;
     let ticket = world.post("/v1/refunds", Some("ana"), "{}").await;

@@ -22,6 +22,17 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+/// Refunds wait for one of finance; a ticket comes after a second.
+pub const REFUNDS_WAIT: &str = r#"
+apiVersion: portcullis.dev/v1alpha1
+kind: Policy
+metadata: {name: refunds}
+spec:
+  match: [{paths: ["/v1/refunds"], methods: [POST]}]
+  rules:
+    - {name: ask, hold: {approvers: {groups: [finance-oncall]}, wait: 1s}}
+"#;
+
 pub struct World {
     pub upstream: Upstream,
     pub idp: IdentityProvider,

@@ -7,7 +7,7 @@ use portcullis::clock::Clock;
 use portcullis_sample::idp::Algorithm;
 use serde_json::json;
 
-use crate::world::{Got, Options, World};
+use crate::world::{Got, Options, REFUNDS_WAIT, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const BODY: &str = r#"{"order": "o-1", "amount": 700}"#;
@@ -62,17 +62,9 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_finished_request_is_forgotten_when_the_configuration_says() {
-    let policies = r#"
-apiVersion: portcullis.dev/v1alpha1
-kind: Policy
-metadata: {name: refunds}
-spec:
-  match: [{paths: ["/v1/refunds"], methods: [POST]}]
-  rules:
-    - {name: ask, hold: {approvers: {groups: [finance-oncall]}, wait: 1s}}
-"#;
     let short = "store: {path: portcullis.db, retention: 2h}";
-    let options = Options::default().policies(policies).edit_config("store: {path: portcullis.db}", short);
+    let options =
+        Options::default().policies(REFUNDS_WAIT).edit_config("store: {path: portcullis.db}", short);
     let mut world = World::start(options).await;
     let id = world.ticket().await.json()["approval"]["id"].as_str().unwrap().to_owned();
     assert_eq!(world.decide(&id, "bob", "reject").await.status, 200);
