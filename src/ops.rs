@@ -52,8 +52,8 @@ impl Ops {
 
     /// Counts what waits for a decision, for `/metrics`. Where the store does not answer, the last count stands.
     pub async fn count_pending(&self) {
-        match self.store.pending().await {
-            Ok(pending) => self.engine.metrics().pending_approvals(pending.len()),
+        match self.store.count_pending().await {
+            Ok(pending) => self.engine.metrics().pending_approvals(pending),
             Err(error) => tracing::debug!(%error, "what waits for a decision could not be counted"),
         }
     }

@@ -251,6 +251,11 @@ impl Store {
         self.reader.pending().await
     }
 
+    /// How many requests wait for a decision.
+    pub async fn count_pending(&self) -> Result<i64, StoreError> {
+        self.reader.count_pending().await
+    }
+
     /// Attaches to the open approval (pending, or approved and unused) of the same digest and idempotency key,
     /// or creates one.
     pub async fn open_approval(&self, new: NewApproval, limits: PendingLimits) -> Result<Opened, StoreError> {

@@ -35,7 +35,7 @@ impl Metrics {
     }
 
     /// So many requests for approval wait for a decision.
-    pub fn pending_approvals(&self, count: usize) {
+    pub fn pending_approvals(&self, count: i64) {
         // Exact up to 2^53.
         #[expect(clippy::cast_precision_loss, reason = "there are never that many")]
         self.0.store.pending.set(count as f64);

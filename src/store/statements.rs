@@ -6,9 +6,10 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
 
 use super::StoreError;
-use super::database::{self, Connection, Pool};
+use super::database::{self, Connection, Pool, Query};
 use crate::approval::{Approval, State};
 
 mod approval_row;
@@ -18,6 +19,15 @@ mod many;
 mod outbox;
 
 use approval_row::{Terms, decode, decode_all, from_json, to_json, unreadable};
+
+/// The columns of a request `a` that is read without the body of its call.
+const WITHOUT_BODY: &str = "a.id, a.digest, a.idempotency_key, a.state, a.created_at, a.expires_at, a.terms, a.votes, \
+                            a.progress, '' AS body";
+
+/// Requests without the bodies of their calls; `which` of them, as `a`.
+fn without_body(which: &str) -> Query {
+    database::query(AssertSqlSafe(format!("SELECT {WITHOUT_BODY} FROM approvals a {which}")))
+}
 
 /// Ids that sort by age, also within one millisecond.
 #[derive(Default)]
@@ -60,15 +70,10 @@ impl Reader {
         // Sorts after every id.
         let before = before.unwrap_or("~");
         let query = match state {
-            Some(state) => database::query(
-                "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, progress, '' AS body \
-                 FROM approvals WHERE state = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
-            )
-            .bind(state.as_str()),
-            None => database::query(
-                "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, progress, '' AS body \
-                 FROM approvals WHERE id < $1 ORDER BY id DESC LIMIT $2",
-            ),
+            Some(state) => {
+                without_body("WHERE state = $1 AND id < $2 ORDER BY id DESC LIMIT $3").bind(state.as_str())
+            }
+            None => without_body("WHERE id < $1 ORDER BY id DESC LIMIT $2"),
         };
         let rows = self.0.fetch_all(query.bind(before).bind(i64::from(limit))).await?;
         Ok(decode_all(&rows))
@@ -82,12 +87,17 @@ impl Reader {
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, sqlx::Error>>()?)
     }
 
+    pub(super) async fn count_pending(&self) -> Result<i64, StoreError> {
+        let query = database::query("SELECT count(*) FROM approvals WHERE state = 'pending'");
+        let row = self.0.fetch_optional(query).await?;
+        Ok(row.map_or(Ok(0), |row| row.try_get(0))?)
+    }
+
     /// The newest requests of the same caller that are older than `approval`, without bodies.
     pub(super) async fn before(&self, approval: &Approval, limit: u32) -> Result<Vec<Approval>, StoreError> {
         let caller = &approval.caller;
-        let query = database::query(
-            "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, progress, '' AS body \
-             FROM approvals WHERE issuer = $1 AND subject = $2 AND spiffe = $3 AND id < $4 ORDER BY id DESC LIMIT $5",
+        let query = without_body(
+            "WHERE issuer = $1 AND subject = $2 AND spiffe = $3 AND id < $4 ORDER BY id DESC LIMIT $5",
         );
         let query = query.bind(&caller.issuer).bind(&caller.subject).bind(&caller.spiffe);
         let rows = self.0.fetch_all(query.bind(&approval.id).bind(i64::from(limit))).await?;
@@ -147,20 +157,14 @@ impl<'c> Transaction<'c> {
         &mut self,
         made_before: Timestamp,
     ) -> Result<Vec<Approval>, StoreError> {
-        let query = database::query(
-            "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, progress, '' AS body \
-             FROM approvals WHERE state = 'approved' AND created_at < $1",
-        );
+        let query = without_body("WHERE state = 'approved' AND created_at < $1");
         let query = query.bind(made_before.as_microsecond());
         Ok(decode_all(&query.fetch_all(&mut self.0).await?))
     }
 
     /// The requests at which something is due at `now` besides their expiry; at most `limit`.
     pub(super) async fn due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<Approval>, StoreError> {
-        let query = database::query(
-            "SELECT id, digest, idempotency_key, state, created_at, expires_at, terms, votes, progress, '' AS body \
-             FROM approvals WHERE attention_at <= $1 ORDER BY attention_at LIMIT $2",
-        );
+        let query = without_body("WHERE attention_at <= $1 ORDER BY attention_at LIMIT $2");
         let query = query.bind(now.as_microsecond()).bind(i64::from(limit));
         Ok(decode_all(&query.fetch_all(&mut self.0).await?))
     }

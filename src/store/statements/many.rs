@@ -4,17 +4,13 @@
 use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 
-use super::{Reader, Terms, Transaction, decode, open_until, to_json};
+use super::{Reader, Terms, Transaction, WITHOUT_BODY, decode, open_until, to_json, without_body};
 use crate::approval::{Approval, State};
 use crate::store::StoreError;
 use crate::store::database::{self, Query, Row};
 
 /// The most rows of one statement.
 const MOST: usize = 128;
-
-/// Without the body of the call.
-const COLUMNS: &str = "a.id, a.digest, a.idempotency_key, a.state, a.created_at, a.expires_at, a.terms, a.votes, \
-                       a.progress, '' AS body";
 
 impl Reader {
     /// Those of these requests that are there, without bodies, each as far as it can be read.
@@ -47,15 +43,8 @@ impl Transaction<'_> {
         &mut self,
         calls: &[(String, String)],
     ) -> Result<Vec<Approval>, StoreError> {
-        let mut found = Vec::new();
-        for calls in parts(calls) {
-            let query = of_calls(
-                calls,
-                "a.digest = v.digest AND a.idempotency_key = v.idempotency_key AND a.state IN ('pending', 'approved')",
-            );
-            found.extend(decoded(query.fetch_all(&mut self.0).await?)?);
-        }
-        Ok(found)
+        let open = "a.digest = v.digest AND a.idempotency_key = v.idempotency_key AND a.state IN ('pending', 'approved')";
+        self.of_calls(calls, open).await
     }
 
     /// The last use of an approval of each of these calls.
@@ -63,13 +52,27 @@ impl Transaction<'_> {
         &mut self,
         calls: &[(String, String)],
     ) -> Result<Vec<Approval>, StoreError> {
+        let used = "a.id = (SELECT max(u.id) FROM approvals u WHERE u.digest = v.digest \
+                    AND u.idempotency_key = v.idempotency_key \
+                    AND u.state IN ('releasing', 'used', 'released_unconfirmed'))";
+        self.of_calls(calls, used).await
+    }
+
+    /// The requests `a` of the calls `v` that `are` so. `CROSS`, because SQLite looks up each call then, where it might scan
+    /// the approvals.
+    async fn of_calls(
+        &mut self,
+        calls: &[(String, String)],
+        are: &'static str,
+    ) -> Result<Vec<Approval>, StoreError> {
         let mut found = Vec::new();
         for calls in parts(calls) {
-            let query = of_calls(
-                calls,
-                "a.id = (SELECT max(u.id) FROM approvals u WHERE u.digest = v.digest \
-                 AND u.idempotency_key = v.idempotency_key AND u.state IN ('releasing', 'used', 'released_unconfirmed'))",
-            );
+            let query = database::query(AssertSqlSafe(format!(
+                "WITH v(digest, idempotency_key) AS (VALUES {}) SELECT {WITHOUT_BODY} FROM v CROSS JOIN approvals a \
+                 WHERE {are}",
+                places(calls.len(), 2)
+            )));
+            let query = calls.iter().fold(query, |query, (digest, key)| query.bind(digest).bind(key));
             found.extend(decoded(query.fetch_all(&mut self.0).await?)?);
         }
         Ok(found)
@@ -177,18 +180,7 @@ impl Transaction<'_> {
 }
 
 fn by_ids(ids: &[String]) -> Query {
-    let sql = format!("SELECT {COLUMNS} FROM approvals a WHERE a.id IN ({})", list(ids.len()));
-    ids.iter().fold(database::query(AssertSqlSafe(sql)), Query::bind)
-}
-
-/// `CROSS`, because SQLite looks up each call then, where it might scan the approvals.
-fn of_calls(calls: &[(String, String)], are: &'static str) -> Query {
-    let sql = format!(
-        "WITH v(digest, idempotency_key) AS (VALUES {}) SELECT {COLUMNS} FROM v CROSS JOIN approvals a WHERE {are}",
-        places(calls.len(), 2)
-    );
-    let query = database::query(AssertSqlSafe(sql));
-    calls.iter().fold(query, |query, (digest, key)| query.bind(digest).bind(key))
+    ids.iter().fold(without_body(&format!("WHERE a.id IN ({})", list(ids.len()))), Query::bind)
 }
 
 fn decoded(rows: Vec<Row>) -> Result<Vec<Approval>, StoreError> {
