@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::approval::{Approval, CallSummary, Caller, Choice, Requirement, State, VoteRefused};
+use crate::approval::{Approval, CallSummary, Caller, Choice, Requirement, State};
 use crate::clock::{self, Clock};
 use crate::effect::{Class, Grant};
 use crate::identity::Identity;
@@ -24,6 +24,7 @@ mod bundles;
 mod config;
 mod credentials;
 mod database;
+mod error;
 mod lookups;
 mod outbox;
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use credentials::{
     Changed, CredentialChange, CredentialChanges, MAX_CREDENTIALS, MAX_LOGOUTS, NewApiKey, NewRevocation,
     RevokedKey,
 };
+pub use error::{StoreError, VoteError};
 
 use announce::Announcements;
 use lookups::Lookups;
@@ -119,6 +121,16 @@ pub struct NewApproval {
     pub retry_window: Duration,
 }
 
+/// The ids of the requests that wait for a decision, one space between two.
+#[derive(Debug)]
+pub struct PendingIds(String);
+
+impl PendingIds {
+    pub fn set(&self) -> HashSet<&str> {
+        self.0.split_ascii_whitespace().collect()
+    }
+}
+
 /// How many pending requests there may be; see [`Opened::TooManyPending`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingLimits {
@@ -161,40 +173,6 @@ pub struct Listed {
     pub approvals: Vec<Approval>,
     /// The `before` of the next page; `None` on the last.
     pub before: Option<String>,
-}
-
-/// The store could not do what it was asked. `Display` is for the operator.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("can't open the store `{place}`: {reason}")]
-    Open { place: String, reason: String },
-    #[error("the store `{0}` was written by a newer version of portcullis")]
-    NewerSchema(String),
-    #[error("the store `{0}` is damaged, or not a portcullis store")]
-    Corrupt(String),
-    #[error("the store failed: {0}")]
-    Failed(Arc<sqlx::Error>),
-    #[error("the store holds something that can't be read: {0}")]
-    Unreadable(Arc<str>),
-    #[error("the store did not answer in time; whether it wrote is not known")]
-    Slow,
-    #[error("another server changed which policies decide meanwhile; look at them again")]
-    Conflict,
-    #[error("the store's database can't be reached")]
-    Away,
-    #[error("the store is closed")]
-    Closed,
-}
-
-/// Why a decision was not recorded.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum VoteError {
-    #[error("there is no such request for approval")]
-    NotFound,
-    #[error(transparent)]
-    Refused(#[from] VoteRefused),
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl Store {
@@ -247,7 +225,7 @@ impl Store {
     }
 
     /// The ids of the requests that wait for a decision.
-    pub async fn pending(&self) -> Result<HashSet<String>, StoreError> {
+    pub async fn pending(&self) -> Result<PendingIds, StoreError> {
         self.reader.pending().await
     }
 

@@ -123,8 +123,9 @@ impl Options {
         let held = gather(&mut crowd, &site, calls).await;
         held.with_context(|| format!("the server said last:\n{}", server.process.last_words()))?;
         let gathered = begun.elapsed();
-        let pending = approver.pending().await?.into_iter().map(|approval| approval.id).collect();
+        // Before anybody lists them: an answer of megabytes is not what holding takes.
         let full = process::resident(server.process.id())?;
+        let pending = approver.pending().await?.into_iter().map(|approval| approval.id).collect();
         let with = self.others(&others).await?;
 
         let begun = clock::instant();

@@ -104,7 +104,7 @@ impl Waiters {
     }
 
     /// Wakes the calls that wait for an approval that is not one of these.
-    pub fn wake_others(&self, pending: &HashSet<String>) {
+    pub fn wake_others(&self, pending: &HashSet<&str>) {
         let table = self.table.lock();
         let others = table.waiting.iter().filter(|(id, _)| !pending.contains(&***id));
         others.for_each(|(_, waiting)| waiting.changed.notify_waiters());
@@ -182,6 +182,16 @@ mod tests {
         drop((first, second, third, fourth));
         assert!(waiters.table.lock().held.is_empty());
         assert!(admit("ana", "r").is_some());
+    }
+
+    #[tokio::test]
+    async fn those_whose_approvals_are_not_pending_any_more_are_woken() {
+        let waiters = Waiters::default();
+        let (stays, goes) = (waiters.of("a"), waiters.of("b"));
+        let (stays, goes) = (stays.changed(), goes.changed());
+        waiters.wake_others(&["a", "c"].into());
+        goes.await;
+        assert!(futures_util::poll!(stays).is_pending());
     }
 
     #[tokio::test]

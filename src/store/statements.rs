@@ -2,14 +2,13 @@
 //!
 //! They are the same on SQLite and on PostgreSQL.
 
-use std::collections::HashSet;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 
-use super::StoreError;
 use super::database::{self, Connection, Pool, Query};
+use super::{PendingIds, StoreError};
 use crate::approval::{Approval, State};
 
 mod approval_row;
@@ -79,12 +78,13 @@ impl Reader {
         Ok(decode_all(&rows))
     }
 
-    pub(super) async fn pending(&self) -> Result<HashSet<String>, StoreError> {
-        let rows = self
-            .0
-            .fetch_all(database::query("SELECT id FROM approvals WHERE state = 'pending'").long())
-            .await?;
-        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, sqlx::Error>>()?)
+    pub(super) async fn pending(&self) -> Result<PendingIds, StoreError> {
+        // In one row: SQLite's rows come from another thread, one by one.
+        let query =
+            database::query("SELECT string_agg(id, ' ') FROM approvals WHERE state = 'pending'").long();
+        let row = self.0.fetch_optional(query).await?;
+        let ids: Option<String> = row.map_or(Ok(None), |row| row.try_get(0))?;
+        Ok(PendingIds(ids.unwrap_or_default()))
     }
 
     pub(super) async fn count_pending(&self) -> Result<i64, StoreError> {

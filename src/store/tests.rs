@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::testing::{Place, said};
 use super::*;
-use crate::approval::Event;
+use crate::approval::{Event, VoteRefused};
 use crate::effect::Approvers;
 use crate::identity::Method;
 

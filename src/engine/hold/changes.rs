@@ -59,7 +59,7 @@ async fn look_around(engine: &Engine) {
         return;
     }
     match engine.ports.store.pending().await {
-        Ok(pending) => engine.waiters.wake_others(&pending),
+        Ok(pending) => engine.waiters.wake_others(&pending.set()),
         Err(_) => engine.waiters.wake_all(),
     }
 }

@@ -3,7 +3,7 @@
 
 use super::credentials::revoked_key;
 use super::*;
-use crate::approval::{Event, RELEASE_LEASE, VoteRefused};
+use crate::approval::{Event, RELEASE_LEASE};
 use crate::credential::RevocationKind;
 use crate::effect::{Class, Escalation, Members, Part};
 
@@ -23,6 +23,16 @@ impl Fixture {
         let new = NewApproval { id: self.store.new_id(), ..new };
         self.store.open_approval(new, LIMITS).await.unwrap()
     }
+}
+
+#[tokio::test]
+async fn what_waits_is_listed_and_counted_until_it_is_decided() {
+    let fixture = fixture().await;
+    assert!(fixture.store.pending().await.unwrap().set().is_empty());
+    let (one, other) = (fixture.create(new("a")).await, fixture.create(new("b")).await);
+    fixture.approved(new("c")).await;
+    assert_eq!(fixture.store.pending().await.unwrap().set(), [one.id.as_str(), &other.id].into());
+    assert_eq!(fixture.store.count_pending().await.unwrap(), 2);
 }
 
 /// Waits for the next of these events.
