@@ -66,6 +66,8 @@ pub(super) struct Writer {
     ids: Arc<statements::Ids>,
     /// Whether there is a connection, for those who ask.
     up: Arc<AtomicBool>,
+    /// Why the last try to reach the database failed; empty when it is there.
+    away_because: String,
 }
 
 impl Writer {
@@ -88,6 +90,7 @@ impl Writer {
             told,
             ids,
             up,
+            away_because: String::new(),
         }
     }
 
@@ -247,8 +250,18 @@ impl Writer {
                 self.reader.renew();
                 self.connection = Some(connection);
                 self.up.store(true, Ordering::Relaxed);
+                self.away_because.clear();
             }
-            Err(error) => tracing::debug!(%error, "the store's database is still away"),
+            Err(error) => self.still_away(&error),
+        }
+    }
+
+    /// Says why, where it is for another reason than said before: this is tried every second.
+    fn still_away(&mut self, error: &StoreError) {
+        let why = error.to_string();
+        if self.away_because != why {
+            tracing::error!(error = why, database = %self.database, "the store's database is still away");
+            self.away_because = why;
         }
     }
 

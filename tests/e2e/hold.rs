@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use reqwest::Method;
+use sqlx::Connection as _;
+use sqlx::sqlite::SqliteConnection;
 
 use crate::world::{Got, Options, World};
 
@@ -162,6 +164,25 @@ async fn caller_gone(options: Options) {
     assert_eq!(world.decide(&id, "bob", "approve").await.status, 200);
     assert_eq!(world.post("/v1/refunds", Some("ana"), LARGE).await.status, 200);
     assert_eq!(world.upstream.calls_to("/v1/refunds"), 1);
+}
+
+/// The store opens the request whether its caller is still there or not: then the trail must know of it too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_caller_hung_up_while_it_was_opened_is_recorded() {
+    let world = World::start(Options::ext_authz().policies(POLICIES)).await;
+    let store = format!("sqlite://{}", world.folder.path().join("portcullis.db").display());
+    let mut other = SqliteConnection::connect(&store).await.unwrap();
+    // Nobody else writes until this is rolled back.
+    let writing = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let held = world.send(world.post_request("/v1/refunds", Some("ana"), LARGE));
+    while !world.metrics().await.contains("portcullis_held_calls 1") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    held.abort();
+    world.recorded(|record| record["reason"] == "caller_gone").await;
+    writing.rollback().await.unwrap();
+    let [id] = world.pending(1).await.try_into().unwrap();
+    world.recorded(|record| record["change"] == "opened" && record["approval"] == id.as_str()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,14 +14,14 @@ use super::super::fault::Point;
 use super::super::waiters::Waiter;
 use super::super::{Call, Engine, Evaluated};
 use crate::approval::{Approval, CallSummary, Caller, Requirement, Shown};
-use crate::audit::{self, Record};
+use crate::audit::{self, Audit, Record};
 use crate::effect::{Class, Grant};
 use crate::mask::{self, FieldPath, Format, Masker, Plan};
-use crate::metrics::ApprovalEvent;
+use crate::metrics::{ApprovalEvent, Metrics};
 use crate::policy::HoldRule;
 use crate::reason::Reason;
 use crate::request::Request;
-use crate::store::{NewApproval, Opened};
+use crate::store::{NewApproval, Opened, StoreError};
 
 /// A request for approval that is open.
 pub(super) struct OpenRequest<'a> {
@@ -96,13 +96,12 @@ impl Engine {
         let passed = self.ports.faults.pass(Point::OpenApproval).await;
         passed.map_err(|_| failed(Reason::StoreUnavailable))?;
         let new = self.new_approval(call, evaluated, rules, names);
-        let (digest, auto_approved) = (new.digest.clone(), new.auto_approved.clone());
+        let digest = new.digest.clone();
         // Whoever decides has the id from the store: nobody can before this call listens.
         let waiter = self.waiters.of(&new.id);
         let changed = waiter.changed();
-        match self.ports.store.open_approval(new, self.settings.pending).await {
+        match self.opened(new).await {
             Ok(Opened::Created(approval)) => {
-                self.note_opened(&approval, &auto_approved);
                 let approval = Some(Box::new(approval));
                 Ok(OpenRequest { digest, waits: Waits { waiter, changed, approval } })
             }
@@ -118,6 +117,23 @@ impl Engine {
                 Err(failed(Reason::StoreUnavailable))
             }
         }
+    }
+
+    /// Opens the request and records that, in a task of its own: a caller who hangs up meanwhile does not keep the store
+    /// from opening it, so neither may the record be missing.
+    async fn opened(&self, new: NewApproval) -> Result<Opened, StoreError> {
+        let (store, limits) = (self.ports.store.clone(), self.settings.pending);
+        let (metrics, audit) = (self.ports.metrics.clone(), self.ports.audit.clone());
+        let opening = tokio::spawn(async move {
+            let auto_approved = new.auto_approved.clone();
+            let opened = store.open_approval(new, limits).await?;
+            if let Opened::Created(approval) = &opened {
+                note_opened(&metrics, &audit, approval, &auto_approved);
+            }
+            Ok(opened)
+        });
+        // A task that panicked opened nothing that is known of.
+        opening.await.unwrap_or(Err(StoreError::Closed))
     }
 
     fn new_approval(
@@ -149,24 +165,6 @@ impl Engine {
             auto_approved: auto.iter().map(|(rule, why)| (rule.to_string(), why.to_string())).collect(),
             expires_in: rules.iter().map(|rule| rule.terms.open_for()).min().unwrap_or_default(),
             retry_window: if by_rules { Duration::ZERO } else { self.settings.retry_window },
-        }
-    }
-
-    fn note_opened(&self, approval: &Approval, auto_approved: &[(String, String)]) {
-        self.ports.metrics.approval(ApprovalEvent::Created);
-        let note = |change, rules| {
-            self.ports.audit.note(&Record::Approval(audit::Approval {
-                time: approval.created,
-                approval: &approval.id,
-                change,
-                state: approval.state.as_str(),
-                rules,
-            }));
-        };
-        note("opened", approval.rules.iter().map(String::as_str).collect());
-        if !auto_approved.is_empty() {
-            self.ports.metrics.approval(ApprovalEvent::AutoApproved);
-            note("auto_approved", auto_approved.iter().map(|(rule, _)| rule.as_str()).collect());
         }
     }
 
@@ -203,6 +201,24 @@ impl Engine {
                 CallSummary { body: String::new(), shown: Shown::Withheld, ..call }
             }
         }
+    }
+}
+
+fn note_opened(metrics: &Metrics, trail: &Audit, approval: &Approval, auto_approved: &[(String, String)]) {
+    let note = |change, rules| {
+        trail.note(&Record::Approval(audit::Approval {
+            time: approval.created,
+            approval: &approval.id,
+            change,
+            state: approval.state.as_str(),
+            rules,
+        }));
+    };
+    metrics.approval(ApprovalEvent::Created);
+    note("opened", approval.rules.iter().map(String::as_str).collect());
+    if !auto_approved.is_empty() {
+        metrics.approval(ApprovalEvent::AutoApproved);
+        note("auto_approved", auto_approved.iter().map(|(rule, _)| rule.as_str()).collect());
     }
 }
 
