@@ -40,6 +40,8 @@ pub struct Approval {
     pub id: String,
     /// SHA-256, in hex, of everything that the approval covers.
     pub digest: String,
+    /// Of an approval of a class of calls the digest of the call at hand, which breaking the glass releases alone.
+    pub exact: Option<String>,
     /// The caller's `idempotency-key`, or empty: one open approval per digest and key.
     pub idempotency_key: String,
     pub state: State,

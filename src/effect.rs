@@ -46,6 +46,19 @@ impl HeaderChange {
         }
     }
 
+    /// What it sets or appends.
+    pub fn value(&self) -> Option<&str> {
+        match self {
+            Self::Set { value, .. } | Self::Append { value, .. } => Some(value),
+            Self::Remove { .. } => None,
+        }
+    }
+
+    /// Whether other values of the header stay.
+    pub fn appends(&self) -> bool {
+        matches!(self, Self::Append { .. })
+    }
+
     /// How many bytes its texts have.
     pub fn text_len(&self) -> usize {
         match self {

@@ -157,6 +157,8 @@ struct Evaluated {
     proxies: Vec<String>,
     /// How the credential is kept from the upstream.
     removal: Option<Removal>,
+    /// Whether that credential stands in the header `authorization`.
+    by_authorization: bool,
     decision: Decision,
 }
 
@@ -300,17 +302,19 @@ impl Engine {
     /// they say is a decision too.
     async fn evaluate(&self, call: &Call, snapshot: Arc<Snapshot>, routes: Routes) -> Evaluated {
         let request = &call.request;
-        let (Proven { identity, removal }, proxies) = match self.authenticate(request, &snapshot).await {
-            Ok(found) => found,
-            Err(reason) => return Evaluated::refused(snapshot, reason),
-        };
+        let (Proven { identity, removal, by_authorization }, proxies) =
+            match self.authenticate(request, &snapshot).await {
+                Ok(found) => found,
+                Err(reason) => return Evaluated::refused(snapshot, reason),
+            };
         // After any cache of identities, and before any of decisions.
         if let Err(reason) = self.ports.revocations.check(&identity, vouchers(request, &proxies)) {
             return Evaluated { identity, ..Evaluated::refused(snapshot, reason) };
         }
         let (side, candidates) = snapshot.side(routes, &identity, &request.source.address);
         let decision = self.decide(snapshot.policies_of(side), &candidates, request, &identity).await;
-        Evaluated { snapshot, side: Some(side), candidates, identity, proxies, removal, decision }
+        let side = Some(side);
+        Evaluated { snapshot, side, candidates, identity, proxies, removal, by_authorization, decision }
     }
 
     /// Who calls, and which proxies vouch for that; or why the call is refused whoever it is.
@@ -331,7 +335,7 @@ impl Engine {
         };
         let proven = match authentication {
             Authentication::Refused(reason) => return Err(reason),
-            Authentication::Anonymous => Proven { identity: Identity::anonymous(), removal: None },
+            Authentication::Anonymous => Proven::nobody(),
             Authentication::Authenticated(proven) => proven,
         };
         Ok((proven, snapshot.authenticator.proxies(request)?))
@@ -387,7 +391,8 @@ impl Evaluated {
     fn refused(snapshot: Arc<Snapshot>, reason: Reason) -> Self {
         let (identity, decision) = (Identity::anonymous(), Decision::refused(reason));
         let (candidates, proxies) = (Candidates::default(), Vec::new());
-        Self { snapshot, side: None, candidates, identity, proxies, removal: None, decision }
+        let (side, removal, by_authorization) = (None, None, false);
+        Self { snapshot, side, candidates, identity, proxies, removal, by_authorization, decision }
     }
 
     /// The policies that decided.

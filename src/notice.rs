@@ -132,8 +132,8 @@ impl Notice {
             rules: approval.rules.clone(),
             revision: approval.revision.clone(),
             requires: approval.requires.iter().flat_map(|one| one.all_of.clone()).collect(),
-            grant: approval.grant,
-            same: approval.same.clone(),
+            grant: approval.good_for().0,
+            same: approval.good_for().1.cloned(),
             votes: approval.votes.clone(),
             approved: approval.is_satisfied() || approval.is_broken_glass(),
         }
@@ -191,6 +191,7 @@ mod tests {
         Approval {
             id: "1".into(),
             digest: "d".into(),
+            exact: None,
             idempotency_key: String::new(),
             state: State::Pending,
             created: Timestamp::UNIX_EPOCH,

@@ -103,6 +103,8 @@ pub struct NewApproval {
     /// Of [`Store::new_id`].
     pub id: String,
     pub digest: String,
+    /// That of the very call, where `digest` is of a class of calls.
+    pub exact: Option<String>,
     pub idempotency_key: String,
     pub caller: Caller,
     pub call: CallSummary,

@@ -28,6 +28,7 @@ pub(super) struct Viewer<'a> {
 pub(super) fn listed(approval: &Approval, viewer: &Viewer<'_>) -> v1::Approval {
     let Viewer { who, admin, now } = *viewer;
     let used = approval.progress.used.as_ref();
+    let (grant, same) = approval.good_for();
     v1::Approval {
         id: approval.id.clone(),
         state: approval.state_at(now).as_str().to_owned(),
@@ -44,7 +45,7 @@ pub(super) fn listed(approval: &Approval, viewer: &Viewer<'_>) -> v1::Approval {
         rules: approval.rules.clone(),
         revision: approval.revision.clone(),
         requires: requirements(approval, now),
-        grant_for: match approval.grant {
+        grant_for: match grant {
             Grant::Once => None,
             Grant::For(period) => Some(duration(period)),
         },
@@ -52,7 +53,7 @@ pub(super) fn listed(approval: &Approval, viewer: &Viewer<'_>) -> v1::Approval {
         digest: approval.digest.clone(),
         idempotency_key: approval.idempotency_key.clone(),
         may_decide: approval.may_vote(who, now).is_ok(),
-        same: approval.same.iter().flat_map(Class::parts).map(ToString::to_string).collect(),
+        same: same.into_iter().flat_map(Class::parts).map(ToString::to_string).collect(),
         covers: words::covers(approval),
         not_covered: words::not_covered(approval),
         may_break_glass: approval.may_break_glass(who, now).is_ok(),
@@ -134,6 +135,9 @@ fn caller(caller: &Caller) -> v1::Caller {
         method: caller.method.clone(),
         address: caller.address.clone(),
         email: caller.email.clone(),
+        tenant: caller.tenant.clone(),
+        groups: caller.groups.clone(),
+        scopes: caller.scopes.clone(),
     }
 }
 

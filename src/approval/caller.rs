@@ -15,6 +15,12 @@ pub struct Caller {
     #[serde(default)]
     pub email: String,
     pub spiffe: String,
+    #[serde(default)]
+    pub tenant: String,
+    #[serde(default)]
+    pub groups: Vec<String>,
+    #[serde(default)]
+    pub scopes: Vec<String>,
     /// How the identity was proven (`jwt`, `mtls`, `anonymous`).
     pub method: String,
     pub address: String,
@@ -40,6 +46,9 @@ impl Caller {
             person: identity.person.clone(),
             email: identity.email.clone(),
             spiffe: identity.spiffe.clone(),
+            tenant: identity.tenant.clone(),
+            groups: identity.groups.clone(),
+            scopes: identity.scopes.clone(),
             method: identity.method.as_str().to_owned(),
             address: address.to_owned(),
             credential: Some(CredentialIds {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Approval, Choice, Event, RELEASE_LEASE, Requirement, State, Use, Vote, VoteRefused, later};
-use crate::effect::{Approvers, Grant, same_person};
+use crate::effect::{Approvers, Class, Grant, same_person};
 use crate::identity::Identity;
 
 /// What somebody decided.
@@ -149,6 +149,10 @@ impl Approval {
             }
             Choice::Approve => Event::Voted,
             Choice::BreakGlass => {
+                // Who breaks the glass answers for what they saw: other calls of the class ask anew.
+                if let Some(exact) = &self.exact {
+                    self.digest.clone_from(exact);
+                }
                 self.approved(now);
                 Event::BrokenGlass
             }
@@ -181,6 +185,14 @@ impl Approval {
             self.state = State::Revoked;
         }
         approved
+    }
+
+    /// What it is good for, as things are: who breaks the glass answers for the call at hand alone, whatever the rules say.
+    pub fn good_for(&self) -> (Grant, Option<&Class>) {
+        match self.is_broken_glass() {
+            true => (Grant::Once, None),
+            false => (self.grant, self.same.as_ref()),
+        }
     }
 
     /// Whether it releases one call: who breaks the glass answers for the call at hand alone, whatever the grant says.

@@ -8,6 +8,7 @@ pub fn approval(votes: Vec<Vote>) -> Approval {
     Approval {
         id: "1".into(),
         digest: "d".into(),
+        exact: None,
         idempotency_key: String::new(),
         state: State::Approved,
         created: now,

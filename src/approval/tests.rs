@@ -39,6 +39,7 @@ fn asking(all_of: Vec<Approvers>, grant: Grant) -> Approval {
     Approval {
         id: "1".into(),
         digest: "d".into(),
+        exact: None,
         idempotency_key: String::new(),
         state: State::Pending,
         created: now,

@@ -155,7 +155,8 @@ impl ApiKeys {
         let Some(key) = place::header(request, header)? else { return Ok(None) };
         let identity = Identity { spiffe: spiffe.to_owned(), ..self.verify(key)? };
         let removal = Some(Removal::Header(header.to_owned()));
-        Ok(Some(Proven { identity: Arc::new(identity), removal }))
+        let by_authorization = header == "authorization";
+        Ok(Some(Proven { identity: Arc::new(identity), removal, by_authorization }))
     }
 
     /// Takes in changes, all at once: `None` for a key that is gone. With `whole` they are all there is. A key whose

@@ -62,21 +62,28 @@ pub struct Presented<'r> {
 pub struct Proven {
     pub identity: Arc<Identity>,
     pub removal: Option<Removal>,
+    /// Whether the credential stood in the header `authorization`.
+    pub by_authorization: bool,
 }
 
 impl From<Identity> for Proven {
     fn from(identity: Identity) -> Self {
-        Self { identity: Arc::new(identity), removal: None }
+        Self { identity: Arc::new(identity), removal: None, by_authorization: false }
     }
 }
 
 impl Proven {
-    /// An identity whose proof has nothing to do with its peer, of whom it is told nevertheless.
+    /// Nobody in particular.
+    pub fn nobody() -> Self {
+        Self { identity: Identity::anonymous(), removal: None, by_authorization: false }
+    }
+
+    /// Whom a credential in `authorization` proves that has nothing to do with its peer, of whom it is told nevertheless.
     pub(super) fn beside(mut identity: Arc<Identity>, spiffe: &str) -> Self {
         if !spiffe.is_empty() {
             Arc::make_mut(&mut identity).spiffe = spiffe.to_owned();
         }
-        Self { identity, removal: None }
+        Self { identity, removal: None, by_authorization: true }
     }
 }
 
@@ -169,7 +176,7 @@ impl Issuers {
             return Err(Reason::TokenIssuer);
         }
         let removal = (!issuer.config.forward_token).then(|| place.removal(request));
-        Ok(Proven { identity, removal })
+        Ok(Proven { identity, removal, by_authorization: *place == Place::Authorization })
     }
 
     /// Whom this token stands for, wherever it came from.

@@ -10,6 +10,7 @@ use crate::authn;
 use crate::bundle;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Node, Reader};
+use crate::effect::is_fleeting_header;
 use crate::engine::{DEFAULT_DIGEST_HEADERS, HeldLimits};
 use crate::request::{Limits, Path as RequestPath};
 use crate::store::PendingLimits;
@@ -159,7 +160,17 @@ fn holds(node: Option<&Node>, reader: &mut Reader) -> Option<Holds> {
         .map_or(Some(Some(STATUS_PATH.to_owned())), |node| status_path(node, reader));
     // Added to those that change what a call does anywhere: nobody should have to repeat them.
     let more = fields.optional("digest_headers").map_or(Some(Vec::new()), |node| {
-        reader.strings(node, "`digest_headers`").map(|names| lower_case(&names))
+        reader.strings(node, "`digest_headers`").map(|names| {
+            let names = lower_case(&names);
+            for name in names.iter().filter(|name| is_fleeting_header(name)) {
+                let message = format!(
+                    "`digest_headers` names `{name}`, which differs when the same call is sent again"
+                );
+                let help = "take it off the list: no approval can cover it";
+                reader.error_with_help(node.span, "fleeting-header", message, help);
+            }
+            names
+        })
     });
     let always = DEFAULT_DIGEST_HEADERS.iter().map(|name| (*name).to_owned());
     let digest_headers = more.map(|more| always.chain(more).collect());

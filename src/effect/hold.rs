@@ -324,16 +324,18 @@ impl TryFrom<String> for Part {
     }
 }
 
-/// Headers that differ when the same call is sent again, or that carry the token: no approval covers them.
+/// Headers that differ when the same call is sent again: no approval covers them.
 pub fn is_fleeting_header(name: &str) -> bool {
-    const NAMES: [&str; 8] = [
-        "authorization",
+    const NAMES: [&str; 10] = [
         "date",
         "idempotency-key",
-        "prefer",
         "proxy-authorization",
         "traceparent",
         "tracestate",
+        "x-amz-date",
+        "x-amz-security-token",
+        "x-ms-client-request-id",
+        "x-ms-date",
         "x-request-id",
     ];
     NAMES.contains(&name) || name.starts_with("x-b3-")

@@ -100,15 +100,15 @@ impl Engine {
             return over(Reason::TooManyHeld);
         };
         // Boxed, as the release is: while the call waits, neither takes any room.
-        let asked = match Box::pin(self.open_approval(call, evaluated, rules, names)).await {
-            Ok(asked) => asked,
+        let waits = match Box::pin(self.open_approval(call, evaluated, rules, names)).await {
+            Ok(waits) => waits,
             Err((reason, approval)) => return Round::Settled(reason, String::new(), approval),
         };
-        caller.approval = Some(asked.waits.waiter.approval());
+        caller.approval = Some(waits.waiter.approval());
         let preferred = prefer::respond_async(&call.request.headers);
         let wait = rules.iter().map(|rule| rule.terms.wait).chain(preferred).min().unwrap_or_default();
-        match self.wait_for(call, evaluated, asked.waits, wait, patience).await {
-            (Reason::Approved, Some(approval)) => Box::pin(self.release(call, &asked.digest, approval)).await,
+        match self.wait_for(call, evaluated, waits, wait, patience).await {
+            (Reason::Approved, Some(approval)) => Box::pin(self.release(call, approval)).await,
             (reason, approval) => {
                 let because = approval.as_deref().map(|approval| rejection(approval, reason, rules));
                 Round::Settled(reason, because.unwrap_or_default(), approval)
@@ -188,7 +188,7 @@ impl Engine {
     }
 
     /// The second decision: evaluates afresh, and consumes the approval if it is still what is needed.
-    async fn release(&self, call: &Call, digest: &str, approval: Box<Approval>) -> Round {
+    async fn release(&self, call: &Call, approval: Box<Approval>) -> Round {
         let snapshot = self.snapshots.current();
         let routes = snapshot.routes(&call.request, call.listener.gateway);
         let evaluation = self.evaluate(call, snapshot, routes);
@@ -199,7 +199,7 @@ impl Engine {
         if is_unmaskable(call, &again) {
             return Round::Decided(again, approval);
         }
-        if self.digest(call, &again, rules) != digest {
+        if !self.is_covered(call, &again, rules, &approval.digest) {
             return Round::HeldAgain(again);
         }
         if !may_be_used(&approval, rules, self.ports.clock.now()) {

@@ -26,10 +26,40 @@ pub(super) fn respond_async(headers: &Headers) -> Option<Duration> {
     preferred.then(|| Duration::from_secs(wait.unwrap_or(0)))
 }
 
+/// What a value of `prefer` says besides how long the caller likes to wait; `None` where that is all.
+pub(super) fn besides_waiting(value: &[u8]) -> Option<Vec<u8>> {
+    let is_waiting = |preference: &&[u8]| {
+        let name = preference.split(|byte| matches!(byte, b'=' | b';')).next().unwrap_or_default();
+        let name = name.trim_ascii();
+        name.is_empty() || [&b"respond-async"[..], b"wait"].iter().any(|own| name.eq_ignore_ascii_case(own))
+    };
+    // What is quoted may hold a comma that separates nothing.
+    if value.contains(&b'"') {
+        return Some(value.to_vec());
+    }
+    let rest: Vec<_> = value.split(|byte| *byte == b',').filter(|one| !is_waiting(one)).collect();
+    (!rest.is_empty()).then(|| rest.join(&b','))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::request::Header;
+
+    #[test]
+    fn what_is_preferred_besides_is_told_apart_from_waiting() {
+        for (value, expected) in [
+            ("respond-async", None),
+            ("Respond-Async, wait=5", None),
+            ("wait = 5 ; x=1,", None),
+            ("respond-async, tx=commit", Some(" tx=commit")),
+            ("return=minimal,wait=5,tx=rollback", Some("return=minimal,tx=rollback")),
+            (r#"x="a,wait=1""#, Some(r#"x="a,wait=1""#)),
+        ] {
+            let rest = besides_waiting(value.as_bytes());
+            assert_eq!(rest.as_deref(), expected.map(str::as_bytes), "{value}");
+        }
+    }
 
     #[test]
     fn a_caller_prefers_a_ticket_at_once_or_after_its_wait() {

@@ -1,6 +1,9 @@
 //! What the rules about one call read of it.
 
+use std::collections::BTreeSet;
+
 use super::cel::Reads;
+use super::rule::HeaderTemplate;
 use super::{Candidates, PolicySet, decide};
 
 impl PolicySet {
@@ -9,6 +12,15 @@ impl PolicySet {
         let mut reads = Reads::default();
         decide::asked(self, &candidates.0).for_each(|asked| reads.extend(&asked.rule.reads));
         reads
+    }
+
+    /// The request headers whose values, as these rules set them, differ each time that the same call is sent.
+    pub fn fleeting_headers(&self, candidates: &Candidates) -> BTreeSet<String> {
+        let rules = decide::asked(self, &candidates.0).map(|asked| asked.rule);
+        let templates = rules.flat_map(|rule| &rule.headers.request);
+        let fleeting =
+            |template: &&HeaderTemplate| template.expressions().any(|expression| expression.reads.fleeting());
+        templates.filter(fleeting).map(|template| template.name().to_owned()).collect()
     }
 
     /// Whether any policy is about a destination, a port or a context: not every source of calls knows those.

@@ -114,6 +114,12 @@ impl HeaderTemplates {
 }
 
 impl HeaderTemplate {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Set(name, _) | Self::Append(name, _) | Self::Remove(name) => name,
+        }
+    }
+
     /// The expressions in its value.
     pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
         let parts: &[Part] = match self {

@@ -75,6 +75,7 @@ fn new(digest: &str) -> NewApproval {
     NewApproval {
         id: uuid::Uuid::now_v7().to_string(),
         digest: digest.into(),
+        exact: None,
         idempotency_key: String::new(),
         caller: Caller::of(&person("ana"), "10.0.0.7"),
         call: CallSummary {

@@ -7,7 +7,7 @@ use crate::effect::{Grant, Part, span};
 pub(super) fn covers(approval: &Approval) -> String {
     let who = approval.caller.name().unwrap_or("nobody in particular");
     let bytes = "method, host, path and query, body and the headers shown, byte by byte";
-    match (approval.grant, &approval.same) {
+    match approval.good_for() {
         (Grant::Once, _) => format!("approves this one call by {who}: {bytes}"),
         (Grant::For(period), None) => {
             format!("approves every same call by {who} for {}: {bytes}", span(period))
@@ -27,7 +27,7 @@ pub(super) fn covers(approval: &Approval) -> String {
 /// What may differ from the call that is shown.
 pub(super) fn not_covered(approval: &Approval) -> String {
     const NEVER: &str = "the token, dates, trace ids and the caller's address";
-    match &approval.same {
+    match approval.good_for().1 {
         None => format!("other headers, {NEVER}"),
         Some(class) => format!("{}, {NEVER}", class.left_open().join(", ")),
     }

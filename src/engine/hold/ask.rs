@@ -23,12 +23,6 @@ use crate::reason::Reason;
 use crate::request::Request;
 use crate::store::{NewApproval, Opened, StoreError};
 
-/// A request for approval that is open.
-pub(super) struct OpenRequest<'a> {
-    pub digest: String,
-    pub waits: Waits<'a>,
-}
-
 /// How a call hears of its approval.
 pub(super) struct Waits<'a> {
     pub waiter: Waiter<'a>,
@@ -59,10 +53,18 @@ impl Good {
 }
 
 impl Engine {
-    /// The digest of what an approval of this call would cover.
-    pub(super) fn digest(&self, call: &Call, evaluated: &Evaluated, rules: &[Arc<HoldRule>]) -> String {
+    /// Whether an approval with this digest covers the call: as one of its class, or as the very call.
+    pub(super) fn is_covered(
+        &self,
+        call: &Call,
+        evaluated: &Evaluated,
+        rules: &[Arc<HoldRule>],
+        digest: &str,
+    ) -> bool {
         let same = Good::of(rules, evaluated).same;
-        self.covered(call, evaluated, rules, same.as_ref(), |covered| covered.digest())
+        let covers =
+            |covered: &Covered<'_>| covered.digest() == digest || covered.exact().as_deref() == Some(digest);
+        self.covered(call, evaluated, rules, same.as_ref(), covers)
     }
 
     fn covered<T>(
@@ -76,39 +78,43 @@ impl Engine {
         let auto_approved = evaluated.decision.auto_approved();
         let asked = Asked { rules, auto_approved, same };
         let authenticator = &evaluated.snapshot.authenticator;
+        let fleeting = evaluated.policies().fleeting_headers(&evaluated.candidates);
+        let sets = evaluated.decision.headers().request.iter();
+        let sets: Vec<_> = sets.filter(|change| !fleeting.contains(change.name())).collect();
         let scope = digest::Scope {
             headers: &self.settings.digest_headers,
             credentials: &authenticator.credentials,
+            by_authorization: evaluated.by_authorization,
             redaction: &authenticator.redaction,
+            sets: &sets,
         };
         look(&Covered::of(&call.request, &evaluated.identity, asked, scope))
     }
 
-    /// The request for approval of this call, new or open already, and its digest; or why there is none.
+    /// The request for approval of this call, new or open already; or why there is none.
     pub(super) async fn open_approval(
         &self,
         call: &Call,
         evaluated: &Evaluated,
         rules: &[Arc<HoldRule>],
         names: Vec<String>,
-    ) -> Result<OpenRequest<'_>, (Reason, Option<Box<Approval>>)> {
+    ) -> Result<Waits<'_>, (Reason, Option<Box<Approval>>)> {
         let failed = |reason| (reason, None);
         let passed = self.ports.faults.pass(Point::OpenApproval).await;
         passed.map_err(|_| failed(Reason::StoreUnavailable))?;
         let new = self.new_approval(call, evaluated, rules, names);
-        let digest = new.digest.clone();
         // Whoever decides has the id from the store: nobody can before this call listens.
         let waiter = self.waiters.of(&new.id);
         let changed = waiter.changed();
         match self.opened(new).await {
             Ok(Opened::Created(approval)) => {
                 let approval = Some(Box::new(approval));
-                Ok(OpenRequest { digest, waits: Waits { waiter, changed, approval } })
+                Ok(Waits { waiter, changed, approval })
             }
             Ok(Opened::Attached(open)) => {
                 let waiter = self.waiters.of(&open.id);
                 let changed = waiter.changed();
-                Ok(OpenRequest { digest, waits: Waits { waiter, changed, approval: None } })
+                Ok(Waits { waiter, changed, approval: None })
             }
             Ok(Opened::AlreadyUsed(approval)) => Err((Reason::ApprovalUsed, Some(Box::new(approval)))),
             Ok(Opened::TooManyPending) => Err(failed(Reason::TooManyPending)),
@@ -144,14 +150,16 @@ impl Engine {
         names: Vec<String>,
     ) -> NewApproval {
         let Good { grant, same } = Good::of(rules, evaluated);
-        let (digest, summary) = self
-            .covered(call, evaluated, rules, same.as_ref(), |covered| (covered.digest(), covered.summary()));
+        let (digest, exact, summary) = self.covered(call, evaluated, rules, same.as_ref(), |covered| {
+            (covered.digest(), covered.exact(), covered.summary())
+        });
         let key = call.request.headers.text("idempotency-key").ok().flatten().unwrap_or_default();
         let auto = evaluated.decision.auto_approved();
         let by_rules = auto.len() == rules.len();
         NewApproval {
             id: self.ports.store.new_id(),
             digest,
+            exact,
             // A class is of many calls, each with a key of its own.
             idempotency_key: if same.is_some() { String::new() } else { key.to_owned() },
             caller: Caller::of(&evaluated.identity, &call.request.source.address),

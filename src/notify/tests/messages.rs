@@ -60,6 +60,7 @@ fn named(subject: &str, path: &str) -> Notice {
     let approval = crate::approval::Approval {
         id: "0190a1b2-0000-7000-8000-000000000000".into(),
         digest: new.digest,
+        exact: None,
         idempotency_key: String::new(),
         state: State::Pending,
         created: "2026-11-21T20:00:00Z".parse().unwrap(),

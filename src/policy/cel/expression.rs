@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::attribute::Attribute;
 use super::function::Builtin;
 use super::pattern::Pattern;
+use crate::effect::is_fleeting_header;
 use crate::policy::decision::HeadersRead;
 
 mod text_set;
@@ -346,6 +347,13 @@ impl Reads {
 
     pub fn captures(&self) -> bool {
         self.attributes.iter().any(|attribute| matches!(attribute, Attribute::Capture(_)))
+    }
+
+    /// Whether it reads what differs when the same call is sent again.
+    pub fn fleeting(&self) -> bool {
+        let now =
+            [Attribute::Time, Attribute::Id].iter().any(|attribute| self.attributes.contains(attribute));
+        now || self.all_headers || self.headers.iter().any(|name| is_fleeting_header(name))
     }
 
     pub fn nothing(&self) -> bool {

@@ -239,7 +239,9 @@ impl PolicyReader<'_> {
     fn part(&mut self, node: &Node) -> Option<Part> {
         let text = self.reader.string(node, "a part of `same`")?;
         match text.parse::<Part>() {
-            Ok(Part::Header(name)) if is_fleeting_header(&name) => {
+            Ok(Part::Header(name))
+                if is_fleeting_header(&name) || ["authorization", "prefer"].contains(&name.as_str()) =>
+            {
                 let message =
                     format!("`{name}` is never covered: it differs each time, or carries the credential");
                 self.reader.error(node.span, "never-covered", message);

@@ -24,6 +24,8 @@ pub(super) struct Terms {
     #[serde(default)]
     same: Option<Class>,
     #[serde(default)]
+    exact: Option<String>,
+    #[serde(default)]
     remind_after: Option<Duration>,
 }
 
@@ -38,6 +40,7 @@ impl Terms {
             requires: approval.requires.clone(),
             grant: approval.grant,
             same: approval.same.clone(),
+            exact: approval.exact.clone(),
             remind_after: approval.remind_after,
         }
     }
@@ -60,6 +63,7 @@ pub(super) fn decode(row: &Row) -> Result<Approval, StoreError> {
         requires: terms.requires,
         grant: terms.grant,
         same: terms.same,
+        exact: terms.exact,
         remind_after: terms.remind_after,
         votes: from_json(row.try_get("votes")?)?,
         progress: from_json(row.try_get("progress")?)?,

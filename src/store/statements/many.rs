@@ -147,15 +147,16 @@ impl Transaction<'_> {
     pub(in crate::store) async fn update(&mut self, changed: &[&Approval]) -> Result<(), StoreError> {
         for changed in parts(changed) {
             let mut query = database::query(AssertSqlSafe(format!(
-                "WITH v(id, state, expires_at, votes, progress, attention_at, open_until) AS (VALUES {}) \
-                 UPDATE approvals SET state = v.state, expires_at = v.expires_at, votes = v.votes, \
+                "WITH v(id, digest, state, expires_at, votes, progress, attention_at, open_until) AS (VALUES {}) \
+                 UPDATE approvals SET digest = v.digest, state = v.state, expires_at = v.expires_at, votes = v.votes, \
                  progress = v.progress, attention_at = v.attention_at, open_until = v.open_until \
                  FROM v WHERE approvals.id = v.id",
-                places(changed.len(), 7)
+                places(changed.len(), 8)
             )));
             for approval in changed {
                 query = query
                     .bind(&approval.id)
+                    .bind(&approval.digest)
                     .bind(approval.state.as_str())
                     .bind(approval.expires.as_microsecond())
                     .bind(to_json(&approval.votes)?)

@@ -25,6 +25,34 @@ impl Fixture {
     }
 }
 
+fn of_class(exact: &str) -> NewApproval {
+    let (same, grant) = (Class::new([Part::Method]), Grant::For(MINUTE));
+    let mut new =
+        NewApproval { same, grant, exact: Some(exact.into()), retry_window: MINUTE, ..new("class") };
+    new.requires[0].break_glass = Some(Members { groups: vec!["finance".into()], people: vec![] });
+    new
+}
+
+/// Who breaks the glass saw one call, and answers for that.
+#[tokio::test]
+async fn breaking_the_glass_of_a_class_releases_the_call_at_hand_alone() {
+    let fixture = fixture().await;
+    let seen = fixture.create(of_class("seen")).await;
+    assert!(matches!(fixture.open(of_class("other")).await, Opened::Attached(open) if open.id == seen.id));
+    let broken = fixture.store.vote(&seen.id, &person("bob"), Choice::BreakGlass, "fire").await.unwrap();
+    assert_eq!(
+        (broken.state, broken.digest.as_str(), broken.good_for()),
+        (State::Approved, "seen", (Grant::Once, None))
+    );
+    let other = created(fixture.open(of_class("other")).await);
+    assert_eq!((other.state, other.digest.as_str()), (State::Pending, "class"));
+    assert!(matches!(fixture.open(of_class("seen")).await, Opened::Attached(open) if open.id == seen.id));
+    assert!(fixture.store.consume(&seen.id, "d-1").await.unwrap());
+    assert!(matches!(fixture.open(of_class("seen")).await, Opened::AlreadyUsed(used) if used.id == seen.id));
+    let kept = fixture.reopen().await.approval(&seen.id).await.unwrap().unwrap();
+    assert_eq!((kept.digest.as_str(), kept.good_for()), ("seen", (Grant::Once, None)));
+}
+
 #[tokio::test]
 async fn what_waits_is_listed_and_counted_until_it_is_decided() {
     let fixture = fixture().await;

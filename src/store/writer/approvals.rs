@@ -79,6 +79,7 @@ impl Batch<'_> {
         Approval {
             id: new.id.clone(),
             digest: new.digest.clone(),
+            exact: new.exact.clone(),
             idempotency_key: new.idempotency_key.clone(),
             state: State::Pending,
             created: self.now,

@@ -54,8 +54,7 @@ impl About {
     }
 
     pub(super) fn request(new: &NewApproval) -> Self {
-        let call = (new.digest.clone(), new.idempotency_key.clone());
-        Self { calls: vec![call], callers: vec![principal(&new.caller)], ..Self::default() }
+        Self { calls: calls(new).collect(), callers: vec![principal(&new.caller)], ..Self::default() }
     }
 
     pub(super) fn of(commands: &[Command]) -> Self {
@@ -119,16 +118,12 @@ impl Rows {
 
     /// What is open of the call of `new`.
     pub(super) fn open(&self, new: &NewApproval) -> Option<&Approval> {
-        self.approval(self.of_call(new)?.open.as_deref()?)
+        calls(new).find_map(|call| self.approval(self.calls.get(&call)?.open.as_deref()?))
     }
 
     /// What released the call of `new` last.
     pub(super) fn used(&self, new: &NewApproval) -> Option<&Approval> {
-        self.approval(self.of_call(new)?.used.as_deref()?)
-    }
-
-    fn of_call(&self, new: &NewApproval) -> Option<&OfCall> {
-        self.calls.get(&(new.digest.clone(), new.idempotency_key.clone()))
+        calls(new).find_map(|call| self.approval(self.calls.get(&call)?.used.as_deref()?))
     }
 
     /// How many requests of `caller` wait for a decision.
@@ -201,6 +196,14 @@ impl Rows {
     }
 
     fn remember(&mut self, approval: Approval) {
+        // It may be for another call than before: whoever breaks the glass of a class releases one call.
+        let before = self.approvals.get(&approval.id).and_then(Option::as_ref);
+        if let Some(before) = before.filter(|before| before.digest != approval.digest)
+            && let Some(of_call) =
+                self.calls.get_mut(&(before.digest.clone(), before.idempotency_key.clone()))
+        {
+            of_call.open = None;
+        }
         let call = (approval.digest.clone(), approval.idempotency_key.clone());
         if let Some(of_call) = self.calls.get_mut(&call) {
             let open = matches!(approval.state, State::Pending | State::Approved);
@@ -217,6 +220,11 @@ impl Rows {
         }
         self.approvals.insert(approval.id.clone(), Some(approval));
     }
+}
+
+/// What an open request has to be for to be `new`'s: the very call, or one of its class.
+fn calls(new: &NewApproval) -> impl Iterator<Item = Call> {
+    new.exact.iter().chain([&new.digest]).map(|digest| (digest.clone(), new.idempotency_key.clone()))
 }
 
 fn principal(caller: &Caller) -> Principal {

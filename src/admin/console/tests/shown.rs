@@ -53,6 +53,7 @@ fn new(index: usize, text: &str) -> NewApproval {
     NewApproval {
         id: uuid::Uuid::now_v7().to_string(),
         digest: format!("d{index}"),
+        exact: None,
         idempotency_key: text.to_owned(),
         caller,
         call: CallSummary {
