@@ -10,8 +10,9 @@
     reason = "a check that does not hold panics"
 )]
 
+use std::collections::BTreeMap;
 use std::io::Read;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use portcullis_mask::{
     Confidence, Detect, Detector, Encoding, FieldPath, Format, Framing, Grpc, HashKey, Kind, Limits, Masker,
@@ -228,8 +229,9 @@ pub fn grpc(input: &[u8]) {
         [UnknownFields::Drop, UnknownFields::Pass, UnknownFields::Block][usize::from(cuts / 3 % 3)];
     let Some(message) = schema().message("shop.Order") else { return };
     let call = Grpc { framing, message, encoding: Some(Encoding::Gzip), unknown_fields };
-    let rules =
-        [field_rules(choice), detect_rules(choice), vec![rule("**.number", None, Method::Hash)]].concat();
+    static NUMBERS: OnceLock<Arc<Rule>> = OnceLock::new();
+    let numbers = NUMBERS.get_or_init(|| rule("**.number", None, Method::Hash)).clone();
+    let rules = [field_rules(choice), detect_rules(choice), vec![numbers]].concat();
     let run = |chunks: Vec<&[u8]>| {
         let mut masker = Masker::grpc(plan(&rules), &call, Limits::default());
         push_all(&mut masker, chunks)
@@ -373,8 +375,14 @@ fn mask<'c>(
     push_all(&mut Masker::new(plan(rules), format, Limits::default()), chunks)
 }
 
+/// The plan of those rules. It is made once: to compile one takes longer than to mask a small body.
 fn plan(rules: &[Arc<Rule>]) -> Arc<Plan> {
-    Arc::new(Plan::compile(rules, &HashKey::new(&[7; 32]).unwrap()))
+    static PLANS: Mutex<BTreeMap<Vec<usize>, Arc<Plan>>> = Mutex::new(BTreeMap::new());
+    // No rule is ever dropped, so its address is its own.
+    let addresses = rules.iter().map(|rule| Arc::as_ptr(rule).addr()).collect();
+    let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
+    let plan = plans.entry(addresses);
+    plan.or_insert_with(|| Arc::new(Plan::compile(rules, &HashKey::new(&[7; 32]).unwrap()))).clone()
 }
 
 fn push_all<'c>(
@@ -429,25 +437,36 @@ fn rule(field: &str, detect: Option<Detect>, method: Method) -> Arc<Rule> {
 
 /// By bits: `a` anywhere is redacted, `b` anywhere is removed, the leaves below `c` at the top are made null.
 fn field_rules(choice: u8) -> Vec<Arc<Rule>> {
-    let all = [
-        rule("**.a", None, Method::redact()),
-        rule("**.b", None, Method::Remove),
-        rule("c.**", None, Method::Null),
-    ];
-    all.into_iter().enumerate().filter(|(i, _)| choice >> i & 1 == 1).map(|(_, rule)| rule).collect()
+    static ALL: OnceLock<[Arc<Rule>; 3]> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        [
+            rule("**.a", None, Method::redact()),
+            rule("**.b", None, Method::Remove),
+            rule("c.**", None, Method::Null),
+        ]
+    });
+    chosen(all, choice)
 }
 
 /// By the higher bits, rules whose paths and methods the walk does not know.
 fn path_rules(choice: u8) -> Vec<Arc<Rule>> {
-    let all = [
-        ("**.h", Method::Hash),
-        ("d[1].**", Method::redact()),
-        ("e[?t==\"x\"].n", Method::Remove),
-        ("*.l", Method::Last4),
-        ("**.f[?t!=1].*", Method::KeepType),
-    ];
-    let chosen = all.into_iter().enumerate().filter(|(i, _)| choice >> (i + 3) & 1 == 1);
-    chosen.map(|(_, (path, method))| rule(path, None, method)).collect()
+    static ALL: OnceLock<[Arc<Rule>; 5]> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        [
+            rule("**.h", None, Method::Hash),
+            rule("d[1].**", None, Method::redact()),
+            rule("e[?t==\"x\"].n", None, Method::Remove),
+            rule("*.l", None, Method::Last4),
+            rule("**.f[?t!=1].*", None, Method::KeepType),
+        ]
+    });
+    chosen(all, choice >> 3)
+}
+
+/// Of some rules those whose bits are set.
+fn chosen(all: &[Arc<Rule>], bits: u8) -> Vec<Arc<Rule>> {
+    let chosen = all.iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1);
+    chosen.map(|(_, rule)| rule.clone()).collect()
 }
 
 /// Whatever has that name, at any depth, is a pseudonym, or what a stricter rule makes of it.
@@ -469,9 +488,14 @@ fn assert_hides(value: &Value, name: &str) {
 
 /// The same rules about what is in the strings `p`.
 fn in_strings(rules: &[Arc<Rule>]) -> Vec<Arc<Rule>> {
+    static ALL: Mutex<BTreeMap<String, Arc<Rule>>> = Mutex::new(BTreeMap::new());
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
     let in_string = |rule: &Arc<Rule>| {
-        let field = FieldPath::parse(&format!("p[json].{}", rule.field)).unwrap();
-        Arc::new(Rule { field, ..(**rule).clone() })
+        let path = format!("p[json].{}", rule.field);
+        let field = || FieldPath::parse(&path).unwrap();
+        all.entry(path.clone())
+            .or_insert_with(|| Arc::new(Rule { field: field(), ..(**rule).clone() }))
+            .clone()
     };
     rules.iter().map(in_string).collect()
 }
@@ -508,9 +532,7 @@ fn walk(value: Value, choice: u8) -> Value {
 /// Some detectors by the higher bits, with methods of all kinds.
 fn detect_rules(choice: u8) -> Vec<Arc<Rule>> {
     static ALL: OnceLock<[Arc<Rule>; 5]> = OnceLock::new();
-    // Made once: to compile a pattern takes as long as a hundred bodies.
-    let all = ALL.get_or_init(all_detect_rules).iter().enumerate();
-    all.filter(|(i, _)| choice >> (i + 3) & 1 == 1).map(|(_, rule)| rule.clone()).collect()
+    chosen(ALL.get_or_init(all_detect_rules), choice >> 3)
 }
 
 fn all_detect_rules() -> [Arc<Rule>; 5] {
