@@ -129,7 +129,10 @@ fn events(body: &[u8]) -> Option<Vec<Event>> {
             _ => return None,
         }
     }
-    events.push(event);
+    // The last one needs no line end.
+    if event != Event::default() {
+        events.push(event);
+    }
     Some(events)
 }
 
