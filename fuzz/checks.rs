@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each target has its own check")]
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
