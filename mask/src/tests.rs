@@ -5,6 +5,7 @@ use super::*;
 mod encoded;
 mod filters;
 mod forms;
+mod grammar;
 mod grpc;
 mod guarded;
 mod looking;
@@ -257,52 +258,7 @@ fn masked_ancestors_and_stricter_rules_win() {
 }
 
 #[test]
-fn invalid_documents_are_refused() {
-    let bodies = [
-        "",
-        " ",
-        "{",
-        "}",
-        "[1",
-        "[1,]",
-        "[,1]",
-        "[1 2]",
-        "{\"a\"}",
-        "{\"a\":}",
-        "{\"a\":1,}",
-        "{a:1}",
-        "{\"a\":1]",
-        "[1}",
-        "{\"a\" 1}",
-        "{1:1}",
-        "{,}",
-        "01",
-        "-",
-        "1.",
-        "tru",
-        "truee",
-        "True",
-        "nul",
-        "nan",
-        "'a'",
-        "\"a",
-        "\"\t\"",
-        "\"\\x\"",
-        "1 2",
-        "{} x",
-        "[]]",
-        "\u{feff}1",
-        "// c\n1",
-        "\u{a0}1",
-        "[1]\0",
-        "\u{c}1",
-    ];
-    for body in bodies {
-        for list in [&[][..], &[("a", Method::redact())], &[("**", Method::Remove)]] {
-            let error = mask(list, body).unwrap_err();
-            assert_eq!(error.code(), "invalid_json", "{body}: {error}");
-        }
-    }
+fn an_error_says_where_and_what() {
     assert_eq!(
         mask(&[], "[1,\n x]").unwrap_err().to_string(),
         "invalid JSON at byte 5: a value was expected"

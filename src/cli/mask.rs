@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, Sources, render};
 use crate::document::{Document, Node, Reader, Value};
 use crate::mask::{
-    self, Format, Guarded, HashKey, Limits, Masker, OnUnmaskable, Plan, Rule, Unmaskable, rules_from_node,
+    self, Encoding, Format, Framing, Grpc, Guarded, HashKey, Limits, Masker, OnUnmaskable, Plan, Rule,
+    Schema, UnknownFields, Unmaskable, rules_from_node,
 };
 
 /// Mask a body: standard input to standard output, as it streams.
@@ -32,6 +33,23 @@ pub struct Args {
     /// The body's content encoding: `identity`, `gzip`, `deflate`, `br` or `zstd`; what is written has it too
     #[arg(long, value_name = "ENCODING", default_value = "identity")]
     pub content_encoding: String,
+
+    /// The messages of gRPC services, for their content types: as `protoc --include_imports --descriptor_set_out` writes
+    /// them
+    #[arg(long, value_name = "FILE", requires = "grpc_method")]
+    pub descriptor_set: Option<PathBuf>,
+
+    /// The call that the body answers: `/package.Service/Method`
+    #[arg(long, value_name = "PATH", requires = "descriptor_set")]
+    pub grpc_method: Option<String>,
+
+    /// The `grpc-encoding` of the messages that are flagged as compressed
+    #[arg(long, value_name = "ENCODING", default_value = "identity")]
+    pub grpc_encoding: String,
+
+    /// What happens to fields that the descriptor set does not know: `drop`, `pass` or `block`
+    #[arg(long, value_name = "WHAT", default_value = "drop", value_parser = unknown_fields)]
+    pub unknown_fields: UnknownFields,
 
     /// The key of the method `hash`; without it a random one, whose hashes agree within this body only
     #[arg(long, value_name = "FILE")]
@@ -117,23 +135,71 @@ fn guarded(
     args: &Args,
     plan: Arc<Plan>,
     on_unmaskable: OnUnmaskable,
-) -> Result<(Guarded, Option<(OnUnmaskable, Unmaskable)>), Unmaskable> {
-    let limits = Limits::default();
-    match (Format::of_body(&args.content_type, &args.content_encoding), on_unmaskable) {
-        (Ok((format, encoding)), _) => {
-            let mut masker = Masker::new(plan, format, limits);
-            if let Some(encoding) = encoding {
-                masker = masker.in_encoding(encoding, &limits)?;
-            }
-            let text = mask::redacted(format, encoding).ok();
-            Ok((Guarded::new(masker, on_unmaskable, text), None))
-        }
-        (Err(why), OnUnmaskable::Block) => Err(why),
-        (Err(why), OnUnmaskable::Pass) => Ok((Guarded::passed(), Some((on_unmaskable, why)))),
-        (Err(why), OnUnmaskable::RedactAll) => {
+) -> Result<(Guarded, Option<(OnUnmaskable, Unmaskable)>), Failure> {
+    let why = match masker(args, plan) {
+        Ok((masker, text)) => return Ok((Guarded::new(masker, on_unmaskable, text), None)),
+        Err(Failure::Unmaskable(why)) => why,
+        Err(other) => return Err(other),
+    };
+    match on_unmaskable {
+        OnUnmaskable::Pass => Ok((Guarded::passed(), Some((on_unmaskable, why)))),
+        OnUnmaskable::RedactAll if !is_grpc(&args.content_type) => {
             let format = Format::of_content_type(&args.content_type).unwrap_or(Format::Text);
             Ok((Guarded::replaced(mask::redacted(format, None)?), Some((on_unmaskable, why))))
         }
+        OnUnmaskable::Block | OnUnmaskable::RedactAll => Err(why.into()),
+    }
+}
+
+/// The masker, and what can take the place of the whole body: nothing can that of messages.
+fn masker(args: &Args, plan: Arc<Plan>) -> Result<(Masker, Option<Vec<u8>>), Failure> {
+    let limits = Limits::default();
+    let (masker, encoding, text) = match Framing::of_content_type(&args.content_type) {
+        Some(framing) => {
+            let grpc = grpc(args, framing)?;
+            let encoding = Encoding::of_header(&args.content_encoding)?;
+            (Masker::grpc(plan, &grpc, limits), encoding, None)
+        }
+        None => {
+            let (format, encoding) = Format::of_body(&args.content_type, &args.content_encoding)?;
+            (Masker::new(plan, format, limits), encoding, mask::redacted(format, encoding).ok())
+        }
+    };
+    let masker = match encoding {
+        None => masker,
+        Some(encoding) => masker.in_encoding(encoding, &limits)?,
+    };
+    Ok((masker, text))
+}
+
+/// What is to be known of the call.
+fn grpc(args: &Args, framing: Framing) -> Result<Grpc, Failure> {
+    let (Some(path), Some(method)) = (&args.descriptor_set, &args.grpc_method) else {
+        let message = "a body of gRPC needs `--descriptor-set` and `--grpc-method`, which name its fields";
+        return Err(Failure::Usage(message.to_owned()));
+    };
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let schema = Schema::decode(&bytes)
+        .map_err(|error| Failure::Usage(format!("`{}` can't be used: {error}", path.display())))?;
+    let message = schema.answer_of(method).ok_or_else(|| {
+        let path = path.display();
+        Failure::Usage(format!("`{path}` has no method `{method}`: give it as `/package.Service/Method`"))
+    })?;
+    let encoding = Encoding::of_header(&args.grpc_encoding)?;
+    Ok(Grpc { framing, message, encoding, unknown_fields: args.unknown_fields })
+}
+
+/// Also in formats that can't be masked.
+fn is_grpc(content_type: &str) -> bool {
+    content_type.trim_start().to_ascii_lowercase().starts_with("application/grpc")
+}
+
+fn unknown_fields(word: &str) -> Result<UnknownFields, String> {
+    match word {
+        "drop" => Ok(UnknownFields::Drop),
+        "pass" => Ok(UnknownFields::Pass),
+        "block" => Ok(UnknownFields::Block),
+        _ => Err("it is `drop`, `pass` or `block`".to_owned()),
     }
 }
 
@@ -203,6 +269,10 @@ mod tests {
             rules: file,
             content_type: "application/json".to_owned(),
             content_encoding: "identity".to_owned(),
+            descriptor_set: None,
+            grpc_method: None,
+            grpc_encoding: "identity".to_owned(),
+            unknown_fields: UnknownFields::Drop,
             hash_key_file: None,
             hash_key_id: None,
         };
@@ -268,6 +338,78 @@ mod tests {
             // The strictest rule decides.
             let both = rules("pass") + &rules("redact_all");
             assert_eq!(run_with(&both, change, body).0, redacted);
+        }
+    }
+
+    /// Makes the body one of gRPC that answers a call of that path, in the masker's own test schema.
+    fn grpc_call(args: &mut Args, method: &str) {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/mask/src/tests");
+        let set = protox::compile(["shop.proto"], [folder]).unwrap();
+        let file = args.rules.with_file_name("shop.pb");
+        std::fs::write(&file, prost::Message::encode_to_vec(&set)).unwrap();
+        args.content_type = "application/grpc".to_owned();
+        (args.descriptor_set, args.grpc_method) = (Some(file), Some(method.to_owned()));
+    }
+
+    /// Behind its five bytes, a card whose number is `4111`, and which has a field that its type does not know.
+    const CARD: &[u8] = b"\0\0\0\0\x0a\x0a\x044111\xa2\x01\x01x";
+
+    #[test]
+    fn messages_of_grpc_are_masked_by_their_descriptors() {
+        let rules = "- {field: number, with: {redact: '-'}}\n";
+        let find = |args: &mut Args| grpc_call(args, "/shop.Shop/Find");
+        assert_eq!(run_with(rules, find, CARD), ("\0\0\0\0\x03\x0a\x01-".to_owned(), None));
+        let web_text = |args: &mut Args| {
+            grpc_call(args, "/shop.Shop/Find");
+            args.content_type = "application/grpc-web-text".to_owned();
+        };
+        assert_eq!(run_with(rules, web_text, b"AAAAAAYKBDQxMTE="), ("AAAAAAMKAS0=".to_owned(), None));
+        let block = |args: &mut Args| {
+            grpc_call(args, "/shop.Shop/Find");
+            args.unknown_fields = UnknownFields::Block;
+        };
+        let (output, failure) = run_with(rules, block, CARD);
+        assert!(output.is_empty() && failure.unwrap().0.contains("(unknown_field)"));
+    }
+
+    #[test]
+    fn messages_of_grpc_that_can_not_be_masked_are_not_replaced_by_a_text() {
+        let rules = "- {field: number, with: hash, on_unmaskable: redact_all}\n";
+        let broken = |args: &mut Args| grpc_call(args, "/shop.Shop/Find");
+        let encoding = |args: &mut Args| {
+            grpc_call(args, "/shop.Shop/Find");
+            args.grpc_encoding = "snappy".to_owned();
+        };
+        let json = |args: &mut Args| args.content_type = "application/grpc+json".to_owned();
+        let changes: [(&dyn Fn(&mut Args), _); 3] =
+            [(&broken, "(invalid_protobuf)"), (&encoding, "(unknown_encoding)"), (&json, "(unknown_format)")];
+        for (change, code) in changes {
+            let (output, failure) = run_with(rules, change, b"\0\0\0\0\x02\x0a\x09");
+            let (message, exit) = failure.unwrap();
+            assert!(message.contains(code), "{message}");
+            assert_eq!((output.as_str(), exit), ("", ExitCode::from(1)));
+        }
+    }
+
+    #[test]
+    fn a_body_of_grpc_without_its_descriptors_exits_with_2() {
+        let bare: fn(&mut Args) = |args| args.content_type = "application/grpc".to_owned();
+        let unknown: fn(&mut Args) = |args| grpc_call(args, "/shop.Shop/Sell");
+        let no_set: fn(&mut Args) = |args| {
+            grpc_call(args, "/shop.Shop/Find");
+            args.descriptor_set = Some(args.rules.clone());
+        };
+        for (change, part) in [
+            (bare, "needs `--descriptor-set`"),
+            (unknown, "no method `/shop.Shop/Sell`"),
+            (no_set, "can't be used"),
+        ] {
+            // Rules that let pass what can't be masked do not make up for it.
+            let rules = "- {field: number, with: hash, on_unmaskable: pass}\n";
+            let (output, failure) = run_with(rules, change, CARD);
+            let (message, exit) = failure.unwrap();
+            assert!(message.contains(part), "{message}");
+            assert_eq!((output.as_str(), exit), ("", ExitCode::from(2)));
         }
     }
 

@@ -163,8 +163,7 @@ impl Json {
         table: &Table<'_, WORDS>,
         step: &Step<'b, WORDS>,
     ) -> Option<Taken> {
-        let undecided = table.is_special(&step.reach) && table.stops(&step.reach);
-        if undecided || self.frames.len() >= self.limits.depth {
+        if table.may_take_whole(&step.reach) || self.frames.len() >= self.limits.depth {
             return None;
         }
         self.keep(io, walk, step);
@@ -204,7 +203,7 @@ impl Json {
         step: &Step<'b, WORDS>,
     ) -> Option<Taken> {
         let end = scalar(walk.bytes, step.at, step.byte)?;
-        if WORDS > 0 && table.is_special(&step.reach) {
+        if WORDS > 0 && table.may_take_leaf(&step.reach) {
             let masked = self.mask_scalar(io, walk, table, step, end)?;
             if masked {
                 return Some(Taken::Yes);

@@ -8,7 +8,7 @@ pub struct Table<'p, const WORDS: usize> {
     any: [u64; WORDS],
     deep: [u64; WORDS],
     indexed: [u64; WORDS],
-    /// Where a value is more than what it says: the machine of single bytes asks it.
+    /// `Plan::special`: where a value is more than what it says. The machine of single bytes asks it.
     asked: [u64; WORDS],
     whole: [u64; WORDS],
     leaf: [u64; WORDS],
@@ -33,29 +33,32 @@ impl Plan {
 }
 
 impl<const WORDS: usize> Table<'_, WORDS> {
-    /// Whether a leaf reached so may be anything but kept.
+    /// Whether a rule may say anything about a leaf reached so.
     #[inline(always)]
-    pub fn is_special(&self, reach: &[u64; WORDS]) -> bool {
-        let special = self.whole.iter().zip(&self.leaf).zip(&self.asked);
-        reach.iter().zip(special).any(|(word, ((whole, leaf), asked))| word & (whole | leaf | asked) != 0)
+    pub fn may_take_leaf(&self, reach: &[u64; WORDS]) -> bool {
+        let ends = self.whole.iter().zip(&self.leaf).zip(&self.asked);
+        reach.iter().zip(ends).any(|(word, ((whole, leaf), asked))| word & (whole | leaf | asked) != 0)
     }
 
-    /// Whether an object or array reached so may be anything but kept.
+    /// Whether a rule may say anything about an object or array reached so, as a whole.
     #[inline(always)]
-    pub fn stops(&self, reach: &[u64; WORDS]) -> bool {
+    pub fn may_take_whole(&self, reach: &[u64; WORDS]) -> bool {
         meet(reach, &self.whole) || self.asks(reach)
     }
 
+    /// Whether what a value reached so counts as depends on what is in it.
     #[inline(always)]
     pub fn asks(&self, reach: &[u64; WORDS]) -> bool {
         meet(reach, &self.asked)
     }
 
+    /// Whether the elements of an array reached so differ by their places.
     #[inline(always)]
     pub fn indexes(&self, reach: &[u64; WORDS]) -> bool {
         meet(reach, &self.indexed)
     }
 
+    /// The reach of the member `name` of an object that was reached `from`.
     #[inline(always)]
     pub fn at_member(&self, from: &[u64; WORDS], name: &[u8]) -> [u64; WORDS] {
         if WORDS == 0 {
@@ -82,7 +85,7 @@ impl<const WORDS: usize> Table<'_, WORDS> {
     /// Whether no rule is about scalars in an object or array reached so, but for those of names in a rule.
     #[inline(always)]
     pub fn is_quiet(&self, here: &[u64; WORDS], is_object: bool) -> bool {
-        !self.is_special(&self.at_other(here, is_object))
+        !self.may_take_leaf(&self.at_other(here, is_object))
     }
 
     /// The reach of a member of an object whose name is in no rule, or of an array's element.
