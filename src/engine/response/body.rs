@@ -111,6 +111,12 @@ pub fn is_grpc(response: &Headers) -> bool {
     content_type.trim_start().to_ascii_lowercase().starts_with("application/grpc")
 }
 
+/// Whether it is one of gRPC-web, whose trailers are in its body.
+pub fn is_grpc_web(response: &Headers) -> bool {
+    let content_type = response.joined("content-type").ok().flatten().unwrap_or_default();
+    content_type.trim_start().to_ascii_lowercase().starts_with("application/grpc-web")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
