@@ -25,6 +25,7 @@ pub mod diff;
 mod explain;
 mod inputs;
 mod lint;
+pub mod masked_headers;
 mod memo;
 mod outline;
 mod plan;

@@ -72,13 +72,6 @@ impl HeaderNames {
         };
         among && !FRAMING.contains(&name)
     }
-
-    /// Whether a name that begins with `prefix` can be among them.
-    pub fn may_begin_with(&self, prefix: &str) -> bool {
-        let own = self.0.strip_suffix('*');
-        self.0.starts_with(prefix)
-            || own.is_some_and(|own| prefix.starts_with(own) || own.starts_with(prefix))
-    }
 }
 
 impl fmt::Display for HeaderNames {
@@ -126,22 +119,6 @@ mod tests {
             ("é", NotAName),
         ] {
             assert_eq!(HeaderNames::parse(text), Err(error(text.to_owned())), "{text}");
-        }
-    }
-
-    #[test]
-    fn it_is_known_whether_names_of_a_kind_can_be_among_them() {
-        for (text, may) in [
-            ("x-envoy-upstream", true),
-            ("x-envoy-*", true),
-            ("x-e*", true),
-            ("*", true),
-            ("x-envoy-up*", true),
-            ("x-env", false),
-            ("x-account", false),
-            ("y*", false),
-        ] {
-            assert_eq!(HeaderNames::parse(text).unwrap().may_begin_with("x-envoy-"), may, "{text}");
         }
     }
 }

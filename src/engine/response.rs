@@ -2,12 +2,11 @@
 //!
 //! What must be masked and can't be understood (an unknown encoding, a part, an unknown type) is blocked, unless its rules
 //! choose otherwise. `body` has the masker for what can, `masked` the body on its way, `headers` what changes around it.
-//! `masked_headers` masks what rules name of headers and trailers, whatever becomes of the body.
+//! `policy::masked_headers` masks what rules name of headers and trailers, whatever becomes of the body.
 
 use std::sync::Arc;
 
 use body::BodyForm;
-use masked_headers::{MaskedHeaders, section};
 
 use super::candidate::{Job, Side, Subject};
 use super::fault::Point;
@@ -16,6 +15,7 @@ use crate::audit::{self, Record};
 use crate::effect::HeaderChange;
 use crate::identity::Identity;
 use crate::mask::{self, HeaderPlan, OnUnmaskable, Plan};
+use crate::policy::masked_headers::{MaskedHeaders, section};
 use crate::policy::{self, Candidates, ConditionError, MaskedParts, PolicySet, ResponseHead};
 use crate::request::Request;
 
@@ -23,7 +23,6 @@ mod body;
 mod hash_keys;
 mod headers;
 mod masked;
-mod masked_headers;
 
 pub use body::Masking;
 pub use hash_keys::HashKeys;
@@ -177,7 +176,7 @@ impl Engine {
     ) -> ResponsePlan {
         if !has_body {
             // A gRPC error that ends with its headers: the details of its status are among them.
-            let details = body::is_grpc(&head.headers) && phase.parts().body;
+            let details = head.headers.is_grpc() && phase.parts().body;
             let around = if details { headers::without_details } else { headers::for_one_caller };
             return ResponsePlan::Pass(around(&head.headers));
         }
@@ -202,7 +201,7 @@ impl Engine {
         let faults = self.ports.faults.clone();
         let on_unmaskable = match OnUnmaskable::of(rules) {
             // Its trailers are in it.
-            _ if body::is_grpc_web(&head.headers) && named.names_trailers() => OnUnmaskable::Block,
+            _ if head.headers.is_grpc_web() && named.names_trailers() => OnUnmaskable::Block,
             chosen => chosen,
         };
         let masked = form.and_then(|form| {
@@ -386,12 +385,12 @@ fn of_form(
     let parts = MaskedParts::of(&rules);
     if !has_body {
         // What looks everywhere looks into the message of a gRPC error too.
-        rules.retain(|rule| !rule.is_of_body() || body::is_grpc(&head.headers) && rule.detect.is_some());
+        rules.retain(|rule| !rule.is_of_body() || head.headers.is_grpc() && rule.detect.is_some());
         return Ok(Masks { rules, form: None });
     }
     if !parts.body {
         // Nobody looks into that body, and its trailers are in it.
-        let unseen = parts.trailers && body::is_grpc_web(&head.headers);
+        let unseen = parts.trailers && head.headers.is_grpc_web();
         return if unseen { Err("trailers_in_body") } else { Ok(Masks { rules, form: None }) };
     }
     match (BodyForm::of(head), OnUnmaskable::of(&rules)) {

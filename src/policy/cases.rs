@@ -47,6 +47,8 @@ pub struct Expect {
     pub body: Option<String>,
     /// Headers that the request is sent on with.
     pub headers: Vec<(String, String)>,
+    /// Headers that the caller sees; a name that comes several times is expected so often.
+    pub response_headers: Vec<(String, String)>,
 }
 
 /// One thing that came out otherwise than expected.
@@ -123,6 +125,16 @@ fn compare(expect: &Expect, judgement: &Judgement) -> Vec<Failure> {
         let name = name.to_ascii_lowercase();
         let found = header(decision, &name).unwrap_or("none");
         differ(&format!("header {name}"), Some(wanted), found);
+    }
+    for name in expect.response_headers.iter().map(|(name, _)| name) {
+        let wanted = expect.response_headers.iter().filter(|(other, _)| other == name);
+        let wanted: Vec<_> = wanted.map(|(_, value)| value.as_str()).collect();
+        let found = match &judgement.headers {
+            Some(Ok(headers)) => masked::shown(headers, name),
+            Some(Err(why)) => format!("none: {why}"),
+            None => "the case gives no response".to_owned(),
+        };
+        differ(&format!("response header {name}"), Some(&wanted.join(", ")), &found);
     }
     if let Some(wanted) = &expect.body {
         let got = judgement.body.clone().unwrap_or_else(|| Err("the case gives no response".into()));

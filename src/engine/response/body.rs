@@ -96,25 +96,13 @@ impl BodyForm {
 /// `None` for a part, for what is no body, and for messages of gRPC.
 pub fn redacted(head: &ResponseHead) -> Option<(Option<&'static str>, Vec<u8>)> {
     let whole = !matches!(head.code, 101 | 206 | 226) && !head.headers.contains("content-range");
-    if !whole || is_grpc(&head.headers) {
+    if !whole || head.headers.is_grpc() {
         return None;
     }
     let content_type = head.headers.joined("content-type").ok().flatten();
     let format = content_type.and_then(|value| Format::of_content_type(&value));
     let text = mask::redacted(format.unwrap_or(Format::Text), None).ok()?;
     Some((format.is_none().then_some("text/plain; charset=utf-8"), text))
-}
-
-/// Whether a response is one of gRPC, in whatever format.
-pub fn is_grpc(response: &Headers) -> bool {
-    let content_type = response.joined("content-type").ok().flatten().unwrap_or_default();
-    content_type.trim_start().to_ascii_lowercase().starts_with("application/grpc")
-}
-
-/// Whether it is one of gRPC-web, whose trailers are in its body.
-pub fn is_grpc_web(response: &Headers) -> bool {
-    let content_type = response.joined("content-type").ok().flatten().unwrap_or_default();
-    content_type.trim_start().to_ascii_lowercase().starts_with("application/grpc-web")
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! One response body on its way through the masker, and the trailers after it.
 
 use super::super::fault::{Faults, Point};
-use super::masked_headers::MaskedHeaders;
 use crate::effect::HeaderChange;
 use crate::mask::{GRPC_TRAILERS, Guarded, HeaderPlan, OnUnmaskable, Section, Unmaskable};
+use crate::policy::masked_headers::MaskedHeaders;
 use crate::request::Headers;
 
 /// One response body on its way through the masker, and the trailers after it.

@@ -121,8 +121,11 @@ pub fn masks(old: &Json, new: &Json) -> Vec<(Risk, String)> {
     let items = |masks: &Json| -> Vec<(String, String, OnUnmaskable)> {
         let items = masks.as_array().map_or(&[][..], Vec::as_slice);
         let read = items.iter().map(|item| {
-            let field = match (item.get("field").and_then(Json::as_str), item.get("detect")) {
-                (Some(field), None) => field.to_owned(),
+            let named = ["field", "header", "trailer"].map(|key| item.get(key).and_then(Json::as_str));
+            let field = match (named, item.get("detect")) {
+                ([Some(field), ..], None) => field.to_owned(),
+                ([None, Some(header), _], None) => format!("header {}", header.to_ascii_lowercase()),
+                ([None, None, Some(trailer)], None) => format!("trailer {}", trailer.to_ascii_lowercase()),
                 // What is looked for, how, and where.
                 _ => place(item),
             };

@@ -1,6 +1,5 @@
 //! The headers and trailers of a response that rules name, masked.
 
-use super::body::is_grpc;
 use crate::effect::HeaderChange;
 use crate::mask::{HeaderPlan, Section};
 use crate::request::{Header, Headers};
@@ -85,7 +84,7 @@ impl MaskedHeaders {
 /// What the block of headers at the beginning of a response is. That of a gRPC answer without messages has its trailers
 /// too, and so has every block that says how a call of gRPC ended.
 pub fn section(headers: &Headers, has_body: bool) -> Section {
-    if headers.contains("grpc-status") || is_grpc(headers) && !has_body {
+    if headers.contains("grpc-status") || headers.is_grpc() && !has_body {
         Section::Both
     } else {
         Section::Headers
