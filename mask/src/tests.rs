@@ -7,6 +7,7 @@ mod filters;
 mod forms;
 mod grpc;
 mod guarded;
+mod headers;
 mod looking;
 mod memory;
 mod properties;

@@ -401,4 +401,70 @@ pub(super) mod tests {
             assert!(findings.len() == 1 && findings[0].contains(part), "{with}: {findings:?}");
         }
     }
+
+    fn read_of_responses(text: &str) -> (Vec<Rule>, Vec<String>) {
+        let document = Document::parse(&"rules.yaml".into(), &text.into()).unwrap();
+        let mut reader = Reader::new(&document.file);
+        let rules = response_rules_from_node(&document.roots[0], &mut reader);
+        (rules, reader.findings.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn rules_about_responses_name_headers_and_trailers() {
+        let (rules, findings) = read_of_responses(
+            "- {header: Set-Cookie, with: remove}\n- {header: 'x-internal-*', with: {redact: '-'}}\n\
+             - {trailer: grpc-message, detect: [email], with: redact}\n- {trailer: '*', with: last4}\n\
+             - {field: a, with: hash}\n- {detect: card, with: redact}\n",
+        );
+        assert_eq!(findings, [""; 0]);
+        let shown = |part: &Part| match part {
+            Part::Body => "body".to_owned(),
+            Part::Header(names) => format!("header {names}"),
+            Part::Trailer(names) => format!("trailer {names}"),
+        };
+        let parts: Vec<_> = rules.iter().map(|rule| shown(&rule.part)).collect();
+        let expected =
+            ["header set-cookie", "header x-internal-*", "trailer grpc-message", "trailer *", "body", "body"];
+        assert_eq!(parts, expected);
+        for rule in &rules {
+            let again = read_of_responses(&format!("[{}]", rule_to_json(rule)));
+            assert_eq!(again, (vec![rule.clone()], Vec::new()), "what is written is read again");
+        }
+    }
+
+    #[test]
+    fn mistakes_about_headers_are_reported_at_their_place() {
+        let (rules, findings) = read_of_responses(
+            "- {header: ':status', with: remove}\n- {header: Connection, with: remove}\n\
+             - {trailer: 'x-*-id', with: remove}\n- {header: 'a b', with: remove}\n\
+             - {header: a, field: b, with: remove}\n- {header: a, trailer: b, with: remove}\n\
+             - {header: a, with: null}\n- {header: a, with: keep_type}\n\
+             - {header: a, with: {redact: \"a\\nb\"}}\n- {header: a, with: hash, on_unmaskable: pass}\n\
+             - {header: 7, with: hash}\n- {header: a}\n- {header: content-length, detect: card, with: redact}\n",
+        );
+        assert_eq!(rules, []);
+        let places = findings.iter().map(|finding| finding.split(": ").take(2).collect::<Vec<_>>().join(" "));
+        assert_eq!(
+            places.collect::<Vec<_>>(),
+            [
+                "rules.yaml:1:12 error[invalid-header]",
+                "rules.yaml:2:12 error[invalid-header]",
+                "rules.yaml:3:13 error[invalid-header]",
+                "rules.yaml:4:12 error[invalid-header]",
+                "rules.yaml:5:22 error[several-places]",
+                "rules.yaml:6:24 error[several-places]",
+                "rules.yaml:7:21 error[invalid-mask-method]",
+                "rules.yaml:8:21 error[invalid-mask-method]",
+                "rules.yaml:9:21 error[invalid-mask-method]",
+                "rules.yaml:10:42 error[invalid-mask-method]",
+                "rules.yaml:11:12 error[wrong-type]",
+                "rules.yaml:12:3 error[missing-field]",
+                "rules.yaml:13:12 error[invalid-header]",
+            ],
+            "{findings:#?}"
+        );
+        assert!(findings[1].contains("`Connection` frames the message"), "{}", findings[1]);
+        let (rules, findings) = read("- {header: a, with: remove}\n");
+        assert!(rules.is_empty() && findings[0].contains("unknown field `header`"), "{findings:?}");
+    }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::mask::{self, Encoding, Format, Framing, Grpc, Masker, Plan, Schema, UnknownFields};
 use crate::policy::ResponseHead;
-use crate::request::Headers;
 
 /// How bodies are masked, whatever the rules.
 #[derive(Clone, Debug, Default)]
@@ -108,7 +107,7 @@ pub fn redacted(head: &ResponseHead) -> Option<(Option<&'static str>, Vec<u8>)> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Header;
+    use crate::request::{Header, Headers};
 
     fn head(code: u16, headers: &[(&str, &str)]) -> ResponseHead {
         let headers: Headers = headers.iter().map(|(name, value)| Header::new(name, *value)).collect();

@@ -186,6 +186,22 @@ mod tests {
     }
 
     #[test]
+    fn masks_of_headers_are_compared_by_their_names() {
+        let old = json!([{"header": "Set-Cookie", "with": "remove"}, {"trailer": "x-a", "with": "hash"}]);
+        let new = json!([{"header": "set-cookie", "with": "last4"}, {"header": "x-a", "with": "hash"}]);
+        let found: Vec<_> =
+            masks(&old, &new).into_iter().map(|(risk, message)| format!("{risk:?} {message}")).collect();
+        assert_eq!(
+            found,
+            [
+                "Unprotects mask of `header set-cookie`: \"remove\" is now \"last4\"",
+                "Unprotects mask of `trailer x-a` is gone",
+                "Tightens new mask of `header x-a`: \"hash\"",
+            ]
+        );
+    }
+
+    #[test]
     fn what_a_mask_looks_for_is_a_part_of_it() {
         let old = json!([{"field": "a", "with": "hash"}, {"detect": ["card", "iban"], "with": "redact"}]);
         let new = json!([
