@@ -1,12 +1,13 @@
 //! The way back: which masks a response gets, and whether it can be masked at all.
 //!
 //! What must be masked and can't be understood (an unknown encoding, a part, an unknown type) is blocked, unless its rules
-//! choose otherwise. `body` has the masker for what can, `masked` the body on its way, `headers` what changes around it.
-//! `policy::masked_headers` masks what rules name of headers and trailers, whatever becomes of the body.
+//! choose otherwise. `masks` says which rules count, `body` has the masker for what can, `masked` the body on its way,
+//! `headers` what changes around it. What rules name of headers and trailers is masked whatever becomes of the body.
 
 use std::sync::Arc;
 
 use body::BodyForm;
+use masks::{Masks, condition_error, of_form};
 
 use super::candidate::{Job, Side, Subject};
 use super::fault::Point;
@@ -23,11 +24,13 @@ mod body;
 mod hash_keys;
 mod headers;
 mod masked;
+mod masks;
 
 pub use body::Masking;
 pub use hash_keys::HashKeys;
 pub use headers::AcceptEncoding;
 pub use masked::MaskedResponse;
+pub(super) use masks::masks;
 
 /// What is kept of an allowed call until its response has passed.
 #[derive(Debug)]
@@ -160,7 +163,12 @@ impl Engine {
             }
             ResponsePlan::Mask(response, more) => {
                 *more = [masked.before(more.iter().chain(changes)), std::mem::take(more)].concat();
-                response.add_taken(taken);
+                // Where nothing is masked but trailers, none may come.
+                if response.masks_body() {
+                    response.add_taken(taken);
+                } else {
+                    self.headers_masked(phase, taken);
+                }
             }
         }
         plan
@@ -348,53 +356,3 @@ impl ResponsePhase {
 
 /// What is asked of policies about one response.
 type Ask = fn(&PolicySet, &Candidates, &policy::Call<'_>) -> Result<Vec<Arc<mask::Rule>>, ConditionError>;
-
-/// The masks of one response.
-pub(super) struct Masks {
-    /// Those that count: about a body where it has one.
-    pub rules: Vec<Arc<mask::Rule>>,
-    /// The form of a body that rules are about, or the code of the reason why it has none that can be masked: only where
-    /// that does not block it.
-    form: Option<Result<BodyForm, &'static str>>,
-}
-
-/// Which masks a response gets, or the code of the reason to block it.
-pub(super) fn masks(
-    policies: &PolicySet,
-    candidates: &Candidates,
-    call: &policy::Call<'_>,
-    has_body: bool,
-) -> Result<Masks, &'static str> {
-    let rules = policies.response_masks(candidates, call).map_err(|error| condition_error(&error))?;
-    match call.response {
-        Some(head) => of_form(rules, head, has_body),
-        None => Ok(Masks { rules: Vec::new(), form: None }),
-    }
-}
-
-fn condition_error(error: &ConditionError) -> &'static str {
-    tracing::warn!(%error, "a mask rule could not be evaluated");
-    "condition_error"
-}
-
-fn of_form(
-    mut rules: Vec<Arc<mask::Rule>>,
-    head: &ResponseHead,
-    has_body: bool,
-) -> Result<Masks, &'static str> {
-    let parts = MaskedParts::of(&rules);
-    if !has_body {
-        // What looks everywhere looks into the message of a gRPC error too.
-        rules.retain(|rule| !rule.is_of_body() || head.headers.is_grpc() && rule.detect.is_some());
-        return Ok(Masks { rules, form: None });
-    }
-    if !parts.body {
-        // Nobody looks into that body, and its trailers are in it.
-        let unseen = parts.trailers && head.headers.is_grpc_web();
-        return if unseen { Err("trailers_in_body") } else { Ok(Masks { rules, form: None }) };
-    }
-    match (BodyForm::of(head), OnUnmaskable::of(&rules)) {
-        (Err(code), OnUnmaskable::Block) => Err(code),
-        (form, _) => Ok(Masks { rules, form: Some(form) }),
-    }
-}

@@ -465,6 +465,9 @@ pub(super) mod tests {
         );
         assert!(findings[1].contains("`Connection` frames the message"), "{}", findings[1]);
         let (rules, findings) = read("- {header: a, with: remove}\n");
-        assert!(rules.is_empty() && findings[0].contains("unknown field `header`"), "{findings:?}");
+        assert!(
+            rules.is_empty() && findings.iter().any(|f| f.contains("unknown field `header`")),
+            "{findings:?}"
+        );
     }
 }

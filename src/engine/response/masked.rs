@@ -76,6 +76,11 @@ impl MaskedResponse {
         changes
     }
 
+    /// Whether rules are about the body.
+    pub(super) fn masks_body(&self) -> bool {
+        self.masks_body
+    }
+
     /// So many values of the headers were masked.
     pub(super) fn add_taken(&mut self, taken: u64) {
         self.taken += taken;
