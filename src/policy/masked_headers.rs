@@ -84,7 +84,7 @@ impl MaskedHeaders {
 /// What the block of headers at the beginning of a response is. That of a gRPC answer without messages has its trailers
 /// too, and so has every block that says how a call of gRPC ended.
 pub fn section(headers: &Headers, has_body: bool) -> Section {
-    if headers.contains("grpc-status") || headers.is_grpc() && !has_body {
+    if headers.says_how_grpc_ended() || headers.is_grpc() && !has_body {
         Section::Both
     } else {
         Section::Headers

@@ -52,6 +52,11 @@ impl Headers {
         self.is_of_type("application/grpc-web")
     }
 
+    /// Whether it says how a call of gRPC ended, as trailers do.
+    pub fn says_how_grpc_ended(&self) -> bool {
+        self.contains("grpc-status")
+    }
+
     fn is_of_type(&self, prefix: &str) -> bool {
         let content_type = self.joined("content-type").ok().flatten().unwrap_or_default();
         content_type.trim_start().to_ascii_lowercase().starts_with(prefix)
