@@ -7,4 +7,4 @@ pub use portcullis_mask::*;
 mod detect;
 mod rules;
 
-pub use rules::{rule_to_json, rules_from_node};
+pub use rules::{response_rules_from_node, rule_to_json, rules_from_node};

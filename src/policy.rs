@@ -25,6 +25,7 @@ pub mod diff;
 mod explain;
 mod inputs;
 mod lint;
+pub mod masked_headers;
 mod memo;
 mod outline;
 mod plan;
@@ -33,7 +34,9 @@ mod route;
 mod rule;
 mod source;
 
-pub use decision::{Call, Decision, HeadersRead, HoldRule, Needs, Outcome, ResponseHead, Said, Shadow};
+pub use decision::{
+    Call, Decision, HeadersRead, HoldRule, MaskedParts, Needs, Outcome, ResponseHead, Said, Shadow,
+};
 pub use demand::Demand;
 pub use explain::{Explanation, RuleExplanation};
 pub use inputs::Unshareable;
@@ -177,11 +180,12 @@ impl PolicySet {
         explain::explain(self, &candidates.0, call)
     }
 
-    /// Every mask of these policies that is enforced, whether or not its rule applies: what somebody wants hidden in any
-    /// body of such calls.
+    /// Every mask of bodies that is enforced, whether or not its rule applies: what somebody wants hidden in any body of
+    /// such calls.
     pub fn masks(&self, candidates: &Candidates) -> Vec<Arc<mask::Rule>> {
         let rules = decide::asked(self, &candidates.0).map(|asked| asked.rule);
-        rules.filter(|rule| rule.enforce).flat_map(|rule| rule.masks.iter().cloned()).collect()
+        let masks = rules.filter(|rule| rule.enforce).flat_map(|rule| &rule.masks);
+        masks.filter(|rule| rule.is_of_body()).cloned().collect()
     }
 
     /// Every mask that applies, those that read the response included; `call.response` is known by now.

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::coding::{Decoder, Encoder, Encoding};
+use super::headers::{MaskedHeader, Section};
 use super::plan::Plan;
 use super::proto::{Message, Proto, UnknownFields};
 use super::unmaskable::{Limits, Unmaskable};
@@ -34,9 +35,12 @@ pub struct Grpc {
     pub unknown_fields: UnknownFields,
 }
 
-/// The trailers that every caller needs and that rules say nothing about. `grpc-status-details-bin` and what services
+/// The trailers that every caller needs; of them, detectors look into `grpc-message`. `grpc-status-details-bin` and what services
 /// add may hold what the messages hold.
-pub const GRPC_TRAILERS: [&str; 2] = ["grpc-status", "grpc-message"];
+pub const GRPC_TRAILERS: [&str; 2] = ["grpc-status", GRPC_MESSAGE];
+
+/// A text, percent-encoded.
+pub(super) const GRPC_MESSAGE: &str = "grpc-message";
 
 const COMPRESSED: u8 = 1;
 const TRAILERS: u8 = 0x80;
@@ -47,7 +51,10 @@ pub struct Frames {
     framing: Framing,
     encoding: Option<Encoding>,
     limits: Limits,
+    plan: Arc<Plan>,
     proto: Proto,
+    /// How many values were masked in trailers.
+    masked: u64,
     /// The frame being read.
     frame: Vec<u8>,
     /// The trailers were there: nothing follows.
@@ -80,7 +87,9 @@ impl Frames {
             framing: grpc.framing,
             encoding: grpc.encoding,
             limits,
-            proto: Proto::new(plan, &grpc.message, grpc.unknown_fields, &limits),
+            masked: 0,
+            proto: Proto::new(plan.clone(), &grpc.message, grpc.unknown_fields, &limits),
+            plan,
             frame: Vec::new(),
             ended: false,
             quad: Vec::new(),
@@ -112,7 +121,7 @@ impl Frames {
     }
 
     pub fn masked_fields(&self) -> u64 {
-        self.proto.masked_fields()
+        self.proto.masked_fields() + self.masked
     }
 
     fn frames(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
@@ -159,7 +168,7 @@ impl Frames {
         let message = match flag {
             TRAILERS => {
                 self.ended = true;
-                status_of(message)?
+                self.status_of(message)?
             }
             COMPRESSED => {
                 let encoding =
@@ -212,23 +221,32 @@ impl Frames {
         encoder.finish(&mut compressed)?;
         Ok(compressed)
     }
-}
 
-/// What callers need of a frame of trailers.
-fn status_of(block: &[u8]) -> Result<Vec<u8>, Unmaskable> {
-    let text = std::str::from_utf8(block).map_err(|_| invalid("its trailers are not UTF-8"))?;
-    let mut kept = String::new();
-    for line in text.split("\r\n").filter(|line| !line.is_empty()) {
-        let (name, value) = line.split_once(':').ok_or(invalid("a trailer has no `:`"))?;
-        if value.contains(|c: char| c.is_control() && c != '\t') {
-            return Err(invalid("a trailer has control characters"));
+    /// What callers need of a frame of trailers, masked.
+    fn status_of(&mut self, block: &[u8]) -> Result<Vec<u8>, Unmaskable> {
+        let text = std::str::from_utf8(block).map_err(|_| invalid("its trailers are not UTF-8"))?;
+        let mut kept = Vec::new();
+        for line in text.split("\r\n").filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(':').ok_or(invalid("a trailer has no `:`"))?;
+            if value.contains(|c: char| c.is_control() && c != '\t') {
+                return Err(invalid("a trailer has control characters"));
+            }
+            let lower = name.trim().to_ascii_lowercase();
+            if !GRPC_TRAILERS.contains(&lower.as_str()) {
+                continue;
+            }
+            match self.plan.headers().mask(Section::Trailers, &lower, value.trim().as_bytes()) {
+                None => kept.extend_from_slice(line.as_bytes()),
+                Some(MaskedHeader { value, taken }) => {
+                    self.masked += taken;
+                    let Some(value) = value else { continue };
+                    kept.extend_from_slice(&[lower.as_bytes(), b": ", &value].concat());
+                }
+            }
+            kept.extend_from_slice(b"\r\n");
         }
-        if GRPC_TRAILERS.iter().any(|known| name.trim().eq_ignore_ascii_case(known)) {
-            kept.push_str(line);
-            kept.push_str("\r\n");
-        }
+        Ok(kept)
     }
-    Ok(kept.into_bytes())
 }
 
 fn invalid(what: &'static str) -> Unmaskable {

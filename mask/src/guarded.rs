@@ -26,9 +26,10 @@ pub enum OnUnmaskable {
 }
 
 impl OnUnmaskable {
-    /// What the rules of a body say together: the strictest wins.
+    /// What the rules about a body say together: the strictest wins.
     pub fn of(rules: &[Arc<Rule>]) -> Self {
-        rules.iter().map(|rule| rule.on_unmaskable).max().unwrap_or_default()
+        let of_body = rules.iter().filter(|rule| rule.is_of_body());
+        of_body.map(|rule| rule.on_unmaskable).max().unwrap_or_default()
     }
 
     /// The word that policies use.

@@ -5,7 +5,9 @@
 //! values that rules take, the output is the input, byte for byte; however a body is cut into chunks, the output
 //! is the same.
 //!
-//! Knows nothing of policies, HTTP or Envoy: bytes in, bytes out.
+//! Headers and trailers are masked by a [`HeaderPlan`], value by value.
+//!
+//! Knows nothing of policies, connections or Envoy: bytes in, bytes out.
 
 #![cfg_attr(test, allow(clippy::string_slice, reason = "a test may panic"))]
 
@@ -22,6 +24,8 @@ mod format;
 mod grpc;
 mod guarded;
 mod hash;
+mod header_names;
+mod headers;
 mod json;
 mod json_string;
 mod lines;
@@ -48,33 +52,56 @@ pub use format::Format;
 pub use grpc::{Framing, GRPC_TRAILERS, Grpc};
 pub use guarded::{Guarded, OnUnmaskable, redacted};
 pub use hash::{HashKey, HashKeyError};
+pub use header_names::{HeaderNames, HeaderNamesError};
+pub use headers::{HeaderPlan, MaskedHeader, Section};
 pub use method::Method;
 pub use path::{FieldPath, PathError};
 pub use plan::Plan;
 pub use proto::{Message, Schema, SchemaError, UnknownFields};
 pub use unmaskable::{Limits, Unmaskable};
 
-/// One mask obligation: which fields, and what takes their place.
+/// One mask obligation: which fields, headers or trailers, and what takes their place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
+    pub part: Part,
+    /// In a body; of a header or trailer, `everything`.
     pub field: FieldPath,
-    /// What is looked for in the strings and numbers of that field and below it; the field itself is masked when this
-    /// is `None`.
+    /// What is looked for in the strings and numbers of that field and below it, or in the header's value; the field or
+    /// value itself is masked when this is `None`.
     pub detect: Option<Arc<Detect>>,
     pub method: Method,
-    /// What becomes of a body that can't be masked.
+    /// What becomes of a body that can't be masked. A header's value that can't be is redacted.
     pub on_unmaskable: OnUnmaskable,
+}
+
+/// Which part of a message a rule is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    #[default]
+    Body,
+    Header(HeaderNames),
+    Trailer(HeaderNames),
 }
 
 impl Rule {
     /// A rule about a field itself; a body in which it can't be kept is blocked.
     pub fn new(field: FieldPath, method: Method) -> Self {
-        Self { field, detect: None, method, on_unmaskable: OnUnmaskable::Block }
+        Self { part: Part::Body, field, detect: None, method, on_unmaskable: OnUnmaskable::Block }
     }
 
     /// A rule about what is found in a field and below it.
     pub fn looking(field: FieldPath, detect: Arc<Detect>, method: Method) -> Self {
         Self { detect: Some(detect), ..Self::new(field, method) }
+    }
+
+    /// A rule about headers or trailers themselves.
+    pub fn of_headers(part: Part, method: Method) -> Self {
+        Self { part, ..Self::new(FieldPath::everything(), method) }
+    }
+
+    /// Whether it is about a body.
+    pub fn is_of_body(&self) -> bool {
+        self.part == Part::Body
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Rule;
 use super::detect::{Active, Set};
 use super::hash::HashKey;
+use super::headers::HeaderPlan;
 use super::method::Method;
 use super::path::{FieldPath, Segment};
 use super::sibling::Filter;
@@ -52,6 +53,8 @@ pub struct Plan {
     /// Where rules look for values; a detector's scope is a place in this list.
     scopes: Vec<Scope>,
     masks_text: bool,
+    /// For trailers that stand in a body.
+    headers: HeaderPlan,
 }
 
 /// How far each rule's path has matched, as bits; all `Reach` of one plan have the same length.
@@ -76,10 +79,12 @@ enum Scope {
 }
 
 impl Plan {
-    /// The order of the rules does not matter. The key serves the `hash` method.
+    /// The order of the rules does not matter; those about headers say nothing of a body. The key serves the `hash`
+    /// method.
     pub fn compile(rules: &[Arc<Rule>], key: &HashKey) -> Self {
-        let (detecting, rules): (Vec<_>, Vec<_>) =
-            rules.iter().cloned().partition(|rule| rule.detect.is_some());
+        let headers = HeaderPlan::compile(rules, key);
+        let of_body = rules.iter().filter(|rule| rule.is_of_body()).cloned();
+        let (detecting, rules): (Vec<_>, Vec<_>) = of_body.partition(|rule| rule.detect.is_some());
         let rules = &rules[..];
         let places = places(&detecting);
         let segments = |path: &FieldPath| path.segments().len() + 2;
@@ -89,7 +94,7 @@ impl Plan {
             .chain(places.iter().map(|path| segments(path)))
             .sum();
         let blank: Reach = vec![0; words(bits)];
-        let mut plan = Self::blank(&blank, key);
+        let mut plan = Self::blank(&blank, key, headers);
         plan.removes = rules.iter().any(|rule| rule.method == Method::Remove);
         plan.masks_text =
             rules.is_empty() && detecting.iter().all(|rule| rule.field == FieldPath::everything());
@@ -119,7 +124,7 @@ impl Plan {
     }
 
     /// A plan in which no rule is.
-    fn blank(blank: &Reach, key: &HashKey) -> Self {
+    fn blank(blank: &Reach, key: &HashKey, headers: HeaderPlan) -> Self {
         Self {
             start: blank.clone(),
             any: blank.clone(),
@@ -139,6 +144,7 @@ impl Plan {
             detectors: Arc::default(),
             scopes: Vec::new(),
             masks_text: true,
+            headers,
         }
     }
 
@@ -237,6 +243,11 @@ impl Plan {
 impl Plan {
     pub(super) fn key(&self) -> &HashKey {
         &self.key
+    }
+
+    /// What masks the trailers that stand in a body.
+    pub(super) fn headers(&self) -> &HeaderPlan {
+        &self.headers
     }
 
     pub(super) fn detectors(&self) -> &Arc<Set> {

@@ -26,6 +26,12 @@ impl Replaced {
         Self { replacement: Replacement::start(action, kind, false, plan.key()) }
     }
 
+    /// What a replacement made of a value, given at once.
+    pub fn of(mut replacement: Replacement, value: &[u8]) -> StandIn {
+        replacement.feed(value);
+        Self { replacement }.finish()
+    }
+
     /// The value's next bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.replacement.feed(bytes);

@@ -8,6 +8,7 @@ mod forms;
 mod grammar;
 mod grpc;
 mod guarded;
+mod headers;
 mod looking;
 mod memory;
 mod properties;

@@ -95,6 +95,7 @@ impl Snapshot {
             body: active.body | other.body,
             may_hold: active.may_hold | other.may_hold,
             may_mask: active.may_mask | other.may_mask,
+            masked: active.masked.and(other.masked),
         }
     }
 

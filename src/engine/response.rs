@@ -1,11 +1,13 @@
 //! The way back: which masks a response gets, and whether it can be masked at all.
 //!
 //! What must be masked and can't be understood (an unknown encoding, a part, an unknown type) is blocked, unless its rules
-//! choose otherwise. `body` has the masker for what can, `masked` the body on its way, `headers` what changes around it.
+//! choose otherwise. `masks` says which rules count, `body` has the masker for what can, `masked` the body on its way,
+//! `headers` what changes around it. What rules name of headers and trailers is masked whatever becomes of the body.
 
 use std::sync::Arc;
 
 use body::BodyForm;
+use masks::{Masks, condition_error, of_form};
 
 use super::candidate::{Job, Side, Subject};
 use super::fault::Point;
@@ -13,19 +15,22 @@ use super::{Call, Engine, Evaluated, Listener, Snapshot, vouchers};
 use crate::audit::{self, Record};
 use crate::effect::HeaderChange;
 use crate::identity::Identity;
-use crate::mask::{self, OnUnmaskable, Plan};
-use crate::policy::{self, Candidates, ConditionError, PolicySet, ResponseHead};
+use crate::mask::{self, HeaderPlan, OnUnmaskable, Plan};
+use crate::policy::masked_headers::{MaskedHeaders, section};
+use crate::policy::{self, Candidates, ConditionError, MaskedParts, PolicySet, ResponseHead};
 use crate::request::Request;
 
 mod body;
 mod hash_keys;
 mod headers;
 mod masked;
+mod masks;
 
 pub use body::Masking;
 pub use hash_keys::HashKeys;
 pub use headers::AcceptEncoding;
 pub use masked::MaskedResponse;
+pub(super) use masks::masks;
 
 /// What is kept of an allowed call until its response has passed.
 #[derive(Debug)]
@@ -52,9 +57,9 @@ pub(super) struct Deciding {
 /// What is to be done with a response.
 #[derive(Debug)]
 pub enum ResponsePlan {
-    /// No mask applies; these headers change.
+    /// Nothing is left to be masked but by these changes of headers.
     Pass(Vec<HeaderChange>),
-    /// These headers change too.
+    /// The body is masked, or trailers are; these headers change too.
     Mask(Box<MaskedResponse>, Vec<HeaderChange>),
     /// It must be masked and can't be; the code says why.
     Block(&'static str),
@@ -95,8 +100,18 @@ impl ResponsePhase {
         Self { decision_id, request, listener, identity, proxies, handed_over: Some(masks), deciding }
     }
 
-    /// Which masks this response gets; `None` when it passes as it is, or the code of the reason to block it.
-    fn masks(&self, head: &ResponseHead, has_body: bool) -> Result<Option<Masks>, &'static str> {
+    /// Which parts of the response masks may be about.
+    pub fn parts(&self) -> MaskedParts {
+        let handed_over = MaskedParts::of(self.handed_over.iter().flatten());
+        let asked = self
+            .deciding
+            .as_ref()
+            .map(|deciding| deciding.snapshot.policies_of(deciding.side).needs(&deciding.candidates).masked);
+        handed_over.and(asked.unwrap_or_default())
+    }
+
+    /// Which masks this response gets, or the code of the reason to block it.
+    fn masks(&self, head: &ResponseHead, has_body: bool) -> Result<Masks, &'static str> {
         let call = policy::Call { request: &self.request, identity: &self.identity, response: Some(head) };
         let asked = |ask: Ask| match &self.deciding {
             Some(deciding) => {
@@ -114,54 +129,109 @@ impl ResponsePhase {
 }
 
 impl Engine {
-    /// Decides on a response by its head. `has_body` is false when it ends with its headers.
-    pub fn plan_response(&self, phase: &ResponsePhase, head: &ResponseHead, has_body: bool) -> ResponsePlan {
+    /// Decides on a response by its head. `has_body` is false when it ends with its headers; `changes` are those that
+    /// policies make to its headers anyway, after the plan's.
+    pub fn plan_response(
+        &self,
+        phase: &ResponsePhase,
+        head: &ResponseHead,
+        has_body: bool,
+        changes: &[HeaderChange],
+    ) -> ResponsePlan {
         if self.ports.faults.pass_sync(Point::MaskHead).is_err() {
             return ResponsePlan::Block("internal_error");
         }
         let masks = phase.masks(head, has_body);
         self.compare_masks(phase, head, has_body, &masks);
-        match masks {
-            // A gRPC error that ends with its headers: the details of its status are among them.
-            Ok(None) if body::is_grpc(&head.headers) && !has_body => {
-                ResponsePlan::Pass(headers::without_details(&head.headers))
+        let Masks { rules, form } = match masks {
+            Ok(masks) => masks,
+            Err(code) => return ResponsePlan::Block(code),
+        };
+        let named = HeaderPlan::compile(&rules, &self.settings.hash_keys.current());
+        let masked = MaskedHeaders::of(&named, section(&head.headers, has_body), &head.headers);
+        let (taken, seen) = (masked.taken, masked.applied(&head.headers));
+        let head = ResponseHead { code: head.code, headers: seen };
+        let mut plan = match form {
+            Some(form) => self.mask_body(phase, &head, &rules, form, named),
+            None => self.leave_body(phase, &head, has_body, named),
+        };
+        match &mut plan {
+            ResponsePlan::Block(_) => {}
+            ResponsePlan::Pass(more) => {
+                *more = [masked.before(more.iter().chain(changes)), std::mem::take(more)].concat();
+                self.headers_masked(phase, taken);
             }
-            Ok(None) => ResponsePlan::Pass(headers::for_one_caller(&head.headers)),
-            Ok(Some((rules, form))) => self.mask_response(phase, head, &rules, form),
-            Err(code) => ResponsePlan::Block(code),
+            ResponsePlan::Mask(response, more) => {
+                *more = [masked.before(more.iter().chain(changes)), std::mem::take(more)].concat();
+                // Where nothing is masked but trailers, none may come.
+                if response.masks_body() {
+                    response.add_taken(taken);
+                } else {
+                    self.headers_masked(phase, taken);
+                }
+            }
         }
+        plan
     }
 
-    /// The way of a response that has masks; `form` is the code of the reason where its body can't be masked.
-    fn mask_response(
+    /// The way of a response whose body no rule is about, or that has none.
+    fn leave_body(
+        &self,
+        phase: &ResponsePhase,
+        head: &ResponseHead,
+        has_body: bool,
+        named: HeaderPlan,
+    ) -> ResponsePlan {
+        if !has_body {
+            // A gRPC error that ends with its headers: the details of its status are among them.
+            let details = head.headers.is_grpc() && phase.parts().body;
+            let around = if details { headers::without_details } else { headers::for_one_caller };
+            return ResponsePlan::Pass(around(&head.headers));
+        }
+        let around = headers::for_one_caller(&head.headers);
+        if !named.names_trailers() {
+            return ResponsePlan::Pass(around);
+        }
+        ResponsePlan::Mask(Box::new(MaskedResponse::trailers(named, self.ports.faults.clone())), around)
+    }
+
+    /// The way of a response whose body has masks; `form` is the code of the reason where it can't be masked.
+    fn mask_body(
         &self,
         phase: &ResponsePhase,
         head: &ResponseHead,
         rules: &[Arc<mask::Rule>],
         form: Result<BodyForm, &'static str>,
+        named: HeaderPlan,
     ) -> ResponsePlan {
         let plan = Plan::compile(rules, &self.settings.hash_keys.current());
         let (path, limits) = (phase.request.path.url_path(), self.settings.mask_limits);
         let faults = self.ports.faults.clone();
-        let on_unmaskable = OnUnmaskable::of(rules);
+        let on_unmaskable = match OnUnmaskable::of(rules) {
+            // Its trailers are in it.
+            _ if head.headers.is_grpc_web() && named.names_trailers() => OnUnmaskable::Block,
+            chosen => chosen,
+        };
         let masked = form.and_then(|form| {
             let masker = form.masker(plan, path, &self.settings.masking, limits)?;
-            let guarded = mask::Guarded::new(masker, on_unmaskable, form.redacted());
-            Ok(MaskedResponse::new(guarded, form.is_grpc(), faults.clone()))
+            Ok((mask::Guarded::new(masker, on_unmaskable, form.redacted()), form.is_grpc()))
         });
         match (masked, on_unmaskable) {
-            (Ok(masked), _) => ResponsePlan::Mask(Box::new(masked), headers::masked(&head.headers)),
+            (Ok((guarded, is_grpc)), _) => {
+                let masked = MaskedResponse::new(guarded, is_grpc, named, faults);
+                ResponsePlan::Mask(Box::new(masked), headers::masked(&head.headers))
+            }
             (Err(code), OnUnmaskable::Block) => ResponsePlan::Block(code),
             (Err(code), OnUnmaskable::RedactAll) => match body::redacted(head) {
                 Some((content_type, text)) => {
-                    let masked = MaskedResponse::redacted(text, code, faults);
+                    let masked = MaskedResponse::redacted(text, code, named, faults);
                     ResponsePlan::Mask(Box::new(masked), headers::redacted(&head.headers, content_type))
                 }
                 None => ResponsePlan::Block(code),
             },
             (Err(code), OnUnmaskable::Pass) => {
                 self.response_given_up(phase, OnUnmaskable::Pass, code);
-                ResponsePlan::Pass(headers::for_one_caller(&head.headers))
+                self.leave_body(phase, head, true, named)
             }
         }
     }
@@ -171,14 +241,21 @@ impl Engine {
         self.settings.hash_keys.replace(key)
     }
 
-    /// What the upstream is asked where masks may apply, so that it gives what can be masked.
+    /// What the upstream is asked where masks of bodies may apply, so that it gives what can be masked.
     pub fn wishes(&self, phase: &ResponsePhase) -> Vec<HeaderChange> {
-        headers::wishes(&phase.request.headers, self.settings.masking.accept_encoding)
+        self.wishes_about(phase.parts(), &phase.request)
     }
 
     /// The same for a call that was not decided yet.
     pub fn wishes_of_call(&self, call: &Call) -> Vec<HeaderChange> {
-        headers::wishes(&call.request.headers, self.settings.masking.accept_encoding)
+        self.wishes_about(call.needs().masked, &call.request)
+    }
+
+    fn wishes_about(&self, parts: MaskedParts, request: &Request) -> Vec<HeaderChange> {
+        if !parts.body {
+            return Vec::new();
+        }
+        headers::wishes(&request.headers, self.settings.masking.accept_encoding)
     }
 
     /// Hands the response to the comparison with the candidate, if there is one.
@@ -187,7 +264,7 @@ impl Engine {
         phase: &ResponsePhase,
         head: &ResponseHead,
         has_body: bool,
-        masks: &Result<Option<Masks>, &'static str>,
+        masks: &Result<Masks, &'static str>,
     ) {
         // After a Check the candidate was asked about the request, and elsewhere.
         let decided_here = phase.deciding.as_ref().filter(|_| phase.handed_over.is_none());
@@ -195,8 +272,7 @@ impl Engine {
         else {
             return;
         };
-        let masks = masks.as_ref().ok();
-        let masks = masks.map(|masks| masks.as_ref().map_or_else(Vec::new, |(rules, _)| rules.clone()));
+        let masks = masks.as_ref().ok().map(|masks| masks.rules.clone());
         let job = Job {
             decision_id: phase.decision_id.clone(),
             listener: phase.listener,
@@ -211,9 +287,20 @@ impl Engine {
 
     /// The response is through: counts and records what was masked.
     pub fn response_masked(&self, phase: &ResponsePhase, masked: &MaskedResponse) {
-        if let Some(fields) = masked.masked_fields() {
-            self.ports.metrics.masked(fields);
-            self.note_response(phase, "masked", fields, None);
+        match masked.masked_fields() {
+            Some(fields) => {
+                self.ports.metrics.masked(fields);
+                self.note_response(phase, "masked", fields, None);
+            }
+            None => self.headers_masked(phase, masked.taken()),
+        }
+    }
+
+    /// So many values of headers or trailers were masked, and nothing else.
+    fn headers_masked(&self, phase: &ResponsePhase, taken: u64) {
+        if taken > 0 {
+            self.ports.metrics.masked(taken);
+            self.note_response(phase, "masked", taken, None);
         }
     }
 
@@ -269,37 +356,3 @@ impl ResponsePhase {
 
 /// What is asked of policies about one response.
 type Ask = fn(&PolicySet, &Candidates, &policy::Call<'_>) -> Result<Vec<Arc<mask::Rule>>, ConditionError>;
-
-/// The masks of one response and the form of its body, or the code of the reason why it has none that can be masked: only
-/// where that does not block it.
-pub(super) type Masks = (Vec<Arc<mask::Rule>>, Result<BodyForm, &'static str>);
-
-/// Which masks a response gets; `None` when it passes as it is, or the code of the reason to block it.
-pub(super) fn masks(
-    policies: &PolicySet,
-    candidates: &Candidates,
-    call: &policy::Call<'_>,
-    has_body: bool,
-) -> Result<Option<Masks>, &'static str> {
-    let rules = policies.response_masks(candidates, call).map_err(|error| condition_error(&error))?;
-    call.response.map_or(Ok(None), |head| of_form(rules, head, has_body))
-}
-
-fn condition_error(error: &ConditionError) -> &'static str {
-    tracing::warn!(%error, "a mask rule could not be evaluated");
-    "condition_error"
-}
-
-fn of_form(
-    rules: Vec<Arc<mask::Rule>>,
-    head: &ResponseHead,
-    has_body: bool,
-) -> Result<Option<Masks>, &'static str> {
-    if !has_body || rules.is_empty() {
-        return Ok(None);
-    }
-    match (BodyForm::of(head), OnUnmaskable::of(&rules)) {
-        (Err(code), OnUnmaskable::Block) => Err(code),
-        (form, _) => Ok(Some((rules, form))),
-    }
-}

@@ -43,11 +43,6 @@ impl Mutation {
         self.add(first);
     }
 
-    /// Removes `name`, which need not be there.
-    pub fn remove(&mut self, name: &str) {
-        self.remove.push(name.to_owned());
-    }
-
     /// Sets `name` to `value`, whatever it was.
     pub fn set(&mut self, name: &str, value: &str) {
         self.set.push(option(name, value, HeaderAppendAction::OverwriteIfExistsOrAdd));

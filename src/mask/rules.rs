@@ -8,14 +8,16 @@
 //! - {field: "**.born", with: {bucket: {date: year}}}
 //! - {field: "**.iban", with: hash, on_unmaskable: redact_all}
 //! - {field: "payload[json].card", with: redact}
+//! - {header: set-cookie, with: remove}
+//! - {trailer: "x-debug-*", detect: email, with: redact}
 //! ```
 
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{Bucket, DateUnit, FieldPath, Method, OnUnmaskable, Rule, detect};
-use crate::document::{Node, Reader, Value};
+use super::{Bucket, DateUnit, FieldPath, HeaderNames, Method, OnUnmaskable, Part, Rule, detect};
+use crate::document::{Fields, Node, Reader, Value};
 
 type Make = fn() -> Method;
 
@@ -39,7 +41,15 @@ const DATE_UNITS: [(&str, DateUnit); 4] = [
 const FALLBACKS: [(&str, OnUnmaskable); 3] =
     [("block", OnUnmaskable::Block), ("redact_all", OnUnmaskable::RedactAll), ("pass", OnUnmaskable::Pass)];
 
-/// The rule as people write it, which `rules_from_node` reads again.
+/// What a list of rules is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    Bodies,
+    /// Their bodies, headers and trailers.
+    Responses,
+}
+
+/// The rule as people write it, which `response_rules_from_node` reads again.
 pub fn rule_to_json(rule: &Rule) -> Json {
     let with = match &rule.method {
         Method::Redact { text } => json!({"redact": text}),
@@ -56,8 +66,13 @@ pub fn rule_to_json(rule: &Rule) -> Json {
         }
     };
     let mut fields = rule.detect.as_deref().map(detect::to_json).unwrap_or_default();
-    if rule.detect.is_none() || rule.field != FieldPath::everything() {
-        fields.insert("field".to_owned(), rule.field.as_str().into());
+    let (name, place) = match &rule.part {
+        Part::Header(names) => ("header", names.as_str()),
+        Part::Trailer(names) => ("trailer", names.as_str()),
+        Part::Body => ("field", rule.field.as_str()),
+    };
+    if rule.detect.is_none() || !rule.is_of_body() || rule.field != FieldPath::everything() {
+        fields.insert(name.to_owned(), place.into());
     }
     fields.insert("with".to_owned(), with);
     if rule.on_unmaskable != OnUnmaskable::default() {
@@ -66,19 +81,29 @@ pub fn rule_to_json(rule: &Rule) -> Json {
     Json::Object(fields)
 }
 
-/// Reads a list of rules; every mistake is reported to `reader`, and a rule with one is left out.
+/// Reads a list of rules about bodies; every mistake is reported to `reader`, and a rule with one is left out.
 pub fn rules_from_node(node: &Node, reader: &mut Reader) -> Vec<Rule> {
-    let Some(items) = reader.list(node, "the list of mask rules") else { return Vec::new() };
-    items.iter().filter_map(|item| rule(item, reader)).collect()
+    rules(node, About::Bodies, reader)
 }
 
-fn rule(node: &Node, reader: &mut Reader) -> Option<Rule> {
+/// The same of rules about responses, which may name headers and trailers.
+pub fn response_rules_from_node(node: &Node, reader: &mut Reader) -> Vec<Rule> {
+    rules(node, About::Responses, reader)
+}
+
+fn rules(node: &Node, about: About, reader: &mut Reader) -> Vec<Rule> {
+    let Some(items) = reader.list(node, "the list of mask rules") else { return Vec::new() };
+    items.iter().filter_map(|item| rule(item, about, reader)).collect()
+}
+
+fn rule(node: &Node, about: About, reader: &mut Reader) -> Option<Rule> {
     let mut fields = reader.fields(node, "a mask rule")?;
     let detect = detect::read(&mut fields, reader);
+    let part = if about == About::Responses { part(&mut fields, reader) } else { Some(Part::Body) };
     let field = match fields.optional("field") {
         Some(node) => field(node, reader),
         // Values are looked for everywhere.
-        None if !matches!(detect, Ok(None)) => Some(FieldPath::everything()),
+        None if !matches!(detect, Ok(None)) || part != Some(Part::Body) => Some(FieldPath::everything()),
         None => fields.required("field", reader).and(None),
     };
     let _ = fields.optional("with");
@@ -95,14 +120,69 @@ fn rule(node: &Node, reader: &mut Reader) -> Option<Rule> {
         .optional("on_unmaskable")
         .map_or(Some(OnUnmaskable::default()), |node| reader.word(node, "`on_unmaskable`", &FALLBACKS));
     fields.close(reader);
-    let (detect, method) = (detect.ok()?.map(Arc::new), method?);
+    let (part, detect, method) = (part?, detect.ok()?.map(Arc::new), method?);
+    if part != Part::Body && !fits_headers(node, &method, reader) {
+        return None;
+    }
     if detect.is_some() && method == Method::Null {
         let help = "write `redact`, `remove`, `hash` or a partial method";
         let span = node.get("with").map_or(node.span, |with| with.span);
         reader.error_with_help(span, "invalid-mask-method", "`null` has no place within a text", help);
         return None;
     }
-    Some(Rule { field: field?, detect, method, on_unmaskable: on_unmaskable? })
+    Some(Rule { part, field: field?, detect, method, on_unmaskable: on_unmaskable? })
+}
+
+/// The part of a response that a rule names; `None` when a mistake was reported.
+fn part(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Part> {
+    let (header, trailer) = (fields.optional("header"), fields.optional("trailer"));
+    let (node, part): (&Node, fn(HeaderNames) -> Part) = match (header, trailer) {
+        (None, None) => return Some(Part::Body),
+        (Some(_), Some(node)) => return no_one_place(node, reader),
+        (Some(node), None) => (node, Part::Header),
+        (None, Some(node)) => (node, Part::Trailer),
+    };
+    if let Some(other) = fields.optional("field") {
+        return no_one_place(other, reader);
+    }
+    let text = reader.string(node, "a header's name")?;
+    match HeaderNames::parse(text) {
+        Ok(names) => Some(part(names)),
+        Err(error) => {
+            let help = "write a name, in any case, or how names begin: `x-internal-*`";
+            reader.error_with_help(node.span, "invalid-header", error.to_string(), help);
+            None
+        }
+    }
+}
+
+fn no_one_place(node: &Node, reader: &mut Reader) -> Option<Part> {
+    let message = "a mask rule names one of `field`, `header` and `trailer`";
+    reader.error_with_help(node.span, "several-places", message, "make a rule of each");
+    None
+}
+
+/// Whether a rule about headers can be kept in them; what can't be is reported.
+fn fits_headers(node: &Node, method: &Method, reader: &mut Reader) -> bool {
+    if let Some(choice) = node.get("on_unmaskable") {
+        let message = "`on_unmaskable` is about bodies: what can't be masked of a header is redacted";
+        reader.error_with_help(choice.span, "invalid-mask-method", message, "leave it out");
+        return false;
+    }
+    let breaks = |c: char| c.is_control() && c != '\t';
+    let (message, help) = match method {
+        Method::Null | Method::KeepType => (
+            "a header's value is a text, and has no type",
+            "write `redact`, `remove`, `hash` or a partial method",
+        ),
+        Method::Redact { text } if text.chars().any(breaks) => {
+            ("a header's value has no control characters", "write a text of one line")
+        }
+        _ => return true,
+    };
+    let span = node.get("with").map_or(node.span, |with| with.span);
+    reader.error_with_help(span, "invalid-mask-method", message, help);
+    false
 }
 
 fn field(node: &Node, reader: &mut Reader) -> Option<FieldPath> {
@@ -320,5 +400,74 @@ pub(super) mod tests {
             assert_eq!(rules, []);
             assert!(findings.len() == 1 && findings[0].contains(part), "{with}: {findings:?}");
         }
+    }
+
+    fn read_of_responses(text: &str) -> (Vec<Rule>, Vec<String>) {
+        let document = Document::parse(&"rules.yaml".into(), &text.into()).unwrap();
+        let mut reader = Reader::new(&document.file);
+        let rules = response_rules_from_node(&document.roots[0], &mut reader);
+        (rules, reader.findings.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn rules_about_responses_name_headers_and_trailers() {
+        let (rules, findings) = read_of_responses(
+            "- {header: Set-Cookie, with: remove}\n- {header: 'x-internal-*', with: {redact: '-'}}\n\
+             - {trailer: grpc-message, detect: [email], with: redact}\n- {trailer: '*', with: last4}\n\
+             - {field: a, with: hash}\n- {detect: card, with: redact}\n",
+        );
+        assert_eq!(findings, [""; 0]);
+        let shown = |part: &Part| match part {
+            Part::Body => "body".to_owned(),
+            Part::Header(names) => format!("header {names}"),
+            Part::Trailer(names) => format!("trailer {names}"),
+        };
+        let parts: Vec<_> = rules.iter().map(|rule| shown(&rule.part)).collect();
+        let expected =
+            ["header set-cookie", "header x-internal-*", "trailer grpc-message", "trailer *", "body", "body"];
+        assert_eq!(parts, expected);
+        for rule in &rules {
+            let again = read_of_responses(&format!("[{}]", rule_to_json(rule)));
+            assert_eq!(again, (vec![rule.clone()], Vec::new()), "what is written is read again");
+        }
+    }
+
+    #[test]
+    fn mistakes_about_headers_are_reported_at_their_place() {
+        let (rules, findings) = read_of_responses(
+            "- {header: ':status', with: remove}\n- {header: Connection, with: remove}\n\
+             - {trailer: 'x-*-id', with: remove}\n- {header: 'a b', with: remove}\n\
+             - {header: a, field: b, with: remove}\n- {header: a, trailer: b, with: remove}\n\
+             - {header: a, with: null}\n- {header: a, with: keep_type}\n\
+             - {header: a, with: {redact: \"a\\nb\"}}\n- {header: a, with: hash, on_unmaskable: pass}\n\
+             - {header: 7, with: hash}\n- {header: a}\n- {header: content-length, detect: card, with: redact}\n",
+        );
+        assert_eq!(rules, []);
+        let places = findings.iter().map(|finding| finding.split(": ").take(2).collect::<Vec<_>>().join(" "));
+        assert_eq!(
+            places.collect::<Vec<_>>(),
+            [
+                "rules.yaml:1:12 error[invalid-header]",
+                "rules.yaml:2:12 error[invalid-header]",
+                "rules.yaml:3:13 error[invalid-header]",
+                "rules.yaml:4:12 error[invalid-header]",
+                "rules.yaml:5:22 error[several-places]",
+                "rules.yaml:6:24 error[several-places]",
+                "rules.yaml:7:21 error[invalid-mask-method]",
+                "rules.yaml:8:21 error[invalid-mask-method]",
+                "rules.yaml:9:21 error[invalid-mask-method]",
+                "rules.yaml:10:42 error[invalid-mask-method]",
+                "rules.yaml:11:12 error[wrong-type]",
+                "rules.yaml:12:3 error[missing-field]",
+                "rules.yaml:13:12 error[invalid-header]",
+            ],
+            "{findings:#?}"
+        );
+        assert!(findings[1].contains("`Connection` frames the message"), "{}", findings[1]);
+        let (rules, findings) = read("- {header: a, with: remove}\n");
+        assert!(
+            rules.is_empty() && findings.iter().any(|f| f.contains("unknown field `header`")),
+            "{findings:?}"
+        );
     }
 }

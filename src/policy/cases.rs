@@ -47,6 +47,8 @@ pub struct Expect {
     pub body: Option<String>,
     /// Headers that the request is sent on with.
     pub headers: Vec<(String, String)>,
+    /// Headers that the caller sees; a name that comes several times is expected so often.
+    pub response_headers: Vec<(String, String)>,
 }
 
 /// One thing that came out otherwise than expected.
@@ -124,6 +126,7 @@ fn compare(expect: &Expect, judgement: &Judgement) -> Vec<Failure> {
         let found = header(decision, &name).unwrap_or("none");
         differ(&format!("header {name}"), Some(wanted), found);
     }
+    failures.extend(response_headers(expect, judgement));
     if let Some(wanted) = &expect.body {
         let got = judgement.body.clone().unwrap_or_else(|| Err("the case gives no response".into()));
         let got = got.unwrap_or_else(|why| format!("none: {why}"));
@@ -132,6 +135,22 @@ fn compare(expect: &Expect, judgement: &Judgement) -> Vec<Failure> {
         }
     }
     failures
+}
+
+/// The expected response headers that the caller sees otherwise.
+fn response_headers(expect: &Expect, judgement: &Judgement) -> Vec<Failure> {
+    let names: BTreeSet<&String> = expect.response_headers.iter().map(|(name, _)| name).collect();
+    let compared = names.into_iter().map(|name| {
+        let wanted = expect.response_headers.iter().filter(|(other, _)| other == name);
+        let wanted: Vec<_> = wanted.map(|(_, value)| value.as_str()).collect();
+        let got = match &judgement.headers {
+            Some(Ok(headers)) => masked::shown(headers, name),
+            Some(Err(why)) => format!("none: {why}"),
+            None => "none: the case gives no response".to_owned(),
+        };
+        Failure { what: format!("response header {name}"), expected: wanted.join(", "), got }
+    });
+    compared.filter(|compared| compared.expected != compared.got).collect()
 }
 
 /// The status that the caller sees; a call that is allowed has the upstream's, and counts as 200.

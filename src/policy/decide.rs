@@ -43,6 +43,7 @@ pub fn needs(set: &PolicySet, candidates: &[Candidate]) -> Needs {
     for plan in candidates.iter().filter_map(|candidate| set.plans.get(candidate.place())) {
         needs.may_hold |= plan.needs.may_hold;
         needs.may_mask |= plan.needs.may_mask;
+        needs.masked = needs.masked.and(plan.needs.masked);
         needs.body |= plan.needs.body;
     }
     needs

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::effect::{DenyTerms, HeaderChanges, HoldTerms};
 use crate::identity::Identity;
+use crate::mask;
 use crate::reason::Reason;
 use crate::request::{Headers, Request};
 
@@ -30,6 +31,30 @@ pub struct Needs {
     pub body: bool,
     pub may_hold: bool,
     pub may_mask: bool,
+    /// What of the response those masks are about.
+    pub masked: MaskedParts,
+}
+
+/// Which parts of a response masks are about, besides its headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MaskedParts {
+    pub body: bool,
+    pub trailers: bool,
+}
+
+impl MaskedParts {
+    pub fn of<'r>(rules: impl IntoIterator<Item = &'r Arc<mask::Rule>>) -> Self {
+        rules.into_iter().fold(Self::default(), |parts, rule| {
+            parts.and(Self {
+                body: matches!(rule.part, mask::Part::Body),
+                trailers: matches!(rule.part, mask::Part::Trailer(_)),
+            })
+        })
+    }
+
+    pub fn and(self, other: Self) -> Self {
+        Self { body: self.body | other.body, trailers: self.trailers | other.trailers }
+    }
 }
 
 /// The verdict of the policies. There is no default: whoever makes one names the outcome.

@@ -7,6 +7,7 @@ use super::cel::Reads;
 use super::decision::Needs;
 use super::route::Entry;
 use super::rule::{HeaderTemplate, Policy, Rule, Verdict};
+use crate::mask::Part;
 
 /// What one policy asks for, on the calls that its `match` is about.
 #[derive(Clone, Debug)]
@@ -23,7 +24,7 @@ pub struct Demand<'s> {
     pub reads: Reads,
     /// Request headers that its rules set, append to or remove.
     pub changes_request: Vec<&'s str>,
-    /// Response headers that its rules set, append to or remove.
+    /// Response headers that its rules set, append to or remove, and the names of those that they mask: some end in `*`.
     pub changes_response: Vec<&'s str>,
 }
 
@@ -44,7 +45,7 @@ fn demand(policy: &Policy, needs: Needs) -> Demand<'_> {
         longest_wait: policy.rules.iter().filter(|rule| rule.enforce).filter_map(wait).max(),
         reads,
         changes_request: policy.rules.iter().flat_map(|rule| &rule.headers.request).map(name).collect(),
-        changes_response: policy.rules.iter().flat_map(|rule| &rule.headers.response).map(name).collect(),
+        changes_response: policy.rules.iter().flat_map(changes_response).collect(),
     }
 }
 
@@ -53,6 +54,14 @@ fn wait(rule: &Rule) -> Option<Duration> {
         Some(Verdict::Hold(hold)) => Some(hold.terms.wait),
         _ => None,
     }
+}
+
+fn changes_response(rule: &Rule) -> impl Iterator<Item = &str> {
+    let masked = rule.masks.iter().filter_map(|rule| match &rule.part {
+        Part::Header(names) | Part::Trailer(names) => Some(names.as_str()),
+        Part::Body => None,
+    });
+    rule.headers.response.iter().map(name).chain(masked)
 }
 
 fn name(change: &HeaderTemplate) -> &str {

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::Needs;
 use super::cel::Expression;
+use super::decision::MaskedParts;
 use super::rule::Policy;
 
 /// One policy's part.
@@ -66,6 +67,7 @@ fn needs(policy: &Policy) -> Needs {
     for rule in policy.rules.iter().filter(|rule| rule.enforce) {
         needs.may_hold |= rule.holds_calls();
         needs.may_mask |= !rule.masks.is_empty();
+        needs.masked = needs.masked.and(MaskedParts::of(&rule.masks));
         needs.body |= rule.reads.body() || rule.holds_calls();
     }
     needs

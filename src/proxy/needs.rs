@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::policy::cel::Reads;
 use crate::policy::cel::attribute::Attribute;
-use crate::policy::{Entry, PolicySet};
+use crate::policy::{Entry, MaskedParts, PolicySet};
 
 pub use crate::request::BodySource;
 
@@ -67,8 +67,10 @@ pub struct Needs {
     pub reads: Reads,
     /// Request headers that rules change.
     pub changes_request: BTreeSet<String>,
-    /// Response headers that rules change.
+    /// Response headers that rules change or mask; a name that ends in `*` is all that begin so.
     pub changes_response: BTreeSet<String>,
+    /// What rules may mask of one response, each combination once.
+    pub masked_parts: Vec<MaskedParts>,
 }
 
 impl Needs {
@@ -81,6 +83,7 @@ impl Needs {
             reads: Reads::default(),
             changes_request: BTreeSet::new(),
             changes_response: BTreeSet::new(),
+            masked_parts: Vec::new(),
         };
         needs.changes_request.extend(needs.server.changes.iter().cloned());
         needs.add(policies);
@@ -94,6 +97,9 @@ impl Needs {
             self.reads.extend(&demand.reads);
             self.changes_request.extend(demand.changes_request.iter().map(|name| (*name).to_owned()));
             self.changes_response.extend(demand.changes_response.iter().map(|name| (*name).to_owned()));
+            if demand.needs.may_mask && !self.masked_parts.contains(&demand.needs.masked) {
+                self.masked_parts.push(demand.needs.masked);
+            }
             let wanted = [(demand.needs.body, &mut self.bodies), (demand.needs.may_mask, &mut self.masked)];
             for (_, calls) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
                 match demand.entries {
@@ -112,6 +118,17 @@ impl Needs {
     /// Whether any rule masks responses: only ext_proc can.
     pub fn masks(&self) -> bool {
         !self.masked.is_empty()
+    }
+
+    /// Whether rules may change headers that begin with `x-envoy-`: requests' where `responses` is false, else those of
+    /// either.
+    pub fn changes_envoys_headers(&self, responses: bool) -> bool {
+        const ENVOYS: &str = "x-envoy-";
+        let begins = |name: &String| match name.strip_suffix('*') {
+            Some(prefix) => prefix.starts_with(ENVOYS) || ENVOYS.starts_with(prefix),
+            None => name.starts_with(ENVOYS),
+        };
+        self.changes_request.iter().any(begins) || responses && self.changes_response.iter().any(begins)
     }
 
     pub fn reads(&self, attribute: Attribute) -> bool {

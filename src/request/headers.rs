@@ -42,6 +42,26 @@ impl Headers {
         self.all(name).next().is_some()
     }
 
+    /// Whether the message says that it is one of gRPC, in whatever format.
+    pub fn is_grpc(&self) -> bool {
+        self.is_of_type("application/grpc")
+    }
+
+    /// Whether it says that it is one of gRPC-web, whose trailers are in its body.
+    pub fn is_grpc_web(&self) -> bool {
+        self.is_of_type("application/grpc-web")
+    }
+
+    /// Whether it says how a call of gRPC ended, as trailers do.
+    pub fn says_how_grpc_ended(&self) -> bool {
+        self.contains("grpc-status")
+    }
+
+    fn is_of_type(&self, prefix: &str) -> bool {
+        let content_type = self.joined("content-type").ok().flatten().unwrap_or_default();
+        content_type.trim_start().to_ascii_lowercase().starts_with(prefix)
+    }
+
     /// The header as text when it comes once; of repeated copies, the first. For singletons, see
     /// `Request::assemble`, which refuses repetition.
     pub fn text(&self, name: &str) -> Result<Option<&str>, NotText> {

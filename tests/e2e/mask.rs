@@ -1,12 +1,13 @@
 //! Masked responses: what of a body reaches the caller, in both body modes.
 //!
 //! `blocked` has the responses that can't be masked, `chosen` those that are not blocked for it, `encoded` other bodies than plain JSON, `streaming` bodies in pieces,
-//! `failing` failures of ours.
+//! `failing` failures of ours, `headers` headers and trailers.
 
 mod blocked;
 mod chosen;
 mod encoded;
 mod failing;
+mod headers;
 mod streaming;
 
 use portcullis_sample::upstream::{Answer, CARD_NUMBERS};

@@ -395,6 +395,24 @@ fn grpc_web_ends_with_the_status_alone_and_has_a_text_form() {
 }
 
 #[test]
+fn the_trailers_of_grpc_web_are_masked_in_its_body() {
+    let email = Detect::known(&[crate::Kind::Email]).unwrap();
+    let everywhere = Rule::looking(FieldPath::everything(), Arc::new(email), Method::redact());
+    let named = Part::Trailer(crate::HeaderNames::parse("grpc-message").unwrap());
+    let last4 = Rule::of_headers(named, Method::Last4);
+    let trailers = frame(0x80, b"grpc-status: 5\r\nGrpc-Message: no ana%40example.com\r\n");
+    for (rule, expected) in [(everywhere, "no [email]"), (last4, "**************.com")] {
+        let plan = Arc::new(Plan::compile(&[Arc::new(rule)], &key()));
+        let mut masker = Masker::grpc(plan, &call(Framing::Web, "shop.Card"), Limits::default());
+        let mut out = Vec::new();
+        masker.push(&trailers, &mut out).unwrap();
+        let text = format!("grpc-status: 5\r\ngrpc-message: {expected}\r\n");
+        assert_eq!(String::from_utf8(out), String::from_utf8(frame(0x80, text.as_bytes())));
+        assert_eq!(masker.masked_fields(), 1);
+    }
+}
+
+#[test]
 fn a_schema_knows_what_methods_answer() {
     let schema = schema();
     let name = |path| schema.answer_of(path).map(|message| message == schema.message("shop.Card").unwrap());

@@ -149,7 +149,7 @@ fn compare(job: &Job, ports: &Ports) {
             }
             let after = policy::Call { response: Some(head), ..before };
             let said = response::masks(other, &routes, &after, *has_body).ok();
-            let said = said.map(|masks| masks.map_or_else(Vec::new, |(rules, _)| rules));
+            let said = said.map(|masks| masks.rules);
             let (active, tried) = in_order(job.side, masks, &said);
             let kinds = compare::masks(active.as_deref(), tried.as_deref());
             count(candidate, &kinds, ports);

@@ -188,7 +188,7 @@ fn identity(from: &mut Fields<'_>) -> Option<(Identity, bool)> {
 fn rule(text: &str) -> Option<mask::Rule> {
     let node = Node::from_json(Value::Array(vec![serde_json::from_str(text).ok()?]), Span::default());
     let mut reader = Reader::new(&"handover".into());
-    let mut rules = mask::rules_from_node(&node, &mut reader);
+    let mut rules = mask::response_rules_from_node(&node, &mut reader);
     rules.pop().filter(|_| !reader.findings.iter().any(Diagnostic::is_error))
 }
 

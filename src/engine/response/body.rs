@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::mask::{self, Encoding, Format, Framing, Grpc, Masker, Plan, Schema, UnknownFields};
 use crate::policy::ResponseHead;
-use crate::request::Headers;
 
 /// How bodies are masked, whatever the rules.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +95,7 @@ impl BodyForm {
 /// `None` for a part, for what is no body, and for messages of gRPC.
 pub fn redacted(head: &ResponseHead) -> Option<(Option<&'static str>, Vec<u8>)> {
     let whole = !matches!(head.code, 101 | 206 | 226) && !head.headers.contains("content-range");
-    if !whole || is_grpc(&head.headers) {
+    if !whole || head.headers.is_grpc() {
         return None;
     }
     let content_type = head.headers.joined("content-type").ok().flatten();
@@ -105,16 +104,10 @@ pub fn redacted(head: &ResponseHead) -> Option<(Option<&'static str>, Vec<u8>)> 
     Some((format.is_none().then_some("text/plain; charset=utf-8"), text))
 }
 
-/// Whether a response is one of gRPC, in whatever format.
-pub fn is_grpc(response: &Headers) -> bool {
-    let content_type = response.joined("content-type").ok().flatten().unwrap_or_default();
-    content_type.trim_start().to_ascii_lowercase().starts_with("application/grpc")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Header;
+    use crate::request::{Header, Headers};
 
     fn head(code: u16, headers: &[(&str, &str)]) -> ResponseHead {
         let headers: Headers = headers.iter().map(|(name, value)| Header::new(name, *value)).collect();

@@ -1,6 +1,5 @@
 //! Headers around a body that is masked: what is asked of the upstream, and what may still be said of the response.
 
-use super::body::is_grpc;
 use crate::effect::HeaderChange;
 use crate::mask::Encoding;
 use crate::request::Headers;
@@ -64,7 +63,7 @@ pub fn masked(response: &Headers) -> Vec<HeaderChange> {
     let stale = |name: &&str| STALE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     let more = response.iter().map(|header| header.name.as_str()).filter(stale);
     let mut changes: Vec<_> = STALE.into_iter().chain(more).map(remove).collect();
-    if is_grpc(response) {
+    if response.is_grpc() {
         changes.push(remove(STATUS_DETAILS));
     }
     changes.extend(for_one_caller(response));

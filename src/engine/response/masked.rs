@@ -1,28 +1,52 @@
-//! One response body on its way through the masker.
+//! One response body on its way through the masker, and the trailers after it.
 
 use super::super::fault::{Faults, Point};
-use crate::mask::{GRPC_TRAILERS, Guarded, OnUnmaskable, Unmaskable};
+use crate::effect::HeaderChange;
+use crate::mask::{GRPC_TRAILERS, Guarded, HeaderPlan, OnUnmaskable, Section, Unmaskable};
+use crate::policy::masked_headers::MaskedHeaders;
+use crate::request::Headers;
 
-/// One response body on its way through the masker.
+/// One response body on its way through the masker, and the trailers after it.
 #[derive(Debug)]
 pub struct MaskedResponse {
     body: Guarded,
-    is_grpc: bool,
+    /// Whether rules are about the body.
+    masks_body: bool,
+    kept: KeptTrailers,
+    named: HeaderPlan,
+    /// How many values of headers and trailers were masked.
+    taken: u64,
     faults: Faults,
     chunks: u32,
     /// What was done with a body that could not be masked, and the code of the reason.
     given_up: Option<(OnUnmaskable, &'static str)>,
 }
 
+/// Which trailers may leave, masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeptTrailers {
+    All,
+    OfGrpc,
+    None,
+}
+
 impl MaskedResponse {
-    pub(super) fn new(body: Guarded, is_grpc: bool, faults: Faults) -> Self {
-        Self { body, is_grpc, faults, chunks: 0, given_up: None }
+    /// `named`: the rules about trailers.
+    pub(super) fn new(body: Guarded, is_grpc: bool, named: HeaderPlan, faults: Faults) -> Self {
+        let kept = if is_grpc { KeptTrailers::OfGrpc } else { KeptTrailers::None };
+        Self { body, masks_body: true, kept, named, taken: 0, faults, chunks: 0, given_up: None }
+    }
+
+    /// A response of which nothing is masked but trailers.
+    pub(super) fn trailers(named: HeaderPlan, faults: Faults) -> Self {
+        let masked = Self::new(Guarded::passed(), false, named, faults);
+        Self { masks_body: false, kept: KeptTrailers::All, ..masked }
     }
 
     /// A body in whose place `text` is sent, because it can't be masked; `code` says why.
-    pub(super) fn redacted(text: Vec<u8>, code: &'static str, faults: Faults) -> Self {
+    pub(super) fn redacted(text: Vec<u8>, code: &'static str, named: HeaderPlan, faults: Faults) -> Self {
         let given_up = Some((OnUnmaskable::RedactAll, code));
-        Self { given_up, ..Self::new(Guarded::replaced(text), false, faults) }
+        Self { given_up, ..Self::new(Guarded::replaced(text), false, named, faults) }
     }
 
     /// Masks one chunk into `out`. After an error nothing more may be sent.
@@ -35,9 +59,36 @@ impl MaskedResponse {
         Ok(())
     }
 
-    /// Whether a trailer passes: nobody looks into most of them.
-    pub fn keeps_trailer(&self, name: &str) -> bool {
-        self.is_grpc && GRPC_TRAILERS.contains(&name)
+    /// What changes of the trailers. Those of a body that has masks are dropped, but the status of gRPC: they may hold what
+    /// the body holds. Others are masked.
+    pub fn mask_trailers(&mut self, trailers: &Headers) -> Vec<HeaderChange> {
+        let keeps = |name: &str| match self.kept {
+            KeptTrailers::All => true,
+            KeptTrailers::OfGrpc => GRPC_TRAILERS.contains(&name),
+            KeptTrailers::None => false,
+        };
+        let (kept, dropped): (Vec<_>, Vec<_>) = trailers.iter().partition(|trailer| keeps(&trailer.name));
+        let mut changes: Vec<_> =
+            dropped.into_iter().map(|trailer| HeaderChange::Remove { name: trailer.name.clone() }).collect();
+        let masked = MaskedHeaders::of(&self.named, Section::Trailers, &kept.into_iter().cloned().collect());
+        self.taken += masked.taken;
+        changes.extend(masked.before([].iter()));
+        changes
+    }
+
+    /// Whether rules are about the body.
+    pub(super) fn masks_body(&self) -> bool {
+        self.masks_body
+    }
+
+    /// So many values of the headers were masked.
+    pub(super) fn add_taken(&mut self, taken: u64) {
+        self.taken += taken;
+    }
+
+    /// How many values of headers and trailers were masked.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// The body is complete: what was held back goes to `out`.
@@ -58,9 +109,9 @@ impl MaskedResponse {
         self.given_up.take()
     }
 
-    /// How many values were masked so far; `None` for a body that could not be masked.
+    /// How many values were masked so far, in headers and trailers too; `None` for a body that was not masked.
     pub(super) fn masked_fields(&self) -> Option<u64> {
-        self.body.masked_fields()
+        self.body.masked_fields().filter(|_| self.masks_body).map(|fields| fields + self.taken)
     }
 }
 

@@ -14,6 +14,7 @@ use envoy_types::pb::envoy::service::ext_proc::v3::{
 };
 
 use crate::envoy::mutation::{Mutation, denial_headers, status};
+use crate::policy::MaskedParts;
 use crate::reason::Reason;
 use crate::verdict::{Answer, Denial, Verdict};
 
@@ -43,6 +44,14 @@ impl Modes {
     /// The mode in which a response is masked: buffered where the filter says so, else streamed.
     pub fn masking(self) -> BodySendMode {
         if self.response == BodySendMode::Buffered { BodySendMode::Buffered } else { BodySendMode::Streamed }
+    }
+
+    /// The mode of a call whose response may be masked: its headers are shown, and of the rest what masks are about. Trailers
+    /// come with a masked body, because they bypass processing otherwise.
+    pub fn with_masks(self, parts: MaskedParts) -> ProcessingMode {
+        let mode = self.with_response(if parts.body { self.masking() } else { BodySendMode::None });
+        let trailers = if parts.trailers { HeaderSendMode::Send.into() } else { mode.response_trailer_mode };
+        ProcessingMode { response_trailer_mode: trailers, ..mode }
     }
 
     /// The whole mode, every field restated: an override that leaves `request_body_mode` out cancels a configured

@@ -22,6 +22,7 @@ use crate::envoy::grpc_status::for_grpc;
 use crate::envoy::handover;
 use crate::envoy::mutation::{Mutation, mutation};
 use crate::metrics::Service;
+use crate::policy::MaskedParts;
 use crate::reason::Reason;
 use crate::request::{Body, Request};
 use crate::verdict::{Answer, Denial, Permit};
@@ -186,7 +187,7 @@ impl Session {
     /// Lets the call go on, with what its response will need.
     async fn go_on(&mut self, changes: Mutation) -> Result<(), Status> {
         let mode = match (&self.phase, self.changes.is_empty()) {
-            (Some(_), _) => Some(self.modes.with_response(self.modes.masking())),
+            (Some(phase), _) => Some(self.modes.with_masks(phase.parts())),
             (None, false) => Some(self.modes.with_response(BodySendMode::None)),
             (None, true) => None,
         };
@@ -199,16 +200,18 @@ impl Session {
         let mut changes = Mutation::default();
         let mode = if call.needs().may_mask {
             changes = mutation(&self.service.engine.wishes_of_call(&call));
-            self.modes.masking()
+            // A call that is held is released by the policies of then, which may mask other parts.
+            let all = MaskedParts { body: true, trailers: true };
+            self.modes.with_masks(if call.needs().may_hold { all } else { call.needs().masked })
         } else {
             call.forgo_masks();
-            BodySendMode::None
+            self.modes.with_response(BodySendMode::None)
         };
         self.waiting = Some(call);
         let mode = ProcessingMode {
             // Trailers can come in the body's place, and would take the call past its verdict.
             request_trailer_mode: HeaderSendMode::Send.into(),
-            ..self.modes.with_response(mode)
+            ..mode
         };
         self.send(encode::headers(Half::Request, changes, Some(mode))).await
     }

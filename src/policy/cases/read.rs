@@ -97,9 +97,13 @@ fn read_expect(node: &Node, reader: &mut Reader) -> Option<Expect> {
         .optional("headers")
         .map(|node| call_file::texts(node, "`headers`", reader))
         .unwrap_or_default();
+    let of_response = fields.optional("response_headers");
+    let of_response = of_response.map(|node| call_file::texts(node, "`response_headers`", reader));
+    let lower = |(name, value): (String, String)| (name.to_ascii_lowercase(), value);
+    expect.response_headers = of_response.unwrap_or_default().into_iter().map(lower).collect();
     fields.close(reader);
     if expect == Expect::default() && reader.findings.len() == before {
-        let help = "name an `outcome`, `rule`, `reason`, `status`, `auto_approved`, `headers` or `body`";
+        let help = "name an `outcome`, `rule`, `reason`, `status`, `auto_approved`, `headers`, `response_headers` or `body`";
         reader.error_with_help(node.span, "no-expectation", "the case expects nothing", help);
     }
     (reader.findings.len() == before).then_some(expect)
@@ -108,6 +112,11 @@ fn read_expect(node: &Node, reader: &mut Reader) -> Option<Expect> {
 /// Expectations that exclude each other.
 fn conflicts(node: &Node, expect: &Expect, responds: bool, reader: &mut Reader) {
     let span = |field: &str| node.get(field).map_or(node.span, |node| node.span);
+    if !expect.response_headers.is_empty() && !responds {
+        let help = "give the case a `response` with the headers that the upstream sends";
+        let message = "the case expects response headers and gives no response";
+        reader.error_with_help(span("response_headers"), CONFLICT, message, help);
+    }
     if expect.body.is_some() && !responds {
         let help = "give the case a `response` with the body that the upstream sends";
         let message = "the case expects a body and gives no response";

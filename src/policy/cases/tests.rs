@@ -191,6 +191,36 @@ fn bodies_that_can_not_be_masked_are_shown_as_their_rules_choose() {
 }
 
 #[test]
+fn masked_headers_are_shown_as_the_caller_sees_them() {
+    let policy = POLICY.replace(
+        "mask: [{field: card, with: last4}]",
+        "mask: [{header: set-cookie, with: last4}, {header: location, with: remove}, \
+         {header: 'x-*', detect: email, with: redact}], headers: {response: {append: {x-note: policy}}}",
+    );
+    let set = compile(&files("p.yaml", &policy), &Options { gateway: true }).set.unwrap();
+    let failures = |expect: &str, response: &str| {
+        let text = format!(
+            "cases: [{{name: a, gateway: true, request: {{host: a.example.com, path: /a, body: '{{\"amount\": 1}}'}}, \
+             identity: {{subject: ana, groups: [staff]}}, {response} expect: {{response_headers: {expect}}}}}]"
+        );
+        let (cases, findings) = read(&files("p.cases.yaml", &text));
+        match findings.first() {
+            Some(finding) => vec![finding.code.to_string()],
+            None => run(&set, &cases).results[0].failures.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }
+    };
+    let response = "response: {headers: {Set-Cookie: [session=123456, theme=dark-blue], location: /a, \
+                    x-note: to ana@example.com, x-other: '1'}},";
+    let expected = "{set-cookie: ['**********3456', '***********blue'], Location: none, x-note: ['to [email]', policy], x-other: '1'}";
+    assert_eq!(failures(expected, response), [""; 0]);
+    assert_eq!(
+        failures("{set-cookie: session=123456}", response),
+        ["expected response header set-cookie `session=123456`, got `**********3456, ***********blue`"]
+    );
+    assert_eq!(failures("{location: none}", ""), ["expectation-conflict"]);
+}
+
+#[test]
 fn a_body_to_be_masked_without_a_type_is_told_to_have_one() {
     let result = failing(
         "gateway: true, request: {host: a.example.com, path: /a, body: '{\"amount\": 1}'}, identity: {subject: ana, groups: [staff]}, \

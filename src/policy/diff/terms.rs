@@ -121,8 +121,11 @@ pub fn masks(old: &Json, new: &Json) -> Vec<(Risk, String)> {
     let items = |masks: &Json| -> Vec<(String, String, OnUnmaskable)> {
         let items = masks.as_array().map_or(&[][..], Vec::as_slice);
         let read = items.iter().map(|item| {
-            let field = match (item.get("field").and_then(Json::as_str), item.get("detect")) {
-                (Some(field), None) => field.to_owned(),
+            let named = ["field", "header", "trailer"].map(|key| item.get(key).and_then(Json::as_str));
+            let field = match (named, item.get("detect")) {
+                ([Some(field), ..], None) => field.to_owned(),
+                ([None, Some(header), _], None) => format!("header {}", header.to_ascii_lowercase()),
+                ([None, None, Some(trailer)], None) => format!("trailer {}", trailer.to_ascii_lowercase()),
                 // What is looked for, how, and where.
                 _ => place(item),
             };
@@ -180,6 +183,22 @@ mod tests {
         assert_eq!(risks(&default, &rule("block")), []);
         let milder = json!([{"detect": ["card"], "with": "last4", "on_unmaskable": "pass"}]);
         assert_eq!(risks(&default, &milder), [Risk::Unprotects, Risk::Unprotects]);
+    }
+
+    #[test]
+    fn masks_of_headers_are_compared_by_their_names() {
+        let old = json!([{"header": "Set-Cookie", "with": "remove"}, {"trailer": "x-a", "with": "hash"}]);
+        let new = json!([{"header": "set-cookie", "with": "last4"}, {"header": "x-a", "with": "hash"}]);
+        let found: Vec<_> =
+            masks(&old, &new).into_iter().map(|(risk, message)| format!("{risk:?} {message}")).collect();
+        assert_eq!(
+            found,
+            [
+                "Unprotects mask of `header set-cookie`: \"remove\" is now \"last4\"",
+                "Unprotects mask of `trailer x-a` is gone",
+                "Tightens new mask of `header x-a`: \"hash\"",
+            ]
+        );
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl PolicyReader<'_> {
 
     fn masks(&mut self, node: &Node) -> Vec<Arc<crate::mask::Rule>> {
         self.warn_of_passing(node);
-        crate::mask::rules_from_node(node, self.reader).into_iter().map(Arc::new).collect()
+        crate::mask::response_rules_from_node(node, self.reader).into_iter().map(Arc::new).collect()
     }
 
     fn warn_of_passing(&mut self, node: &Node) {

@@ -284,8 +284,7 @@ pub(super) fn metadata(needs: &Needs) -> (String, bool) {
 
 /// Envoy keeps changes of its own headers to itself unless it is told otherwise.
 pub(super) fn changes_envoys_headers(needs: &Needs) -> bool {
-    let mut changed = needs.changes_request.iter().chain(&needs.changes_response);
-    changed.any(|name| name.starts_with("x-envoy-"))
+    needs.changes_envoys_headers(true)
 }
 
 /// What templates may do to a value.

@@ -13,6 +13,7 @@ mod forms;
 mod handover;
 mod hostile;
 mod manifests;
+mod masked_headers;
 mod routes;
 mod spellings;
 mod steered;
@@ -68,7 +69,11 @@ pub(super) fn server() -> Server {
 
 /// What policies that hold and read bodies ask for; with ext_proc they mask too.
 pub(super) fn needs(masks: bool) -> Needs {
-    let text = if masks { format!("{POLICY}{MASK}") } else { POLICY.to_owned() };
+    of_policies(&if masks { format!("{POLICY}{MASK}") } else { POLICY.to_owned() })
+}
+
+/// What these policies ask for.
+pub(super) fn of_policies(text: &str) -> Needs {
     let files = [SourceFile { file: "policy.yaml".into(), text: text.into() }];
     let compiled = policy::compile(&files, &policy::Options { gateway: true });
     let set = compiled.set.unwrap_or_else(|| panic!("{:#?}", compiled.findings));

@@ -25,7 +25,7 @@ impl Session {
         let code = pseudo.get(":status").and_then(|status| status.parse().ok()).unwrap_or(0);
         let head = ResponseHead { code, headers };
         if let Some(phase) = &self.phase {
-            match self.service.engine.plan_response(phase, &head, !message.end_of_stream) {
+            match self.service.engine.plan_response(phase, &head, !message.end_of_stream, &self.changes) {
                 ResponsePlan::Pass(more) => {
                     changes.prepend(mutation(&more));
                     self.phase = None;
@@ -61,7 +61,7 @@ impl Session {
         }
     }
 
-    /// Trailers end a body too. Those of a masked response are dropped, but the status of gRPC: nobody looks into them.
+    /// Trailers end a body too. What rules name of them is masked.
     pub(super) async fn response_trailers(&mut self, message: HttpTrailers) -> Result<(), Status> {
         let mut changes = Mutation::default();
         if let Some(masked) = &mut self.masked {
@@ -71,8 +71,7 @@ impl Session {
                 return self.block(code, Reason::Unmaskable).await;
             }
             let (_, trailers) = decode::raw_headers(message.trailers.unwrap_or_default());
-            let dropped = trailers.iter().filter(|trailer| !masked.keeps_trailer(&trailer.name));
-            dropped.for_each(|trailer| changes.remove(&trailer.name));
+            changes = mutation(&masked.mask_trailers(&trailers));
             self.response_leaves();
             self.response_ended();
         }

@@ -1,6 +1,7 @@
 //! Response bodies that Portcullis may not ask for.
 
 use crate::diagnostic::Severity;
+use crate::policy::MaskedParts;
 use crate::proxy::doctor::text::BODY_MODES;
 use crate::proxy::doctor::{Report, Rule};
 use crate::proxy::tree::At;
@@ -39,8 +40,11 @@ fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
                 report.find(&RULE, &early, message, "remove it");
             }
             let modes = filter.config.get("allowed_override_modes");
-            if modes.exists() && !modes.items().iter().any(|mode| is_ours(mode, &spot.mode(filter))) {
-                let fix = "remove the list, or add the mode with the response's headers, body and trailers";
+            let lacks = |parts: &MaskedParts| {
+                !modes.items().iter().any(|mode| is_ours(mode, &spot.mode(filter), *parts))
+            };
+            if modes.exists() && report.needs.masked_parts.iter().any(lacks) {
+                let fix = "remove the list, or add the modes with what policies mask of responses: headers, body, trailers";
                 report.find(&RULE, &modes, message, fix);
             }
         }
@@ -55,14 +59,15 @@ fn shows(mode: &At<'_>) -> bool {
         && header(mode, "response_header_mode") != "SKIP"
 }
 
-/// Whether this is the mode that Portcullis asks for where the other is in force. Envoy compares all fields but
-/// `request_header_mode`.
-fn is_ours(mode: &At<'_>, now: &At<'_>) -> bool {
+/// Whether this is the mode that Portcullis asks for where the other is in force, and policies mask these parts. Envoy
+/// compares all fields but `request_header_mode`.
+fn is_ours(mode: &At<'_>, now: &At<'_>, parts: MaskedParts) -> bool {
     let body = |at: &At<'_>, name: &str| at.get(name).word(&BODY_MODES).unwrap_or("NONE").to_owned();
+    let trailers = if parts.body || parts.trailers { "SEND" } else { "DEFAULT" };
     header(mode, "response_header_mode") == "SEND"
-        && header(mode, "response_trailer_mode") == "SEND"
+        && header(mode, "response_trailer_mode") == trailers
         && header(mode, "request_trailer_mode") == "DEFAULT"
-        && body(mode, "response_body_mode") == "STREAMED"
+        && body(mode, "response_body_mode") == if parts.body { "STREAMED" } else { "NONE" }
         && body(mode, "request_body_mode") == body(now, "request_body_mode")
 }
 

@@ -9,9 +9,9 @@ pub static RULE: Rule = Rule {
     severity: Severity::Warning,
     title: "Envoy doesn't carry out header changes, or not safely",
     what: "`mutation_rules` of ext_proc and `decoder_header_mutation_rules` of ext_authz, where \
-          policies change request headers.",
-    why: "A change that is not allowed is dropped without a word: a header that should be gone gets \
-          through, or one that the upstream relies on is missing. With `allow_all_routing` a policy \
+          policies change or mask headers; those of responses with ext_proc.",
+    why: "A change that is not allowed is dropped without a word: a header that should be gone or masked \
+          gets through, or one that the upstream relies on is missing. With `allow_all_routing` a policy \
           can change where a call goes after it was decided.",
     demonstrated: "Envoy 1.40.0: a rule sets `x-user`, and the mutation rules refused it in silence: the \
           upstream got `x-user: admin`, which the caller had sent.",
@@ -22,14 +22,15 @@ pub static RULE: Rule = Rule {
 };
 
 fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
-    let changed = &report.needs.changes_request;
     let query = report.needs.server.changes_query;
-    if changed.is_empty() && !query {
-        return;
-    }
-    let of_envoy = changed.iter().any(|name| name.starts_with("x-envoy-"));
+    let of_envoy = report.needs.changes_envoys_headers(true);
     for (_, filter) in envoy.asking() {
         let is_proc = filter.is(&Kind::ExtProc);
+        // ext_authz asks about changes to requests alone.
+        let of_responses = is_proc && !report.needs.changes_response.is_empty();
+        if report.needs.changes_request.is_empty() && !of_responses && !query {
+            continue;
+        }
         let rules =
             filter.config.get(if is_proc { "mutation_rules" } else { "decoder_header_mutation_rules" });
         let flag = |name: &str| rules.get(name);
