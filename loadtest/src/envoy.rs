@@ -160,6 +160,7 @@ fn generated(
         upstream: server.into(),
         upstream_http2: false,
         tls: None,
+        response_body: proxy::config::ResponseBody::Streamed,
     };
     let text = proxy::config::bootstrap(needs, &options)?;
     Ok(serde_saphyr::from_str(&text.replace("name: portcullis", &format!("name: {cluster}")))?)

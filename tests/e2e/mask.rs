@@ -1,14 +1,16 @@
-//! Masked responses: what of a body reaches the caller, in both body modes.
+//! Masked responses: what of a body reaches the caller, in every body mode.
 //!
-//! `blocked` has the responses that can't be masked, `chosen` those that are not blocked for it, `encoded` other bodies than plain JSON, `streaming` bodies in pieces,
+//! `blocked` has the responses that can't be masked, `chosen` those that are not blocked for it, `encoded` other bodies than plain JSON, `streaming` bodies in pieces, `duplex` what only FULL_DUPLEX_STREAMED can,
 //! `failing` failures of ours.
 
 mod blocked;
 mod chosen;
+mod duplex;
 mod encoded;
 mod failing;
 mod streaming;
 
+use portcullis::proxy::config::ResponseBody;
 use portcullis_sample::upstream::{Answer, CARD_NUMBERS};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -71,10 +73,17 @@ fn buffered() -> Options {
     in_buffered_mode(streamed())
 }
 
+fn full_duplex() -> Options {
+    Options { response_body: ResponseBody::FullDuplexStreamed, ..streamed() }
+}
+
+/// Every mode that shows whole bodies.
+fn modes() -> [Options; 3] {
+    [streamed(), full_duplex(), buffered()]
+}
+
 fn in_buffered_mode(options: Options) -> Options {
-    options
-        .edit("response_body_mode: NONE", "response_body_mode: BUFFERED")
-        .edit("response_header_mode: SKIP", "response_header_mode: SEND")
+    Options { response_body: ResponseBody::Buffered, ..options }
 }
 
 /// Whether any part of what `last4` hides is there.
@@ -124,13 +133,18 @@ async fn cards_are_masked_in_streamed_bodies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn cards_are_masked_in_full_duplex() {
+    cards_are_masked(Options { response_body: ResponseBody::FullDuplexStreamed, ..Options::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cards_are_masked_in_buffered_bodies() {
     cards_are_masked(in_buffered_mode(Options::default())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_body_decides_whether_its_response_is_masked() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let world = World::start(options).await;
         let body = json!({"number": SECRET}).to_string();
         world.upstream.answer("/v1/refunds", Answer::json(body.clone()));
@@ -147,7 +161,7 @@ async fn a_request_body_decides_whether_its_response_is_masked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mask_can_depend_on_the_response() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let world = World::start(options).await;
         let body = json!({"number": SECRET}).to_string();
         world.upstream.answer("/by-code/a", Answer::json(body.clone()));
@@ -173,7 +187,7 @@ async fn a_mask_can_depend_on_the_response() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn responses_without_a_body_pass() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let world = World::start(options).await;
         for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
             world.upstream.answer("/masked/a", Answer::new(status).header("x-kept", "1"));
@@ -190,7 +204,9 @@ async fn responses_without_a_body_pass() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_upstream_is_asked_for_what_can_be_masked() {
     // Also where the verdict waits for the request's body.
-    for options in [streamed(), streamed().edit("path: \"/v1/refunds\"", "path_separated_prefix: /echo")] {
+    for options in
+        [streamed(), full_duplex(), streamed().edit("path: \"/v1/refunds\"", "path_separated_prefix: /echo")]
+    {
         let world = World::start(options).await;
         let request = world.post_request("/echo/a", None, "{}");
         let request = request
@@ -209,7 +225,7 @@ async fn the_upstream_is_asked_for_what_can_be_masked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_spelling_of_a_field_escapes() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let world = World::start(options).await;
         for (body, masked) in [
             (r#"{"number":"S","number":"S"}"#, r#"{"number":"M","number":"M"}"#),

@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::service::ext_proc::v3::body_mutation::Mutation as Bo
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response;
 use envoy_types::pb::envoy::service::ext_proc::v3::{
     BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, ImmediateResponse,
-    ProcessingResponse, ProtocolConfiguration, TrailersResponse,
+    ProcessingResponse, ProtocolConfiguration, StreamedBodyResponse, TrailersResponse,
 };
 
 use crate::envoy::mutation::{Mutation, denial_headers, status};
@@ -40,9 +40,28 @@ impl Modes {
         !matches!(self.response, BodySendMode::BufferedPartial | BodySendMode::Grpc)
     }
 
-    /// The mode in which a response is masked: buffered where the filter says so, else streamed.
+    /// The mode in which a response is masked: the one that the filter is configured with, if that shows whole bodies,
+    /// so that a wish which Envoy ignores changes nothing; else streamed.
     pub fn masking(self) -> BodySendMode {
-        if self.response == BodySendMode::Buffered { BodySendMode::Buffered } else { BodySendMode::Streamed }
+        match self.response {
+            own @ (BodySendMode::Buffered | BodySendMode::FullDuplexStreamed) => own,
+            _ => BodySendMode::Streamed,
+        }
+    }
+
+    /// Whether a response's body is answered by pieces of our own, not chunk by chunk. No other mode becomes this one.
+    pub fn response_is_full_duplex(self) -> bool {
+        self.response == BodySendMode::FullDuplexStreamed
+    }
+
+    /// The mode of a call whose response is nobody's business here, where the filter would show it; `None` where it
+    /// wouldn't.
+    pub fn without_response(self) -> Option<ProcessingMode> {
+        let skipped = || ProcessingMode {
+            response_header_mode: HeaderSendMode::Skip.into(),
+            ..self.with_response(BodySendMode::None)
+        };
+        (self.response != BodySendMode::None).then(skipped)
     }
 
     /// The whole mode, every field restated: an override that leaves `request_body_mode` out cancels a configured
@@ -84,6 +103,17 @@ pub(super) fn body(half: Half, mutation: Mutation, replacement: Option<Vec<u8>>)
         Half::Request => Response::RequestBody(response),
         Half::Response => Response::ResponseBody(response),
     };
+    ProcessingResponse { response: Some(response), ..ProcessingResponse::default() }
+}
+
+/// A piece of a body in FULL_DUPLEX_STREAMED mode: how many of them take the place of how many chunks is ours to say.
+/// `last` only once the end of the body has come; where trailers end it, no piece is the last.
+pub(super) fn response_piece(piece: Vec<u8>, last: bool) -> ProcessingResponse {
+    let streamed =
+        StreamedBodyResponse { body: piece, end_of_stream: last, ..StreamedBodyResponse::default() };
+    let mutation = BodyMutation { mutation: Some(BodyChange::StreamedResponse(streamed)) };
+    let common = CommonResponse { body_mutation: Some(mutation), ..CommonResponse::default() };
+    let response = Response::ResponseBody(BodyResponse { response: Some(common) });
     ProcessingResponse { response: Some(response), ..ProcessingResponse::default() }
 }
 

@@ -88,7 +88,6 @@ impl Session {
                 ));
             }
             self.answer(message).await?;
-            self.service.engine.metrics().grpc_sent(Service::ExtProc);
             next = self.next().await?;
         }
         if self.order.may_end() && self.waiting.is_none() {
@@ -132,6 +131,7 @@ impl Session {
     async fn answer(&mut self, message: ProcessingRequest) -> Result<(), Status> {
         let ProcessingRequest { request, attributes, metadata_context, protocol_config, .. } = message;
         let message = request.ok_or_else(|| Status::invalid_argument("a message without content"))?;
+        let repeated = self.order.response_is_over();
         self.order
             .accept(event(&message))
             .map_err(|illegal| Status::failed_precondition(illegal.to_string()))?;
@@ -155,6 +155,7 @@ impl Session {
                 None => self.send(encode::trailers(Half::Request, Mutation::default())).await,
             },
             Message::ResponseHeaders(headers) => self.response_headers(headers).await,
+            Message::ResponseBody(_) if repeated && self.modes.response_is_full_duplex() => Ok(()),
             Message::ResponseBody(body) => self.response_body(body).await,
             Message::ResponseTrailers(trailers) => self.response_trailers(trailers).await,
         }
@@ -188,7 +189,7 @@ impl Session {
         let mode = match (&self.phase, self.changes.is_empty()) {
             (Some(_), _) => Some(self.modes.with_response(self.modes.masking())),
             (None, false) => Some(self.modes.with_response(BodySendMode::None)),
-            (None, true) => None,
+            (None, true) => self.modes.without_response(),
         };
         self.send(encode::headers(Half::Request, changes, mode)).await
     }
@@ -290,6 +291,7 @@ impl Session {
         answer: envoy_types::pb::envoy::service::ext_proc::v3::ProcessingResponse,
     ) -> Result<(), Status> {
         self.answers.send(answer).await;
+        self.service.engine.metrics().grpc_sent(Service::ExtProc);
         Ok(())
     }
 }

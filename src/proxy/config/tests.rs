@@ -47,6 +47,7 @@ fn options(service: Service) -> Options {
         upstream: address("127.0.0.1:9081"),
         upstream_http2: false,
         tls: None,
+        response_body: ResponseBody::Streamed,
     }
 }
 

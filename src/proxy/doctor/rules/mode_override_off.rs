@@ -59,10 +59,15 @@ fn shows(mode: &At<'_>) -> bool {
 /// `request_header_mode`.
 fn is_ours(mode: &At<'_>, now: &At<'_>) -> bool {
     let body = |at: &At<'_>, name: &str| at.get(name).word(&BODY_MODES).unwrap_or("NONE").to_owned();
+    // As `Modes::masking` of ext_proc has it.
+    let asked = match body(now, "response_body_mode").as_str() {
+        own @ ("BUFFERED" | "FULL_DUPLEX_STREAMED") => own.to_owned(),
+        _ => "STREAMED".to_owned(),
+    };
     header(mode, "response_header_mode") == "SEND"
         && header(mode, "response_trailer_mode") == "SEND"
         && header(mode, "request_trailer_mode") == "DEFAULT"
-        && body(mode, "response_body_mode") == "STREAMED"
+        && body(mode, "response_body_mode") == asked
         && body(mode, "request_body_mode") == body(now, "request_body_mode")
 }
 

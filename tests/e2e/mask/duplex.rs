@@ -1,0 +1,113 @@
+//! FULL_DUPLEX_STREAMED: the pieces that the caller gets are ours, and so is their number.
+
+use std::time::Duration;
+
+use portcullis::proxy::config::ResponseBody;
+use portcullis_sample::upstream::Answer;
+use reqwest::StatusCode;
+use serde_json::json;
+
+use super::streaming::messages;
+use super::{MASKED, SECRET, buffered, full_duplex, modes, reveals, streamed};
+use crate::decide::raw;
+use crate::world::{Options, World};
+
+/// A text whose end may still become a card number, so that it is held back.
+const OPEN_END: &str = "paid by 4929 3817";
+
+/// To an upstream that sends trailers, for callers who take them.
+fn with_trailers(options: Options) -> Options {
+    let allowed = "codec_type: AUTO\n                http_protocol_options: {enable_trailers: true}";
+    Options { upstream_http2: true, ..options }.edit("codec_type: AUTO", allowed)
+}
+
+async fn get(world: &World, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: te, close\r\n\r\n");
+    raw(world.envoy.address(), request.as_bytes()).await
+}
+
+fn text() -> Answer {
+    Answer::new(StatusCode::OK).header("content-type", "text/plain")
+}
+
+/// In the other modes trailers come too late: there is no answer left that the rest could go with.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_back_to_the_end_goes_before_the_trailers() {
+    for (options, whole) in [(full_duplex(), true), (streamed(), false)] {
+        let world = World::start(with_trailers(options)).await;
+        let answer = text().chunk(OPEN_END).pause(Duration::from_millis(20)).trailer("x-number", SECRET);
+        world.upstream.answer("/looked-into/a", answer);
+        let got = get(&world, "/looked-into/a").await;
+        let ended = got.starts_with("HTTP/1.1 200") && got.ends_with("\r\n0\r\n\r\n");
+        assert_eq!((got.contains(OPEN_END), ended), (whole, whole), "{got}");
+        assert!(!reveals(got.as_bytes()), "{got}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_without_a_byte_ends_as_it_should() {
+    for options in modes() {
+        let world = World::start(with_trailers(options)).await;
+        let pause = Duration::from_millis(20);
+        world.upstream.answer("/looked-into/end", text().pause(pause));
+        world.upstream.answer("/looked-into/trailers", text().pause(pause).trailer("x-number", SECRET));
+        for path in ["/looked-into/end", "/looked-into/trailers"] {
+            let got = get(&world, path).await;
+            assert!(got.starts_with("HTTP/1.1 200") && !reveals(got.as_bytes()), "{path}: {got}");
+            assert!(got.ends_with("0\r\n\r\n") || got.contains("content-length: 0\r\n"), "{path}: {got}");
+        }
+        // Nothing is no JSON.
+        world.upstream.answer("/masked/end", Answer::json("").pause(pause));
+        let got = world.get("/masked/end", None).await;
+        assert!(got.status == 502 || !got.complete, "{} {}", got.status, got.text());
+    }
+}
+
+/// Whatever the filter is configured to show: the body of a call without a mask stays away from us, where Envoy lets us say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_without_a_mask_is_not_shown() {
+    for options in [full_duplex(), buffered()] {
+        let world = World::start(options).await;
+        let body = "x".repeat(3 << 20);
+        world.upstream.answer("/open/a", Answer::json(body.clone()));
+        let before = messages(&world).await;
+        let got = world.get("/open/a", None).await;
+        assert_eq!((got.status, got.complete, got.body.len()), (200, true, body.len()));
+        assert_eq!(messages(&world).await - before, 1, "the request's headers alone");
+    }
+}
+
+/// Every body comes here, and goes back: none is masked that should not be, and none passes in clear.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_envoy_takes_no_wishes_bodies_go_through_all_the_same() {
+    let options =
+        with_trailers(full_duplex()).edit("allow_mode_override: true", "allow_mode_override: false");
+    let world = World::start(options).await;
+    let body = json!({"number": SECRET, "note": "x".repeat(200_000)}).to_string();
+    let answer = Answer::json("").chunks_of(9_000, body.clone()).trailer("x-number", SECRET);
+    for (path, masked) in [("/open/a", false), ("/by-code/a", true), ("/masked/a", true)] {
+        world.upstream.answer(path, answer.clone());
+        let got = world.get(path, None).await;
+        let expected = if masked { body.replace(SECRET, MASKED) } else { body.clone() };
+        assert!(got.complete && got.text() == expected, "{path}: {} {}", got.status, got.body.len());
+        let got = get(&world, path).await;
+        assert_eq!((got.contains("x-number"), reveals(got.as_bytes())), (!masked, !masked), "{path}: {got}");
+    }
+    // A mask that depends on the response is not for this one: back it goes, byte for byte.
+    let answer = Answer::new(StatusCode::NOT_FOUND).header("content-type", "application/json");
+    world.upstream.answer("/by-code/b", answer.chunks_of(9_000, body.clone()));
+    let got = world.get("/by-code/b", None).await;
+    assert_eq!((got.status, got.complete, got.text() == body), (404, true, true));
+}
+
+/// An upstream's answer that comes at once leaves in pieces that Envoy can pass on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_back_leaves_in_small_pieces() {
+    let options = Options { response_body: ResponseBody::FullDuplexStreamed, ..streamed() };
+    let world = World::start(options).await;
+    let inner = json!({"card": {"number": SECRET}, "note": "y".repeat(100_000)}).to_string();
+    let body = json!({"events": [{"payload": inner}]}).to_string();
+    world.upstream.answer("/strings/a", Answer::json("").chunks_of(10_000, body.clone()));
+    let got = world.get("/strings/a", None).await;
+    assert!(got.complete && got.text() == body.replace(SECRET, MASKED), "{} {}", got.status, got.body.len());
+}
