@@ -11,6 +11,7 @@ use super::candidate::{Job, Side, Subject};
 use super::fault::Point;
 use super::{Call, Engine, Evaluated, Listener, Snapshot, vouchers};
 use crate::audit::{self, Record};
+use crate::clock;
 use crate::effect::HeaderChange;
 use crate::identity::Identity;
 use crate::mask::{self, OnUnmaskable, Plan};
@@ -18,11 +19,13 @@ use crate::policy::{self, Candidates, ConditionError, PolicySet, ResponseHead};
 use crate::request::Request;
 
 mod body;
+mod deadlines;
 mod hash_keys;
 mod headers;
 mod masked;
 
 pub use body::Masking;
+pub use deadlines::Deadlines;
 pub use hash_keys::HashKeys;
 pub use headers::AcceptEncoding;
 pub use masked::MaskedResponse;
@@ -147,14 +150,16 @@ impl Engine {
         let masked = form.and_then(|form| {
             let masker = form.masker(plan, path, &self.settings.masking, limits)?;
             let guarded = mask::Guarded::new(masker, on_unmaskable, form.redacted());
-            Ok(MaskedResponse::new(guarded, form.is_grpc(), faults.clone()))
+            let due = self.settings.masking.deadlines.of(form.is_of_events(), clock::instant());
+            Ok(MaskedResponse::new(guarded, form.is_grpc(), due, faults.clone()))
         });
         match (masked, on_unmaskable) {
             (Ok(masked), _) => ResponsePlan::Mask(Box::new(masked), headers::masked(&head.headers)),
             (Err(code), OnUnmaskable::Block) => ResponsePlan::Block(code),
             (Err(code), OnUnmaskable::RedactAll) => match body::redacted(head) {
                 Some((content_type, text)) => {
-                    let masked = MaskedResponse::redacted(text, code, faults);
+                    let due = self.settings.masking.deadlines.of(false, clock::instant());
+                    let masked = MaskedResponse::redacted(text, code, due, faults);
                     ResponsePlan::Mask(Box::new(masked), headers::redacted(&head.headers, content_type))
                 }
                 None => ResponsePlan::Block(code),

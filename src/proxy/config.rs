@@ -29,34 +29,6 @@ pub enum Service {
     Both,
 }
 
-/// How Envoy shows a masked response's body.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ResponseBody {
-    /// Chunk by chunk (STREAMED), once the server asks for it.
-    #[default]
-    Streamed,
-    /// As it comes, in no step with the answers (FULL_DUPLEX_STREAMED); the server asks to leave out what has no mask.
-    FullDuplexStreamed,
-    /// As a whole (BUFFERED), within Envoy's buffers.
-    Buffered,
-}
-
-impl ResponseBody {
-    /// The mode that the filter is configured with.
-    fn mode(self) -> &'static str {
-        match self {
-            Self::Streamed => "NONE",
-            Self::FullDuplexStreamed => "FULL_DUPLEX_STREAMED",
-            Self::Buffered => "BUFFERED",
-        }
-    }
-
-    /// Whether headers and trailers of responses are shown also where the server does not ask.
-    fn others(self) -> &'static str {
-        if self == Self::Streamed { "SKIP" } else { "SEND" }
-    }
-}
-
 /// Where Envoy listens, whom it asks and what it protects. What the policies need is no option.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -72,8 +44,6 @@ pub struct Options {
     pub upstream_http2: bool,
     /// TLS to the server.
     pub tls: Option<Tls>,
-    /// How ext_proc is shown what it masks.
-    pub response_body: ResponseBody,
 }
 
 /// Why a configuration can't be written.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis::proxy::config::{Options, ResponseBody, Service, Tls, bootstrap};
+use portcullis::proxy::config::{Options, Service, Tls, bootstrap};
 use portcullis::proxy::tree::Source;
 use portcullis::proxy::view::Given;
 use portcullis::proxy::{ListenerTls, Needs, Server, doctor};
@@ -12,9 +12,6 @@ use portcullis_sample::upstream::Upstream;
 use portcullis_sample::{address, repository};
 
 use crate::world::{self, between};
-
-const RESPONSE_BODIES: [ResponseBody; 3] =
-    [ResponseBody::Streamed, ResponseBody::FullDuplexStreamed, ResponseBody::Buffered];
 
 const SERVICES: [Service; 3] = [Service::ExtAuthz, Service::ExtProc, Service::Both];
 
@@ -78,12 +75,6 @@ async fn envoy_takes_what_is_written_for_any_policies_and_options() {
                 (&["[::1]:9191", "127.0.0.1:9191"], "[::1]:80", true),
             ] {
                 let options = Options { upstream_http2: http2, ..options(service, replicas, upstream) };
-                let text = bootstrap(&needs, &options).unwrap();
-                validate(&text).await.unwrap_or_else(|error| panic!("{error}\n{text}"));
-            }
-            for response_body in RESPONSE_BODIES {
-                let options =
-                    Options { response_body, ..options(service, &["127.0.0.1:9191"], "127.0.0.1:80") };
                 let text = bootstrap(&needs, &options).unwrap();
                 validate(&text).await.unwrap_or_else(|error| panic!("{error}\n{text}"));
             }
@@ -244,14 +235,12 @@ fn mutual(mut needs: Needs) -> Needs {
 #[test]
 fn the_doctor_finds_nothing_in_what_is_written() {
     for needs in [shipped(), defaults(ALL_KINDS), defaults(EVERYTHING), mutual(defaults(EVERYTHING))] {
-        for (service, response_body) in
-            SERVICES.into_iter().flat_map(|service| RESPONSE_BODIES.map(|body| (service, body)))
-        {
+        for service in SERVICES {
             let replicas = &["10.0.0.1:9191", "10.0.0.2:9191"];
             let own = Some(("e.crt".to_owned(), "e.key".to_owned()));
             let tls = Tls { ca: "ca".into(), certificate: own, names: Vec::new() };
             let tls = (needs.server.tls == ListenerTls::Mutual).then_some(tls);
-            let options = Options { tls, response_body, ..options(service, replicas, "10.0.0.3:80") };
+            let options = Options { tls, ..options(service, replicas, "10.0.0.3:80") };
             let text = bootstrap(&needs, &options).unwrap();
             let source = Source::parse("envoy.yaml", &text).unwrap();
             let examined = doctor::examine(&[source], &needs, &Given::default()).unwrap();

@@ -1,16 +1,16 @@
 //! Masked responses: what of a body reaches the caller, in every body mode.
 //!
 //! `blocked` has the responses that can't be masked, `chosen` those that are not blocked for it, `encoded` other bodies than plain JSON, `streaming` bodies in pieces, `duplex` what only FULL_DUPLEX_STREAMED can,
-//! `failing` failures of ours.
+//! `failing` failures of ours, `late` bodies that take too long.
 
 mod blocked;
 mod chosen;
 mod duplex;
 mod encoded;
 mod failing;
+mod late;
 mod streaming;
 
-use portcullis::proxy::config::ResponseBody;
 use portcullis_sample::upstream::{Answer, CARD_NUMBERS};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -73,8 +73,10 @@ fn buffered() -> Options {
     in_buffered_mode(streamed())
 }
 
+const FULL_DUPLEX: &str = "mask: {response_body: full_duplex_streamed}\n";
+
 fn full_duplex() -> Options {
-    Options { response_body: ResponseBody::FullDuplexStreamed, ..streamed() }
+    Options { config: FULL_DUPLEX, ..streamed() }
 }
 
 /// Every mode that shows whole bodies.
@@ -83,7 +85,9 @@ fn modes() -> [Options; 3] {
 }
 
 fn in_buffered_mode(options: Options) -> Options {
-    Options { response_body: ResponseBody::Buffered, ..options }
+    options
+        .edit("response_body_mode: NONE", "response_body_mode: BUFFERED")
+        .edit("response_header_mode: SKIP", "response_header_mode: SEND")
 }
 
 /// Whether any part of what `last4` hides is there.
@@ -134,7 +138,7 @@ async fn cards_are_masked_in_streamed_bodies() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cards_are_masked_in_full_duplex() {
-    cards_are_masked(Options { response_body: ResponseBody::FullDuplexStreamed, ..Options::default() }).await;
+    cards_are_masked(Options { config: FULL_DUPLEX, ..Options::default() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use portcullis::config;
 use portcullis::engine::Engine;
 use portcullis::engine::fault::Faults;
 use portcullis::proxy::Needs;
-use portcullis::proxy::config::{self as proxy_config, ResponseBody, Service};
+use portcullis::proxy::config::{self as proxy_config, Service};
 use portcullis::{bundle, policy};
 use portcullis_sample::envoy::{Envoy, Settings};
 use portcullis_sample::idp::IdentityProvider;
@@ -70,8 +70,6 @@ pub struct Options {
     pub upstream_http2: bool,
     /// TLS from Envoy to the server.
     pub tls: Option<proxy_config::Tls>,
-    /// How ext_proc is shown what it masks.
-    pub response_body: ResponseBody,
     /// Text replaced in the generated Envoy configuration.
     pub edits: Vec<(&'static str, &'static str)>,
     /// Text replaced in the server's configuration.
@@ -98,7 +96,6 @@ impl Default for Options {
             upstream: None,
             upstream_http2: false,
             tls: None,
-            response_body: ResponseBody::Streamed,
             edits: Vec::new(),
             config_edits: Vec::new(),
             config: "",
@@ -431,7 +428,6 @@ fn settings(options: &Options, folder: &Path, addresses: &Addresses, upstream: &
     let proxy = proxy_config::Options {
         upstream_http2: options.upstream_http2,
         tls: options.tls.clone(),
-        response_body: options.response_body,
         ..between(options.service, portcullis, options.upstream.unwrap_or(upstream.address()))
     };
     let given = options.envoy.clone();
@@ -453,7 +449,6 @@ pub fn between(service: Service, portcullis: SocketAddr, upstream: SocketAddr) -
         upstream: upstream.into(),
         upstream_http2: false,
         tls: None,
-        response_body: proxy_config::ResponseBody::Streamed,
     }
 }
 

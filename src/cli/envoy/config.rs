@@ -44,9 +44,6 @@ pub struct Args {
     /// What Envoy protects [default: 127.0.0.1:9081]
     #[arg(long, value_name = "ADDRESS")]
     upstream: Option<Address>,
-    /// How ext_proc is shown the body of a response that it masks [default: streamed]
-    #[arg(long, value_enum)]
-    response_body: Option<ResponseBody>,
     /// The upstream speaks HTTP/2: needed for gRPC, and for trailers
     #[arg(long)]
     upstream_http2: bool,
@@ -100,27 +97,6 @@ enum Service {
     ExtProc,
     /// One filter after the other: ext_authz decides and holds, ext_proc masks
     Both,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ResponseBody {
-    /// Chunk by chunk, each answered before it goes on
-    Streamed,
-    /// As it comes, in no step with the answers; at most one filter of a chain may do so
-    #[value(name = "full_duplex_streamed", alias = "full-duplex-streamed")]
-    FullDuplexStreamed,
-    /// As a whole: what does not fit into Envoy's buffers fails
-    Buffered,
-}
-
-impl From<ResponseBody> for config::ResponseBody {
-    fn from(given: ResponseBody) -> Self {
-        match given {
-            ResponseBody::Streamed => Self::Streamed,
-            ResponseBody::FullDuplexStreamed => Self::FullDuplexStreamed,
-            ResponseBody::Buffered => Self::Buffered,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -185,7 +161,6 @@ impl Args {
             (self.admin.is_some(), "--admin"),
             (self.upstream.is_some(), "--upstream"),
             (self.upstream_http2, "--upstream-http2"),
-            (self.response_body.is_some(), "--response-body"),
             (self.tls.tls_ca.is_some(), "--tls-ca"),
         ];
         let given = |options: &[(bool, &'static str)]| {
@@ -226,7 +201,6 @@ impl Args {
             upstream: self.upstream.clone().unwrap_or_else(|| local(9081)),
             upstream_http2: self.upstream_http2,
             tls: self.tls.given(),
-            response_body: self.response_body.map_or(config::ResponseBody::default(), Into::into),
         }
     }
 }

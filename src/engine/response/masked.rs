@@ -1,6 +1,9 @@
 //! One response body on its way through the masker.
 
+use std::time::Instant;
+
 use super::super::fault::{Faults, Point};
+use super::deadlines::Due;
 use crate::mask::{GRPC_TRAILERS, Guarded, OnUnmaskable, Unmaskable};
 
 /// One response body on its way through the masker.
@@ -8,6 +11,7 @@ use crate::mask::{GRPC_TRAILERS, Guarded, OnUnmaskable, Unmaskable};
 pub struct MaskedResponse {
     body: Guarded,
     is_grpc: bool,
+    due: Due,
     faults: Faults,
     chunks: u32,
     /// What was done with a body that could not be masked, and the code of the reason.
@@ -15,14 +19,20 @@ pub struct MaskedResponse {
 }
 
 impl MaskedResponse {
-    pub(super) fn new(body: Guarded, is_grpc: bool, faults: Faults) -> Self {
-        Self { body, is_grpc, faults, chunks: 0, given_up: None }
+    pub(super) fn new(body: Guarded, is_grpc: bool, due: Due, faults: Faults) -> Self {
+        Self { body, is_grpc, due, faults, chunks: 0, given_up: None }
     }
 
     /// A body in whose place `text` is sent, because it can't be masked; `code` says why.
-    pub(super) fn redacted(text: Vec<u8>, code: &'static str, faults: Faults) -> Self {
+    pub(super) fn redacted(text: Vec<u8>, code: &'static str, due: Due, faults: Faults) -> Self {
         let given_up = Some((OnUnmaskable::RedactAll, code));
-        Self { given_up, ..Self::new(Guarded::replaced(text), false, faults) }
+        Self { given_up, ..Self::new(Guarded::replaced(text), false, due, faults) }
+    }
+
+    /// Until when the next chunk must have come, if nothing came since `now`, and the code of the reason to block the body
+    /// if it has not. `None` for as long as it takes.
+    pub fn due(&self, now: Instant) -> Option<(Instant, &'static str)> {
+        self.due.next(now)
     }
 
     /// Masks one chunk into `out`. After an error nothing more may be sent.

@@ -9,7 +9,7 @@ use askama::Template;
 
 use super::piece::{ExtAuthzRoute, ExtProc, ExtProcRoute, Mode, changes_envoys_headers, filters, metadata};
 use super::text::{json, seconds};
-use super::{Address, Figures, Refused, ResponseBody, Service, buffered, check_times};
+use super::{Address, Figures, Refused, Service, buffered, check_times};
 use crate::policy::cel::attribute::Attribute;
 use crate::proxy::{BodySource, Needs};
 

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::text::{json, seconds};
-use super::{Address, Figures, Options, Refused, ResponseBody, RouteMatch, Service, buffered, tls};
+use super::{Address, Figures, Options, Refused, RouteMatch, Service, buffered, tls};
 use crate::policy::cel::attribute::Attribute;
 use crate::proxy::Needs;
 use crate::request::Handover;
@@ -117,13 +117,11 @@ pub(super) struct ExtProcRoute {
     pub mode: Mode,
 }
 
-/// Which parts of a call Envoy shows. The server itself asks for the body of a response that it masks, and asks to leave
-/// out that of another.
+/// Which parts of a call Envoy shows. The server itself asks for the body of a response that it masks.
 #[derive(Template)]
 #[template(path = "envoy/mode.yaml", escape = "none")]
 pub(super) struct Mode {
     pub whole_request: bool,
-    pub response: ResponseBody,
 }
 
 #[derive(Template)]
@@ -163,15 +161,13 @@ impl Pieces {
         let figures = Figures::of(needs);
         let (ext_authz, ext_proc) =
             (ExtAuthz::of(needs, &figures), ExtProc::of(needs, &figures, "portcullis", None));
-        let response = options.response_body;
-        let ext_proc = ExtProc { mode: Mode { response, ..ext_proc.mode }, ..ext_proc };
         let ext_authz_route = ExtAuthzRoute { body: figures.body };
         let (role, filter, per_route) = match options.service {
             Service::ExtAuthz => ("authorization service", ext_authz.render()?, ext_authz_route.render()?),
             Service::ExtProc => (
                 "external processor",
                 ext_proc.render()?,
-                ExtProcRoute { mode: Mode { whole_request: true, response } }.render()?,
+                ExtProcRoute { mode: Mode { whole_request: true } }.render()?,
             ),
             Service::Both => (
                 "authorization service, and as the processor that masks what it decided",
@@ -239,7 +235,7 @@ impl ExtProc {
             answer: seconds(figures.answer),
             longest_message: seconds(figures.longest_message),
             mark: None,
-            mode: Mode { whole_request: false, response: ResponseBody::Streamed },
+            mode: Mode { whole_request: false },
             allow_envoy: changes_envoys_headers(needs),
             changes_query: needs.server.changes_query,
             namespaces,

@@ -20,6 +20,7 @@ pub(super) fn needs(specs: &[&str]) -> Needs {
 fn server() -> Server {
     Server {
         known: true,
+        full_duplex: false,
         max_message_timeout: Duration::from_secs(900),
         decision_timeout: Duration::from_millis(2_500),
         body_limit: 1 << 20,
@@ -47,7 +48,6 @@ fn options(service: Service) -> Options {
         upstream: address("127.0.0.1:9081"),
         upstream_http2: false,
         tls: None,
-        response_body: ResponseBody::Streamed,
     }
 }
 

@@ -153,9 +153,16 @@ async fn failures(world: &World, reason: &str) -> u64 {
 /// What is beyond Envoy's buffer would pass in clear, and it might ignore the wish for another mode.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_responses_are_shown_in_part_masked_calls_are_denied() {
-    for mode in ["response_body_mode: BUFFERED_PARTIAL", "response_body_mode: GRPC"] {
+    let none = "response_body_mode: NONE";
+    for (from, mode) in [
+        (none, "response_body_mode: BUFFERED_PARTIAL"),
+        (none, "response_body_mode: GRPC"),
+        // With it Envoy ignores what is asked for.
+        ("request_body_mode: NONE", "request_body_mode: FULL_DUPLEX_STREAMED"),
+    ] {
         let options = streamed()
-            .edit("response_body_mode: NONE", mode)
+            .edit(from, mode)
+            .edit("request_trailer_mode: SKIP", "request_trailer_mode: SEND")
             .edit("response_header_mode: SKIP", "response_header_mode: SEND")
             .edit("response_trailer_mode: SKIP", "response_trailer_mode: SEND")
             .edit("allow_mode_override: true", "allow_mode_override: false");

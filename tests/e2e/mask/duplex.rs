@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use portcullis::proxy::config::ResponseBody;
 use portcullis_sample::upstream::Answer;
 use reqwest::StatusCode;
 use serde_json::json;
@@ -77,11 +76,14 @@ async fn a_response_without_a_mask_is_not_shown() {
     }
 }
 
-/// Every body comes here, and goes back: none is masked that should not be, and none passes in clear.
+/// A filter that is itself configured for the mode ignores what we ask for: every body comes here, and goes back. None is masked
+/// that should not be, and none passes in clear.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_envoy_takes_no_wishes_bodies_go_through_all_the_same() {
-    let options =
-        with_trailers(full_duplex()).edit("allow_mode_override: true", "allow_mode_override: false");
+    let options = with_trailers(streamed())
+        .edit("response_body_mode: NONE", "response_body_mode: FULL_DUPLEX_STREAMED")
+        .edit("response_header_mode: SKIP", "response_header_mode: SEND")
+        .edit("response_trailer_mode: SKIP", "response_trailer_mode: SEND");
     let world = World::start(options).await;
     let body = json!({"number": SECRET, "note": "x".repeat(200_000)}).to_string();
     let answer = Answer::json("").chunks_of(9_000, body.clone()).trailer("x-number", SECRET);
@@ -103,11 +105,28 @@ async fn where_envoy_takes_no_wishes_bodies_go_through_all_the_same() {
 /// An upstream's answer that comes at once leaves in pieces that Envoy can pass on.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_back_leaves_in_small_pieces() {
-    let options = Options { response_body: ResponseBody::FullDuplexStreamed, ..streamed() };
-    let world = World::start(options).await;
+    let world = World::start(full_duplex()).await;
     let inner = json!({"card": {"number": SECRET}, "note": "y".repeat(100_000)}).to_string();
     let body = json!({"events": [{"payload": inner}]}).to_string();
     world.upstream.answer("/strings/a", Answer::json("").chunks_of(10_000, body.clone()));
     let got = world.get("/strings/a", None).await;
     assert!(got.complete && got.text() == body.replace(SECRET, MASKED), "{} {}", got.status, got.body.len());
+}
+
+/// A piece that is not answered may be followed by the next, so Envoy may have sent more than it gets an answer to.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_under_way_when_a_response_was_blocked_is_no_mistake() {
+    let world = World::start(full_duplex()).await;
+    let lines = Answer::new(StatusCode::OK).header("content-type", "application/x-ndjson");
+    let answer = (0..50).fold(lines, |answer, nth| answer.chunk(if nth == 5 { "no JSON\n" } else { "{}\n" }));
+    world.upstream.answer("/masked/a", answer);
+    for _ in 0..20 {
+        let got = world.get("/masked/a", None).await;
+        assert!(!got.complete || got.status == 502, "{} {}", got.status, got.text());
+    }
+    // A stream that its session ended in an error would be counted as one.
+    let metrics = world.metrics().await;
+    let ended = metrics.lines().filter(|line| line.starts_with("grpc_server_handled_total"));
+    let bad: Vec<_> = ended.filter(|line| line.contains("FailedPrecondition")).collect();
+    assert!(bad.is_empty(), "{bad:?}");
 }

@@ -12,7 +12,7 @@ use prost_types::{
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::{MASKED, SECRET, buffered, full_duplex, modes, reveals, streamed};
+use super::{MASKED, SECRET, buffered, modes, reveals, streamed};
 use crate::decide::raw;
 use crate::world::{Options, World};
 
@@ -177,18 +177,18 @@ fn frame(number: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_grpc_are_masked_and_their_status_passes() {
-    messages_of_grpc_are_masked_in(streamed()).await;
+    messages_of_grpc_are_masked_in("mask: {descriptor_set_file: set.pb}\n").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_grpc_are_masked_and_their_status_passes_in_full_duplex() {
-    messages_of_grpc_are_masked_in(full_duplex()).await;
+    let config = "mask: {descriptor_set_file: set.pb, response_body: full_duplex_streamed}\n";
+    messages_of_grpc_are_masked_in(config).await;
 }
 
-async fn messages_of_grpc_are_masked_in(options: Options) {
+async fn messages_of_grpc_are_masked_in(config: &'static str) {
     let with_trailers = "codec_type: AUTO\n                http_protocol_options: {enable_trailers: true}";
-    let options =
-        Options { upstream_http2: true, config: "mask: {descriptor_set_file: set.pb}\n", ..options };
+    let options = Options { upstream_http2: true, config, ..streamed() };
     let world =
         World::start(options.file("set.pb", descriptor_set()).edit("codec_type: AUTO", with_trailers)).await;
     let answer = |body: Vec<u8>| {

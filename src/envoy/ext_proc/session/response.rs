@@ -14,7 +14,7 @@ use crate::policy::ResponseHead;
 use crate::reason::Reason;
 use crate::verdict::Denial;
 
-/// The largest piece of a body in FULL_DUPLEX_STREAMED mode: what Envoy advises.
+/// The largest piece of a body in FULL_DUPLEX_STREAMED mode, as Envoy advises, unless Envoy itself sent a larger one.
 const PIECE_BYTES: usize = 64 << 10;
 
 impl Session {
@@ -45,7 +45,8 @@ impl Session {
 
     pub(super) async fn response_body(&mut self, message: HttpBody) -> Result<(), Status> {
         let Some(masked) = &mut self.masked else {
-            return self.send_body(message.body, message.end_of_stream, false).await;
+            let most = message.body.len();
+            return self.send_body(message.body, most, message.end_of_stream, false).await;
         };
         let mut out = Vec::with_capacity(message.body.len());
         let mut result = masked.push(&message.body, &mut out);
@@ -58,26 +59,37 @@ impl Session {
                 if message.end_of_stream {
                     self.response_ended();
                 }
-                self.send_body(out, message.end_of_stream, true).await
+                self.send_body(out, message.body.len(), message.end_of_stream, true).await
             }
             Err(code) => self.block(code, Reason::Unmaskable).await,
         }
     }
 
-    /// Answers a chunk with what takes its place; `last`: the body ends with it. In FULL_DUPLEX_STREAMED mode the answer is
+    /// Answers a chunk of `came` bytes with what takes its place; `last`: the body ends with it. In FULL_DUPLEX_STREAMED mode the answer is
     /// what the caller gets, so nothing is answered while everything is held back, and what passes is sent back.
-    async fn send_body(&mut self, mut body: Vec<u8>, last: bool, changed: bool) -> Result<(), Status> {
+    async fn send_body(
+        &mut self,
+        body: Vec<u8>,
+        came: usize,
+        last: bool,
+        changed: bool,
+    ) -> Result<(), Status> {
         if !self.modes.response_is_full_duplex() {
             return self
                 .send(encode::body(Half::Response, Mutation::default(), changed.then_some(body)))
                 .await;
         }
-        while body.len() > PIECE_BYTES {
-            let rest = body.split_off(PIECE_BYTES);
-            self.send(encode::response_piece(body, false)).await?;
-            body = rest;
+        let most = came.max(PIECE_BYTES);
+        if body.len() <= most {
+            let owed = last || !body.is_empty();
+            return if owed { self.send(encode::response_piece(body, last)).await } else { Ok(()) };
         }
-        if body.is_empty() && !last { Ok(()) } else { self.send(encode::response_piece(body, last)).await }
+        let mut pieces = body.chunks(most).peekable();
+        while let Some(piece) = pieces.next() {
+            let last = last && pieces.peek().is_none();
+            self.send(encode::response_piece(piece.to_vec(), last)).await?;
+        }
+        Ok(())
     }
 
     /// Trailers end a body too. Those of a masked response are dropped, but the status of gRPC: nobody looks into them.
@@ -97,7 +109,7 @@ impl Session {
             self.response_leaves();
             self.response_ended();
             if !rest.is_empty() {
-                self.send_body(rest, false, true).await?;
+                self.send_body(rest, PIECE_BYTES, false, true).await?;
             }
         }
         self.send(encode::trailers(Half::Response, changes)).await

@@ -2,8 +2,8 @@
 
 use super::{
     Attribute, BodySource, ExtAuthzRoute, ExtProc, ExtProcRoute, Figures, Heading, Label, Mode, Name, Needs,
-    Refused, ResponseBody, Service, ServiceName, Template, buffered, changes_envoys_headers, check_times,
-    filters, json, metadata, seconds,
+    Refused, Service, ServiceName, Template, buffered, changes_envoys_headers, check_times, filters, json,
+    metadata, seconds,
 };
 
 /// Whom a mesh asks, and for which workloads. What the policies need is no option.
@@ -82,8 +82,7 @@ impl Manifests {
         let per_route = match options.service {
             Service::ExtAuthz => ExtAuthzRoute { body: figures.body }.render()?,
             Service::ExtProc | Service::Both => {
-                ExtProcRoute { mode: Mode { whole_request: true, response: ResponseBody::Streamed } }
-                    .render()?
+                ExtProcRoute { mode: Mode { whole_request: true } }.render()?
             }
         };
         let (gateway, labels, workload_labels) = selected(&options.selection);
