@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
+use envoy_types::pb::envoy::service::ext_proc::v3::body_mutation::Mutation;
 use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_client::ExternalProcessorClient;
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Message;
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response as Reply;
@@ -118,29 +119,30 @@ async fn what_is_held_back_leaves_in_small_pieces() {
     assert!(got.complete && got.text() == body.replace(SECRET, MASKED), "{} {}", got.status, got.body.len());
 }
 
-/// In this mode Envoy waits for no answer: it may have sent more before it hears that the response is blocked.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_under_way_when_a_response_was_blocked_is_no_mistake() {
-    let world = World::start(full_duplex()).await;
-    let headers = |pairs: &[(&str, &str)], end_of_stream| {
-        let header = |(key, value): &(&str, &str)| HeaderValue {
-            key: (*key).into(),
-            raw_value: value.as_bytes().to_vec(),
-            ..HeaderValue::default()
-        };
-        let headers = HeaderMap { headers: pairs.iter().map(header).collect() };
-        HttpHeaders { headers: Some(headers), end_of_stream, ..HttpHeaders::default() }
+fn headers(pairs: &[(&str, &str)], end_of_stream: bool) -> HttpHeaders {
+    let header = |(key, value): &(&str, &str)| HeaderValue {
+        key: (*key).into(),
+        raw_value: value.as_bytes().to_vec(),
+        ..HeaderValue::default()
     };
+    let headers = HeaderMap { headers: pairs.iter().map(header).collect() };
+    HttpHeaders { headers: Some(headers), end_of_stream, ..HttpHeaders::default() }
+}
+
+/// What a masked call is answered whose response is all sent before any answer is read; the stream has to end well.
+async fn straight(world: &World, head: &[(&str, &str)], bodies: &[(&str, bool)]) -> Vec<Reply> {
     let call = [(":method", "GET"), (":authority", "a"), (":path", "/masked/a"), (":scheme", "http")];
-    let body = |last| HttpBody { body: b"1".to_vec(), end_of_stream: last, ..HttpBody::default() };
-    let messages = [
-        Message::RequestHeaders(headers(&call, true)),
-        Message::ResponseHeaders(headers(&[(":status", "206")], false)),
-        Message::ResponseBody(body(false)),
-        Message::ResponseBody(body(true)),
-    ];
-    let messages =
-        messages.map(|request| ProcessingRequest { request: Some(request), ..ProcessingRequest::default() });
+    let body = |(text, end_of_stream): &(&str, bool)| {
+        let body = HttpBody { body: text.into(), end_of_stream: *end_of_stream, ..HttpBody::default() };
+        Message::ResponseBody(body)
+    };
+    let begin =
+        [Message::RequestHeaders(headers(&call, true)), Message::ResponseHeaders(headers(head, false))];
+    let messages: Vec<_> = begin
+        .into_iter()
+        .chain(bodies.iter().map(body))
+        .map(|request| ProcessingRequest { request: Some(request), ..ProcessingRequest::default() })
+        .collect();
     let address = world.server.as_ref().unwrap().addresses.grpc.unwrap();
     let mut client = ExternalProcessorClient::connect(format!("http://{address}")).await.unwrap();
     let mut answers = client.process(tokio_stream::iter(messages)).await.unwrap().into_inner();
@@ -148,5 +150,40 @@ async fn what_was_under_way_when_a_response_was_blocked_is_no_mistake() {
     while let Some(answer) = answers.message().await.expect("an orderly end") {
         got.extend(answer.response);
     }
+    got
+}
+
+/// In this mode Envoy waits for no answer: it may have sent more before it hears that the response is blocked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_under_way_when_a_response_was_blocked_is_no_mistake() {
+    let world = World::start(full_duplex()).await;
+    let got = straight(&world, &[(":status", "206")], &[("1", false), ("2", true)]).await;
     assert!(matches!(got.as_slice(), [Reply::RequestHeaders(_), Reply::ImmediateResponse(_)]), "{got:?}");
+}
+
+/// Chunks that leave nothing to be sent are not answered, and an end that Envoy repeats is not answered twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_body_is_answered_once() {
+    let world = World::start(full_duplex()).await;
+    let head = [(":status", "200"), ("content-type", "application/json")];
+    let got = straight(
+        &world,
+        &head,
+        &[("{\"number\":", false), ("\"49293817", false), ("05628341\"}", true), ("", true)],
+    )
+    .await;
+    let [Reply::RequestHeaders(_), Reply::ResponseHeaders(_), bodies @ ..] = got.as_slice() else {
+        panic!("{got:?}")
+    };
+    let (mut text, mut ends) = (Vec::new(), Vec::new());
+    for body in bodies {
+        let Reply::ResponseBody(body) = body else { panic!("{body:?}") };
+        let change = body.response.clone().unwrap().body_mutation.unwrap().mutation.unwrap();
+        let Mutation::StreamedResponse(piece) = change else { panic!("{change:?}") };
+        assert!(piece.end_of_stream || !piece.body.is_empty(), "{got:?}");
+        text.extend(piece.body);
+        ends.push(piece.end_of_stream);
+    }
+    assert_eq!(String::from_utf8(text).unwrap(), json!({"number": MASKED}).to_string());
+    assert_eq!(ends.iter().position(|end| *end), Some(ends.len() - 1), "{ends:?}");
 }
