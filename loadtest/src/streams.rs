@@ -173,8 +173,8 @@ impl Options {
             let opened = futures_util::future::try_join_all((0..more).map(|_| caller::stay(address))).await;
             open.extend(opened.with_context(|| format!("{} streams are open", open.len()))?);
         }
-        // All of them are under way still, and have had another event.
-        tokio::time::sleep(Duration::from_millis(self.interval).saturating_mul(5)).await;
+        // Until each of them has had another event.
+        tokio::time::sleep(Duration::from_secs(2)).await;
         Ok(Memory { idle, open: process::resident(pid)? })
     }
 

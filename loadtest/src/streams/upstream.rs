@@ -16,6 +16,9 @@ pub const SECRET: &str = "4929381705628341";
 /// What they leave of it.
 pub const MASKED: &str = "************8341";
 
+/// Between two events of a stream that only stays.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// What is served, and how fast.
 pub struct Plan {
     /// The body of `/masked/large`.
@@ -51,9 +54,9 @@ impl Plan {
         while let Some(path) = next_path(&mut socket, &mut input).await? {
             match path.as_str() {
                 "/masked/large" => self.large(&mut socket).await?,
-                "/masked/events" => self.events(&mut socket, self.events).await?,
+                "/masked/events" => events(&mut socket, self.events, self.interval, self.origin).await?,
                 // For as long as the caller likes.
-                _ => self.events(&mut socket, u32::MAX).await?,
+                _ => events(&mut socket, u32::MAX, QUIET, self.origin).await?,
             }
         }
         Ok(())
@@ -66,18 +69,18 @@ impl Plan {
         socket.write_all(head.as_bytes()).await?;
         Ok(socket.write_all(&self.body).await?)
     }
+}
 
-    async fn events(&self, socket: &mut TcpStream, count: u32) -> Result<()> {
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-        socket.write_all(head.as_bytes()).await?;
-        for _ in 0..count {
-            let event = event(self.origin);
-            let chunk = format!("{:x}\r\n{event}\r\n", event.len());
-            socket.write_all(chunk.as_bytes()).await?;
-            tokio::time::sleep(self.interval).await;
-        }
-        Ok(socket.write_all(b"0\r\n\r\n").await?)
+async fn events(socket: &mut TcpStream, count: u32, interval: Duration, origin: Instant) -> Result<()> {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    socket.write_all(head.as_bytes()).await?;
+    for _ in 0..count {
+        let event = event(origin);
+        let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+        socket.write_all(chunk.as_bytes()).await?;
+        tokio::time::sleep(interval).await;
     }
+    Ok(socket.write_all(b"0\r\n\r\n").await?)
 }
 
 /// An event with something to mask, sent now.
