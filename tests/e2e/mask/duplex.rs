@@ -133,7 +133,7 @@ fn headers(pairs: &[(&str, &str)], end_of_stream: bool) -> HttpHeaders {
 async fn straight(world: &World, head: &[(&str, &str)], bodies: &[(&str, bool)]) -> Vec<Reply> {
     let call = [(":method", "GET"), (":authority", "a"), (":path", "/masked/a"), (":scheme", "http")];
     let body = |(text, end_of_stream): &(&str, bool)| {
-        let body = HttpBody { body: text.into(), end_of_stream: *end_of_stream, ..HttpBody::default() };
+        let body = HttpBody { body: (*text).into(), end_of_stream: *end_of_stream, ..HttpBody::default() };
         Message::ResponseBody(body)
     };
     let begin =
