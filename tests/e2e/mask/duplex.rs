@@ -11,6 +11,7 @@ use envoy_types::pb::envoy::service::ext_proc::v3::{HttpBody, HttpHeaders, Proce
 use portcullis_sample::upstream::Answer;
 use reqwest::StatusCode;
 use serde_json::json;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::streaming::messages;
 use super::{MASKED, SECRET, buffered, full_duplex, modes, reveals, streamed};
@@ -129,7 +130,7 @@ fn headers(pairs: &[(&str, &str)], end_of_stream: bool) -> HttpHeaders {
     HttpHeaders { headers: Some(headers), end_of_stream, ..HttpHeaders::default() }
 }
 
-/// What a masked call is answered whose response is all sent before any answer is read; the stream has to end well.
+/// What a masked call is answered whose response is sent as a whole before its answers are read; the stream has to end well.
 async fn straight(world: &World, head: &[(&str, &str)], bodies: &[(&str, bool)]) -> Vec<Reply> {
     let call = [(":method", "GET"), (":authority", "a"), (":path", "/masked/a"), (":scheme", "http")];
     let body = |(text, end_of_stream): &(&str, bool)| {
@@ -145,8 +146,15 @@ async fn straight(world: &World, head: &[(&str, &str)], bodies: &[(&str, bool)])
         .collect();
     let address = world.server.as_ref().unwrap().addresses.grpc.unwrap();
     let mut client = ExternalProcessorClient::connect(format!("http://{address}")).await.unwrap();
-    let mut answers = client.process(tokio_stream::iter(messages)).await.unwrap().into_inner();
-    let mut got = Vec::new();
+    let (sender, outbound) = tokio::sync::mpsc::channel(messages.len());
+    let mut messages = messages.into_iter();
+    sender.send(messages.next().unwrap()).await.unwrap();
+    let mut answers = client.process(ReceiverStream::new(outbound)).await.unwrap().into_inner();
+    let mut got = Vec::from_iter(answers.message().await.unwrap().unwrap().response);
+    for message in messages {
+        sender.send(message).await.unwrap();
+    }
+    drop(sender);
     while let Some(answer) = answers.message().await.expect("an orderly end") {
         got.extend(answer.response);
     }
