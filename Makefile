@@ -57,6 +57,11 @@ holds: tools ## 10,000 calls held at once through Envoy, 50,000 on gRPC, then ap
 	@$(CARGO) build --locked --release -p portcullis -p portcullis-loadtest
 	@$(TARGET)/release/portcullis-loadtest holds --portcullis $(TARGET)/release/portcullis
 
+.PHONY: streams
+streams: tools ## Masked bodies through Envoy beside an echo, and 1,000 streams open at once: a table, and target/report/streams.json
+	@$(CARGO) build --locked --release -p portcullis -p portcullis-loadtest
+	@$(TARGET)/release/portcullis-loadtest streams --portcullis $(TARGET)/release/portcullis
+
 .PHONY: crashes
 crashes: ## 200 times kill -9 with 1,000 calls held, then PostgreSQL killed, paused and cut off: a table, and target/report/crashes.json
 	@$(PYTHON) scripts/tools postgres

@@ -167,6 +167,7 @@ fn server_config(config: &Config) -> ServerConfig {
         gateway: config.listen.gateway,
         request_body: config.listen.request_body,
         max_message_timeout: config.holds.max_message_timeout,
+        full_duplex: config.mask.full_duplex,
         reflection: config.listen.reflection,
         handover: config.listen.handover,
         max_message: (config.limits.body + (1 << 20)).max(16 << 20),

@@ -99,6 +99,7 @@ impl Config {
         proxy::Server {
             known: true,
             max_message_timeout: self.holds.max_message_timeout,
+            full_duplex: self.mask.full_duplex,
             decision_timeout: self.decision_timeout,
             body_limit: self.limits.body,
             held: self.holds.held.total,

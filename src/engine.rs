@@ -49,7 +49,9 @@ pub use digest::DEFAULT_HEADERS as DEFAULT_DIGEST_HEADERS;
 pub use handover::{HandoverKeyError, HandoverKeys, HandoverUse, Taken};
 pub use patience::Patience;
 pub use record::principal;
-pub use response::{AcceptEncoding, HashKeys, MaskedResponse, Masking, ResponsePhase, ResponsePlan};
+pub use response::{
+    AcceptEncoding, Deadlines, HashKeys, MaskedResponse, Masking, ResponsePhase, ResponsePlan,
+};
 pub use snapshot::Snapshot;
 pub use waiters::HeldLimits;
 

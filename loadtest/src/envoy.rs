@@ -28,8 +28,10 @@ const TOOLS: &str = ".tools/envoy";
 pub enum Filter {
     /// One `Check` per call.
     ExtAuthz,
-    /// One `Process` stream per call, with the request headers only.
+    /// One `Process` stream per call, with the request headers only unless the server asks for more.
     ExtProc,
+    /// Not at all.
+    None,
 }
 
 /// A running Envoy, ended when it is dropped.
@@ -64,10 +66,21 @@ pub async fn start_for(
     needs: &Needs,
     directory: &Path,
 ) -> Result<Envoy> {
+    start_before(binary, routes, needs, None, directory).await
+}
+
+/// The same with an upstream behind it, that answers what the servers let through.
+pub async fn start_before(
+    binary: &Path,
+    routes: &[(Filter, SocketAddr)],
+    needs: &Needs,
+    upstream: Option<SocketAddr>,
+    directory: &Path,
+) -> Result<Envoy> {
     let admin = process::free_address()?;
     let listeners = routes.iter().map(|_| process::free_address()).collect::<Result<Vec<_>>>()?;
     let path = directory.join("envoy.json");
-    fs::write(&path, bootstrap(admin, &listeners, routes, needs)?.to_string())?;
+    fs::write(&path, bootstrap(admin, &listeners, routes, needs, upstream)?.to_string())?;
     let mut command = Command::new(binary);
     command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "warn", "--config-path"]);
     command.arg(&path);
@@ -105,10 +118,12 @@ fn bootstrap(
     listeners: &[SocketAddr],
     routes: &[(Filter, SocketAddr)],
     needs: &Needs,
+    upstream: Option<SocketAddr>,
 ) -> Result<Value> {
     let (mut all, mut clusters) = (Vec::new(), Vec::new());
     for (number, (&listener, &(filter, server))) in listeners.iter().zip(routes).enumerate() {
-        let mut one = generated([admin, listener], filter, server, needs, &format!("server-{number}"))?;
+        let between = [admin, listener, upstream.unwrap_or(server)];
+        let mut one = generated(between, filter, server, needs, &format!("server-{number}"))?;
         for (path, value) in [
             ("/static_resources/listeners/0/name", json!(format!("listener-{number}"))),
             // The null server knows nothing of health.
@@ -117,16 +132,16 @@ fn bootstrap(
             *one.pointer_mut(path).with_context(|| format!("a generated configuration has no `{path}`"))? =
                 value;
         }
-        let routes = one.pointer_mut(&format!("{MANAGER}/route_config/virtual_hosts/0/routes"));
-        let routes =
-            routes.and_then(Value::as_array_mut).context("a generated configuration has no routes")?;
-        for route in routes.iter_mut().filter_map(Value::as_object_mut) {
-            // No upstream: what is measured is the question, not the answer behind it.
-            route.remove("route");
-            route.insert(
-                "direct_response".to_owned(),
-                json!({"status": 200, "body": {"inline_string": "ok"}}),
-            );
+        match upstream {
+            None => answer_at_once(&mut one)?,
+            Some(_) if number == 0 => {
+                clusters.extend(one.pointer_mut("/static_resources/clusters/1").map(Value::take));
+            }
+            Some(_) => {}
+        }
+        if filter == Filter::None {
+            let filters = one.pointer_mut(&format!("{MANAGER}/http_filters")).and_then(Value::as_array_mut);
+            filters.context("a generated configuration has no filters")?.remove(0);
         }
         all.extend(one.pointer_mut("/static_resources/listeners/0").map(Value::take));
         clusters.extend(one.pointer_mut("/static_resources/clusters/0").map(Value::take));
@@ -138,12 +153,24 @@ fn bootstrap(
     }))
 }
 
+/// Takes the upstream away: what is measured is the question, not the answer behind it.
+fn answer_at_once(one: &mut Value) -> Result<()> {
+    let routes = one.pointer_mut(&format!("{MANAGER}/route_config/virtual_hosts/0/routes"));
+    let routes = routes.and_then(Value::as_array_mut).context("a generated configuration has no routes")?;
+    for route in routes.iter_mut().filter_map(Value::as_object_mut) {
+        route.remove("route");
+        let answer = json!({"status": 200, "body": {"inline_string": "ok"}});
+        route.insert("direct_response".to_owned(), answer);
+    }
+    Ok(())
+}
+
 /// Where a generated configuration has its connection manager.
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 
 /// A generated configuration whose cluster of the server has the name `cluster`.
 fn generated(
-    [admin, listener]: [SocketAddr; 2],
+    [admin, listener, upstream]: [SocketAddr; 3],
     filter: Filter,
     server: SocketAddr,
     needs: &Needs,
@@ -152,12 +179,12 @@ fn generated(
     let options = proxy::config::Options {
         service: match filter {
             Filter::ExtAuthz => proxy::config::Service::ExtAuthz,
-            Filter::ExtProc => proxy::config::Service::ExtProc,
+            Filter::ExtProc | Filter::None => proxy::config::Service::ExtProc,
         },
         listen: listener.into(),
         admin: admin.into(),
         portcullis: vec![server.into()],
-        upstream: server.into(),
+        upstream: upstream.into(),
         upstream_http2: false,
         tls: None,
     };
@@ -173,9 +200,14 @@ mod tests {
     fn every_server_has_its_listener_and_its_cluster() {
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let routes = [(Filter::ExtAuthz, address(3)), (Filter::ExtProc, address(4))];
-        let whole =
-            bootstrap(address(9), &[address(1), address(2)], &routes, &needs(PolicySet::none(), "").unwrap())
-                .unwrap();
+        let whole = bootstrap(
+            address(9),
+            &[address(1), address(2)],
+            &routes,
+            &needs(PolicySet::none(), "").unwrap(),
+            None,
+        )
+        .unwrap();
         for (number, filter) in ["ext_authz", "ext_proc"].into_iter().enumerate() {
             let listener = &whole["static_resources"]["listeners"][number];
             let manager = &listener["filter_chains"][0]["filters"][0]["typed_config"];

@@ -20,6 +20,7 @@ mod replicas;
 mod report;
 mod run;
 mod server;
+mod streams;
 mod token;
 mod traffic;
 mod trail;
@@ -50,6 +51,8 @@ enum Command {
     Crashes(crashes::Options),
     /// Hold calls at one server and approve them at another: how long until their callers are told.
     Replicas(replicas::Options),
+    /// Masked bodies through Envoy: throughput beside an echo, what an event waits, and memory with many streams open.
+    Streams(streams::Options),
     /// Serve the null server, which says yes to every call.
     Null {
         /// The address to serve gRPC on.
@@ -58,6 +61,9 @@ enum Command {
         /// How its connections are served.
         #[arg(long, value_enum, default_value_t = null::Transport::Tonic)]
         transport: null::Transport,
+        /// Have ext_proc shown response bodies in FULL_DUPLEX_STREAMED mode, and send them back as they are.
+        #[arg(long)]
+        echo: bool,
     },
 }
 
@@ -69,10 +75,11 @@ fn main() -> Result<()> {
         Command::Holds(options) => on_one_thread(holds::run(options)),
         Command::Crashes(options) => on_one_thread(crashes::run(options)),
         Command::Replicas(options) => on_one_thread(replicas::run(options)),
+        Command::Streams(options) => on_one_thread(streams::run(options)),
         // How many workers it has is said by its environment, as it is for Portcullis.
-        Command::Null { listen, transport } => {
+        Command::Null { listen, transport, echo } => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(null::serve(listen, transport))
+            runtime.block_on(null::serve(listen, transport, echo))
         }
     }
 }

@@ -5,6 +5,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use anyhow::{Context, Result};
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::ProcessingMode;
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::{
+    BodySendMode, HeaderSendMode,
+};
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::{Authorization, AuthorizationServer};
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse, OkHttpResponse};
@@ -12,11 +16,13 @@ use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_server::{
     ExternalProcessor, ExternalProcessorServer,
 };
 use envoy_types::pb::envoy::service::ext_proc::v3::{
-    BodyResponse, CommonResponse, HeadersResponse, ProcessingRequest, ProcessingResponse, TrailersResponse,
-    processing_request as asked, processing_response as answered,
+    BodyMutation, BodyResponse, CommonResponse, HeadersResponse, HttpBody, ProcessingRequest,
+    ProcessingResponse, StreamedBodyResponse, TrailersResponse, body_mutation, processing_request as asked,
+    processing_response as answered,
 };
 use envoy_types::pb::google::rpc;
 use futures_util::{Stream, StreamExt};
+use portcullis::envoy::connection::{CONNECTION_WINDOW, STREAM_WINDOW};
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -29,27 +35,37 @@ pub enum Transport {
     Portcullis,
 }
 
-/// Serves ext_authz and ext_proc on `address` until the process is ended.
-pub async fn serve(address: SocketAddr, transport: Transport) -> Result<()> {
+/// Serves ext_authz and ext_proc on `address` until the process is ended; `echo`: with the bodies of responses.
+pub async fn serve(address: SocketAddr, transport: Transport, echo: bool) -> Result<()> {
     if transport == Transport::Portcullis {
         let listener = TcpListener::bind(address).await?;
         loop {
             let (socket, _) = listener.accept().await?;
             socket.set_nodelay(true)?;
-            let service = AuthorizationServer::new(Yes);
+            let service = AuthorizationServer::new(Yes { echo });
             tokio::spawn(portcullis::envoy::connection::serve(socket, service, std::future::pending()));
         }
     }
-    tonic::transport::Server::builder()
-        .add_service(AuthorizationServer::new(Yes))
-        .add_service(ExternalProcessorServer::new(Yes))
+    let mut server = tonic::transport::Server::builder();
+    if echo {
+        // As Portcullis has it: bodies need more than tonic's default of 64 KiB under way.
+        server = server
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
+    }
+    server
+        .add_service(AuthorizationServer::new(Yes { echo }))
+        .add_service(ExternalProcessorServer::new(Yes { echo }))
         .serve(address)
         .await
         .with_context(|| format!("cannot serve the null server on `{address}`"))
 }
 
 /// Answers every question with yes.
-struct Yes;
+struct Yes {
+    /// Whether ext_proc is shown the bodies of responses.
+    echo: bool,
+}
 
 #[tonic::async_trait]
 impl Authorization for Yes {
@@ -70,8 +86,35 @@ impl ExternalProcessor for Yes {
         &self,
         request: Request<Streaming<ProcessingRequest>>,
     ) -> Result<Response<Self::ProcessStream>, Status> {
-        Ok(Response::new(Box::pin(request.into_inner().map(|message| proceed(&message?)))))
+        let echo = self.echo;
+        Ok(Response::new(Box::pin(request.into_inner().map(move |message| match message? {
+            ProcessingRequest { request: Some(asked::Request::ResponseBody(body)), .. } if echo => {
+                Ok(back(body))
+            }
+            message => Ok(ProcessingResponse { mode_override: mode(&message, echo), ..proceed(&message)? }),
+        }))))
     }
+}
+
+/// What the answer to the request's headers asks for.
+fn mode(message: &ProcessingRequest, echo: bool) -> Option<ProcessingMode> {
+    let begins = matches!(message.request, Some(asked::Request::RequestHeaders(_)));
+    (echo && begins).then(|| ProcessingMode {
+        response_header_mode: HeaderSendMode::Send.into(),
+        response_body_mode: BodySendMode::FullDuplexStreamed.into(),
+        response_trailer_mode: HeaderSendMode::Send.into(),
+        ..ProcessingMode::default()
+    })
+}
+
+/// A chunk, sent back as it came.
+fn back(chunk: HttpBody) -> ProcessingResponse {
+    let HttpBody { body, end_of_stream, .. } = chunk;
+    let piece = StreamedBodyResponse { body, end_of_stream, ..StreamedBodyResponse::default() };
+    let mutation = BodyMutation { mutation: Some(body_mutation::Mutation::StreamedResponse(piece)) };
+    let common = CommonResponse { body_mutation: Some(mutation), ..CommonResponse::default() };
+    let response = answered::Response::ResponseBody(BodyResponse { response: Some(common) });
+    ProcessingResponse { response: Some(response), ..ProcessingResponse::default() }
 }
 
 /// `CONTINUE`, in the form that belongs to the message; `CONTINUE` is the default of a common response.

@@ -38,6 +38,7 @@ impl Keys {
             schema: schema?,
             unknown_fields: config.mask.unknown_fields,
             accept_encoding: config.mask.accept_encoding,
+            deadlines: config.mask.deadlines,
         };
         let hash_lasts = config.mask.hash_key_file.is_some() || !config.mask.hash_keys.is_empty();
         Some(Self { hash: hash?, hash_lasts, handover: handover?, masking })

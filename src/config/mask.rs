@@ -1,10 +1,11 @@
 //! The section `mask`: how bodies are masked, whatever the rules say.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::value::{empty_map, number, wide};
-use crate::document::{Node, Reader};
-use crate::engine::AcceptEncoding;
+use super::value::{duration, empty_map, number, wide};
+use crate::document::{Fields, Node, Reader};
+use crate::engine::{AcceptEncoding, Deadlines};
 use crate::mask::{HashKey, Limits, UnknownFields};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,9 @@ pub struct Mask {
     pub descriptor_set_file: Option<PathBuf>,
     pub unknown_fields: UnknownFields,
     pub accept_encoding: AcceptEncoding,
+    /// Whether responses are masked in FULL_DUPLEX_STREAMED mode, where the proxy leaves it to the server.
+    pub full_duplex: bool,
+    pub deadlines: Deadlines,
     pub limits: Limits,
 }
 
@@ -54,6 +58,11 @@ pub(super) fn mask(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> O
     let accept_encoding = fields
         .optional("accept_encoding")
         .map_or(Some(AcceptEncoding::default()), |node| reader.word(node, "`accept_encoding`", &words));
+    let words = [("streamed", false), ("full_duplex_streamed", true)];
+    let full_duplex = fields
+        .optional("response_body")
+        .map_or(Some(false), |node| reader.word(node, "`response_body`", &words));
+    let deadlines = deadlines(&mut fields, reader);
     let default = Limits::default();
     let decoded = i64::try_from(default.decoded_bytes).unwrap_or(i64::MAX);
     let decoded_bytes = number(&mut fields, "decoded_bytes", decoded, 1..=(1 << 40), reader);
@@ -73,8 +82,30 @@ pub(super) fn mask(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> O
         descriptor_set_file: descriptor_set_file?,
         unknown_fields: unknown_fields?,
         accept_encoding: accept_encoding?,
+        full_duplex: full_duplex?,
+        deadlines: deadlines?,
         limits,
     })
+}
+
+/// How long bodies may take. Each is at least a tenth of a second: with less no body would be masked.
+fn deadlines(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Deadlines> {
+    const SHORTEST: Duration = Duration::from_millis(100);
+    let default = Deadlines::default();
+    let mut limit = |name: &'static str, default: Duration| {
+        let limit = duration(fields, name, default, reader)?;
+        if let Some(node) = fields.optional(name).filter(|_| limit < SHORTEST) {
+            reader.error(node.span, "out-of-range", format!("`{name}` must be at least `100ms`"));
+            return None;
+        }
+        Some(limit)
+    };
+    let chunk = limit("chunk_timeout", default.chunk);
+    let body = limit("body_timeout", default.body);
+    // Without it, a stream may last for ever.
+    let stream =
+        limit("stream_timeout", Duration::MAX).map(|limit| Some(limit).filter(|it| *it != Duration::MAX));
+    Some(Deadlines { chunk: chunk?, body: body?, stream: stream? })
 }
 
 fn hash_keys(node: &Node, folder: &Path, reader: &mut Reader) -> Option<Vec<HashKeyFile>> {
@@ -134,6 +165,7 @@ mod tests {
     fn reads_every_field() {
         let (mask, findings) = read(
             "hash_key_file: key\ndescriptor_set_file: /a.pb\nunknown_fields: block\naccept_encoding: supported\n\
+             response_body: full_duplex_streamed\nchunk_timeout: 2s\nbody_timeout: 3m\nstream_timeout: 4h\n\
              decoded_bytes: 5\nexpansion: 6\nmessage_bytes: 7\n",
         );
         let limits = Limits { decoded_bytes: 5, expansion: 6, message_bytes: 7, ..Limits::default() };
@@ -143,11 +175,18 @@ mod tests {
             descriptor_set_file: Some("/a.pb".into()),
             unknown_fields: UnknownFields::Block,
             accept_encoding: AcceptEncoding::Supported,
+            full_duplex: true,
+            deadlines: Deadlines {
+                chunk: Duration::from_secs(2),
+                body: Duration::from_secs(180),
+                stream: Some(Duration::from_secs(4 * 3_600)),
+            },
             limits,
         };
         assert_eq!((mask, findings), (Some(expected), vec![]));
         let mask = read("{}").0.unwrap();
         assert_eq!((mask.unknown_fields, mask.limits), (UnknownFields::Drop, Limits::default()));
+        assert_eq!((mask.full_duplex, mask.deadlines), (false, Deadlines::default()));
     }
 
     #[test]
@@ -172,9 +211,16 @@ mod tests {
 
     #[test]
     fn names_what_is_wrong() {
-        let (mask, findings) = read("unknown_fields: keep\naccept_encoding: gzip\nexpansion: 1\nkey: x\n");
+        let (mask, findings) = read(
+            "unknown_fields: keep\naccept_encoding: gzip\nexpansion: 1\nkey: x\nresponse_body: buffered\n\
+             chunk_timeout: 99ms\nbody_timeout: 0s\nstream_timeout: 1ms\n",
+        );
         assert_eq!(mask, None);
-        for part in ["`keep`", "`gzip`", "`expansion`", "unknown field `key`"] {
+        let timeouts = ["`chunk_timeout` must be at least", "`body_timeout` must", "`stream_timeout` must"];
+        for part in ["`keep`", "`gzip`", "`expansion`", "unknown field `key`", "`buffered`"]
+            .into_iter()
+            .chain(timeouts)
+        {
             assert!(findings.iter().any(|finding| finding.contains(part)), "{part}: {findings:?}");
         }
     }

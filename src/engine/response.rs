@@ -13,6 +13,7 @@ use super::candidate::{Job, Side, Subject};
 use super::fault::Point;
 use super::{Call, Engine, Evaluated, Listener, Snapshot, vouchers};
 use crate::audit::{self, Record};
+use crate::clock;
 use crate::effect::HeaderChange;
 use crate::identity::Identity;
 use crate::mask::{self, HeaderPlan, OnUnmaskable, Plan};
@@ -21,12 +22,14 @@ use crate::policy::{self, Candidates, ConditionError, MaskedParts, PolicySet, Re
 use crate::request::Request;
 
 mod body;
+mod deadlines;
 mod hash_keys;
 mod headers;
 mod masked;
 mod masks;
 
 pub use body::Masking;
+pub use deadlines::Deadlines;
 pub use hash_keys::HashKeys;
 pub use headers::AcceptEncoding;
 pub use masked::MaskedResponse;
@@ -214,17 +217,20 @@ impl Engine {
         };
         let masked = form.and_then(|form| {
             let masker = form.masker(plan, path, &self.settings.masking, limits)?;
-            Ok((mask::Guarded::new(masker, on_unmaskable, form.redacted()), form.is_grpc()))
+            let guarded = mask::Guarded::new(masker, on_unmaskable, form.redacted());
+            let due = self.settings.masking.deadlines.of(form.is_of_events(), clock::instant());
+            Ok((guarded, form.is_grpc(), due))
         });
         match (masked, on_unmaskable) {
-            (Ok((guarded, is_grpc)), _) => {
-                let masked = MaskedResponse::new(guarded, is_grpc, named, faults);
+            (Ok((guarded, is_grpc, due)), _) => {
+                let masked = MaskedResponse::new(guarded, is_grpc, named, due, faults);
                 ResponsePlan::Mask(Box::new(masked), headers::masked(&head.headers))
             }
             (Err(code), OnUnmaskable::Block) => ResponsePlan::Block(code),
             (Err(code), OnUnmaskable::RedactAll) => match body::redacted(head) {
                 Some((content_type, text)) => {
-                    let masked = MaskedResponse::redacted(text, code, named, faults);
+                    let due = self.settings.masking.deadlines.of(false, clock::instant());
+                    let masked = MaskedResponse::redacted(text, code, named, due, faults);
                     ResponsePlan::Mask(Box::new(masked), headers::redacted(&head.headers, content_type))
                 }
                 None => ResponsePlan::Block(code),

@@ -25,8 +25,8 @@ use tower::Service;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// What a proxy may send before it is read: for one call, and for all of a connection.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
+pub const STREAM_WINDOW: u32 = 1 << 20;
+pub const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// Takes up the calls of a connection in the order they come.
 #[derive(Clone)]

@@ -32,6 +32,8 @@ pub struct ExtProc {
     pub handover: HandoverUse,
     /// Envoy's `max_message_timeout`: how long a call can be held.
     pub max_message_timeout: Duration,
+    /// Whether responses are masked in FULL_DUPLEX_STREAMED mode, where the filter leaves it to us.
+    pub full_duplex: bool,
 }
 
 #[tonic::async_trait]

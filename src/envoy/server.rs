@@ -23,6 +23,8 @@ pub struct ServerConfig {
     pub gateway: bool,
     pub request_body: BodySource,
     pub max_message_timeout: Duration,
+    /// Whether responses are masked in FULL_DUPLEX_STREAMED mode, where the filter leaves it to us.
+    pub full_duplex: bool,
     pub reflection: bool,
     pub handover: HandoverUse,
     /// The largest message accepted, in bytes: a Check with its body, or a buffered response body.

@@ -41,6 +41,7 @@ impl Services {
             gateway: config.gateway,
             handover: config.handover,
             max_message_timeout: config.max_message_timeout,
+            full_duplex: config.full_duplex,
         };
         let mut others = Routes::new(HealthServer::new(HealthService::from_health_reporter(health)));
         if let Some(reflection) = config.reflection.then(reflection).flatten() {

@@ -16,6 +16,8 @@ pub struct Server {
     pub known: bool,
     /// `holds.max_message_timeout`.
     pub max_message_timeout: Duration,
+    /// Whether `mask.response_body` is `full_duplex_streamed`.
+    pub full_duplex: bool,
     /// `decision_timeout`.
     pub decision_timeout: Duration,
     /// `limits.body`, in bytes.

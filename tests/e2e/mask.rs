@@ -1,13 +1,16 @@
-//! Masked responses: what of a body reaches the caller, in both body modes.
+//! Masked responses: what of a body reaches the caller, in every body mode.
 //!
-//! `blocked` has the responses that can't be masked, `chosen` those that are not blocked for it, `encoded` other bodies than plain JSON, `streaming` bodies in pieces,
-//! `failing` failures of ours, `headers` headers and trailers.
+//! `blocked` has the responses that can't be masked, `chosen` those that are not blocked for it, `encoded` other bodies than plain JSON,
+//! `streaming` bodies in pieces, `duplex` what only FULL_DUPLEX_STREAMED can, `failing` failures of ours, `headers` headers and trailers,
+//! `late` bodies that take too long.
 
 mod blocked;
 mod chosen;
+mod duplex;
 mod encoded;
 mod failing;
 mod headers;
+mod late;
 mod streaming;
 
 use portcullis_sample::upstream::{Answer, CARD_NUMBERS};
@@ -72,6 +75,17 @@ fn buffered() -> Options {
     in_buffered_mode(streamed())
 }
 
+const FULL_DUPLEX: &str = "mask: {response_body: full_duplex_streamed}\n";
+
+fn full_duplex() -> Options {
+    Options { config: FULL_DUPLEX, ..streamed() }
+}
+
+/// Every mode that shows whole bodies.
+fn modes() -> [Options; 3] {
+    [streamed(), full_duplex(), buffered()]
+}
+
 fn in_buffered_mode(options: Options) -> Options {
     options
         .edit("response_body_mode: NONE", "response_body_mode: BUFFERED")
@@ -125,13 +139,18 @@ async fn cards_are_masked_in_streamed_bodies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn cards_are_masked_in_full_duplex() {
+    cards_are_masked(Options { config: FULL_DUPLEX, ..Options::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cards_are_masked_in_buffered_bodies() {
     cards_are_masked(in_buffered_mode(Options::default())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_body_decides_whether_its_response_is_masked() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let world = World::start(options).await;
         let body = json!({"number": SECRET}).to_string();
         world.upstream.answer("/v1/refunds", Answer::json(body.clone()));
@@ -148,7 +167,7 @@ async fn a_request_body_decides_whether_its_response_is_masked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mask_can_depend_on_the_response() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let world = World::start(options).await;
         let body = json!({"number": SECRET}).to_string();
         world.upstream.answer("/by-code/a", Answer::json(body.clone()));
@@ -174,7 +193,7 @@ async fn a_mask_can_depend_on_the_response() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn responses_without_a_body_pass() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let world = World::start(options).await;
         for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
             world.upstream.answer("/masked/a", Answer::new(status).header("x-kept", "1"));
@@ -191,7 +210,9 @@ async fn responses_without_a_body_pass() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_upstream_is_asked_for_what_can_be_masked() {
     // Also where the verdict waits for the request's body.
-    for options in [streamed(), streamed().edit("path: \"/v1/refunds\"", "path_separated_prefix: /echo")] {
+    for options in
+        [streamed(), full_duplex(), streamed().edit("path: \"/v1/refunds\"", "path_separated_prefix: /echo")]
+    {
         let world = World::start(options).await;
         let request = world.post_request("/echo/a", None, "{}");
         let request = request
@@ -210,7 +231,7 @@ async fn the_upstream_is_asked_for_what_can_be_masked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_spelling_of_a_field_escapes() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let world = World::start(options).await;
         for (body, masked) in [
             (r#"{"number":"S","number":"S"}"#, r#"{"number":"M","number":"M"}"#),

@@ -35,7 +35,7 @@ async fn measure_http(address: SocketAddr) -> Result<Sample> {
 #[tokio::test(flavor = "multi_thread")]
 async fn drives_the_null_server() {
     let address = process::free_address().unwrap();
-    tokio::spawn(null::serve(address, null::Transport::Tonic));
+    tokio::spawn(null::serve(address, null::Transport::Tonic, false));
     let messages = [traffic::check("/a", None), traffic::check("/b", Some(&"t".repeat(8_000)))];
     for streams in [1, 32] {
         let sample = measure_grpc(address, &messages, streams).await.unwrap();

@@ -12,6 +12,7 @@ pub struct Masking {
     pub schema: Option<Schema>,
     pub unknown_fields: UnknownFields,
     pub accept_encoding: super::AcceptEncoding,
+    pub deadlines: super::Deadlines,
 }
 
 /// How a body that can be masked is written.
@@ -88,6 +89,11 @@ impl BodyForm {
 
     pub fn is_grpc(self) -> bool {
         matches!(self.content, Content::Grpc(..))
+    }
+
+    /// Whether each of its parts stands for itself, so that it may legitimately be silent between two of them.
+    pub fn is_of_events(self) -> bool {
+        self.is_grpc() || matches!(self.content, Content::Plain(Format::Sse | Format::Ndjson))
     }
 }
 

@@ -1,6 +1,9 @@
 //! One response body on its way through the masker, and the trailers after it.
 
+use std::time::Instant;
+
 use super::super::fault::{Faults, Point};
+use super::deadlines::Due;
 use crate::effect::HeaderChange;
 use crate::mask::{GRPC_TRAILERS, Guarded, HeaderPlan, OnUnmaskable, Section, Unmaskable};
 use crate::policy::masked_headers::MaskedHeaders;
@@ -16,6 +19,7 @@ pub struct MaskedResponse {
     named: HeaderPlan,
     /// How many values of headers and trailers were masked.
     taken: u64,
+    due: Due,
     faults: Faults,
     chunks: u32,
     /// What was done with a body that could not be masked, and the code of the reason.
@@ -32,21 +36,33 @@ enum KeptTrailers {
 
 impl MaskedResponse {
     /// `named`: the rules about trailers.
-    pub(super) fn new(body: Guarded, is_grpc: bool, named: HeaderPlan, faults: Faults) -> Self {
+    pub(super) fn new(body: Guarded, is_grpc: bool, named: HeaderPlan, due: Due, faults: Faults) -> Self {
         let kept = if is_grpc { KeptTrailers::OfGrpc } else { KeptTrailers::None };
-        Self { body, masks_body: true, kept, named, taken: 0, faults, chunks: 0, given_up: None }
+        Self { body, masks_body: true, kept, named, taken: 0, due, faults, chunks: 0, given_up: None }
     }
 
-    /// A response of which nothing is masked but trailers.
+    /// A response of which nothing is masked but trailers: its body is held back by nobody, and may take its time.
     pub(super) fn trailers(named: HeaderPlan, faults: Faults) -> Self {
-        let masked = Self::new(Guarded::passed(), false, named, faults);
+        let masked = Self::new(Guarded::passed(), false, named, Due::never(), faults);
         Self { masks_body: false, kept: KeptTrailers::All, ..masked }
     }
 
     /// A body in whose place `text` is sent, because it can't be masked; `code` says why.
-    pub(super) fn redacted(text: Vec<u8>, code: &'static str, named: HeaderPlan, faults: Faults) -> Self {
+    pub(super) fn redacted(
+        text: Vec<u8>,
+        code: &'static str,
+        named: HeaderPlan,
+        due: Due,
+        faults: Faults,
+    ) -> Self {
         let given_up = Some((OnUnmaskable::RedactAll, code));
-        Self { given_up, ..Self::new(Guarded::replaced(text), false, named, faults) }
+        Self { given_up, ..Self::new(Guarded::replaced(text), false, named, due, faults) }
+    }
+
+    /// Until when the next chunk must have come, if nothing came since `now`, and the code of the reason to block the body
+    /// if it has not. `None` for as long as it takes.
+    pub fn due(&self, now: Instant) -> Option<(Instant, &'static str)> {
+        self.due.next(now)
     }
 
     /// Masks one chunk into `out`. After an error nothing more may be sent.

@@ -57,6 +57,11 @@ impl Order {
         Ok(())
     }
 
+    /// Whether the response has come to its end: what Envoy says after that, it says again.
+    pub fn response_is_over(&self) -> bool {
+        self.response == Side::Done
+    }
+
     /// An ImmediateResponse was sent.
     pub fn close(&mut self) {
         self.closed = true;

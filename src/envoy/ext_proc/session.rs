@@ -66,7 +66,7 @@ impl Session {
             inbound,
             answers,
             order: Order::default(),
-            modes: Modes { request: BodySendMode::None, response: BodySendMode::None },
+            modes: Modes::of(None, false),
             expects_check,
             grpc: false,
             waiting: None,
@@ -89,7 +89,6 @@ impl Session {
                 ));
             }
             self.answer(message).await?;
-            self.service.engine.metrics().grpc_sent(Service::ExtProc);
             next = self.next().await?;
         }
         if self.order.may_end() && self.waiting.is_none() {
@@ -99,17 +98,35 @@ impl Session {
         }
     }
 
-    /// The proxy's next message. The stream ends instead when the caller of a response that may be masked is revoked.
+    /// The proxy's next message. The stream ends instead when the caller of a response that may be masked is revoked, or
+    /// when a body that is being masked takes too long.
     async fn next(&mut self) -> Result<Option<ProcessingRequest>, Status> {
         let Some(phase) = &self.phase else { return self.inbound.message().await };
-        tokio::select! {
+        // A buffered body is not here yet.
+        let masked = self.masked.as_ref().filter(|_| self.modes.masking() != BodySendMode::Buffered);
+        let due = masked.and_then(|masked| masked.due(clock::instant()));
+        let late = async {
+            match due {
+                Some((until, code)) => {
+                    tokio::time::sleep_until(until.into()).await;
+                    code
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let late = tokio::select! {
             // What came at the same time is not answered any more.
             biased;
-            () = self.service.engine.revoked(phase) => {}
+            () = self.service.engine.revoked(phase) => None,
+            code = late => Some(code),
             message = self.inbound.message() => return message,
-        }
-        self.block("revoked", Reason::Revoked).await?;
-        Err(Status::permission_denied("the caller's credential was revoked"))
+        };
+        let Some(code) = late else {
+            self.block("revoked", Reason::Revoked).await?;
+            return Err(Status::permission_denied("the caller's credential was revoked"));
+        };
+        self.block(code, Reason::Unmaskable).await?;
+        Err(Status::deadline_exceeded("the response took too long"))
     }
 
     /// Denies a call whose session failed. Once response headers are out, Envoy answers this by resetting the
@@ -133,12 +150,17 @@ impl Session {
     async fn answer(&mut self, message: ProcessingRequest) -> Result<(), Status> {
         let ProcessingRequest { request, attributes, metadata_context, protocol_config, .. } = message;
         let message = request.ok_or_else(|| Status::invalid_argument("a message without content"))?;
+        if self.modes.response_is_full_duplex() && self.order.is_closed() {
+            // It was under way when the call was refused: in this mode nobody waits for answers.
+            return Ok(());
+        }
+        let repeated = self.order.response_is_over();
         self.order
             .accept(event(&message))
             .map_err(|illegal| Status::failed_precondition(illegal.to_string()))?;
         match message {
             Message::RequestHeaders(headers) => {
-                self.modes = Modes::of(protocol_config);
+                self.modes = Modes::of(protocol_config, self.service.full_duplex);
                 let mut parts = decode::request_headers(
                     headers.headers,
                     headers.end_of_stream,
@@ -156,6 +178,7 @@ impl Session {
                 None => self.send(encode::trailers(Half::Request, Mutation::default())).await,
             },
             Message::ResponseHeaders(headers) => self.response_headers(headers).await,
+            Message::ResponseBody(_) if repeated && self.modes.response_is_full_duplex() => Ok(()),
             Message::ResponseBody(body) => self.response_body(body).await,
             Message::ResponseTrailers(trailers) => self.response_trailers(trailers).await,
         }
@@ -189,7 +212,7 @@ impl Session {
         let mode = match (&self.phase, self.changes.is_empty()) {
             (Some(phase), _) => Some(self.modes.with_masks(phase.parts())),
             (None, false) => Some(self.modes.with_response(BodySendMode::None)),
-            (None, true) => None,
+            (None, true) => self.modes.without_response(),
         };
         self.send(encode::headers(Half::Request, changes, mode)).await
     }
@@ -293,6 +316,7 @@ impl Session {
         answer: envoy_types::pb::envoy::service::ext_proc::v3::ProcessingResponse,
     ) -> Result<(), Status> {
         self.answers.send(answer).await;
+        self.service.engine.metrics().grpc_sent(Service::ExtProc);
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn needs(specs: &[&str]) -> Needs {
 fn server() -> Server {
     Server {
         known: true,
+        full_duplex: false,
         max_message_timeout: Duration::from_secs(900),
         decision_timeout: Duration::from_millis(2_500),
         body_limit: 1 << 20,

@@ -50,6 +50,7 @@ spec:
 pub(super) fn server() -> Server {
     Server {
         known: true,
+        full_duplex: false,
         max_message_timeout: Duration::from_secs(900),
         decision_timeout: Duration::from_millis(2500),
         body_limit: 1 << 20,

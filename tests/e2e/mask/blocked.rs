@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::failing::failing_open;
-use super::{SECRET, buffered, reveals, streamed};
+use super::{SECRET, buffered, full_duplex, reveals, streamed};
 use crate::decide::raw;
 use crate::world::{Options, World};
 
@@ -46,6 +46,11 @@ async fn blocked_before_the_first_byte(options: Options) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_understood_is_blocked_before_a_streamed_body() {
     blocked_before_the_first_byte(streamed()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_understood_is_blocked_before_a_full_duplex_body() {
+    blocked_before_the_first_byte(full_duplex()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,6 +95,16 @@ async fn a_streamed_body_ends_in_an_error_where_it_breaks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_streamed_body_ends_in_an_error_where_it_breaks_and_envoy_fails_open() {
     ends_in_an_error_where_it_breaks(failing_open(streamed())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_duplex_body_ends_in_an_error_where_it_breaks() {
+    ends_in_an_error_where_it_breaks(full_duplex()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_duplex_body_ends_in_an_error_where_it_breaks_and_envoy_fails_open() {
+    ends_in_an_error_where_it_breaks(failing_open(full_duplex())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,9 +153,16 @@ async fn failures(world: &World, reason: &str) -> u64 {
 /// What is beyond Envoy's buffer would pass in clear, and it might ignore the wish for another mode.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_responses_are_shown_in_part_masked_calls_are_denied() {
-    for mode in ["response_body_mode: BUFFERED_PARTIAL", "response_body_mode: GRPC"] {
+    let none = "response_body_mode: NONE";
+    for (from, mode) in [
+        (none, "response_body_mode: BUFFERED_PARTIAL"),
+        (none, "response_body_mode: GRPC"),
+        // With it Envoy ignores what is asked for.
+        ("request_body_mode: NONE", "request_body_mode: FULL_DUPLEX_STREAMED"),
+    ] {
         let options = streamed()
-            .edit("response_body_mode: NONE", mode)
+            .edit(from, mode)
+            .edit("request_trailer_mode: SKIP", "request_trailer_mode: SEND")
             .edit("response_header_mode: SKIP", "response_header_mode: SEND")
             .edit("response_trailer_mode: SKIP", "response_trailer_mode: SEND")
             .edit("allow_mode_override: true", "allow_mode_override: false");

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use super::encoded::gunzip;
-use super::{SECRET, in_buffered_mode, reveals};
+use super::{SECRET, modes, reveals};
 use crate::world::{Options, World};
 
 const POLICIES: &str = r#"
@@ -41,9 +41,8 @@ spec:
   rules: [{name: numbers, mask: [{field: "**.number", with: hash}]}]
 "#;
 
-fn both_modes() -> [Options; 2] {
-    let streamed = || Options::default().policies(POLICIES);
-    [streamed(), in_buffered_mode(streamed())]
+fn all_modes() -> [Options; 3] {
+    modes().map(|options| options.policies(POLICIES))
 }
 
 fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Answer {
@@ -57,7 +56,7 @@ const BROKEN: &str = "not json: S";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_can_not_be_masked_is_replaced_as_a_whole_where_its_rule_says_so() {
-    for options in both_modes() {
+    for options in all_modes() {
         let world = World::start(options).await;
         let html = ("content-type", "text/html");
         let packed = ("content-encoding", "compress");
@@ -95,7 +94,7 @@ async fn a_body_that_can_not_be_masked_is_replaced_as_a_whole_where_its_rule_say
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_text_in_its_place_is_blocked() {
-    for options in both_modes() {
+    for options in all_modes() {
         let world = World::start(options).await;
         for (status, headers) in [
             (206, vec![JSON]),
@@ -113,7 +112,7 @@ async fn what_has_no_text_in_its_place_is_blocked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoded_body_is_replaced_in_its_encoding() {
-    for options in both_modes() {
+    for options in all_modes() {
         let world = World::start(options).await;
         world.upstream.answer("/redact/a", answer(200, &[JSON, ("content-encoding", "gzip")], "not gzip: S"));
         let got = world.get("/redact/a", None).await;
@@ -131,13 +130,13 @@ async fn a_body_of_which_a_part_is_out_is_cut_off_and_a_buffered_one_is_replaced
         answer.chunk(line).pause(pause).chunk(BROKEN.replace('S', SECRET)).chunk("\nmore")
     };
     for (path, text) in [("/redact/a", "\"[redacted]\"\n"), ("/pass/a", "")] {
-        let world = World::start(both_modes().into_iter().next().unwrap()).await;
+        let world = World::start(all_modes().into_iter().next().unwrap()).await;
         world.upstream.answer(path, chunks(Duration::from_millis(300)));
         let got = world.get(path, None).await;
         assert!(!got.complete && !reveals(&got.body), "{path}: {} {}", got.status, got.text());
         world.recorded(|record| record["outcome"] == "blocked" && record["reason"] == "invalid_json").await;
 
-        let world = World::start(both_modes().into_iter().last().unwrap()).await;
+        let world = World::start(all_modes().into_iter().last().unwrap()).await;
         world.upstream.answer(path, chunks(Duration::ZERO));
         let got = world.get(path, None).await;
         assert!(got.complete && got.status == 200);
@@ -148,7 +147,7 @@ async fn a_body_of_which_a_part_is_out_is_cut_off_and_a_buffered_one_is_replaced
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_can_not_be_masked_passes_where_its_rule_says_so_and_that_is_on_record() {
-    for options in both_modes() {
+    for options in all_modes() {
         let world = World::start(options).await;
         for (headers, body) in [
             (vec![("content-type", "text/html")], "<b>S</b>"),

@@ -12,7 +12,7 @@ use prost_types::{
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::{MASKED, SECRET, buffered, reveals, streamed};
+use super::{MASKED, SECRET, buffered, modes, reveals, streamed};
 use crate::decide::raw;
 use crate::world::{Options, World};
 
@@ -30,7 +30,7 @@ pub(super) fn gunzip(bytes: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoded_body_is_masked_and_stays_encoded() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let world = World::start(options).await;
         let body = gzip(&json!({"number": SECRET, "note": "x".repeat(100)}).to_string());
         for size in [1, 7, body.len()] {
@@ -55,7 +55,7 @@ async fn an_encoded_body_is_masked_and_stays_encoded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_json_in_a_string_is_masked_and_where_there_is_none_nothing_passes() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let world = World::start(options).await;
         let inner = |number: &str| json!({"card": {"number": number}, "note": "\"x\" é"}).to_string();
         let body = |payload: &str| json!({"events": [{"payload": ""}, {"payload": payload}]}).to_string();
@@ -177,9 +177,18 @@ fn frame(number: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_grpc_are_masked_and_their_status_passes() {
+    messages_of_grpc_are_masked_in("mask: {descriptor_set_file: set.pb}\n").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_grpc_are_masked_and_their_status_passes_in_full_duplex() {
+    let config = "mask: {descriptor_set_file: set.pb, response_body: full_duplex_streamed}\n";
+    messages_of_grpc_are_masked_in(config).await;
+}
+
+async fn messages_of_grpc_are_masked_in(config: &'static str) {
     let with_trailers = "codec_type: AUTO\n                http_protocol_options: {enable_trailers: true}";
-    let options =
-        Options { upstream_http2: true, config: "mask: {descriptor_set_file: set.pb}\n", ..streamed() };
+    let options = Options { upstream_http2: true, config, ..streamed() };
     let world =
         World::start(options.file("set.pb", descriptor_set()).edit("codec_type: AUTO", with_trailers)).await;
     let answer = |body: Vec<u8>| {

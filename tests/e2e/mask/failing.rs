@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::{SECRET, buffered, reveals, streamed};
+use super::{SECRET, buffered, full_duplex, modes, reveals, streamed};
 use crate::world::{Got, Options, World};
 
 const PAUSE: Duration = Duration::from_millis(60);
@@ -55,6 +55,16 @@ async fn a_failing_masker_cuts_off_a_streamed_body_where_envoy_fails_open() {
     failures_cut_off(failing_open(streamed())).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_masker_cuts_off_a_full_duplex_body() {
+    failures_cut_off(full_duplex()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_masker_cuts_off_a_full_duplex_body_where_envoy_fails_open() {
+    failures_cut_off(failing_open(full_duplex())).await;
+}
+
 async fn failures_block(options: Options) {
     let world = World::start(options).await;
     world.upstream.answer("/masked/a", records());
@@ -80,7 +90,7 @@ async fn a_failing_masker_blocks_a_buffered_body_where_envoy_fails_open() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_lets_masked_bodies_end() {
-    for options in [streamed(), failing_open(streamed()), buffered()] {
+    for options in [streamed(), failing_open(streamed()), full_duplex(), buffered()] {
         let mut world = World::start(options).await;
         world.upstream.answer("/masked/a", records());
         let call = world.send(world.call(Method::GET, "/masked/a", None));
@@ -94,7 +104,7 @@ async fn a_drain_lets_masked_bodies_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_cuts_off_the_body() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let portcullis = Some(listener.local_addr().unwrap());
         let world = World::start(Options { portcullis, ..options }).await;
@@ -130,12 +140,14 @@ fn shown(got: &Got) -> usize {
 /// take for leave to pass the rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_outlives_the_drain_is_cut_off_where_envoy_fails_open() {
-    let options = failing_open(streamed()).edit_config("policies:", "drain: 150ms\npolicies:");
-    let mut world = World::start(options).await;
-    world.upstream.answer("/masked/a", records());
-    let call = world.send(world.call(Method::GET, "/masked/a", None));
-    tokio::time::sleep(2 * PAUSE).await;
-    assert!(!world.drain().await, "not in time");
-    let got = call.await.unwrap();
-    assert!(!got.complete && !reveals(&got.body) && shown(&got) > 0, "{}", got.text());
+    for options in [streamed(), full_duplex()] {
+        let options = failing_open(options).edit_config("policies:", "drain: 150ms\npolicies:");
+        let mut world = World::start(options).await;
+        world.upstream.answer("/masked/a", records());
+        let call = world.send(world.call(Method::GET, "/masked/a", None));
+        tokio::time::sleep(2 * PAUSE).await;
+        assert!(!world.drain().await, "not in time");
+        let got = call.await.unwrap();
+        assert!(!got.complete && !reveals(&got.body) && shown(&got) > 0, "{}", got.text());
+    }
 }

@@ -8,7 +8,7 @@ use portcullis_sample::upstream::{Answer, CARD_NUMBERS};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::{MASKED, SECRET, buffered, reveals, streamed};
+use super::{MASKED, SECRET, buffered, full_duplex, modes, reveals, streamed};
 use crate::decide::raw;
 use crate::world::{Options, World};
 
@@ -17,6 +17,15 @@ const APART: Duration = Duration::from_millis(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_at_any_byte_changes_nothing() {
+    a_cut_at_any_byte_changes_nothing_in(streamed()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_at_any_byte_changes_nothing_in_full_duplex() {
+    a_cut_at_any_byte_changes_nothing_in(full_duplex()).await;
+}
+
+async fn a_cut_at_any_byte_changes_nothing_in(options: Options) {
     let body =
         r#"[{"number":"S","a":1},{"b":[true,{"\u006eumber" : "S"}]},{"number":S}]"#.replace('S', SECRET);
     let whole = World::start(buffered()).await;
@@ -24,7 +33,7 @@ async fn a_cut_at_any_byte_changes_nothing() {
     let expected = whole.get("/masked/whole", None).await.text();
     assert_eq!(expected.matches(MASKED).count(), 3, "{expected}");
 
-    let world = World::start(streamed()).await;
+    let world = World::start(options).await;
     let cuts: Vec<usize> = (1..body.len()).collect();
     for group in cuts.chunks(16) {
         let mut apart = APART;
@@ -64,8 +73,17 @@ async fn arrives_in_two(world: &World, body: &str, cuts: &[usize], apart: Durati
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_arrives_masked_before_the_next_is_sent() {
+    an_event_does_not_wait_for_the_next(streamed()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_arrives_masked_before_the_next_is_sent_in_full_duplex() {
+    an_event_does_not_wait_for_the_next(full_duplex()).await;
+}
+
+async fn an_event_does_not_wait_for_the_next(options: Options) {
     const PAUSE: Duration = Duration::from_millis(300);
-    let world = World::start(streamed()).await;
+    let world = World::start(options).await;
     let events: Vec<String> =
         (0..4).map(|nth| format!("id: {nth}\ndata: {}\n\n", json!({"number": SECRET, "nth": nth}))).collect();
     let answer = Answer::new(StatusCode::OK).header("content-type", "text/event-stream");
@@ -88,7 +106,7 @@ async fn an_event_arrives_masked_before_the_next_is_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_line_of_ndjson_is_masked() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let world = World::start(options).await;
         let body = "{\"number\":\"S\"}\n\r\n[{\"number\":\"S\"}]\n{\"a\":1}\n{\"number\":\"S\"}"
             .replace('S', SECRET);
@@ -104,7 +122,7 @@ const CARD: &str = "4929381705628349";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_detectors_find_is_masked_in_json_and_in_text() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let world = World::start(options).await;
         let text = format!("paid with {CARD} by alice@example.com\n");
         let note = json!({"note": text}).to_string();
@@ -120,7 +138,16 @@ async fn what_detectors_find_is_masked_in_json_and_in_text() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_body_streams_through_masked() {
-    let world = World::start(streamed()).await;
+    a_large_body_streams_through(streamed()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_body_streams_through_masked_in_full_duplex() {
+    a_large_body_streams_through(full_duplex()).await;
+}
+
+async fn a_large_body_streams_through(options: Options) {
+    let world = World::start(options).await;
     let got = tokio::time::timeout(Duration::from_secs(50), world.get("/v1/reports/large?mb=20", None));
     let got = got.await.unwrap();
     assert!(got.complete && got.body.len() > 19_000_000, "{}", got.body.len());
@@ -132,7 +159,7 @@ async fn a_large_body_streams_through_masked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trailers_of_a_masked_response_are_dropped() {
-    for options in [streamed(), buffered()] {
+    for options in modes() {
         let with_trailers =
             "codec_type: AUTO\n                http_protocol_options: {enable_trailers: true}";
         let options = Options { upstream_http2: true, ..options };
@@ -151,7 +178,7 @@ async fn trailers_of_a_masked_response_are_dropped() {
 }
 
 /// How many messages Envoy has sent.
-async fn messages(world: &World) -> u64 {
+pub(super) async fn messages(world: &World) -> u64 {
     let metrics = world.metrics().await;
     let line = metrics
         .lines()

@@ -14,6 +14,9 @@ use crate::policy::ResponseHead;
 use crate::reason::Reason;
 use crate::verdict::Denial;
 
+/// The largest piece of a body in FULL_DUPLEX_STREAMED mode, as Envoy advises, unless Envoy itself sent a larger one.
+const PIECE_BYTES: usize = 64 << 10;
+
 impl Session {
     pub(super) async fn response_headers(&mut self, message: HttpHeaders) -> Result<(), Status> {
         // A filter that skips trailers has let the call through; its response stays here.
@@ -42,7 +45,8 @@ impl Session {
 
     pub(super) async fn response_body(&mut self, message: HttpBody) -> Result<(), Status> {
         let Some(masked) = &mut self.masked else {
-            return self.send(encode::body(Half::Response, Mutation::default(), None)).await;
+            let most = message.body.len();
+            return self.send_body(message.body, most, message.end_of_stream, false).await;
         };
         let mut out = Vec::with_capacity(message.body.len());
         let mut result = masked.push(&message.body, &mut out);
@@ -55,10 +59,37 @@ impl Session {
                 if message.end_of_stream {
                     self.response_ended();
                 }
-                self.send(encode::body(Half::Response, Mutation::default(), Some(out))).await
+                self.send_body(out, message.body.len(), message.end_of_stream, true).await
             }
             Err(code) => self.block(code, Reason::Unmaskable).await,
         }
+    }
+
+    /// Answers a chunk of `came` bytes with what takes its place; `last`: the body ends with it. In FULL_DUPLEX_STREAMED mode the answer is
+    /// what the caller gets, so nothing is answered while everything is held back, and what passes is sent back.
+    async fn send_body(
+        &mut self,
+        body: Vec<u8>,
+        came: usize,
+        last: bool,
+        changed: bool,
+    ) -> Result<(), Status> {
+        if !self.modes.response_is_full_duplex() {
+            return self
+                .send(encode::body(Half::Response, Mutation::default(), changed.then_some(body)))
+                .await;
+        }
+        let most = came.max(PIECE_BYTES);
+        if body.len() <= most {
+            let owed = last || !body.is_empty();
+            return if owed { self.send(encode::response_piece(body, last)).await } else { Ok(()) };
+        }
+        let mut pieces = body.chunks(most).peekable();
+        while let Some(piece) = pieces.next() {
+            let last = last && pieces.peek().is_none();
+            self.send(encode::response_piece(piece.to_vec(), last)).await?;
+        }
+        Ok(())
     }
 
     /// Trailers end a body too. What rules name of them is masked.
@@ -67,13 +98,18 @@ impl Session {
         if let Some(masked) = &mut self.masked {
             let mut rest = Vec::new();
             let result = masked.finish(&mut rest);
-            if let Err(code) = result.and(if rest.is_empty() { Ok(()) } else { Err("incomplete") }) {
+            // Only in FULL_DUPLEX_STREAMED mode can anything be put before them.
+            let has_place = rest.is_empty() || self.modes.response_is_full_duplex();
+            if let Err(code) = result.and(if has_place { Ok(()) } else { Err("incomplete") }) {
                 return self.block(code, Reason::Unmaskable).await;
             }
             let (_, trailers) = decode::raw_headers(message.trailers.unwrap_or_default());
             changes = mutation(&masked.mask_trailers(&trailers));
             self.response_leaves();
             self.response_ended();
+            if !rest.is_empty() {
+                self.send_body(rest, PIECE_BYTES, false, true).await?;
+            }
         }
         self.send(encode::trailers(Half::Response, changes)).await
     }

@@ -212,6 +212,14 @@ fn of_filters() -> Vec<Case> {
             "allowed_override_modes: [{response_body_mode: NONE}]".into(),
             &[],
         ),
+        // With this mode, of whichever half, Envoy ignores every override.
+        (
+            "mode-override-off",
+            Proc,
+            "request_body_mode: BUFFERED",
+            "request_body_mode: FULL_DUPLEX_STREAMED".into(),
+            &["no-request-body"],
+        ),
         ("mutation-rules", Proc, "disallow_is_error: true", "disallow_is_error: false".into(), &[]),
         (
             "mutation-rules",
