@@ -212,7 +212,13 @@ fn decision(vote: &Value) -> String {
     let rule = Some(at(vote, "/rule")).filter(|rule| !rule.is_empty()).map(|rule| format!("rule {rule}"));
     let person = Some(at(vote, "/person")).filter(|person| !person.is_empty());
     let who = rule.or(person).unwrap_or_else(|| at(vote, "/subject"));
-    format!("{} by {who} at {}: {}", at(vote, "/choice"), at(vote, "/at"), at(vote, "/reason"))
+    let said = format!("{} by {who} at {}: {}", at(vote, "/choice"), at(vote, "/at"), at(vote, "/reason"));
+    match at(vote, "/voided").as_str() {
+        "" => said,
+        since => {
+            format!("{said} (void since {since}, its credential is revoked: {})", at(vote, "/voidedBecause"))
+        }
+    }
 }
 
 fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {

@@ -145,6 +145,8 @@ fn each_event_has_its_own_words() {
         at: notice.created,
         speaks_for: vec![0],
         rule: None,
+        presented: None,
+        void: None,
     }];
     let message = Message::of(&notice, &page(), 500);
     assert!(message.title.contains("rejected"));
@@ -279,6 +281,8 @@ fn the_longest_message_fits() {
         at: notice.created,
         speaks_for: vec![],
         rule: None,
+        presented: None,
+        void: None,
     }];
     let teams = teams(&notice).to_string();
     assert!(teams.len() <= 28 << 10, "{}", teams.len());
