@@ -248,7 +248,9 @@ mod tests {
                           "escalates": "2026-01-01T00:30:00Z", "escalatesToGroups": ["managers"],
                           "breakGlassPeople": ["dirk"], "hours": "mon 08:00 to 18:00 UTC"}],
             "escalated": [{"rule": "p/r", "at": "2026-01-01T00:30:01Z"}],
-            "votes": [{"choice": "approve", "rule": "p/r", "reason": "small"}],
+            "votes": [{"choice": "approve", "rule": "p/r", "reason": "small"},
+                      {"choice": "approve", "person": "eve", "at": "2026-01-01T00:00:00Z", "reason": "ok",
+                       "voided": "2026-01-01T00:10:00Z", "voidedBecause": "left\u{202e}"}],
             "call": {"headers": [], "text": "{\"a\":1}", "pretty": "{\n  \"a\": 1\n}", "maskedFields": "1"},
         }));
         for part in [
@@ -261,6 +263,8 @@ mod tests {
             "p/r at 2026-01-01T00:30:01Z",
             "not now: it can be rejected",
             "approve by rule p/r",
+            "approve by eve at 2026-01-01T00:00:00Z: ok (void since 2026-01-01T00:10:00Z, its credential is revoked: \
+             left\\u{202e})",
             "that the policies mask and the digest covers: 1",
             "  {\n    \"a\": 1\n  }\n",
         ] {
