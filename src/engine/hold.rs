@@ -232,8 +232,9 @@ impl Engine {
 impl Engine {
     /// Why an approval could not be used: it was taken back a moment ago, or another call was faster.
     async fn why_not_used(&self, approval: &Approval) -> Reason {
-        match self.ports.store.approval_without_body(&approval.id).await {
-            Ok(Some(latest)) if latest.state == State::Revoked => Reason::ApprovalRevoked,
+        let read = self.ports.store.approval_without_body(&approval.id);
+        match tokio::time::timeout(self.settings.decision_timeout, read).await {
+            Ok(Ok(Some(latest))) if latest.state == State::Revoked => Reason::ApprovalRevoked,
             _ => Reason::ApprovalUsed,
         }
     }

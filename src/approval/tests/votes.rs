@@ -154,7 +154,8 @@ fn a_void_vote_counts_for_nothing_where_nobody_knows_of_void_votes() {
 #[test]
 fn an_approval_that_the_others_give_stays() {
     let security = person("dan", Some("dan@example.com"), &["security"]);
-    let mut one = asking(vec![part(&["finance"], &["carl@example.com"], 1), part(&["security"], &[], 1)], Grant::Once);
+    let mut one =
+        asking(vec![part(&["finance"], &["carl@example.com"], 1), part(&["security"], &[], 1)], Grant::Once);
     for who in [&with_token(), &carl(), &security] {
         decide(&mut one, who, Choice::Approve).unwrap();
     }

@@ -98,7 +98,8 @@ async fn a_vote_that_comes_after_the_revocation_is_refused_whatever_it_says() {
         let fixture = fixture().await;
         let one = fixture.create(new("a")).await;
         fixture.store.change_credential(change.clone()).await.unwrap();
-        for choice in [Choice::Approve, Choice::Reject, Choice::BreakGlass, Choice::Withdraw, Choice::Revoke] {
+        for choice in [Choice::Approve, Choice::Reject, Choice::BreakGlass, Choice::Withdraw, Choice::Revoke]
+        {
             let said = fixture.store.decide(&one.id, &login("evil", "t-1", "s-1"), true, choice, "x").await;
             assert!(matches!(said, Err(VoteError::Refused(VoteRefused::Revoked))), "{change:?} {said:?}");
         }
