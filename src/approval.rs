@@ -22,12 +22,14 @@ mod tally;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod vote;
 
 pub use caller::{Caller, CredentialIds};
 pub use decide::Decided;
 pub use quorum::can_be_met;
 pub use requirement::Requirement;
 pub use tally::Tally;
+pub use vote::{Presented, Void, Vote};
 
 /// How long after its use an approval is `releasing` at most: what is not confirmed by then never will be.
 pub const RELEASE_LEASE: Duration = Duration::from_secs(10);
@@ -74,7 +76,7 @@ pub enum State {
     Expired,
     /// Taken back by the caller, or by an admin, before anybody decided.
     Withdrawn,
-    /// Taken back by an approver or admin, or with its caller's credentials, after it was given.
+    /// Taken back by an approver or admin, or with the credentials of its caller or approvers, after it was given.
     Revoked,
     /// Used up by a call whose answer is about to leave.
     Releasing,
@@ -111,22 +113,6 @@ pub enum Shown {
     Masked(u64),
     /// Nothing: it has to be masked, and is no JSON.
     Withheld,
-}
-
-/// One person's decision, or that of a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vote {
-    pub choice: Choice,
-    pub issuer: String,
-    pub subject: String,
-    pub person: Option<String>,
-    pub reason: String,
-    pub at: Timestamp,
-    /// Which of the approval's parts this person could speak for: indices of `Approval::parts`.
-    pub speaks_for: Vec<usize>,
-    /// The rule that approved by itself, as `policy/rule`; `None` for a person.
-    #[serde(default)]
-    pub rule: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +164,10 @@ pub enum Event {
     Revoked,
     /// Taken back with its caller's credentials.
     CallerRevoked,
+    /// Taken back with the credentials of who gave it.
+    ApproverRevoked,
+    /// The credentials of who approved were revoked: that approval counts no more.
+    VoteVoided,
     /// A call is about to be released by it.
     Releasing,
     Used,
@@ -189,6 +179,8 @@ pub enum Event {
 pub enum VoteRefused {
     #[error("nobody may decide on their own call")]
     OwnCall,
+    #[error("the credential of this decision is revoked")]
+    Revoked,
     #[error("only members of the approver groups, and the people named, may decide on this call")]
     NotAnApprover,
     #[error("every rule that holds this call must name you, or a group of yours, under `break_glass`")]
@@ -255,7 +247,7 @@ impl Choice {
 }
 
 impl Event {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Opened,
         Self::AutoApproved,
         Self::ReminderDue,
@@ -268,6 +260,8 @@ impl Event {
         Self::Withdrawn,
         Self::Revoked,
         Self::CallerRevoked,
+        Self::ApproverRevoked,
+        Self::VoteVoided,
         Self::Releasing,
         Self::Used,
         Self::ReleasedUnconfirmed,
@@ -292,6 +286,8 @@ impl Event {
             Self::Withdrawn => "withdrawn",
             Self::Revoked => "revoked",
             Self::CallerRevoked => "caller_revoked",
+            Self::ApproverRevoked => "approver_revoked",
+            Self::VoteVoided => "vote_voided",
             Self::Releasing => "releasing",
             Self::Used => "used",
             Self::ReleasedUnconfirmed => "released_unconfirmed",
@@ -334,28 +330,18 @@ impl Approval {
 
     /// Who or what released this call, as the audit trail names them.
     pub fn approvers(&self) -> Vec<String> {
-        self.votes.iter().filter(|vote| vote.choice.approves()).map(Vote::author).collect()
+        self.votes.iter().filter(|vote| vote.approves()).map(Vote::author).collect()
     }
 
     /// Whether somebody released it alone.
     pub fn is_broken_glass(&self) -> bool {
-        self.votes.iter().any(|vote| vote.choice == Choice::BreakGlass)
+        self.votes.iter().any(|vote| vote.choice == Choice::BreakGlass && vote.void.is_none())
     }
 
     /// Whether rules approved it, and nobody else.
     pub fn is_auto_approved(&self) -> bool {
-        let mut approvals = self.votes.iter().filter(|vote| vote.choice.approves()).peekable();
+        let mut approvals = self.votes.iter().filter(|vote| vote.approves()).peekable();
         approvals.peek().is_some() && approvals.all(|vote| vote.rule.is_some())
-    }
-}
-
-impl Vote {
-    /// The person, else the login, else the rule.
-    pub fn author(&self) -> String {
-        match &self.rule {
-            Some(rule) => format!("rule {rule}"),
-            None => self.person.clone().unwrap_or_else(|| self.subject.clone()),
-        }
     }
 }
 

@@ -170,7 +170,8 @@ pub struct BrokenGlass<'a> {
 pub struct Approval<'a> {
     pub time: Timestamp,
     pub approval: &'a str,
-    /// `opened`, `auto_approved`, `reminder_due`, `escalated`, `expired`, `caller_revoked` or `released_unconfirmed`.
+    /// `opened`, `auto_approved`, `reminder_due`, `escalated`, `expired`, `caller_revoked`, `approver_revoked`, `vote_voided` or
+    /// `released_unconfirmed`.
     pub change: &'static str,
     pub state: &'static str,
     /// The rules that held the call, or approved it by themselves.

@@ -6,12 +6,14 @@ use crate::request::Headers;
 
 mod hold;
 mod hours;
+mod person;
 
 pub use hold::{
     Approvers, AutoApproval, Class, Escalation, Grant, HoldTerms, Members, OnExpiry, Part, all_of,
-    is_fleeting_header, person_key, same_person, span,
+    is_fleeting_header, span,
 };
 pub use hours::{Day, Hours};
+pub use person::{named_person, person_key, same_person};
 
 /// How a denial looks to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]

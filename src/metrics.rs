@@ -93,6 +93,8 @@ pub enum ApprovalEvent {
     Expired,
     Withdrawn,
     Revoked,
+    /// One vote of it counts no more.
+    VoteVoided,
     Reminded,
     Escalated,
     Released,
@@ -134,6 +136,7 @@ impl ApprovalEvent {
             Self::Expired => "expired",
             Self::Withdrawn => "withdrawn",
             Self::Revoked => "revoked",
+            Self::VoteVoided => "vote_voided",
             Self::Reminded => "reminded",
             Self::Escalated => "escalated",
             Self::Released => "released",

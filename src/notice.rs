@@ -47,6 +47,8 @@ impl Event {
             | approval::Event::Withdrawn
             | approval::Event::Revoked
             | approval::Event::CallerRevoked
+            | approval::Event::ApproverRevoked
+            | approval::Event::VoteVoided
             | approval::Event::Releasing
             | approval::Event::Used
             | approval::Event::ReleasedUnconfirmed => None,

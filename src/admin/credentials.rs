@@ -11,6 +11,7 @@ use super::page::{next_page, page};
 use super::{AdminState, CredentialEvent, v1, visible};
 use crate::actor::Actor;
 use crate::credential::{ApiKey, Revocation, RevocationKind};
+use crate::effect::named_person;
 use crate::identity::Identity;
 use crate::store::{Changed, CredentialChange, NewApiKey, NewRevocation, RevokedKey};
 
@@ -44,7 +45,7 @@ impl AdminState {
         let keys = self.api_keys.as_ref().ok_or(Fault::KeysNotConfigured)?;
         check_key(&request)?;
         let expires = self.later("expires", request.expires.as_ref())?;
-        let person = if request.person.is_empty() { who.person.clone() } else { Some(request.person) };
+        let person = named_person(request.person).or_else(|| who.person.clone());
         let minted = keys.mint().map_err(|error| {
             tracing::error!(%error, "a key could not be made");
             Fault::Unavailable

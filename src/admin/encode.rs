@@ -180,6 +180,8 @@ fn vote(vote: &Vote) -> v1::Vote {
         reason: vote.reason.clone(),
         at: Some(timestamp(vote.at)),
         rule: vote.rule.clone().unwrap_or_default(),
+        voided: vote.void.as_ref().map(|void| timestamp(void.at)),
+        voided_because: vote.void.as_ref().map(|void| void.because.clone()).unwrap_or_default(),
     }
 }
 

@@ -73,7 +73,7 @@ impl Fault {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Unauthenticated => "unauthenticated",
-            Self::CredentialRefused => "credential_refused",
+            Self::CredentialRefused | Self::Refused(VoteRefused::Revoked) => "credential_refused",
             Self::NotAViewer => "not_a_viewer",
             Self::NotAnAdmin => "not_an_admin",
             Self::Change(refused) => refused.code,
@@ -100,7 +100,9 @@ impl Fault {
 
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Unauthenticated | Self::CredentialRefused => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated | Self::CredentialRefused | Self::Refused(VoteRefused::Revoked) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::Refused(
                 VoteRefused::VotedAlready
                 | VoteRefused::NotPending

@@ -62,23 +62,14 @@ impl Caller {
     /// revoked, if it is known. Of a request that does not say with which token it was made, any of the revoked one's
     /// issuer may be it.
     pub fn came_with(&self, revocation: &Revocation, owner: Option<&str>) -> bool {
-        let Revocation { kind, value, issuer, .. } = revocation;
-        let of_issuer = issuer.is_empty() || *issuer == self.issuer;
-        let is_key = self.method == Method::ApiKey.as_str();
-        let is_token = [Method::Jwt, Method::Introspection, Method::Kubernetes]
-            .iter()
-            .any(|m| self.method == m.as_str());
-        match (kind, &self.credential) {
-            _ if value.is_empty() => false,
-            (RevocationKind::ConsoleSession, _) => false,
-            (RevocationKind::Subject, _) => (self.subject == *value && of_issuer) || self.spiffe == *value,
-            (RevocationKind::Key, Some(ids)) => is_key && ids.token_id == *value && of_issuer,
-            (RevocationKind::Key, None) => is_key && owner.is_none_or(|owner| owner == self.subject),
-            (RevocationKind::TokenId, Some(ids)) => ids.token_id == *value && of_issuer,
-            (RevocationKind::TokenId, None) => (is_token || is_key) && of_issuer,
-            (RevocationKind::Session, Some(ids)) => ids.session == *value && of_issuer,
-            (RevocationKind::Session, None) => is_token && of_issuer,
-        }
+        let credential = Credential {
+            issuer: &self.issuer,
+            subject: &self.subject,
+            spiffe: &self.spiffe,
+            method: &self.method,
+            ids: self.credential.as_ref(),
+        };
+        credential.is_revoked_by(revocation, owner)
     }
 
     /// What people call the caller: the person, else the login, else the SPIFFE id. `None` for nobody in particular.
@@ -108,9 +99,43 @@ impl Caller {
     }
 }
 
+/// The credential that a call was made, or a decision given, with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Credential<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) spiffe: &'a str,
+    pub(super) method: &'a str,
+    /// `None` where it was not kept.
+    pub(super) ids: Option<&'a CredentialIds>,
+}
+
+impl Credential<'_> {
+    /// Whether this is what is revoked, whenever it was issued; the rest as [`Caller::came_with`] says.
+    pub(super) fn is_revoked_by(&self, revocation: &Revocation, owner: Option<&str>) -> bool {
+        let Revocation { kind, value, issuer, .. } = revocation;
+        let of_issuer = issuer.is_empty() || *issuer == self.issuer;
+        let is_key = self.method == Method::ApiKey.as_str();
+        let is_token = [Method::Jwt, Method::Introspection, Method::Kubernetes]
+            .iter()
+            .any(|m| self.method == m.as_str());
+        match (kind, self.ids) {
+            _ if value.is_empty() => false,
+            (RevocationKind::ConsoleSession, _) => false,
+            (RevocationKind::Subject, _) => (self.subject == value && of_issuer) || self.spiffe == value,
+            (RevocationKind::Key, Some(ids)) => is_key && ids.token_id == *value && of_issuer,
+            (RevocationKind::Key, None) => is_key && owner.is_none_or(|owner| owner == self.subject),
+            (RevocationKind::TokenId, Some(ids)) => ids.token_id == *value && of_issuer,
+            (RevocationKind::TokenId, None) => (is_token || is_key) && of_issuer,
+            (RevocationKind::Session, Some(ids)) => ids.session == *value && of_issuer,
+            (RevocationKind::Session, None) => is_token && of_issuer,
+        }
+    }
+}
+
 /// What a person or workload is called in a credential: a subject counts where it is a mail address, or a SPIFFE id, as in
 /// a JWT-SVID.
-fn names(person: Option<&str>, email: &str, subject: &str, spiffe: &str) -> [Option<String>; 4] {
+pub(super) fn names(person: Option<&str>, email: &str, subject: &str, spiffe: &str) -> [Option<String>; 4] {
     let key = |name: &str| Some(person_key(name)).filter(|name| !name.is_empty());
     let of_anybody = |name: &String| name.contains('@') || name.starts_with("spiffe://");
     [person.and_then(key), key(email), key(subject).filter(of_anybody), key(spiffe)]

@@ -2,8 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{Approval, Choice, Event, RELEASE_LEASE, Requirement, State, Use, Vote, VoteRefused, later};
-use crate::effect::{Approvers, Class, Grant, same_person};
+use super::{
+    Approval, Choice, Event, RELEASE_LEASE, Requirement, State, Use, Void, Vote, VoteRefused, later,
+};
+use crate::credential::Revocation;
+use crate::effect::{Approvers, Class, Grant, person_key};
 use crate::identity::Identity;
 
 /// What somebody decided.
@@ -56,12 +59,11 @@ impl Approval {
             return Err(VoteRefused::NotAnApprover);
         }
         // People are counted, so an approver without a `person` can't be told apart from the caller.
-        let Some(person) = &who.person else { return Err(VoteRefused::NoPerson) };
-        let same_login = |vote: &Vote| vote.issuer == who.issuer && vote.subject == who.subject;
-        let voted = |vote: &Vote| {
-            let same = vote.person.as_deref().is_some_and(|name| same_person(name, person));
-            vote.rule.is_none() && (same || same_login(vote))
-        };
+        if is_nameless(who) {
+            return Err(VoteRefused::NoPerson);
+        }
+        // Who decided with what was revoked since may do so again with what is not.
+        let voted = |vote: &Vote| vote.void.is_none() && vote.is_by(who);
         if self.votes.iter().any(voted) { Err(VoteRefused::VotedAlready) } else { Ok(()) }
     }
 
@@ -71,7 +73,7 @@ impl Approval {
         if !self.is_break_glass_member(who) {
             return Err(VoteRefused::MayNotBreakGlass);
         }
-        if who.person.is_none() { Err(VoteRefused::NoPerson) } else { Ok(()) }
+        if is_nameless(who) { Err(VoteRefused::NoPerson) } else { Ok(()) }
     }
 
     fn may_speak(&self, who: &Identity, now: Timestamp) -> Result<(), VoteRefused> {
@@ -100,16 +102,7 @@ impl Approval {
     /// Records that rules approve by themselves, each with its reason. `true` when no person is needed any more.
     pub fn approve_by_rules(&mut self, rules: &[(String, String)], now: Timestamp) -> bool {
         for (rule, reason) in rules {
-            self.votes.push(Vote {
-                choice: Choice::Approve,
-                issuer: String::new(),
-                subject: String::new(),
-                person: None,
-                reason: reason.clone(),
-                at: now,
-                speaks_for: Vec::new(),
-                rule: Some(rule.clone()),
-            });
+            self.votes.push(Vote::of_rule(rule, reason, now));
         }
         if self.is_satisfied() {
             self.approved(now);
@@ -132,16 +125,8 @@ impl Approval {
         if choice == Choice::BreakGlass && reason.trim().is_empty() {
             return Err(VoteRefused::NoReason);
         }
-        self.votes.push(Vote {
-            choice,
-            issuer: who.issuer.clone(),
-            subject: who.subject.clone(),
-            person: who.person.clone(),
-            reason: reason.to_owned(),
-            at: now,
-            speaks_for: self.speaks_for(who, now),
-            rule: None,
-        });
+        let parts = self.speaks_for(who, now);
+        self.votes.push(Vote::of(who, choice, reason, now, parts));
         Ok(match choice {
             Choice::Approve if self.is_satisfied() => {
                 self.approved(now);
@@ -176,15 +161,49 @@ impl Approval {
         event
     }
 
-    /// Takes back an approval that is not used up, because its caller's credentials were revoked. `false`: there is
-    /// none.
-    pub fn revoke_with_caller(&mut self, vote: Vote, now: Timestamp) -> bool {
-        let approved = self.state_at(now) == State::Approved;
-        if approved {
-            self.votes.push(vote);
-            self.state = State::Revoked;
+    /// Takes back an approval that is not used up, because its caller's credentials were revoked. `None`: there is none.
+    pub fn revoke_with_caller(&mut self, revocation: &Revocation, now: Timestamp) -> Option<Event> {
+        if self.state_at(now) != State::Approved {
+            return None;
         }
-        approved
+        Some(self.revoked_with("the caller's", revocation, now, Event::CallerRevoked))
+    }
+
+    /// Takes the votes out of the count that were given with what is revoked, and with them an approval that is not used up
+    /// and that the others do not give. `owner` as for [`super::Caller::came_with`]. `None`: there are none.
+    pub fn void_votes(
+        &mut self,
+        revocation: &Revocation,
+        owner: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Event> {
+        let state = self.state_at(now);
+        if !matches!(state, State::Pending | State::Approved) {
+            return None;
+        }
+        let mut any = false;
+        for vote in self.votes.iter_mut().filter(|vote| vote.approves() && vote.came_with(revocation, owner))
+        {
+            any = true;
+            vote.void =
+                Some(Void { at: now, by: revocation.created_by.clone(), because: revocation.reason.clone() });
+            // A server that knows nothing of void votes counts it for nothing.
+            vote.speaks_for.clear();
+        }
+        let given = self.is_satisfied() || self.is_broken_glass();
+        match any {
+            false => None,
+            true if state == State::Approved && !given => {
+                Some(self.revoked_with("an approver's", revocation, now, Event::ApproverRevoked))
+            }
+            true => Some(Event::VoteVoided),
+        }
+    }
+
+    fn revoked_with(&mut self, whose: &str, revocation: &Revocation, now: Timestamp, event: Event) -> Event {
+        let reason = format!("{whose} credentials were revoked: {}", revocation.reason);
+        self.votes.push(Vote::by(&revocation.created_by, Choice::Revoke, reason, now));
+        self.ended(State::Revoked, event)
     }
 
     /// What it is good for, as things are: who breaks the glass answers for the call at hand alone, whatever the rules say.
@@ -261,4 +280,9 @@ impl Approval {
             _ => None,
         }
     }
+}
+
+/// Whether nobody knows which human being this is.
+fn is_nameless(who: &Identity) -> bool {
+    who.person.as_deref().is_none_or(|person| person_key(person).is_empty())
 }

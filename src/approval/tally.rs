@@ -53,8 +53,10 @@ impl Approval {
     /// The approvals of people, each with the parts of this rule that they could speak for.
     fn speakers(&self, rule: &Requirement, first: usize) -> (Vec<&Vote>, Vec<Vec<usize>>) {
         let parts = first..first + rule.all_of.len();
-        let approvals =
-            self.votes.iter().filter(|vote| vote.choice == Choice::Approve && vote.rule.is_none());
+        let approvals = self
+            .votes
+            .iter()
+            .filter(|vote| vote.choice == Choice::Approve && vote.approves() && vote.rule.is_none());
         let own = |vote: &Vote| {
             let own = vote.speaks_for.iter().filter(|part| parts.contains(part));
             own.map(|part| part - parts.start).collect()

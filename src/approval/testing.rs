@@ -41,5 +41,7 @@ pub fn vote(choice: Choice) -> Vote {
         at: Timestamp::UNIX_EPOCH,
         speaks_for: vec![0],
         rule: None,
+        presented: None,
+        void: None,
     }
 }

@@ -5,6 +5,8 @@ use crate::credential::{Revocation, RevocationKind};
 use crate::effect::Part;
 use crate::identity::{Identity, Method};
 
+mod votes;
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn person(subject: &str, person: Option<&str>, groups: &[&str]) -> Identity {

@@ -18,6 +18,7 @@ use super::jwt::Proven;
 use super::place::{self, Removal};
 use crate::clock::Clock;
 use crate::credential::{ApiKey, KeyState};
+use crate::effect::named_person;
 use crate::identity::{Identity, Method};
 use crate::reason::Reason;
 use crate::request::Request;
@@ -200,7 +201,7 @@ fn identity(key: &ApiKey) -> Identity {
         subject: key.owner.clone(),
         groups: key.groups.clone(),
         issued: Some(key.created),
-        person: Some(key.person.clone()).filter(|person| !person.is_empty()),
+        person: named_person(key.person.clone()),
         expires: key.expires,
         token_id: key.id.clone(),
         ..Identity::clone(&Identity::anonymous())

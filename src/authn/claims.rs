@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::effect::named_person;
 use crate::identity::{Identity, Method};
 use crate::reason::Reason;
 
@@ -51,7 +52,7 @@ fn named(claims: &Map<String, Value>, names: &ClaimNames) -> Result<Identity, Re
         email: email.to_owned(),
         scopes: scopes(lookup(claims, &names.scopes)?)?,
         tenant: optional(&names.tenant)?.to_owned(),
-        person: Some(optional(&names.person)?.to_owned()).filter(|person| !person.is_empty()),
+        person: named_person(optional(&names.person)?.to_owned()),
         issued: time(claims, "iat")?,
         token_id: registered("jti")?,
         session: registered("sid")?,

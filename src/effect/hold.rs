@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::hours::Hours;
+use super::person::same_person;
 use crate::identity::Identity;
 
 /// Terms of a hold: who may release the call, how long it waits, what an approval is good for.
@@ -166,16 +167,6 @@ impl fmt::Display for Members {
 fn among(groups: &[String], people: &[String], who: &Identity) -> bool {
     let named = |name: &String| who.person.as_deref().is_some_and(|person| same_person(name, person));
     groups.iter().any(|group| who.groups.contains(group)) || people.iter().any(named)
-}
-
-/// Whether two `person` values name the same human being: mail addresses come in any case.
-pub fn same_person(a: &str, b: &str) -> bool {
-    person_key(a) == person_key(b)
-}
-
-/// The same for every way to write one person.
-pub fn person_key(person: &str) -> String {
-    person.trim().to_lowercase()
 }
 
 /// What becomes of a request that nobody decided when `expires` is over.

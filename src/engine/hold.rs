@@ -219,7 +219,7 @@ impl Engine {
                 self.ports.metrics.approval(ApprovalEvent::Released);
                 return Round::Released(again, approval);
             }
-            Ok(false) => Reason::ApprovalUsed,
+            Ok(false) => self.why_not_used(&approval).await,
             Err(error) => {
                 tracing::error!(%error, approval = %approval.id, "an approval could not be consumed");
                 Reason::StoreUnavailable
@@ -230,6 +230,15 @@ impl Engine {
 }
 
 impl Engine {
+    /// Why an approval could not be used: it was taken back a moment ago, or another call was faster.
+    async fn why_not_used(&self, approval: &Approval) -> Reason {
+        let read = self.ports.store.approval_without_body(&approval.id);
+        match tokio::time::timeout(self.settings.decision_timeout, read).await {
+            Ok(Ok(Some(latest))) if latest.state == State::Revoked => Reason::ApprovalRevoked,
+            _ => Reason::ApprovalUsed,
+        }
+    }
+
     /// Confirms the release of a call whose answer is on its way, a moment later.
     pub(super) fn confirm_release(&self, approval: &Approval, decision: &str) {
         if !approval.is_single_use() {

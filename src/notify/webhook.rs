@@ -73,5 +73,6 @@ fn vote(vote: &Vote) -> Value {
         "rule": vote.rule,
         "reason": vote.reason,
         "at": vote.at,
+        "voided": vote.void.as_ref().map(|void| void.at),
     })
 }

@@ -39,7 +39,7 @@ impl Message {
         fact("Goes to", &notice.destination);
         fact("Caller", &caller(&notice.caller));
         fact("Held by", &format!("{} (policies {})", notice.rules.join(", "), notice.revision));
-        if let Some(vote) = notice.votes.last() {
+        if let Some(vote) = notice.votes.iter().rfind(|vote| vote.void.is_none()) {
             let label = if notice.state == State::Pending { "So far" } else { "Decided" };
             fact(label, &format!("{} by {}", verb(vote.choice), vote.author()));
             fact("Reason", &vote.reason);

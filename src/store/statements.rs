@@ -136,30 +136,11 @@ impl<'c> Transaction<'c> {
         query.fetch_optional(&mut self.0).await?.map(|row| decode(&row)).transpose()
     }
 
-    /// What is approved and unused of the calls that this subject or SPIFFE id made before `made_before`; of any issuer,
-    /// if that is empty.
-    pub(super) async fn approved_of(
-        &mut self,
-        subject: &str,
-        issuer: &str,
-        made_before: Timestamp,
-    ) -> Result<Vec<Approval>, StoreError> {
-        let query = database::query(
-            "SELECT * FROM approvals WHERE state = 'approved' AND created_at < $3 \
-             AND ((subject = $1 AND ($2 = '' OR issuer = $2)) OR spiffe = $1)",
-        );
-        let query = query.bind(subject).bind(issuer).bind(made_before.as_microsecond());
-        Ok(decode_all(&query.fetch_all(&mut self.0).await?))
-    }
-
-    /// What is approved and unused of the calls that were made before `made_before`, without bodies.
-    pub(super) async fn approved_before(
-        &mut self,
-        made_before: Timestamp,
-    ) -> Result<Vec<Approval>, StoreError> {
-        let query = without_body("WHERE state = 'approved' AND created_at < $1");
-        let query = query.bind(made_before.as_microsecond());
-        Ok(decode_all(&query.fetch_all(&mut self.0).await?))
+    /// The open requests on which somebody decided, without bodies: all that is approved and unused, and what is on its
+    /// way there.
+    pub(super) async fn open_with_votes(&mut self) -> Result<Vec<Approval>, StoreError> {
+        let query = without_body("WHERE state IN ('pending', 'approved') AND votes <> '[]'");
+        Ok(decode_all(&query.long().fetch_all(&mut self.0).await?))
     }
 
     /// The requests at which something is due at `now` besides their expiry; at most `limit`.

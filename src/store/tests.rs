@@ -23,6 +23,8 @@ mod credentials;
 mod outbox;
 #[path = "tests/upgrade.rs"]
 mod upgrade;
+#[path = "tests/votes.rs"]
+mod votes;
 
 const LIMITS: PendingLimits = PendingLimits { per_principal: 10_000, per_rule: 10_000 };
 

@@ -3,6 +3,7 @@
 //! Every batch is one transaction at one moment: the queued changes apply in order, then the commit, then the answers
 //! and the announcements. What is past its expiry counts as expired at once, and is marked by the next sweep.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::statements::{self, Reader, Transaction};
 use super::{PATIENCE, StoreError};
 use crate::approval::{Event, State};
 use crate::clock::{self, Clock};
+use crate::credential::Revocation;
 use crate::notice::Subscription;
 
 mod approvals;
@@ -274,6 +276,7 @@ impl Writer {
             ids: &self.ids,
             subscriptions: self.told.outbox.subscriptions(),
             rows: Rows::default(),
+            revocations: HashMap::new(),
             notices: Vec::new(),
             committed: Committed::default(),
         })
@@ -304,6 +307,8 @@ struct Batch<'c> {
     ids: &'c statements::Ids,
     subscriptions: Arc<[Subscription]>,
     rows: Rows,
+    /// What is revoked of the values that `Vote::revocable` gives.
+    revocations: HashMap<[String; 4], Vec<Revocation>>,
     /// What is to be written to the outbox.
     notices: Vec<NewNotice>,
     /// What is committed once this is.

@@ -3,6 +3,7 @@
 
 mod own;
 mod time;
+mod votes;
 
 use std::time::Duration;
 

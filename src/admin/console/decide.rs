@@ -55,8 +55,9 @@ impl Console {
             return None;
         }
         let looked = self.state.look(&visitor.who, id).await.ok()?.approval;
-        let mine =
-            |vote: &&v1::Vote| vote.issuer == visitor.who.issuer && vote.subject == visitor.who.subject;
+        let mine = |vote: &&v1::Vote| {
+            vote.issuer == visitor.who.issuer && vote.subject == visitor.who.subject && vote.voided.is_none()
+        };
         let vote = looked.votes.iter().rev().find(mine)?;
         Some(match (vote.choice.as_str(), looked.state.as_str()) {
             ("approve", "pending") => {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Place};
+use crate::effect::person_key;
 
 use super::password::{Hash, Parameters};
 
@@ -129,7 +130,9 @@ fn read<'l>(line: &'l str, at: &At<'_>) -> Result<(&'l str, User), Diagnostic> {
         let message = format!("user `{name}`: a group must not be empty, nor have spaces around it");
         return Err(Diagnostic::error("invalid-group", message).at(at.place(line, group)));
     }
-    if let Some(person) = person.filter(|person| !is_name(person) || person.contains(':')) {
+    if let Some(person) =
+        person.filter(|person| !is_name(person) || person.contains(':') || person_key(person).is_empty())
+    {
         let message =
             format!("user `{name}`: a person must not be empty, nor have colons in it or spaces around it");
         return Err(Diagnostic::error("invalid-person", message).at(at.place(line, person)));

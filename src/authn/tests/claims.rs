@@ -74,6 +74,15 @@ async fn some_claims_may_be_absent_and_some_not() {
 }
 
 #[tokio::test]
+async fn a_person_without_a_name_is_nobody() {
+    for blank in ["", " ", "\u{a0}", "\t", "\u{200b}", "\u{3000}\u{2060}"] {
+        let identity = with("human", Some(json!(blank))).await.unwrap();
+        assert_eq!(identity.person, None, "{blank:?}");
+    }
+    assert_eq!(with("human", Some(json!(" p-17"))).await.unwrap().person.as_deref(), Some(" p-17"));
+}
+
+#[tokio::test]
 async fn times_are_judged_with_the_leeway() {
     for (name, offset, expected) in [
         ("exp", -29.0, None),

@@ -215,7 +215,13 @@ fn decision(vote: &Value) -> String {
     let rule = Some(at(vote, "/rule")).filter(|rule| !rule.is_empty()).map(|rule| format!("rule {rule}"));
     let person = Some(at(vote, "/person")).filter(|person| !person.is_empty());
     let who = rule.or(person).unwrap_or_else(|| at(vote, "/subject"));
-    format!("{} by {who} at {}: {}", at(vote, "/choice"), at(vote, "/at"), at(vote, "/reason"))
+    let said = format!("{} by {who} at {}: {}", at(vote, "/choice"), at(vote, "/at"), at(vote, "/reason"));
+    match at(vote, "/voided").as_str() {
+        "" => said,
+        since => {
+            format!("{said} (void since {since}, its credential is revoked: {})", at(vote, "/voidedBecause"))
+        }
+    }
 }
 
 fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
@@ -245,7 +251,9 @@ mod tests {
                           "escalates": "2026-01-01T00:30:00Z", "escalatesToGroups": ["managers"],
                           "breakGlassPeople": ["dirk"], "hours": "mon 08:00 to 18:00 UTC"}],
             "escalated": [{"rule": "p/r", "at": "2026-01-01T00:30:01Z"}],
-            "votes": [{"choice": "approve", "rule": "p/r", "reason": "small"}],
+            "votes": [{"choice": "approve", "rule": "p/r", "reason": "small"},
+                      {"choice": "approve", "person": "eve", "at": "2026-01-01T00:00:00Z", "reason": "ok",
+                       "voided": "2026-01-01T00:10:00Z", "voidedBecause": "left\u{202e}"}],
             "call": {"headers": [], "text": "{\"a\":1}", "pretty": "{\n  \"a\": 1\n}", "maskedFields": "1"},
         }));
         for part in [
@@ -258,6 +266,8 @@ mod tests {
             "p/r at 2026-01-01T00:30:01Z",
             "not now: it can be rejected",
             "approve by rule p/r",
+            "approve by eve at 2026-01-01T00:00:00Z: ok (void since 2026-01-01T00:10:00Z, its credential is revoked: \
+             left\\u{202e})",
             "that the policies mask and the digest covers: 1",
             "  {\n    \"a\": 1\n  }\n",
         ] {

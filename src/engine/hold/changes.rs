@@ -70,7 +70,8 @@ fn note(engine: &Engine, change: &Change) {
         Event::Expired => ApprovalEvent::Expired,
         Event::ReminderDue => ApprovalEvent::Reminded,
         Event::Escalated => ApprovalEvent::Escalated,
-        Event::CallerRevoked => ApprovalEvent::Revoked,
+        Event::CallerRevoked | Event::ApproverRevoked => ApprovalEvent::Revoked,
+        Event::VoteVoided => ApprovalEvent::VoteVoided,
         Event::ReleasedUnconfirmed => ApprovalEvent::ReleasedUnconfirmed,
         _ => return,
     };

@@ -146,6 +146,8 @@ fn each_event_has_its_own_words() {
         at: notice.created,
         speaks_for: vec![0],
         rule: None,
+        presented: None,
+        void: None,
     }];
     let message = Message::of(&notice, &page(), 500);
     assert!(message.title.contains("rejected"));
@@ -264,6 +266,15 @@ fn what_is_cut_says_how_much_is_missing() {
 }
 
 #[test]
+fn a_vote_that_counts_no_more_is_not_told_as_what_was_decided() {
+    let mut notice = notice();
+    let void = crate::approval::Void { at: notice.created, by: Default::default(), because: "left".into() };
+    notice.votes = vec![Vote { void: Some(void), ..vote(Choice::Approve) }];
+    let facts = Message::of(&notice, &page(), 500).facts;
+    assert!(!facts.iter().any(|(name, _)| ["Decided", "So far"].contains(name)), "{facts:?}");
+}
+
+#[test]
 fn the_longest_message_fits() {
     let long = "漢".repeat(10_000);
     let mut notice = named(&long, &long);
@@ -280,6 +291,8 @@ fn the_longest_message_fits() {
         at: notice.created,
         speaks_for: vec![],
         rule: None,
+        presented: None,
+        void: None,
     }];
     let teams = teams(&notice).to_string();
     assert!(teams.len() <= 28 << 10, "{}", teams.len());

@@ -8,7 +8,7 @@ use super::{Reader, Transaction, from_json, to_json, unreadable};
 use crate::credential::{ApiKey, Revocation, RevocationKind};
 use crate::store::StoreError;
 use crate::store::credentials::CredentialChanges;
-use crate::store::database::{self, Row};
+use crate::store::database::{self, Query, Row};
 
 /// A follower that missed more than this reads everything again.
 const MOST_CHANGES: i64 = 1_000;
@@ -117,6 +117,20 @@ impl Transaction<'_> {
 
     pub(in crate::store) async fn revocation(&mut self, id: &str) -> Result<Option<Revocation>, StoreError> {
         find_revocation(&mut self.0, id).await
+    }
+
+    /// The revocations of one of these values that hold at `now`, log-outs of the console left out.
+    pub(in crate::store) async fn revocations_of(
+        &mut self,
+        values: [&str; 4],
+        now: Timestamp,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        let query = database::query(
+            "SELECT * FROM revocations WHERE value IN ($1, $2, $3, $4) AND console = 0 \
+             AND (until_at IS NULL OR until_at > $5)",
+        );
+        let query = values.into_iter().fold(query, Query::bind).bind(now.as_microsecond());
+        query.fetch_all(&mut self.0).await?.iter().map(revocation).collect()
     }
 
     pub(in crate::store) async fn count_api_keys(&mut self) -> Result<i64, StoreError> {

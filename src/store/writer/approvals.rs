@@ -2,7 +2,7 @@
 
 use super::rows::About;
 use super::{Ballot, Batch, Use};
-use crate::approval::{Approval, CallSummary, Choice, Decided, Event, Progress, State, Vote, later};
+use crate::approval::{Approval, CallSummary, Decided, Event, Progress, State, Vote, VoteRefused, later};
 use crate::credential::{Revocation, RevocationKind};
 use crate::store::announce::Change;
 use crate::store::{NewApproval, Opened, PendingLimits, StoreError, VoteError};
@@ -102,6 +102,10 @@ impl Batch<'_> {
             return Ok(Err(VoteError::NotFound));
         };
         let Ballot { who, admin, choice, reason, .. } = ballot;
+        // Whoever let them in may not know yet.
+        if self.revocation_of(&Vote::of(who, *choice, reason, self.now, Vec::new())).await?.is_some() {
+            return Ok(Err(VoteRefused::Revoked.into()));
+        }
         let decided = Decided { who, admin: *admin, choice: *choice, reason };
         let before = approval.state;
         match approval.decide(&decided, self.now) {
@@ -113,6 +117,10 @@ impl Batch<'_> {
 
     pub(super) async fn consume(&mut self, used: &Use) -> Result<bool, StoreError> {
         let Some(mut approval) = self.approval(&used.id).await? else { return Ok(false) };
+        let before = approval.state;
+        if let Some(event) = self.void_revoked(&mut approval).await? {
+            self.update(approval.clone(), before, event);
+        }
         let before = approval.state;
         let consumed = approval.consume(&used.decision, self.now);
         if approval.state != before {
@@ -131,38 +139,50 @@ impl Batch<'_> {
         Ok(confirmed)
     }
 
-    /// Takes back what is approved of the calls that were made with credentials that are revoked now.
+    /// Takes back what is approved of the calls that were made with credentials that are revoked now, and the votes that
+    /// were given with them.
     pub(super) async fn revoke_approvals(&mut self, revocation: &Revocation) -> Result<(), StoreError> {
         let made_before =
             revocation.issued_before.unwrap_or(later(self.now, std::time::Duration::from_micros(1)));
-        let Revocation { kind, value, issuer, created_by, .. } = revocation;
         self.rows.write(&mut self.transaction).await?;
-        let found = match kind {
-            RevocationKind::Subject => self.transaction.approved_of(value, issuer, made_before).await?,
-            _ => self.transaction.approved_before(made_before).await?,
-        };
-        let key = match kind {
-            RevocationKind::Key => self.transaction.api_key(value).await?,
+        let key = match revocation.kind {
+            RevocationKind::Key => self.transaction.api_key(&revocation.value).await?,
             _ => None,
         };
         let owner = key.as_ref().map(|key| key.owner.as_str());
-        for mut approval in found.into_iter().filter(|one| one.caller.came_with(revocation, owner)) {
-            let vote = Vote {
-                choice: Choice::Revoke,
-                issuer: created_by.issuer.clone(),
-                subject: created_by.subject.clone(),
-                person: created_by.person.clone(),
-                reason: format!("the caller's credentials were revoked: {}", revocation.reason),
-                at: self.now,
-                speaks_for: Vec::new(),
-                rule: None,
-            };
+        for mut approval in self.transaction.open_with_votes().await? {
             let before = approval.state;
-            if approval.revoke_with_caller(vote, self.now) {
-                self.update(approval, before, Event::CallerRevoked);
+            let own = approval.created < made_before && approval.caller.came_with(revocation, owner);
+            let taken = if own { approval.revoke_with_caller(revocation, self.now) } else { None };
+            if let Some(event) = taken.or_else(|| approval.void_votes(revocation, owner, self.now)) {
+                self.update(approval, before, event);
             }
         }
         Ok(())
+    }
+
+    /// Takes the votes out of the count whose credentials are revoked by now. They are when the revocation is written; this
+    /// finds what was missed then, by a server that knew nothing of it.
+    async fn void_revoked(&mut self, approval: &mut Approval) -> Result<Option<Event>, StoreError> {
+        let mut event = None;
+        for vote in approval.votes.clone().iter().filter(|vote| vote.approves() && vote.rule.is_none()) {
+            if let Some(revocation) = self.revocation_of(vote).await? {
+                event = approval.void_votes(&revocation, None, self.now).or(event);
+            }
+        }
+        Ok(event)
+    }
+
+    /// The revocation of the credential with which `vote` is given, if there is one now.
+    async fn revocation_of(&mut self, vote: &Vote) -> Result<Option<Revocation>, StoreError> {
+        let values = vote.revocable();
+        let known = values.map(str::to_owned);
+        if !self.revocations.contains_key(&known) {
+            let found = self.transaction.revocations_of(values, self.now).await?;
+            self.revocations.insert(known.clone(), found);
+        }
+        let found = self.revocations.get(&known).map_or(&[][..], Vec::as_slice);
+        Ok(found.iter().find(|revocation| vote.came_with(revocation, None)).cloned())
     }
 
     /// Does what is due with time: reminders, escalations, releases that nobody confirmed.

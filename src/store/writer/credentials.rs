@@ -14,6 +14,7 @@ impl Batch<'_> {
         &mut self,
         change: &CredentialChange,
     ) -> Result<Changed, StoreError> {
+        self.revocations.clear();
         let changed = match change {
             CredentialChange::CreateKey(new) => self.create_key(new).await?,
             CredentialChange::RevokeKey(revoked) => self.revoke_key(revoked).await?,

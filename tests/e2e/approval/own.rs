@@ -25,7 +25,7 @@ const LARGE: &str = r#"{"order": "o-1", "amount": 700}"#;
 
 impl World {
     /// A token for the admin API: a login of this name with these claims.
-    fn login(&self, subject: &str, claims: &Value) -> String {
+    pub(super) fn login(&self, subject: &str, claims: &Value) -> String {
         let mut all = self.idp.claims("bob", "portcullis-admin").unwrap();
         for name in ["person", "email"] {
             all.as_object_mut().unwrap().remove(name);
@@ -37,7 +37,7 @@ impl World {
         self.idp.sign(Algorithm::Rs256, &all).unwrap()
     }
 
-    async fn by_api(&self, token: &str, id: &str, choice: &str) -> Got {
+    pub(super) async fn by_api(&self, token: &str, id: &str, choice: &str) -> Got {
         let url = format!("http://{}/api/v1/approvals/{id}:{choice}", self.addresses.admin);
         let request = self.client.post(url).bearer_auth(token).json(&json!({"reason": "mine"}));
         Got::from(request.send().await.unwrap()).await
@@ -47,7 +47,7 @@ impl World {
         cli(self.addresses.admin, token, &["approvals", choice, id, "--reason", "mine"]).await
     }
 
-    async fn state(&self, id: &str) -> (String, usize) {
+    pub(super) async fn state(&self, id: &str) -> (String, usize) {
         let shown = self.admin(Method::GET, &format!("/api/v1/approvals/{id}"), "bob").await.json();
         let votes = shown["votes"].as_array().map_or(0, Vec::len);
         (shown["state"].as_str().unwrap().to_owned(), votes)

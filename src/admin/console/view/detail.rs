@@ -87,6 +87,8 @@ pub struct VoteView {
     pub choice: String,
     pub reason: Shown,
     pub at: When,
+    /// Since when it counts no more, and why.
+    pub void: Option<(When, Shown)>,
 }
 
 /// What became of an earlier call.
@@ -176,8 +178,9 @@ fn was_given(approval: &v1::Approval, now: Timestamp) -> bool {
     match approval.state.as_str() {
         "pending" | "rejected" | "withdrawn" => false,
         "expired" => {
-            approval.votes.iter().any(|vote| vote.choice == Choice::BreakGlass.as_str())
-                || Asked::of(approval, now).iter().all(Asked::is_met)
+            let broken =
+                |vote: &v1::Vote| vote.choice == Choice::BreakGlass.as_str() && vote.voided.is_none();
+            approval.votes.iter().any(broken) || Asked::of(approval, now).iter().all(Asked::is_met)
         }
         _ => true,
     }
@@ -215,6 +218,10 @@ impl VoteView {
             choice: vote.choice.replace('_', " "),
             reason: Shown::lines(&vote.reason),
             at: When::of(vote.at.as_ref(), now),
+            void: vote
+                .voided
+                .as_ref()
+                .map(|at| (When::of(Some(at), now), Shown::lines(&vote.voided_because))),
         }
     }
 }
