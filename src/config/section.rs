@@ -44,6 +44,7 @@ pub(super) fn config(
     let mask = super::mask::mask(fields.optional("mask"), folder, reader);
     let handover = handover(fields.optional("handover"), folder, reader);
     let decision_cache_bytes = cache(fields.optional("cache"), reader);
+    let shutdown_delay = duration(&mut fields, "shutdown_delay", Duration::from_secs(5), reader);
     let drain = duration(&mut fields, "drain", Duration::from_secs(25), reader);
     fields.close(reader);
     let (limits, decision_timeout) = limits?;
@@ -63,6 +64,7 @@ pub(super) fn config(
         decision_cache_bytes: decision_cache_bytes?,
         mask: mask?,
         handover: handover?,
+        shutdown_delay: shutdown_delay?,
         drain: drain?,
     })
 }

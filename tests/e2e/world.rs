@@ -20,7 +20,6 @@ use portcullis_sample::{address, repository};
 use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::oneshot;
 
 /// Refunds wait for one of finance; a ticket comes after a second.
 pub const REFUNDS_WAIT: &str = r#"
@@ -49,7 +48,7 @@ pub struct Server {
     pub faults: Faults,
     pub addresses: Addresses,
     reloader: Arc<app::Reloader>,
-    stop: oneshot::Sender<()>,
+    stop: app::Stop,
     task: tokio::task::JoinHandle<anyhow::Result<bool>>,
 }
 
@@ -318,17 +317,15 @@ impl Server {
         let bound = app::build(loaded, clock, faults.clone()).await.unwrap();
         let (engine, addresses) = (bound.engine.clone(), bound.addresses.clone());
         let reloader = bound.reloader();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(bound.serve(async {
-            stopped.await.ok();
-        }));
+        let stop = app::Stop::default();
+        let task = tokio::spawn(bound.serve(stop.clone()));
         Self { engine, faults, addresses, reloader, stop, task }
     }
 
     async fn stop(self) -> bool {
         let Self { engine, reloader, stop, task, .. } = self;
         drop((engine, reloader));
-        stop.send(()).unwrap();
+        stop.asked.cancel();
         task.await.unwrap().unwrap()
     }
 }
@@ -390,7 +387,8 @@ fn write_config(folder: &Path, idp: &IdentityProvider, options: &Options) {
          identity: {{jwt: [{}]}}\n\
          admin: {{jwt: [{}]}}\n\
          store: {{path: portcullis.db}}\n\
-         audit: {{path: audit.jsonl, mode: {}}}\n{}\n",
+         audit: {{path: audit.jsonl, mode: {}}}\n\
+         shutdown_delay: 0s\n{}\n",
         // Configurations that are not generated are of filters that buffer everything.
         if options.envoy.is_some() { "buffered" } else { "by_route" },
         options.source.clone().unwrap_or_else(|| format!("[\"{}\"]", policies.display())),

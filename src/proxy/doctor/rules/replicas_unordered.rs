@@ -24,7 +24,7 @@ pub static RULE: Rule = Rule {
 };
 
 fn envoy(envoy: &Envoy<'_>, report: &mut Report<'_>) {
-    if !report.needs.holds() {
+    if !report.needs.holds() || report.needs.server.shared_store {
         return;
     }
     for (_, filter) in envoy.asking() {
