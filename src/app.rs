@@ -19,7 +19,7 @@ use crate::authn::Authenticator;
 use crate::authn::api_key::ApiKeys;
 use crate::bundle::{Control, Ports as ControlPorts};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Patience};
 use crate::engine::fault::Faults;
 use crate::engine::{Comparison, Engine, Following, HashKeys, Ports, Settings, Snapshot};
 use crate::envoy::{self, ServerConfig};
@@ -98,15 +98,6 @@ pub struct Stop {
     pub at_once: CancellationToken,
 }
 
-/// How long a server that stops waits.
-#[derive(Clone, Copy, Debug)]
-struct Patience {
-    /// For others to notice.
-    delay: Duration,
-    /// For calls under way.
-    drain: Duration,
-}
-
 /// What keeps this server in step with the store, until it is dropped.
 type Followers = (Following, AbortOnDropHandle<()>, Option<AbortOnDropHandle<()>>);
 
@@ -159,7 +150,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     let following = (following, control.follow_store(), keys_change);
     let trying = tokio::sync::Mutex::new(Some(Trying::start(candidate, &control).await));
     let server = envoy::Server::new(sockets.grpc, engine.clone(), server_config(&config));
-    let patience = Patience { delay: config.shutdown_delay, drain: config.drain };
+    let patience = config.patience;
     let ops = Ops { engine: engine.clone(), store: store.clone(), control: control.clone() };
     let pages = console::start(console, &config, &control_ports, &ops, sockets.addresses.admin, empty)?;
     let events = admin_events::Recorded { audit: audit.clone(), metrics, clock: clock.clone() };

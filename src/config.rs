@@ -57,8 +57,14 @@ pub struct Config {
     pub mask: Mask,
     /// The key that replicas seal handovers with, and the one before it; without one, a key of this process's own.
     pub handover: HandoverFiles,
-    /// How long new calls are still taken once the server is told to stop and says that it is not ready.
-    pub shutdown_delay: Duration,
+    pub patience: Patience,
+}
+
+/// How long a server waits that is told to stop.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// `shutdown_delay`: how long it takes calls while it says that it is not ready.
+    pub delay: Duration,
     /// How long calls in flight may take after that.
     pub drain: Duration,
 }

@@ -170,6 +170,11 @@ impl World {
         self.server.take().unwrap().stop().await
     }
 
+    /// Tells the server to stop, as a signal does. A second time: at once.
+    pub fn tell_to_stop(&self) {
+        self.server.as_ref().unwrap().stop.again();
+    }
+
     /// Starts the server again on the same ports, store and audit file.
     pub async fn restart(&mut self) {
         self.restart_at(Clock::system()).await;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Control, Outcome};
 use super::change::{event, is_content};
 use super::standing::Standing;
+use super::{Control, Outcome};
 use crate::bundle::refusal::{Refusal, Refused};
 use crate::bundle::source::{Admission, Offer};
 use crate::store::{BundleState, EventKind, KeptBundle, StoreError};
@@ -70,8 +70,12 @@ impl Control {
                     tracing::warn!(%error, %source, "policies that another server took can't be read");
                 }
             }
-            Ok(_) => tracing::info!(%source, "another server changed the policies meanwhile; these come again"),
-            Err(error) => tracing::warn!(%error, %source, "whether another server took these policies can't be read"),
+            Ok(_) => {
+                tracing::info!(%source, "another server changed the policies meanwhile; these come again")
+            }
+            Err(error) => {
+                tracing::warn!(%error, %source, "whether another server took these policies can't be read")
+            }
         }
         let decides = standing.running.as_ref() == Some(&offer.key);
         if decides { Outcome::Unchanged } else { Outcome::NotKept }

@@ -106,7 +106,8 @@ fn a_rule_about_every_call_makes_all_wait() {
 /// The filter of ext_authz alone says whether bodies are shown byte by byte.
 #[test]
 fn the_filter_that_shows_bodies_shows_their_bytes() {
-    let bytes = "with_request_body: {max_request_bytes: 1048576, allow_partial_message: false, pack_as_bytes: true}";
+    let bytes =
+        "with_request_body: {max_request_bytes: 1048576, allow_partial_message: false, pack_as_bytes: true}";
     for service in [Service::ExtAuthz, Service::Both] {
         let text = written(&needs(&[READS]), &options(service));
         let filter = text.split("route_config:").next().unwrap();

@@ -307,8 +307,6 @@ fn of_bodies() -> Vec<Case> {
             &[],
         ),
         ("lossy-body", Authz, ", pack_as_bytes: true", String::new(), &[]),
-        // The route says it, which does not count.
-        ("lossy-body", Authz, buffer, of_route.to_owned(), &[]),
         ("trailers-unseen", Proc, "request_trailer_mode: SEND", "request_trailer_mode: SKIP".into(), &[]),
         (
             "trailers-unseen",
