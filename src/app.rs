@@ -4,12 +4,13 @@
 //! socket and says where, so that tests run the real server on port 0. `Bound::serve` runs until it is told to
 //! stop: not ready, GOAWAY, held calls answered with tickets, audit flushed.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin;
@@ -18,7 +19,7 @@ use crate::authn::Authenticator;
 use crate::authn::api_key::ApiKeys;
 use crate::bundle::{Control, Ports as ControlPorts};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Patience};
 use crate::engine::fault::Faults;
 use crate::engine::{Comparison, Engine, Following, HashKeys, Ports, Settings, Snapshot};
 use crate::envoy::{self, ServerConfig};
@@ -83,9 +84,18 @@ pub struct Bound {
     store: Store,
     audit: Audit,
     lifecycle: Lifecycle,
-    drain: Duration,
+    patience: Patience,
     reloader: Arc<Reloader>,
     following: Followers,
+}
+
+/// When a server is to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// In order: others are told first, then calls may end.
+    pub asked: CancellationToken,
+    /// Without any further wait.
+    pub at_once: CancellationToken,
 }
 
 /// What keeps this server in step with the store, until it is dropped.
@@ -140,7 +150,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
     let following = (following, control.follow_store(), keys_change);
     let trying = tokio::sync::Mutex::new(Some(Trying::start(candidate, &control).await));
     let server = envoy::Server::new(sockets.grpc, engine.clone(), server_config(&config));
-    let drain = config.drain;
+    let patience = config.patience;
     let ops = Ops { engine: engine.clone(), store: store.clone(), control: control.clone() };
     let pages = console::start(console, &config, &control_ports, &ops, sockets.addresses.admin, empty)?;
     let events = admin_events::Recorded { audit: audit.clone(), metrics, clock: clock.clone() };
@@ -156,7 +166,7 @@ pub async fn build(loaded: Loaded, clock: Clock, faults: Faults) -> Result<Bound
         store,
         audit,
         lifecycle,
-        drain,
+        patience,
         reloader,
         following,
     })
@@ -239,8 +249,9 @@ impl Bound {
         self.reloader.clone()
     }
 
-    /// Serves until `stop` completes, then drains. `false` when calls were still running at the drain's limit.
-    pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<bool> {
+    /// Serves until it is asked to stop, says so, and drains after `shutdown_delay`. `false` when calls were still running at
+    /// the drain's limit, or when it was told to stop at once.
+    pub async fn serve(self, stop: Stop) -> anyhow::Result<bool> {
         let Self {
             engine,
             server,
@@ -250,7 +261,7 @@ impl Bound {
             store,
             audit,
             lifecycle,
-            drain,
+            patience,
             reloader,
             following,
             ..
@@ -265,24 +276,21 @@ impl Bound {
         let beat_task = tokio::spawn(look_after(ops, health.clone()));
         let mut grpc_task = tokio::spawn(server.serve());
         tokio::select! {
-            () = stop => tracing::info!("draining"),
+            () = stop.asked.cancelled() => {}
             ended = &mut grpc_task => {
                 ended?;
                 anyhow::bail!("the gRPC server ended by itself");
             }
         }
+        lifecycle.leave();
+        beat_task.abort();
+        // It may be about to say that all is well.
+        beat_task.await.ok();
+        health.set_serving(false).await;
+        stop.let_others_notice(patience.delay).await;
         reloader.following.stop();
         reloader.trying.lock().await.take();
-        beat_task.abort();
-        health.set_serving(false).await;
-        lifecycle.drain();
-        let in_time = tokio::time::timeout(drain, &mut grpc_task).await.is_ok();
-        if !in_time {
-            tracing::warn!("calls were still under way at the drain's limit; they are cut off");
-            lifecycle.cut_off();
-            tokio::time::timeout(CUT_OFF, grpc_task).await.ok();
-        }
-        lifecycle.drained(CUT_OFF).await;
+        let in_time = stop.drain(&lifecycle, grpc_task, patience.drain).await;
         admin_task.abort();
         if let Some(notifier) = notifier {
             notifier.stop().await;
@@ -294,6 +302,45 @@ impl Bound {
         drop(engine);
         tracing::info!(in_time, "stopped");
         Ok(in_time)
+    }
+}
+
+impl Stop {
+    /// In order the first time, at once the second.
+    pub fn again(&self) {
+        if self.asked.is_cancelled() {
+            self.at_once.cancel();
+        }
+        self.asked.cancel();
+    }
+
+    /// Proxies and load balancers ask every so often whether the server is ready; until they know, they send calls.
+    async fn let_others_notice(&self, delay: Duration) {
+        if delay.is_zero() {
+            return;
+        }
+        tracing::info!(
+            seconds = delay.as_secs_f64(),
+            "not ready any more; draining begins after `shutdown_delay`"
+        );
+        tokio::time::timeout(delay, self.at_once.cancelled()).await.ok();
+    }
+
+    /// Takes no more calls, and gives those under way until `limit`. `false`: some were cut off.
+    async fn drain(&self, lifecycle: &Lifecycle, mut grpc: JoinHandle<()>, limit: Duration) -> bool {
+        tracing::info!("draining");
+        lifecycle.drain();
+        let in_time = tokio::select! {
+            drained = tokio::time::timeout(limit, &mut grpc) => drained.is_ok(),
+            () = self.at_once.cancelled() => grpc.is_finished(),
+        };
+        if !in_time {
+            tracing::warn!("calls were still under way at the drain's limit; they are cut off");
+            lifecycle.cut_off();
+            tokio::time::timeout(CUT_OFF, grpc).await.ok();
+        }
+        lifecycle.drained(CUT_OFF).await;
+        in_time
     }
 }
 

@@ -57,7 +57,15 @@ pub struct Config {
     pub mask: Mask,
     /// The key that replicas seal handovers with, and the one before it; without one, a key of this process's own.
     pub handover: HandoverFiles,
-    /// How long calls in flight may take once the server is told to stop.
+    pub patience: Patience,
+}
+
+/// How long a server waits that is told to stop.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// `shutdown_delay`: how long it takes calls while it says that it is not ready.
+    pub delay: Duration,
+    /// How long calls in flight may take after that.
     pub drain: Duration,
 }
 
@@ -103,6 +111,7 @@ impl Config {
             decision_timeout: self.decision_timeout,
             body_limit: self.limits.body,
             held: self.holds.held.total,
+            shared_store: matches!(self.store, crate::store::Config::Postgres(_)),
             gateway: self.listen.gateway,
             body: self.listen.request_body,
             handover_always: self.listen.handover == HandoverUse::Always,

@@ -1,4 +1,4 @@
-//! The order in which a server starts and stops: not ready -> ready -> draining -> cut off -> stopped.
+//! The order in which a server starts and stops: not ready -> ready -> leaving -> draining -> cut off -> stopped.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,6 +11,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 /// Tells every part that the server is draining, and waits for the calls in flight.
 #[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
+    leaving: CancellationToken,
     draining: CancellationToken,
     cut_off: CancellationToken,
     calls: TaskTracker,
@@ -21,14 +22,21 @@ impl Lifecycle {
         Self::default()
     }
 
-    /// Begins the drain: readiness fails, held calls are answered with tickets, listeners stop accepting.
-    pub fn drain(&self) {
-        self.draining.cancel();
-        self.calls.close();
+    /// Readiness fails from now on, and calls are still served: who asks here needs time to notice, and to ask elsewhere.
+    pub fn leave(&self) {
+        self.leaving.cancel();
     }
 
-    pub fn is_draining(&self) -> bool {
-        self.draining.is_cancelled()
+    /// Whether the server is about to stop, or drains already.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.is_cancelled()
+    }
+
+    /// Begins the drain: readiness fails, held calls are answered with tickets, listeners stop accepting.
+    pub fn drain(&self) {
+        self.leave();
+        self.draining.cancel();
+        self.calls.close();
     }
 
     /// Completes when the drain begins.
@@ -79,6 +87,16 @@ mod tests {
         assert!(!lifecycle.drained(Duration::from_millis(20)).await);
         drop(call);
         assert!(lifecycle.drained(Duration::from_secs(5)).await);
+    }
+
+    #[tokio::test]
+    async fn leaving_ends_no_call() {
+        let lifecycle = Lifecycle::new();
+        lifecycle.leave();
+        assert!(lifecycle.is_leaving() && !lifecycle.draining.is_cancelled());
+        let drained = Lifecycle::new();
+        drained.drain();
+        assert!(drained.is_leaving(), "who drains is not ready either");
     }
 
     #[tokio::test]

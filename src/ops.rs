@@ -42,7 +42,7 @@ impl Ops {
         let store = self.store.ping().await.is_ok();
         self.engine.metrics().store_up(store);
         let checks = [
-            ("draining", self.engine.lifecycle().is_draining()),
+            ("draining", self.engine.lifecycle().is_leaving()),
             ("no policies are loaded", snapshot.policies.is_empty()),
             ("an issuer's keys have not been fetched", !snapshot.authenticator.ready()),
             (STORE_MISSING, !store),

@@ -98,6 +98,11 @@ impl Child {
         }
     }
 
+    /// SIGINT, as Ctrl-C sends it.
+    pub fn interrupt(&self) -> Result<()> {
+        self.signal(Signal::INT)
+    }
+
     /// SIGHUP, the sign to reload.
     pub fn hang_up(&self) -> Result<()> {
         self.signal(Signal::HUP)

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{self, Loaded, NotStarted, Refused};
+use crate::app::{self, Loaded, NotStarted, Refused, Stop};
 use crate::clock::Clock;
 use crate::config;
 use crate::diagnostic::{Diagnostic, render};
@@ -18,7 +18,7 @@ Examples:
   portcullis serve --config portcullis.yaml --check
   portcullis serve --config portcullis.yaml
 
-SIGTERM and Ctrl-C drain and stop it; SIGHUP reads policies and identity providers again.
+SIGTERM and Ctrl-C drain and stop it, a second one at once; SIGHUP reads policies and identity providers again.
 PORTCULLIS_LOG sets what is logged: `info` (default), `debug`, `portcullis::engine=debug`.";
 
 #[derive(Debug, clap::Args)]
@@ -146,14 +146,18 @@ async fn start(config: &Path, loaded: Loaded, clock: Clock) -> Result<bool, NotS
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hang_up = listen(SignalKind::hangup())?;
     let (reloader, config) = (bound.reloader(), config.to_owned());
-    let served = bound.serve(async move {
+    let stop = Stop::default();
+    let told = stop.clone();
+    let signals = tokio::spawn(async move {
         loop {
             tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
+                _ = terminate.recv() => told.again(),
+                _ = interrupt.recv() => told.again(),
                 _ = hang_up.recv() => reloader.reload(&config).await,
             }
         }
     });
-    Ok(served.await?)
+    let served = bound.serve(stop).await;
+    signals.abort();
+    Ok(served?)
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::value::{duration, empty_map, lower_case, number, path, wide};
-use super::{Admin, Config, HandoverFiles, Holds, Listen};
+use super::{Admin, Config, HandoverFiles, Holds, Listen, Patience};
 use crate::audit;
 use crate::authn;
 use crate::bundle;
 use crate::diagnostic::Diagnostic;
-use crate::document::{Node, Reader};
+use crate::document::{Fields, Node, Reader};
 use crate::effect::is_fleeting_header;
 use crate::engine::{DEFAULT_DIGEST_HEADERS, HeldLimits};
 use crate::request::{Limits, Path as RequestPath};
@@ -45,7 +45,7 @@ pub(super) fn config(
     let mask = super::mask::mask(fields.optional("mask"), folder, reader);
     let handover = handover(fields.optional("handover"), folder, reader);
     let decision_cache_bytes = cache(fields.optional("cache"), reader);
-    let drain = duration(&mut fields, "drain", Duration::from_secs(25), reader);
+    let patience = patience(&mut fields, reader);
     fields.close(reader);
     let (limits, decision_timeout) = limits?;
     let (store, retention) = store?;
@@ -64,8 +64,14 @@ pub(super) fn config(
         decision_cache_bytes: decision_cache_bytes?,
         mask: mask?,
         handover: handover?,
-        drain: drain?,
+        patience: patience?,
     })
+}
+
+fn patience(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Patience> {
+    let delay = duration(fields, "shutdown_delay", Duration::from_secs(5), reader);
+    let drain = duration(fields, "drain", Duration::from_secs(25), reader);
+    Some(Patience { delay: delay?, drain: drain? })
 }
 
 fn admin(node: Option<&Node>, listen: Option<&Listen>, folder: &Path, reader: &mut Reader) -> Option<Admin> {

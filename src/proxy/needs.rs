@@ -24,6 +24,8 @@ pub struct Server {
     pub body_limit: usize,
     /// `holds.total`: calls held at once.
     pub held: usize,
+    /// Whether replicas share their store (`store.postgres`), so that each finds what another one held.
+    pub shared_store: bool,
     /// `listen.gateway`
     pub gateway: bool,
     /// `listen.request_body`

@@ -20,7 +20,6 @@ use portcullis_sample::{address, repository};
 use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::oneshot;
 
 /// Refunds wait for one of finance; a ticket comes after a second.
 pub const REFUNDS_WAIT: &str = r#"
@@ -49,7 +48,7 @@ pub struct Server {
     pub faults: Faults,
     pub addresses: Addresses,
     reloader: Arc<app::Reloader>,
-    stop: oneshot::Sender<()>,
+    stop: app::Stop,
     task: tokio::task::JoinHandle<anyhow::Result<bool>>,
 }
 
@@ -169,6 +168,11 @@ impl World {
     /// Stops the server as SIGTERM does. `true`: every call ended in time.
     pub async fn drain(&mut self) -> bool {
         self.server.take().unwrap().stop().await
+    }
+
+    /// Tells the server to stop, as a signal does. A second time: at once.
+    pub fn tell_to_stop(&self) {
+        self.server.as_ref().unwrap().stop.again();
     }
 
     /// Starts the server again on the same ports, store and audit file.
@@ -318,17 +322,15 @@ impl Server {
         let bound = app::build(loaded, clock, faults.clone()).await.unwrap();
         let (engine, addresses) = (bound.engine.clone(), bound.addresses.clone());
         let reloader = bound.reloader();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(bound.serve(async {
-            stopped.await.ok();
-        }));
+        let stop = app::Stop::default();
+        let task = tokio::spawn(bound.serve(stop.clone()));
         Self { engine, faults, addresses, reloader, stop, task }
     }
 
     async fn stop(self) -> bool {
         let Self { engine, reloader, stop, task, .. } = self;
         drop((engine, reloader));
-        stop.send(()).unwrap();
+        stop.asked.cancel();
         task.await.unwrap().unwrap()
     }
 }
@@ -390,7 +392,8 @@ fn write_config(folder: &Path, idp: &IdentityProvider, options: &Options) {
          identity: {{jwt: [{}]}}\n\
          admin: {{jwt: [{}]}}\n\
          store: {{path: portcullis.db}}\n\
-         audit: {{path: audit.jsonl, mode: {}}}\n{}\n",
+         audit: {{path: audit.jsonl, mode: {}}}\n\
+         shutdown_delay: 0s\n{}\n",
         // Configurations that are not generated are of filters that buffer everything.
         if options.envoy.is_some() { "buffered" } else { "by_route" },
         options.source.clone().unwrap_or_else(|| format!("[\"{}\"]", policies.display())),

@@ -63,6 +63,7 @@ impl Control {
                 self.tell(&event, None).await;
                 Outcome::Taken
             }
+            Err(StoreError::Conflict) => self.overtaken(standing, source, &offer).await,
             Err(error) => {
                 tracing::error!(%error, %source, "new policies were not taken: the store can't keep them");
                 Outcome::NotKept

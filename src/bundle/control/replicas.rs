@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Control;
 use super::change::{event, is_content};
 use super::standing::Standing;
+use super::{Control, Outcome};
 use crate::bundle::refusal::{Refusal, Refused};
 use crate::bundle::source::{Admission, Offer};
 use crate::store::{BundleState, EventKind, KeptBundle, StoreError};
@@ -54,6 +54,31 @@ impl Control {
         };
         // To its end, as every change.
         tokio::spawn(caught_up).await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Another server changed what decides before this offer could. Where that one took the same policies, as servers do that
+    /// follow one folder, nothing is left but to follow it; else the offer comes again, and is judged by what is there then.
+    pub(super) async fn overtaken(
+        &self,
+        standing: &mut Standing,
+        source: &Arc<str>,
+        offer: &Offer,
+    ) -> Outcome {
+        match self.ports.store.bundle_state().await {
+            Ok(state) if state.active.as_ref().is_some_and(|active| is_content(active, offer)) => {
+                if let Err(error) = self.adopt(standing, state).await {
+                    tracing::warn!(%error, %source, "policies that another server took can't be read");
+                }
+            }
+            Ok(_) => {
+                tracing::info!(%source, "another server changed the policies meanwhile; these come again")
+            }
+            Err(error) => {
+                tracing::warn!(%error, %source, "whether another server took these policies can't be read")
+            }
+        }
+        let decides = standing.running.as_ref() == Some(&offer.key);
+        if decides { Outcome::Unchanged } else { Outcome::NotKept }
     }
 
     /// Revisions are judged as if they came today. One that can't be used here leaves in force what is.

@@ -31,6 +31,10 @@ pub(super) struct Snippet {
     pieces: Pieces,
 }
 
+/// Of the service that a filter asks. Only what no replica has begun with is sent to another one, so that nothing is decided twice.
+const RETRY: &str =
+    "retry_policy: {retry_on: \"connect-failure,refused-stream,reset-before-request\", num_retries: 2}";
+
 /// What both have.
 struct Pieces {
     /// What Portcullis is to the proxy.
@@ -46,6 +50,8 @@ struct Pieces {
     /// Whether those are all routes.
     everything: bool,
     per_route: String,
+    /// What all other routes need: the filter of ext_authz shows bodies unless it is told otherwise.
+    others: Option<String>,
 }
 
 #[derive(Template)]
@@ -66,6 +72,7 @@ struct Manager {
 #[template(path = "envoy/ext_authz.yaml", escape = "none")]
 struct ExtAuthz {
     check: String,
+    retry: &'static str,
     /// The mark by which the filter says that it takes part in a handover.
     mark: Option<Mark>,
     peer_certificate: bool,
@@ -73,6 +80,8 @@ struct ExtAuthz {
     changes_query: bool,
     namespaces: String,
     any_metadata: bool,
+    /// The largest body that is shown; `None` where no rule asks for one.
+    body: Option<usize>,
 }
 
 /// An entry of `initial_metadata`.
@@ -93,6 +102,11 @@ pub(super) struct ExtAuthzRoute {
     pub body: usize,
 }
 
+/// The routes whose bodies no rule reads.
+#[derive(Template)]
+#[template(path = "envoy/ext_authz_others.yaml", escape = "none")]
+struct ExtAuthzOthers;
+
 #[derive(Template)]
 #[template(path = "envoy/ext_proc.yaml", escape = "none")]
 pub(super) struct ExtProc {
@@ -102,6 +116,7 @@ pub(super) struct ExtProc {
     authority: Option<String>,
     answer: String,
     longest_message: String,
+    retry: &'static str,
     /// As for ext_authz.
     mark: Option<Mark>,
     mode: Mode,
@@ -176,6 +191,9 @@ impl Pieces {
             ),
         };
         let routes = buffered(needs);
+        let everything = routes.iter().any(RouteMatch::is_everything);
+        let shows_some = options.service != Service::ExtProc && !routes.is_empty() && !everything;
+        let others = if shows_some { Some(ExtAuthzOthers.render()?) } else { None };
         Ok(Self {
             role,
             heading: Heading {
@@ -189,9 +207,10 @@ impl Pieces {
             filter,
             buffer: figures.body.max(LEAST_BUFFER),
             cluster: Cluster::of(needs, options, &figures)?,
-            everything: routes.iter().any(RouteMatch::is_everything),
+            everything,
             routes,
             per_route,
+            others,
         })
     }
 }
@@ -201,12 +220,14 @@ impl ExtAuthz {
         let (namespaces, any_metadata) = metadata(needs);
         Self {
             check: seconds(figures.check),
+            retry: RETRY,
             mark: None,
             peer_certificate: needs.server.mtls,
             allow_envoy: changes_envoys_headers(needs),
             changes_query: needs.server.changes_query,
             namespaces,
             any_metadata,
+            body: (!needs.bodies.is_empty()).then_some(figures.body),
         }
     }
 }
@@ -234,6 +255,7 @@ impl ExtProc {
             authority,
             answer: seconds(figures.answer),
             longest_message: seconds(figures.longest_message),
+            retry: RETRY,
             mark: None,
             mode: Mode { whole_request: false },
             allow_envoy: changes_envoys_headers(needs),
@@ -245,10 +267,11 @@ impl ExtProc {
 }
 
 impl Cluster {
-    /// Where calls are held, a retry has to find the store that has its approval: one replica is preferred.
+    /// Where calls are held, a retry has to find the store that has its approval: without a store that all share, one replica
+    /// is preferred.
     fn of(needs: &Needs, options: &Options, figures: &Figures) -> Result<Self, Refused> {
         let replicas = options.portcullis.as_slice();
-        let preferred = needs.holds() && replicas.len() > 1;
+        let preferred = needs.holds() && !needs.server.shared_store && replicas.len() > 1;
         let endpoints = replicas.iter().map(Address::yaml);
         let endpoints = match preferred {
             true => endpoints.enumerate().map(|(priority, address)| (priority, vec![address])).collect(),

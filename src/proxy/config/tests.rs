@@ -25,6 +25,7 @@ fn server() -> Server {
         decision_timeout: Duration::from_millis(2_500),
         body_limit: 1 << 20,
         held: 10_000,
+        shared_store: false,
         gateway: true,
         body: BodySource::ByRoute,
         mtls: false,
@@ -74,17 +75,20 @@ const MASKS: &str =
 
 #[test]
 fn only_routes_where_a_rule_reads_the_body_or_holds_wait_for_it() {
-    for (service, buffers) in
-        [(Service::ExtAuthz, "with_request_body:"), (Service::ExtProc, "request_body_mode: BUFFERED")]
+    // ext_authz has one in the filter too, and the virtual host switches it off.
+    for (service, buffers, count) in
+        [(Service::ExtAuthz, "with_request_body:", 2), (Service::ExtProc, "request_body_mode: BUFFERED", 1)]
     {
         let text = written(&needs(&[READS, HOLDS, PLAIN]), &options(service));
-        assert_eq!(text.matches(buffers).count(), 1, "once, under the anchor\n{text}");
+        assert_eq!(text.matches(buffers).count(), count, "once under the anchor\n{text}");
+        let off = text.matches("disable_request_body_buffering: true").count();
+        assert_eq!(off, count - 1, "{text}");
         assert_eq!(text.matches("typed_per_filter_config: *complete_request").count(), 1, "{text}");
         let routes: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("- match: ")).collect();
         let read = "{path: \"/a\", headers: [{name: \":method\", string_match: {exact: \"PUT\"}}]}";
         assert_eq!(routes, [read, "{path_separated_prefix: \"/h\"}", "{prefix: \"/\"}"]);
         let text = written(&needs(&[PLAIN, MASKS]), &options(service));
-        assert!(!text.contains(buffers), "{text}");
+        assert!(!text.contains(buffers) && !text.contains("disable_request_body"), "{text}");
     }
 }
 
@@ -97,6 +101,19 @@ fn a_rule_about_every_call_makes_all_wait() {
         text.contains("- match: {prefix: \"/\"}") && text.contains("portcullis.request_body: buffered"),
         "{text}"
     );
+    assert!(!text.contains("disable_request_body_buffering"), "{text}");
+}
+
+/// The filter of ext_authz alone says whether bodies are shown byte by byte.
+#[test]
+fn the_filter_that_shows_bodies_shows_their_bytes() {
+    let bytes =
+        "with_request_body: {max_request_bytes: 1048576, allow_partial_message: false, pack_as_bytes: true}";
+    for service in [Service::ExtAuthz, Service::Both] {
+        let text = written(&needs(&[READS]), &options(service));
+        let filter = text.split("route_config:").next().unwrap();
+        assert!(filter.contains(bytes), "{text}");
+    }
 }
 
 #[test]
@@ -142,7 +159,7 @@ fn ext_proc_is_chosen_where_a_rule_masks() {
 }
 
 #[test]
-fn with_holds_the_first_replica_is_preferred() {
+fn with_holds_the_first_replica_is_preferred_unless_all_share_a_store() {
     let replicas = ["10.0.0.1:1", "10.0.0.2:1"].map(|text| text.parse().unwrap());
     let options = Options { portcullis: replicas.into(), ..options(Service::ExtAuthz) };
     let priorities = |needs: &Needs| {
@@ -153,6 +170,9 @@ fn with_holds_the_first_replica_is_preferred() {
     };
     assert_eq!(priorities(&needs(&[HOLDS])), ["0", "1"]);
     assert_eq!(priorities(&needs(&[PLAIN])), ["0"]);
+    let mut shared = needs(&[HOLDS]);
+    shared.server.shared_store = true;
+    assert_eq!(priorities(&shared), ["0"]);
 }
 
 #[test]
@@ -201,7 +221,7 @@ fn nothing_in_a_policy_becomes_yaml() {
 fn the_pieces_are_yaml_documents_with_the_same_content() {
     for service in [Service::ExtAuthz, Service::ExtProc] {
         let text = snippet(&needs(&[READS, HOLDS]), &options(service)).unwrap();
-        assert_eq!(parsed(&text).len(), 5, "{text}");
+        assert_eq!(parsed(&text).len(), if service == Service::ExtAuthz { 6 } else { 5 }, "{text}");
         let whole = bootstrap(&needs(&[READS, HOLDS]), &options(service)).unwrap();
         let spaceless =
             |text: &str| text.lines().map(|line| format!("{}\n", line.trim())).collect::<String>();

@@ -55,6 +55,7 @@ pub(super) fn server() -> Server {
         decision_timeout: Duration::from_millis(2500),
         body_limit: 1 << 20,
         held: 10_000,
+        shared_store: false,
         gateway: true,
         body: BodySource::Buffered,
         mtls: false,

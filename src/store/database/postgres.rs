@@ -106,7 +106,12 @@ pub(in crate::store) async fn open(
     let place = Config::Postgres(config.clone()).to_string();
     let failed = |reason: String| StoreError::Open { place: place.clone(), reason };
     let options = config.options().map_err(failed)?;
-    let patient = options.options([("lock_timeout", MIGRATION_TIMEOUT), ("statement_timeout", "0")]);
+    let patient = options.options([
+        ("lock_timeout", MIGRATION_TIMEOUT),
+        ("statement_timeout", "0"),
+        // A migration asks for what may be there already: nothing that anybody has to be told.
+        ("client_min_messages", "warning"),
+    ]);
     let first = tokio::time::timeout(START, patient.connect()).await;
     let first = first.map_err(|_| failed("it does not answer".to_owned()))?;
     let mut first = first.map_err(|error| failed(error.to_string()))?;

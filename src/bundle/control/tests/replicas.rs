@@ -53,6 +53,19 @@ async fn a_change_that_was_decided_by_an_older_state_is_not_made() {
 }
 
 #[tokio::test]
+async fn servers_that_are_offered_the_same_policies_at_once_agree() {
+    let first = fixture().await;
+    assert_eq!(first.offer(&archive("shop", "1.0.0", "old")).await, Outcome::Taken);
+    let second = beside(&first).await;
+    let new = archive("shop", "2.0.0", "new");
+    assert_eq!(first.offer(&new).await, Outcome::Taken);
+    // It was not told yet.
+    assert_eq!(second.offer(&new).await, Outcome::Unchanged);
+    assert_eq!(second.decides(), "p/new");
+    assert_eq!(second.offer(&new).await, Outcome::Unchanged);
+}
+
+#[tokio::test]
 async fn a_revision_that_this_server_can_not_use_leaves_in_force_what_is() {
     let first = fixture().await;
     assert_eq!(first.offer(&archive("shop", "1.0.0", "old")).await, Outcome::Taken);

@@ -5,7 +5,7 @@ use crate::proxy::doctor::Report;
 use crate::proxy::doctor::rules::replicas_unordered::RULE;
 
 pub fn manifests(manifests: &Manifests<'_>, report: &mut Report<'_>) {
-    if !report.needs.holds() {
+    if !report.needs.holds() || report.needs.server.shared_store {
         return;
     }
     for workload in manifests.mesh.workloads.iter().filter(|workload| workload.is_portcullis()) {

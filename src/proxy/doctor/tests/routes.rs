@@ -137,6 +137,31 @@ fn filters_of_one_list_may_share_its_routes() {
 }
 
 #[test]
+fn what_a_route_says_of_the_bytes_of_bodies_does_not_count() {
+    let buffer = "with_request_body: {max_request_bytes: 1048576, pack_as_bytes: true}";
+    let route = format!(
+        "typed_per_filter_config: {{guard: {{\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, check_settings: {{{buffer}}}}}}}"
+    );
+    let on_the_route = edited(AUTHZ, "# route", &route);
+    assert_eq!(rules(&on_the_route, &needs(false)), [""; 0]);
+    for filter in ["with_request_body: {max_request_bytes: 1048576}", "stat_prefix: x"] {
+        let text = on_the_route.replacen(buffer, filter, 1);
+        assert_eq!(rules(&text, &needs(false)), ["lossy-body"], "{filter}");
+    }
+}
+
+#[test]
+fn replicas_of_one_store_may_share_the_load() {
+    let two =
+        "# options\n      load_assignment: {endpoints: [{lb_endpoints: [{endpoint: {}}, {endpoint: {}}]}]}\n";
+    let text = edited(AUTHZ, "# options\n", two);
+    assert_eq!(rules(&text, &needs(false)), ["replicas-unordered"]);
+    let mut shared = needs(false);
+    shared.server.shared_store = true;
+    assert_eq!(rules(&text, &shared), [""; 0]);
+}
+
+#[test]
 fn findings_know_their_line_path_and_example() {
     let text = edited(AUTHZ, ", pack_as_bytes: true", "");
     let examined = examined(&text, &needs(false));
