@@ -191,9 +191,15 @@ mod tests {
     fn emptiness_that_hides_the_end_of_a_text_is_counted_and_the_rest_is_there() {
         let blank = |words: &str| Piece::Blank(words.to_owned());
         let padded = format!("pay 7{}00", "\n".repeat(900_000));
-        assert_eq!(folded(&padded), [Piece::Text("pay 7"), blank("… 900,000 line ends …"), Piece::Text("00")]);
+        assert_eq!(
+            folded(&padded),
+            [Piece::Text("pay 7"), blank("… 900,000 line ends …"), Piece::Text("00")]
+        );
         let padded = format!("a{}\nb", " ".repeat(1_234));
-        assert_eq!(folded(&padded), [Piece::Text("a"), blank("… 1 line end and 1,234 blanks …"), Piece::Text("b")]);
+        assert_eq!(
+            folded(&padded),
+            [Piece::Text("a"), blank("… 1 line end and 1,234 blanks …"), Piece::Text("b")]
+        );
         let escaped = format!("{{\"a\":\"{}z\"}}", "\\n\\u000a\\u0020".repeat(9));
         let shown = [Piece::Text("{\"a\":\""), blank("… 18 line ends and 9 blanks …"), Piece::Text("z\"}")];
         assert_eq!(folded(&escaped), shown);

@@ -126,7 +126,9 @@ impl Fault {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Unavailable | Self::StoreAway | Self::Deadline | Self::TooManyWatchers => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::StoreAway | Self::Deadline | Self::TooManyWatchers => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }

@@ -13,7 +13,8 @@ pub(super) fn page(limit: u32, token: &str) -> Result<(u32, Option<&str>), Fault
     let limit = if limit == 0 { DEFAULT_LIMIT } else { limit.min(MAX_LIMIT) };
     // Tokens are ids.
     if !token.is_empty() && uuid::Uuid::try_parse(token).is_err() {
-        let message = "`pageToken` is not one that a page gave as its `nextPageToken`; leave it out for the first page";
+        let message =
+            "`pageToken` is not one that a page gave as its `nextPageToken`; leave it out for the first page";
         return Err(Fault::Invalid(message.to_owned()));
     }
     Ok((limit, Some(token).filter(|token| !token.is_empty())))

@@ -304,7 +304,9 @@ mod tests {
 
     #[test]
     fn after_a_login_nobody_is_sent_elsewhere() {
-        for good in ["/", "/approvals/1", "/history?state=approved&page=2", "/decisions?outcome=a//../b", "/a..b"] {
+        for good in
+            ["/", "/approvals/1", "/history?state=approved&page=2", "/decisions?outcome=a//../b", "/a..b"]
+        {
             assert_eq!(safe_next(good), good);
         }
         for bad in [

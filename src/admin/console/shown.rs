@@ -102,6 +102,10 @@ mod tests {
         assert!(Shown::folded(&*padded).is_folded() && !Shown::folded("a\nb").is_folded());
         let shown = Shown::folded(&*padded).to_string();
         assert!(shown.contains(">… 5,000 line ends …</span>&lt;") && !shown.contains('\n'), "{shown}");
-        assert_eq!(Shown::lines(&*padded).to_string(), format!("a{}&lt;", "\n".repeat(5_000)), "nothing is lost");
+        assert_eq!(
+            Shown::lines(&*padded).to_string(),
+            format!("a{}&lt;", "\n".repeat(5_000)),
+            "nothing is lost"
+        );
     }
 }
