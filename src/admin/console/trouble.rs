@@ -39,17 +39,24 @@ impl From<LoginError> for Trouble {
     }
 }
 
+impl Trouble {
+    /// Where to go on from the page that tells of it, and what the link says.
+    fn onward(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Login(_) => ("/login", "Try again"),
+            Self::NotLoggedIn(_) | Self::LogoutNotKept => ("/login", "Log in"),
+            _ => ("/", "To what waits"),
+        }
+    }
+}
+
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let wait = match &self {
             Self::Login(LoginError::TooMany(refused)) => Some(refused.seconds),
             _ => None,
         };
-        let onward = match &self {
-            Self::Login(_) => ("/login", "Try again"),
-            Self::NotLoggedIn(_) | Self::LogoutNotKept => ("/login", "Log in"),
-            _ => ("/", "To what waits"),
-        };
+        let onward = self.onward();
         let (status, heading, text) = match self {
             Self::NotLoggedIn(Some(next)) => {
                 let query =

@@ -49,7 +49,7 @@ pub(super) fn second(value: &Value, pointer: &str) -> String {
 /// A row for each request, each line no longer than the terminal is wide.
 pub(super) fn table(approvals: &[Value], view: &View) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     if let Some(width) = view.width {
         table.set_width(width);
     }
