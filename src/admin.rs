@@ -23,6 +23,7 @@ use crate::reason::Reason;
 use crate::store::Store;
 pub use crate::visible;
 
+pub mod ago;
 mod approvals;
 mod bundles;
 mod candidate;

@@ -134,7 +134,7 @@ fn explanation(reason: Reason) -> &'static str {
         Reason::ApprovalWithdrawn => "the request for approval was withdrawn",
         Reason::ApprovalRevoked => "the approval of this call was revoked",
         Reason::ApprovalUsed => {
-            "this call was released already; to make it once more, send another `idempotency-key`"
+            "this call was released already; to make it once more, send another `idempotency-key`, or wait a little"
         }
         Reason::OutsideHours => "this call is approved, and may be made in the hours of its rule only",
         Reason::TooManyPending => "too many calls of this caller or rule wait for approval",

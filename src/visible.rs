@@ -66,6 +66,68 @@ pub fn glyphs(text: &str) -> impl Iterator<Item = Glyph> {
     })
 }
 
+/// A part of a text of several lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece<'t> {
+    Text(&'t str),
+    /// So much emptiness that it would push what follows out of sight: say how much in its place, as these words do.
+    Blank(String),
+}
+
+/// Line ends, and other blanks, that may follow each other before they are counted rather than shown.
+const MOST_LINE_ENDS: usize = 8;
+const MOST_BLANKS: usize = 300;
+
+/// The parts of `text`, for who reads it and can see the whole elsewhere: runs of blanks that are longer than anybody needs
+/// are counted. Those that JSON writes as `\n` or `\u0020` count as well.
+pub fn folded(text: &str) -> Vec<Piece<'_>> {
+    static BLANKS: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"(?:[ \t\r\n]|\\[nrt]|\\u00(?:20|0[9aAdD]))+").ok());
+    let mut pieces = Vec::new();
+    let mut done = 0;
+    for run in BLANKS.iter().flat_map(|blanks| blanks.find_iter(text)) {
+        let Some(words) = blank_words(run.as_str()) else { continue };
+        pieces.extend(text.get(done..run.start()).filter(|text| !text.is_empty()).map(Piece::Text));
+        pieces.push(Piece::Blank(words));
+        done = run.end();
+    }
+    pieces.extend(text.get(done..).filter(|text| !text.is_empty()).map(Piece::Text));
+    pieces
+}
+
+/// How much a run of blanks is, in words; `None` where it is short enough to be shown.
+fn blank_words(run: &str) -> Option<String> {
+    let escape = |name: &str| run.matches(name).count();
+    let escaped_ends = escape("\\n") + escape("\\u000a") + escape("\\u000A");
+    let others = ["\\r", "\\t", "\\u0020", "\\u0009", "\\u000d", "\\u000D"];
+    let escaped_blanks: usize = others.iter().map(|name| escape(name)).sum();
+    let ends = escaped_ends + escape("\n");
+    let blanks = escaped_blanks + run.matches([' ', '\t', '\r']).count();
+    if ends <= MOST_LINE_ENDS && blanks <= MOST_BLANKS {
+        return None;
+    }
+    let count = |count: usize, one: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{} {one}s", grouped(count))),
+    };
+    let counted: Vec<_> = [count(ends, "line end"), count(blanks, "blank")].into_iter().flatten().collect();
+    Some(format!("… {} …", counted.join(" and ")))
+}
+
+/// A number as people read it: `900,000`.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len().saturating_mul(2));
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && digits.len().saturating_sub(at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// JSON as it is, but for characters that a terminal would obey or a reader of lines might take for a line's end: these
 /// are escaped as `\uXXXX`. `json` must be valid JSON in one line; such characters stand in its strings only.
 pub fn visible_json(json: &str) -> Cow<'_, str> {
@@ -123,6 +185,27 @@ mod tests {
             assert_eq!(visible(text), shown);
         }
         assert_eq!(visible_lines("a\r\n\tb\rc\u{2028}\n"), "a\r\n\tb\\u{d}c\\u{2028}\n");
+    }
+
+    #[test]
+    fn emptiness_that_hides_the_end_of_a_text_is_counted_and_the_rest_is_there() {
+        let blank = |words: &str| Piece::Blank(words.to_owned());
+        let padded = format!("pay 7{}00", "\n".repeat(900_000));
+        assert_eq!(
+            folded(&padded),
+            [Piece::Text("pay 7"), blank("… 900,000 line ends …"), Piece::Text("00")]
+        );
+        let padded = format!("a{}\nb", " ".repeat(1_234));
+        assert_eq!(
+            folded(&padded),
+            [Piece::Text("a"), blank("… 1 line end and 1,234 blanks …"), Piece::Text("b")]
+        );
+        let escaped = format!("{{\"a\":\"{}z\"}}", "\\n\\u000a\\u0020".repeat(9));
+        let shown = [Piece::Text("{\"a\":\""), blank("… 18 line ends and 9 blanks …"), Piece::Text("z\"}")];
+        assert_eq!(folded(&escaped), shown);
+        let plain = format!("a\n\n\n b{}c", " ".repeat(300));
+        assert_eq!(folded(&plain), [Piece::Text(plain.as_str())]);
+        assert!(folded("").is_empty());
     }
 
     #[test]

@@ -18,10 +18,16 @@ pub mod tour;
 pub mod upstream;
 pub mod wire;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-/// The root of this repository, as it was when this was built.
+/// The root of the checkout that this is run in, or outside of any the one that it was built in.
 pub fn repository() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here)
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let here = std::env::current_dir().unwrap_or_default();
+        let is_root = |folder: &&Path| folder.join("sample/portcullis.yaml").is_file();
+        let built = Path::new(env!("CARGO_MANIFEST_DIR"));
+        here.ancestors().find(is_root).or(built.parent()).unwrap_or(built).to_owned()
+    });
+    &ROOT
 }

@@ -39,6 +39,10 @@ impl Config {
     pub fn render(&self) -> Result<String> {
         let path = repository().join("sample/portcullis.yaml");
         let text = fs::read_to_string(&path).with_context(|| format!("can't read `{}`", path.display()))?;
+        // The template begins with a line about itself.
+        let rest = text.split_once('\n').map_or("", |(_, rest)| rest);
+        let text =
+            format!("# Written from sample/portcullis.yaml at each start: changes here are lost.\n{rest}");
         // The server takes a relative path from the folder of its configuration, not from ours.
         let absolute = |path: &Path| std::path::absolute(path).map(|path| path.display().to_string());
         let values = [

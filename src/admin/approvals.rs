@@ -52,7 +52,7 @@ impl AdminState {
             "" => None,
             name => Some(State::from_str(name).map_err(|error| Fault::Invalid(error.to_string()))?),
         };
-        let (limit, before) = page(request.limit, &request.page_token);
+        let (limit, before) = page(request.limit, &request.page_token)?;
         let mut before = before.map(str::to_owned);
         let mut response = v1::ListApprovalsResponse::default();
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -142,8 +142,8 @@ impl AdminState {
         let approval = match self.store.decide(&request.id, who, admin, choice, &request.reason).await {
             // The state of a request is told only to those who may see it.
             Err(VoteError::Refused(refused @ (VoteRefused::NotPending | VoteRefused::NotApproved))) => {
-                self.get(who, &request.id).await?;
-                return Err(Fault::Refused(refused));
+                let now = self.get(who, &request.id).await?;
+                return Err(Fault::Over(refused, encode::standing(&now, self.clock.now())));
             }
             // It may be in force all the same.
             Err(VoteError::Store(error)) => {

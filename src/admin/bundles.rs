@@ -47,7 +47,7 @@ impl AdminState {
         request: v1::ListBundleEventsRequest,
     ) -> Result<v1::ListBundleEventsResponse, Fault> {
         self.may_look(who)?;
-        let (limit, before) = page(request.limit, &request.page_token);
+        let (limit, before) = page(request.limit, &request.page_token)?;
         let events = self.control.history(limit, before).await?;
         Ok(v1::ListBundleEventsResponse {
             next_page_token: next_page(limit, events.len(), events.last().map(|event| &event.id)),

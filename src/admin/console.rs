@@ -209,6 +209,7 @@ pub(super) fn router(state: AdminState, parts: Parts) -> Router {
         .route("/logout", post(login::logout))
         .route("/assets/{name}", get(assets::asset))
         .method_not_allowed_fallback(trouble::wrong_method)
+        .fallback(trouble::no_such_page)
         .layer(middleware::from_fn_with_state(console.clone(), guard::guard))
         .with_state(console)
 }

@@ -27,7 +27,7 @@ impl AdminState {
         request: v1::ListApiKeysRequest,
     ) -> Result<v1::ListApiKeysResponse, Fault> {
         self.may_look(who)?;
-        let (limit, before) = page(request.limit, &request.page_token);
+        let (limit, before) = page(request.limit, &request.page_token)?;
         let keys = self.store.api_keys(limit, before).await?;
         let now = self.clock.now();
         Ok(v1::ListApiKeysResponse {
@@ -90,7 +90,7 @@ impl AdminState {
         request: v1::ListRevocationsRequest,
     ) -> Result<v1::ListRevocationsResponse, Fault> {
         self.may_look(who)?;
-        let (limit, before) = page(request.limit, &request.page_token);
+        let (limit, before) = page(request.limit, &request.page_token)?;
         let found = self.store.revocations(limit, before).await?;
         let now = self.clock.now();
         Ok(v1::ListRevocationsResponse {

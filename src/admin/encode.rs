@@ -6,12 +6,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
-use super::{pretty, v1};
+use super::pretty::{self, Pretty};
+use super::v1;
 use crate::approval::{Approval, Caller, Requirement, Shown, Vote, later};
 use crate::effect::{Approvers, Class, Grant};
 use crate::identity::Identity;
 
 mod words;
+
+pub(super) use words::standing;
 
 /// Headers whose values are secrets: shown as a short hash, which tells two calls apart.
 const CREDENTIALS: [&str; 6] =
@@ -80,7 +83,11 @@ pub(super) fn complete(shown: &mut v1::Approval, approval: &Approval) {
     call.headers = approval.call.headers.iter().map(|(name, value)| header(name, value)).collect();
     call.body = body(&approval.call.body);
     if let Some(v1::call::Body::Text(text)) = &call.body {
-        call.pretty = pretty::json(text).unwrap_or_default();
+        match pretty::json(text) {
+            Pretty::Lines(lines) => call.pretty = lines,
+            Pretty::TooDeep => call.too_deep = true,
+            Pretty::NoJson => {}
+        }
     }
     match approval.call.shown {
         Shown::Whole => {}

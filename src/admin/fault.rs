@@ -25,6 +25,9 @@ pub(super) enum Fault {
     Change(ChangeRefused),
     #[error("{0}")]
     Refused(VoteRefused),
+    /// It is too late; the words say what the request is now, and by whom.
+    #[error("{0}: it is {1}")]
+    Over(VoteRefused, String),
     #[error("there is no such request for approval")]
     NotFound,
     #[error("there is no such {0}")]
@@ -45,6 +48,8 @@ pub(super) enum Fault {
     Invalid(String),
     #[error("the server can't answer now; try again")]
     Unavailable,
+    #[error("the server can't answer now: its store can't be reached; try again")]
+    StoreAway,
     #[error("the answer took too long; look again before you repeat a decision")]
     Deadline,
     #[error("there is nothing at this address")]
@@ -80,6 +85,7 @@ impl Fault {
             Self::NotVisible | Self::Refused(VoteRefused::NotAnApprover) => "not_an_approver",
             Self::Refused(VoteRefused::MayNotBreakGlass) => "may_not_break_glass",
             Self::Refused(VoteRefused::NoReason) => "reason_required",
+            Self::Over(refused, _) => Self::Refused(*refused).code(),
             Self::Refused(VoteRefused::NotApproved) => "not_approved",
             Self::Refused(VoteRefused::OutsideHours) => "outside_hours",
             Self::Refused(VoteRefused::NotTheCaller) => "not_the_caller",
@@ -91,7 +97,7 @@ impl Fault {
             Self::KeysNotConfigured => "keys_not_configured",
             Self::NotFound | Self::NoSuch(_) | Self::NoCandidate | Self::NoSuchAddress => "not_found",
             Self::Invalid(_) => "invalid_argument",
-            Self::Unavailable => "unavailable",
+            Self::Unavailable | Self::StoreAway => "unavailable",
             Self::Deadline => "deadline_exceeded",
             Self::Method => "method_not_allowed",
             Self::TooLarge => "too_large",
@@ -109,6 +115,7 @@ impl Fault {
                 | VoteRefused::NotApproved
                 | VoteRefused::OutsideHours,
             ) => StatusCode::CONFLICT,
+            Self::Over(refused, _) => Self::Refused(*refused).status(),
             Self::Refused(VoteRefused::NoReason) => StatusCode::BAD_REQUEST,
             Self::Change(ChangeRefused { unknown: false, .. }) => StatusCode::CONFLICT,
             Self::Full(_) | Self::KeysNotConfigured => StatusCode::CONFLICT,
@@ -121,7 +128,9 @@ impl Fault {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Unavailable | Self::Deadline | Self::TooManyWatchers => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::StoreAway | Self::Deadline | Self::TooManyWatchers => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }
@@ -149,7 +158,11 @@ impl From<Reason> for Fault {
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "an admin call found the store failing");
-        if matches!(error, StoreError::Slow) { Self::Deadline } else { Self::Unavailable }
+        match error {
+            StoreError::Slow => Self::Deadline,
+            StoreError::Away => Self::StoreAway,
+            _ => Self::Unavailable,
+        }
     }
 }
 

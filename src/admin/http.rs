@@ -130,16 +130,22 @@ async fn decide(
 }
 
 fn asked<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Fault> {
-    query.map(|Query(asked)| asked).map_err(|error| Fault::Invalid(error.body_text().to_lowercase()))
+    query.map(|Query(asked)| asked).map_err(|error| {
+        // Of the sentence only what it names is kept: names of fields are written as they are.
+        let text = error.body_text();
+        let named = text.split_once(": ").map_or(text.as_str(), |(_, named)| named);
+        Fault::Invalid(format!("the query can't be read: {named}"))
+    })
 }
 
-/// A JSON body; `shape` is what it should look like.
+/// A JSON body; `shape` is what it should look like. No body is one without fields.
 fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, shape: &str) -> Result<T, Fault> {
     let body = body.map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Fault::TooLarge,
         _ => Fault::Invalid(error.body_text().to_lowercase()),
     })?;
-    serde_json::from_slice(&body)
+    let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    serde_json::from_slice(body)
         .map_err(|error| Fault::Invalid(format!("the body is not `{shape}`: {error}")))
 }
 

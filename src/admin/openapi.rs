@@ -10,10 +10,19 @@ use prost_reflect::{
 };
 use serde_json::{Map, Value, json};
 
+use crate::approval::State;
+
 const PACKAGE: &str = "portcullis.admin.v1";
 
 /// Where the description itself is.
 pub(super) const ADDRESS: &str = "/api/v1/openapi.json";
+
+/// The fields that hold a state of a request for approval.
+const STATES: [&str; 3] = [
+    "portcullis.admin.v1.Approval.state",
+    "portcullis.admin.v1.PastDecision.state",
+    "portcullis.admin.v1.ListApprovalsRequest.state",
+];
 
 /// One address of the JSON API.
 pub(super) struct Route {
@@ -93,7 +102,10 @@ fn error_schema() -> Value {
     json!({
         "type": "object",
         "description": "Why there is no answer: a code for programs, and words for people.",
-        "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+        "properties": {
+            "code": {"type": "string", "description": "docs/reference.md, \"Errors of the admin API\", lists them with their statuses."},
+            "message": {"type": "string"},
+        },
         "required": ["code", "message"],
         "additionalProperties": false,
     })
@@ -112,11 +124,14 @@ fn operation(route: &Route, pool: &DescriptorPool, schemas: &mut BTreeMap<String
     let (in_path, rest): (Vec<_>, Vec<_>) =
         input.into_iter().partition(|field| route.path.contains(&format!("{{{}}}", field.json_name())));
     let mut parameters: Vec<Value> = in_path.iter().map(|field| parameter(field, "path", schemas)).collect();
+    // The first line of a method's comment is its address.
+    let comment = comment(&method.parent_file(), method.path());
+    let description = comment.split_once('\n').map_or("", |(_, rest)| rest);
     let mut operation = json!({
         "operationId": method.name(),
         "tags": [method.parent_service().name()],
-        // The first line of a method's comment is its address.
-        "description": comment(&method.parent_file(), method.path()).split_once('\n').map_or("", |(_, rest)| rest),
+        "summary": summary(method.name()),
+        "description": description,
     });
     let fields = operation.as_object_mut()?;
     if route.method == "get" {
@@ -126,7 +141,7 @@ fn operation(route: &Route, pool: &DescriptorPool, schemas: &mut BTreeMap<String
         if !route.required.is_empty() {
             schema.as_object_mut()?.insert("required".to_owned(), json!(route.required));
         }
-        let body = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+        let body = json!({"required": !route.required.is_empty(), "content": {"application/json": {"schema": schema}}});
         fields.insert("requestBody".to_owned(), body);
     }
     if !parameters.is_empty() {
@@ -149,6 +164,18 @@ fn operation(route: &Route, pool: &DescriptorPool, schemas: &mut BTreeMap<String
         }),
     );
     Some(operation)
+}
+
+/// A method's name as words: `ListApprovals` is `List approvals`.
+fn summary(name: &str) -> String {
+    let mut out = String::with_capacity(name.len().saturating_add(4));
+    for (at, c) in name.chars().enumerate() {
+        if at > 0 && c.is_ascii_uppercase() {
+            out.push(' ');
+        }
+        out.push(if at > 0 { c.to_ascii_lowercase() } else { c });
+    }
+    out
 }
 
 fn parameter(field: &FieldDescriptor, place: &str, schemas: &mut BTreeMap<String, Value>) -> Value {
@@ -185,6 +212,11 @@ fn schema(field: &FieldDescriptor, schemas: &mut BTreeMap<String, Value>) -> Val
         Kind::String | Kind::Enum(_) => json!({"type": "string"}),
         Kind::Message(message) => reference(&message, schemas),
     };
+    if STATES.contains(&field.full_name())
+        && let Some(fields) = schema.as_object_mut()
+    {
+        fields.insert("enum".to_owned(), json!(State::ALL.map(State::as_str)));
+    }
     if field.is_list() {
         schema = json!({"type": "array", "items": schema});
     }

@@ -6,9 +6,25 @@ use serde::de::IgnoredAny;
 /// What is longer than this many times its source is shown as it came.
 const MOST_TIMES: usize = 8;
 
-/// `text` with a line for each member and element; `None` if it is no JSON, or would grow out of all proportion.
-pub(super) fn json(text: &str) -> Option<String> {
-    serde_json::from_str::<IgnoredAny>(text).ok()?;
+/// What a text is, and how it is read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pretty {
+    /// JSON with a line for each member and element.
+    Lines(String),
+    /// JSON that would grow out of all proportion: it is nested very deep.
+    TooDeep,
+    NoJson,
+}
+
+pub(super) fn json(text: &str) -> Pretty {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => indented(text).map_or(Pretty::TooDeep, Pretty::Lines),
+        Err(_) => Pretty::NoJson,
+    }
+}
+
+/// `None` where it grows too much.
+fn indented(text: &str) -> Option<String> {
     let most = text.len().saturating_mul(MOST_TIMES).saturating_add(1_024);
     let mut out = String::with_capacity(text.len().saturating_mul(2));
     let mut depth = 0_usize;
@@ -79,16 +95,18 @@ mod tests {
     #[test]
     fn nothing_but_white_space_differs() {
         let text = r#"{"a":[1,{"b":"x, \"y\": {"}, [ ] ],"a":1.00000000000000000001e400 , "c":{}}"#;
-        let shown = json(text).unwrap();
+        let Pretty::Lines(shown) = json(text) else { panic!("it is JSON") };
         let wanted = "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"x, \\\"y\\\": {\"\n    },\n    []\n  ],\n  \"a\": 1.00000000000000000001e400,\n  \"c\": {}\n}";
         assert_eq!(shown, wanted);
     }
 
     #[test]
     fn what_is_no_json_or_grows_too_much_is_left_alone() {
-        assert_eq!(json("{\"a\": }"), None);
-        assert_eq!(json("pay 700"), None);
+        assert_eq!(json("{\"a\": }"), Pretty::NoJson);
+        assert_eq!(json("pay 700"), Pretty::NoJson);
         let deep = format!("{}{}{}", "[".repeat(100), "1,".repeat(10_000) + "1", "]".repeat(100));
-        assert_eq!(json(&deep), None);
+        assert_eq!(json(&deep), Pretty::TooDeep);
+        let deeper = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(json(&deeper), Pretty::TooDeep);
     }
 }

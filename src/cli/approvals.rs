@@ -12,10 +12,12 @@ use serde_json::Value;
 mod client;
 mod human;
 mod screen;
+mod table;
 mod watch;
 
 use client::{Client, Failure};
 use screen::{Lines, Screen};
+use table::View;
 
 use crate::admin::visible::{visible, visible_json};
 use crate::approval::State;
@@ -70,7 +72,7 @@ enum Action {
         #[arg(long, default_value = "")]
         reason: String,
     },
-    /// Reject one call, for good
+    /// Reject one request; the same call again opens a new one
     Reject {
         id: String,
         /// Why; recorded
@@ -119,11 +121,11 @@ async fn execute(args: Args) -> Result<(), Failure> {
     match args.action {
         Action::List { state, limit } => {
             let list = client.list(state.as_deref(), limit).await?;
-            print(format, &list, human::list)
+            print(format, &list, |list| human::list(list, &View::now()))
         }
         Action::Show { id } => {
             let approval = client.show(&client.resolve(&id).await?).await?;
-            print(format, &approval, human::show)
+            print(format, &approval, |approval| human::show(approval, &View::now()))
         }
         Action::Approve { id, reason } => decide(&client, &id, "approve", &reason, format).await,
         Action::Reject { id, reason } => decide(&client, &id, "reject", &reason, format).await,
@@ -138,7 +140,7 @@ async fn execute(args: Args) -> Result<(), Failure> {
 async fn watch_until_interrupted(client: &Client, format: Format) -> Result<(), Failure> {
     let watching = async {
         if format == Format::Human && std::io::stdout().is_terminal() {
-            watch::watch(client, &mut Screen::new(std::io::stdout())).await
+            watch::watch(client, &mut Screen::new(std::io::stdout(), View::now)).await
         } else {
             watch::watch(client, &mut Lines(|approval: &Value| print_line(format, approval))).await
         }

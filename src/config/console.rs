@@ -138,6 +138,7 @@ fn times(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Times> {
         if (SHORTEST..=LONGEST).contains(&time) {
             return Some(time);
         }
+        let span = fields.optional(name).map_or(span, |node| node.span);
         reader.error(span, "out-of-range", format!("`{name}` must be between 10 s and 7 days"));
         None
     };
@@ -214,8 +215,8 @@ mod tests {
             ("{issuer: https://idp.example}", "{}", (5, 21, "missing-field")),
             ("{issuer: https://other.example, client_id: a}", "{}", (5, 21, "unknown-issuer")),
             ("{issuer: https://idp.example, client_id: a, scopes: [email]}", "{}", (5, 12, "missing-scope")),
-            ("{fresh: 1s}", "{}", (5, 12, "out-of-range")),
-            ("{longest: 8d}", "{}", (5, 12, "out-of-range")),
+            ("{fresh: 1s}", "{}", (5, 20, "out-of-range")),
+            ("{longest: 8d}", "{}", (5, 22, "out-of-range")),
             ("{freshness: 1m}", "{}", (5, 13, "unknown-field")),
             ("{}", tls, (5, 12, "missing-admin-url")),
             ("  url: http://127.0.0.1:1 | {}", tls, (5, 12, "wrong-admin-url")),

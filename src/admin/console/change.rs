@@ -22,6 +22,18 @@ struct Draft {
     page: String,
     subject: String,
     reason: String,
+    /// The button that was pressed, as it reads; empty where it does not matter.
+    #[serde(default)]
+    button: String,
+}
+
+/// What a page takes up again after a fresh login.
+#[derive(Default)]
+pub struct Resumed {
+    /// The reason that was written.
+    pub reason: String,
+    /// What to tell who is back: that nothing has happened yet. `None` for who did not just log in for this page.
+    pub notice: Option<String>,
 }
 
 /// A form that changes something.
@@ -52,19 +64,26 @@ impl Change {
 
 impl Console {
     /// What was written before its author had to log in again, for this page and this person.
-    pub fn draft(&self, visitor: &Visitor, headers: &HeaderMap, page: &str) -> String {
+    pub fn resumed(&self, visitor: &Visitor, headers: &HeaderMap, page: &str) -> Resumed {
         let draft: Option<Draft> = self.cookies.read(&self.parts.keys, Purpose::Draft, headers);
         let mine = |draft: &Draft| draft.page == page && draft.subject == visitor.session.subject;
-        draft.filter(mine).map(|draft| draft.reason).unwrap_or_default()
+        let Some(draft) = draft.filter(mine) else { return Resumed::default() };
+        // Who turned back at the provider has not logged in again.
+        let notice = self.is_fresh(&visitor.session).then(|| match draft.button.as_str() {
+            "" => "You are logged in again. Nothing is changed yet.".to_owned(),
+            button => format!("You are logged in again. Nothing is decided yet: press {button}."),
+        });
+        Resumed { reason: draft.reason, notice }
     }
 
     /// Whether a form may change something now; if not, the page that asks for a fresh login, with what was written
-    /// kept for later.
+    /// kept for later. `button` is what was pressed, as it reads.
     pub async fn permit(
         &self,
         visitor: &Visitor,
         change: &Change,
         page: &str,
+        button: &str,
     ) -> Result<Option<Response>, Trouble> {
         self.check_form(visitor, &change.csrf)?;
         approvals::check_reason(&change.reason())?;
@@ -77,6 +96,7 @@ impl Console {
             page: page.to_owned(),
             subject: visitor.session.subject.clone(),
             reason: change.reason(),
+            button: button.to_owned(),
         };
         if let Some(cookie) = self.cookies.set(&self.parts.keys, Purpose::Draft, &draft, DRAFT_SECONDS) {
             response.headers_mut().append(SET_COOKIE, cookie);

@@ -26,10 +26,12 @@ pub async fn approval(
 ) -> Page {
     let looked = console.state.look(&visitor.who, &id).await?;
     let now = console.now();
+    let resumed = console.resumed(&visitor, &headers, &format!("/approvals/{id}"));
     let page = ApprovalPage {
         frame: Frame::new(&console, &visitor, "/approvals", title(&looked.approval.state)),
         detail: Detail::of(&looked, now),
-        draft: console.draft(&visitor, &headers, &format!("/approvals/{id}")),
+        draft: resumed.reason,
+        again: resumed.notice.filter(|_| looked.approval.state == "pending" || looked.approval.may_revoke),
         fresh: console.is_fresh(&visitor.session),
         fresh_for: span(console.parts.times.fresh.as_secs()),
         approval: ApprovalView::of(&looked.approval, now),
@@ -110,7 +112,7 @@ pub async fn decide(
     let choices = [Choice::Approve, Choice::Reject, Choice::Withdraw, Choice::Revoke];
     let choice = choices.into_iter().find(|known| known.as_str() == choice).ok_or(Fault::NoSuchAddress)?;
     let page = format!("/approvals/{id}");
-    if let Some(response) = console.permit(&visitor, &form, &page).await? {
+    if let Some(response) = console.permit(&visitor, &form, &page, button(choice)).await? {
         return Ok(response);
     }
     let request = v1::DecideApprovalRequest { id: id.clone(), reason: form.reason() };
@@ -120,6 +122,17 @@ pub async fn decide(
         _ => format!("{page}?done={}", choice.as_str()),
     };
     Ok(console.go_to(&then))
+}
+
+/// What the button of a choice reads.
+fn button(choice: Choice) -> &'static str {
+    match choice {
+        Choice::Approve => "Approve",
+        Choice::Reject => "Reject",
+        Choice::Withdraw => "Withdraw the request",
+        Choice::Revoke => "Revoke the approval",
+        Choice::BreakGlass => "Break the glass",
+    }
 }
 
 /// `GET /approvals/{id}/break-glass`: asks whether that is meant, and changes nothing.
@@ -132,10 +145,12 @@ pub async fn confirm_break_glass(
     let looked = console.state.look(&visitor.who, &id).await?;
     may_break_glass(&looked)?;
     let now = console.now();
+    let resumed = console.resumed(&visitor, &headers, &format!("/approvals/{id}/break-glass"));
     let page = BreakGlassPage {
         frame: Frame::new(&console, &visitor, "/approvals", "Break the glass"),
         detail: Detail::of(&looked, now),
-        draft: console.draft(&visitor, &headers, &format!("/approvals/{id}/break-glass")),
+        draft: resumed.reason,
+        again: resumed.notice,
         fresh: console.is_fresh(&visitor.session),
         approval: ApprovalView::of(&looked.approval, now),
     };
@@ -160,7 +175,8 @@ pub async fn break_glass(
         return Err(Fault::Refused(VoteRefused::NoReason).into());
     }
     may_break_glass(&console.state.look(&visitor.who, &id).await?)?;
-    if let Some(response) = console.permit(&visitor, &form, &format!("/approvals/{id}/break-glass")).await? {
+    let page = format!("/approvals/{id}/break-glass");
+    if let Some(response) = console.permit(&visitor, &form, &page, button(Choice::BreakGlass)).await? {
         return Ok(response);
     }
     let request = v1::DecideApprovalRequest { id: id.clone(), reason: form.reason() };

@@ -280,8 +280,12 @@ async fn check_issuer(provider: &Provider, named: Option<&str>) -> Result<(), Lo
 
 /// A page of the console, whatever was asked for: never another site, and never a page that changes something.
 fn safe_next(next: &str) -> String {
+    let path = next.split(['?', '#']).next().unwrap_or_default();
+    // Browsers walk along them before they ask, also where they are encoded.
+    let dots = |segment: &str| matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | "..");
     let within = next.starts_with('/')
-        && !next.starts_with("//")
+        && !path.contains("//")
+        && !path.split('/').any(dots)
         && next.len() <= MAX_NEXT
         && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
         && !["/login", "/logout", "/live", "/api", "/assets"].iter().any(|start| next.starts_with(start));
@@ -300,7 +304,9 @@ mod tests {
 
     #[test]
     fn after_a_login_nobody_is_sent_elsewhere() {
-        for good in ["/", "/approvals/1", "/history?state=approved&page=2"] {
+        for good in
+            ["/", "/approvals/1", "/history?state=approved&page=2", "/decisions?outcome=a//../b", "/a..b"]
+        {
             assert_eq!(safe_next(good), good);
         }
         for bad in [
@@ -317,6 +323,13 @@ mod tests {
             "/api/v1/approvals",
             "\\\\evil.example",
             "/\u{e9}",
+            "/./logout",
+            "/x/../logout",
+            "/x/%2E%2e/logout",
+            "/..//evil.example",
+            "/x//evil.example",
+            "/..",
+            "/x/.%2e?a",
         ] {
             assert_eq!(safe_next(bad), "/", "{bad:?}");
         }

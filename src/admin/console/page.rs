@@ -41,10 +41,12 @@ impl Frame {
             title,
             section,
             name: Shown::line(visitor.session.name()),
-            roles: match (admin, may_look) {
-                (true, _) => "admin",
-                (false, true) => "viewer",
-                (false, false) => "approver",
+            // Who is caller or approver, each rule says of each call.
+            roles: match (visitor.session.is_first(), admin, may_look) {
+                (true, _, _) => "first login",
+                (_, true, _) => "admin",
+                (_, false, true) => "viewer",
+                (_, false, false) => "",
             },
             may_look,
             csrf: console.parts.keys.form_token(&visitor.session.id),
@@ -86,6 +88,8 @@ pub struct ApprovalPage {
     pub detail: Detail,
     /// A reason that was written before its author had to log in again.
     pub draft: String,
+    /// What to tell who comes back from a fresh login.
+    pub again: Option<String>,
     pub fresh: bool,
     pub fresh_for: String,
     /// What was just done.
@@ -100,6 +104,8 @@ pub struct BreakGlassPage {
     pub approval: ApprovalView,
     pub detail: Detail,
     pub draft: String,
+    /// What to tell who comes back from a fresh login.
+    pub again: Option<String>,
     pub fresh: bool,
 }
 
@@ -155,6 +161,8 @@ pub struct Policies {
     pub admin: bool,
     pub fresh: bool,
     pub draft: String,
+    /// What to tell who comes back from a fresh login.
+    pub again: Option<String>,
     /// What was just done.
     pub done: Option<&'static str>,
 }
@@ -201,10 +209,12 @@ impl HandOff {
 pub struct Refusal {
     heading: &'static str,
     text: Shown,
+    /// Where to go on, and what the link says.
+    onward: (&'static str, &'static str),
 }
 
 impl Refusal {
-    pub fn new(heading: &'static str, text: String) -> Self {
-        Self { heading, text: Shown::lines(text) }
+    pub fn new(heading: &'static str, text: String, onward: (&'static str, &'static str)) -> Self {
+        Self { heading, text: Shown::lines(text), onward }
     }
 }

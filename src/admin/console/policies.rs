@@ -30,6 +30,7 @@ pub async fn policies(
     let request = v1::ListBundleEventsRequest { limit: EVENTS, page_token: String::new() };
     let events = console.state.bundle_events(&visitor.who, request).await?;
     let now = console.now();
+    let resumed = console.resumed(&visitor, &headers, "/policies");
     let page = Policies {
         frame: Frame::new(&console, &visitor, "/policies", "Policies"),
         bundles: listing.bundles.iter().map(|bundle| Bundle::of(bundle, now)).collect(),
@@ -37,7 +38,8 @@ pub async fn policies(
         events: events.events.iter().map(|event| Event::of(event, now)).collect(),
         admin: console.state.may_administer(&visitor.who).is_ok(),
         fresh: console.is_fresh(&visitor.session),
-        draft: console.draft(&visitor, &headers, "/policies"),
+        draft: resumed.reason,
+        again: resumed.notice.filter(|_| query.done.is_empty()),
         done: match query.done.as_str() {
             "changed" => Some("Done. What is active now is marked below, and the change is recorded."),
             "login" => Some("You have proved who you are; changes are open for a while."),
@@ -56,7 +58,7 @@ pub async fn change_policies(
 ) -> Page {
     // Before anybody is sent to log in again for nothing.
     console.state.may_administer(&visitor.who)?;
-    if let Some(response) = console.permit(&visitor, &form, "/policies").await? {
+    if let Some(response) = console.permit(&visitor, &form, "/policies", "").await? {
         return Ok(response);
     }
     let (state, who, reason) = (&console.state, &visitor.who, form.reason());
@@ -88,7 +90,7 @@ pub async fn upload(State(console): State<Arc<Console>>, visitor: Visitor, reque
             "csrf" => change.csrf = field.text().await.map_err(unread)?,
             "reason" => change.reason = field.text().await.map_err(unread)?,
             "archive" => {
-                if let Some(response) = console.permit(&visitor, &change, "/policies").await? {
+                if let Some(response) = console.permit(&visitor, &change, "/policies", "").await? {
                     return Ok(response);
                 }
                 let archive = field.bytes().await.map_err(unread)?;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::admin::visible::{Glyph, glyphs};
+use crate::admin::visible::{Glyph, Piece, folded, glyphs};
 
 /// Text for a page; `Display` is HTML. Nothing of it is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct Shown {
     text: String,
     /// Whether line ends are line ends: within `<pre>`.
     lines: bool,
+    /// Whether long runs of blanks are counted rather than shown.
+    folds: bool,
 }
 
 impl askama::filters::HtmlSafe for Shown {}
@@ -17,12 +19,22 @@ impl askama::filters::HtmlSafe for Shown {}
 impl Shown {
     /// On one line: line ends are marked like any other control character.
     pub fn line(text: impl Into<String>) -> Self {
-        Self { text: text.into(), lines: false }
+        Self { text: text.into(), lines: false, folds: false }
     }
 
     /// Within `<pre>`.
     pub fn lines(text: impl Into<String>) -> Self {
-        Self { text: text.into(), lines: true }
+        Self { text: text.into(), lines: true, folds: false }
+    }
+
+    /// As `lines`, with long runs of blanks counted: for a text that can be seen whole beside it.
+    pub fn folded(text: impl Into<String>) -> Self {
+        Self { folds: true, ..Self::lines(text) }
+    }
+
+    /// Whether something is counted rather than shown.
+    pub fn is_folded(&self) -> bool {
+        self.folds && folded(&self.text).iter().any(|piece| matches!(piece, Piece::Blank(_)))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -32,7 +44,25 @@ impl Shown {
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for glyph in glyphs(&self.text) {
+        if !self.folds {
+            return self.write(&self.text, f);
+        }
+        for piece in folded(&self.text) {
+            match piece {
+                Piece::Text(text) => self.write(text, f)?,
+                Piece::Blank(words) => {
+                    let title = "blanks that would push the rest out of sight; the whole is below";
+                    write!(f, "<span class=\"mark\" title=\"{title}\">{words}</span>")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shown {
+    fn write(&self, text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for glyph in glyphs(text) {
             match glyph {
                 Glyph::Deceptive('\n') if self.lines => f.write_char('\n')?,
                 Glyph::Deceptive(c) => {
@@ -68,5 +98,14 @@ mod tests {
         assert!(!shown.contains(['\u{202e}', '\n', '\u{e0041}']));
         assert_eq!(Shown::lines("a\nb").to_string(), "a\nb");
         assert!(Shown::lines("a\tb").to_string().contains("\\u{9}"));
+        let padded = format!("a{}<", "\n".repeat(5_000));
+        assert!(Shown::folded(&*padded).is_folded() && !Shown::folded("a\nb").is_folded());
+        let shown = Shown::folded(&*padded).to_string();
+        assert!(shown.contains(">… 5,000 line ends …</span>&lt;") && !shown.contains('\n'), "{shown}");
+        assert_eq!(
+            Shown::lines(&*padded).to_string(),
+            format!("a{}&lt;", "\n".repeat(5_000)),
+            "nothing is lost"
+        );
     }
 }

@@ -22,6 +22,7 @@ use crate::engine::{Credentials, Following};
 use crate::reason::Reason;
 
 mod attack;
+mod bodies;
 mod decide;
 mod decisions;
 mod flow;

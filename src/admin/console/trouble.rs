@@ -39,12 +39,24 @@ impl From<LoginError> for Trouble {
     }
 }
 
+impl Trouble {
+    /// Where to go on from the page that tells of it, and what the link says.
+    fn onward(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Login(_) => ("/login", "Try again"),
+            Self::NotLoggedIn(_) | Self::LogoutNotKept => ("/login", "Log in"),
+            _ => ("/", "To what waits"),
+        }
+    }
+}
+
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let wait = match &self {
             Self::Login(LoginError::TooMany(refused)) => Some(refused.seconds),
             _ => None,
         };
+        let onward = self.onward();
         let (status, heading, text) = match self {
             Self::NotLoggedIn(Some(next)) => {
                 let query =
@@ -93,7 +105,7 @@ impl IntoResponse for Trouble {
                 (fault.status(), heading, sentence(&fault.to_string()))
             }
         };
-        let mut response = (status, page::html(&Refusal::new(heading, text))).into_response();
+        let mut response = (status, page::html(&Refusal::new(heading, text, onward))).into_response();
         if let Some(seconds) = wait {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
@@ -104,7 +116,7 @@ impl IntoResponse for Trouble {
 /// What stood in the way.
 fn conflict(fault: &Fault) -> &'static str {
     match fault {
-        Fault::Refused(VoteRefused::NotPending | VoteRefused::NotApproved) => "Too late",
+        Fault::Refused(VoteRefused::NotPending | VoteRefused::NotApproved) | Fault::Over(..) => "Too late",
         Fault::Refused(VoteRefused::VotedAlready) => "You have decided already",
         Fault::Refused(VoteRefused::OutsideHours) => "Not at this hour",
         _ => "Nothing was changed",
@@ -125,6 +137,10 @@ fn sentence(message: &str) -> String {
     let mut chars = message.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", chars.as_str())
+}
+
+pub async fn no_such_page() -> Trouble {
+    Trouble::Fault(Fault::NoSuchAddress)
 }
 
 pub async fn wrong_method() -> Trouble {

@@ -2,6 +2,9 @@
 
 use jiff::Timestamp;
 
+use crate::admin::ago::ago;
+pub use crate::admin::ago::span;
+
 mod asked;
 mod call;
 mod decision;
@@ -28,22 +31,6 @@ impl When {
     }
 
     pub fn at(at: Timestamp, now: Timestamp) -> Self {
-        let seconds = now.as_second().saturating_sub(at.as_second());
-        let spoken = match seconds {
-            0..=2 => "now".to_owned(),
-            seconds if seconds < 0 => format!("in {}", span(seconds.unsigned_abs())),
-            seconds => format!("{} ago", span(seconds.unsigned_abs())),
-        };
-        Self { exact: format!("{at:.0}"), spoken }
-    }
-}
-
-/// So many seconds, in the largest unit that fits.
-pub fn span(seconds: u64) -> String {
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7_199 => format!("{} min", seconds / 60),
-        7_200..=172_799 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
+        Self { exact: format!("{at:.0}"), spoken: ago(at, now) }
     }
 }

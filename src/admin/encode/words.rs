@@ -1,5 +1,9 @@
 //! What an approval lets through, and what it leaves open, in words.
 
+use jiff::Timestamp;
+
+use crate::admin::ago::ago;
+use crate::admin::v1;
 use crate::approval::Approval;
 use crate::effect::{Grant, Part, span};
 
@@ -33,6 +37,28 @@ pub(super) fn not_covered(approval: &Approval) -> String {
     }
 }
 
+/// What became of a request that is not pending any more: `used; approved by bob@example.com 5 min ago`.
+pub(in crate::admin) fn standing(approval: &v1::Approval, now: Timestamp) -> String {
+    let state = approval.state.replace('_', " ");
+    let Some(vote) = approval.votes.last() else { return state };
+    let done = match vote.choice.as_str() {
+        "approve" => "approved",
+        "break_glass" => "released alone",
+        "reject" => "rejected",
+        "withdraw" => "withdrawn",
+        "revoke" => "revoked",
+        other => other,
+    };
+    let rule = format!("rule {}", vote.rule);
+    let names = [if vote.rule.is_empty() { &vote.person } else { &rule }, &vote.subject];
+    let who = names.into_iter().find(|name| !name.is_empty()).map_or("nobody in particular", |name| name);
+    let at = vote.at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok());
+    let when = at.map(|at| format!(" {}", ago(at, now))).unwrap_or_default();
+    // What its name says already.
+    let state = if state == done { String::new() } else { format!("{state}; ") };
+    format!("{state}{done} by {who}{when}")
+}
+
 fn with(approval: &Approval, part: &Part) -> String {
     let call = &approval.call;
     let (path, query) = call.path.split_once('?').unwrap_or((&call.path, ""));
@@ -54,6 +80,27 @@ mod tests {
     use super::*;
     use crate::approval::testing::approval;
     use crate::effect::Class;
+
+    #[test]
+    fn what_is_over_says_what_it_is_and_by_whom() {
+        let vote = |choice: &str, person: &str, rule: &str| v1::Vote {
+            choice: choice.into(),
+            person: person.into(),
+            subject: "sub".into(),
+            rule: rule.into(),
+            at: Some(prost_types::Timestamp { seconds: 0, nanos: 0 }),
+            ..v1::Vote::default()
+        };
+        let said = |state: &str, votes: Vec<v1::Vote>| {
+            let one = v1::Approval { state: state.into(), votes, ..v1::Approval::default() };
+            standing(&one, Timestamp::from_second(300).unwrap())
+        };
+        assert_eq!(said("used", vec![vote("approve", "bob@x", "")]), "used; approved by bob@x 5 min ago");
+        assert_eq!(said("rejected", vec![vote("reject", "", "")]), "rejected by sub 5 min ago");
+        let ruled = said("released_unconfirmed", vec![vote("approve", "", "p/r")]);
+        assert_eq!(ruled, "released unconfirmed; approved by rule p/r 5 min ago");
+        assert_eq!(said("expired", vec![]), "expired");
+    }
 
     #[test]
     fn an_approval_says_what_it_lets_through_and_what_may_differ() {

@@ -102,6 +102,7 @@ fn example(schema: &Value) -> Value {
         "boolean" => json!(false),
         "string" if field["format"] == "date-time" => json!("2099-01-01T00:00:00Z"),
         "string" if field["contentEncoding"] == "base64" => json!("eA=="),
+        "string" if field["enum"].is_array() => field["enum"][0].clone(),
         "string" => json!("subject"),
         other => panic!("no example of {other}"),
     };
@@ -126,6 +127,7 @@ fn violation(value: &Value, schema: &Value, document: &Value) -> Option<String> 
         "pattern",
         "format",
         "contentEncoding",
+        "enum",
     ];
     assert!(schema.as_object().unwrap().keys().all(|word| known.contains(&word.as_str())), "{schema}");
     let wrong = || Some(format!("{value} is not {schema}"));
@@ -151,7 +153,8 @@ fn violation(value: &Value, schema: &Value, document: &Value) -> Option<String> 
                 (_, Some("date-time")) => text.parse::<jiff::Timestamp>().is_ok(),
                 _ => true,
             };
-            if fits { None } else { wrong() }
+            let listed = schema["enum"].as_array().is_none_or(|names| names.contains(value));
+            if fits && listed { None } else { wrong() }
         }
         _ => wrong(),
     }
@@ -215,6 +218,7 @@ fn an_answer_that_is_not_described_would_be_seen() {
     assert!(!wrong(
         json!({"id": "1", "created": "2026-01-01T00:00:00Z", "grantFor": "3.5s", "rules": ["a"]})
     ));
+    assert!(wrong(json!({"state": "open"})));
     assert!(wrong(json!({"colour": "red"})) && wrong(json!({"id": 1})) && wrong(json!({"rules": "a"})));
     assert!(wrong(json!({"created": "yesterday"})) && wrong(json!({"grantFor": "soon"})));
     assert!(wrong(json!({"votes": [{"by": "x"}]})) && wrong(json!([])));

@@ -48,6 +48,8 @@ async fn only_other_approvers_decide_and_only_once() {
     assert_eq!((status, &second["state"]), (200, &json!("approved")));
     let (status, late) = fixture.decide("dora+finance", &id, "reject").await;
     assert_eq!((status, &late["code"]), (409, &json!("not_pending")));
+    let said = late["message"].as_str().unwrap();
+    assert!(said.contains("not pending any more: it is approved by carl"), "{said}");
     assert_eq!(fixture.decide("dave+staff", &id, "reject").await.0, 403, "the state is not for everybody");
     assert_eq!(*fixture.log.0.lock(), ["bob Approve pending seen", "carl Approve approved seen"]);
 

@@ -1,6 +1,7 @@
 //! What is refused, and how that is said.
 
 use super::*;
+use crate::admin::fault::Fault;
 
 #[tokio::test]
 async fn nobody_comes_in_without_a_valid_token() {
@@ -32,7 +33,14 @@ async fn bad_input_is_named() {
     assert_eq!(fixture.get(Some(bob), "/api/v1/approvals/unknown").await.0, 404);
     assert_eq!(fixture.decide(bob, &id, "delete").await.0, 400);
     assert_eq!(fixture.get(Some(bob), "/api/v1/approvals?state=open").await.0, 400);
-    assert_eq!(fixture.get(Some(bob), "/api/v1/approvals?colour=red").await.0, 400);
+    let (status, refused) = fixture.get(Some(bob), "/api/v1/approvals?pagetoken=x").await;
+    let said = refused["message"].as_str().unwrap();
+    assert!(
+        status == 400 && said.contains("unknown field `pagetoken`") && said.contains("`pageToken`"),
+        "{said}"
+    );
+    let (status, refused) = fixture.get(Some(bob), "/api/v1/approvals?pageToken=x").await;
+    assert!(status == 400 && refused["message"].as_str().unwrap().contains("`nextPageToken`"), "{refused}");
     let approve = format!("/api/v1/approvals/{id}:approve");
     assert_eq!(fixture.post(Some(bob), &approve, json!({"why": "x"})).await.0, 400);
     let long = json!({"reason": "x".repeat(2_001)});
@@ -41,6 +49,46 @@ async fn bad_input_is_named() {
     assert_eq!(fixture.post(Some(bob), &approve, huge).await.0, 413);
     fixture.store.close().await;
     assert_eq!(fixture.decide(bob, &id, "approve").await.0, 503);
+}
+
+#[tokio::test]
+async fn a_reason_may_be_left_out_with_its_body() {
+    let fixture = fixture().await;
+    let id = fixture.hold("a", 1).await;
+    let approve = fixture.client.post(format!("{}/api/v1/approvals/{id}:approve", fixture.url));
+    let (status, approved) = fixture.send(approve, Some("bob+finance")).await;
+    assert_eq!((status, &approved["state"]), (200, &json!("approved")), "{approved}");
+}
+
+#[test]
+fn every_code_stands_in_the_reference_with_its_status() {
+    let reference = include_str!("../../../docs/reference.md");
+    let table = reference.split("## Errors of the admin API").nth(1).unwrap().split("\n## ").next().unwrap();
+    let source = include_str!("../fault.rs");
+    let codes = source.split("fn code(&self)").nth(1).unwrap().split("fn status").next().unwrap();
+    let from = source.split("impl From<ChangeError>").nth(1).unwrap();
+    let named = |text: &str| {
+        let words = text.split('"').skip(1).step_by(2).map(str::to_owned);
+        words.collect::<std::collections::BTreeSet<_>>()
+    };
+    let all: Vec<_> = named(codes).into_iter().chain(named(from)).collect();
+    assert!(all.len() > 25, "{all:?}");
+    for code in all {
+        assert!(table.contains(&format!("`{code}`")), "`{code}` is not in the table");
+    }
+    for fault in
+        [Fault::Unauthenticated, Fault::NotAnAdmin, Fault::NotFound, Fault::Unavailable, Fault::Method]
+    {
+        let row = table.lines().find(|row| row.contains(&format!("`{}`", fault.code()))).unwrap();
+        assert!(row.starts_with(&format!("| {} |", fault.status().as_u16())), "{row}");
+    }
+}
+
+#[test]
+fn a_store_that_is_away_is_named() {
+    let fault = Fault::from(crate::store::StoreError::Away);
+    assert!(fault.to_string().contains("its store can't be reached"), "{fault}");
+    assert_eq!((fault.status().as_u16(), fault.code()), (503, "unavailable"));
 }
 
 #[tokio::test]

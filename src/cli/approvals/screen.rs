@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::Failure;
 use super::human;
+use super::table::View;
 use super::watch::Watcher;
 
 /// Rows of the table; more don't fit on a screen.
@@ -40,11 +41,13 @@ pub(super) struct Screen<W> {
     pending: BTreeMap<String, Value>,
     news: VecDeque<String>,
     ring: bool,
+    /// Asked each time: terminals change their size.
+    view: fn() -> View,
 }
 
 impl<W: Write> Screen<W> {
-    pub(super) fn new(out: W) -> Self {
-        Self { out, pending: BTreeMap::new(), news: VecDeque::new(), ring: false }
+    pub(super) fn new(out: W, view: fn() -> View) -> Self {
+        Self { out, pending: BTreeMap::new(), news: VecDeque::new(), ring: false, view }
     }
 }
 
@@ -59,7 +62,7 @@ impl<W: Write> Watcher for Screen<W> {
             self.pending.remove(&id);
         }
         if live {
-            self.news.push_front(human::changed(approval));
+            self.news.push_front(human::news(approval));
             self.news.truncate(NEWS);
         }
         Ok(())
@@ -67,7 +70,7 @@ impl<W: Write> Watcher for Screen<W> {
 
     fn settled(&mut self) -> Result<(), Failure> {
         let newest: Vec<_> = self.pending.values().rev().take(ROWS).collect();
-        let table = human::list(&json!({"approvals": newest}));
+        let table = human::list(&json!({"approvals": newest}), &(self.view)());
         let bell = if std::mem::take(&mut self.ring) { BELL } else { "" };
         let more = self.pending.len().saturating_sub(ROWS);
         let more = if more == 0 { String::new() } else { format!("and {more} older ones\n") };
@@ -97,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_table_has_what_is_pending_and_rings_for_what_is_mine_and_new() {
-        let mut screen = Screen::new(Vec::new());
+        let mut screen = Screen::new(Vec::new(), View::now);
         screen.tell(&request("old", "pending", true), false).unwrap();
         let first = drawn(&mut screen);
         assert!(first.starts_with(CLEAR) && first.contains("1 pending") && first.contains("old"), "{first}");
@@ -115,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_long_table_says_how_much_is_missing() {
-        let mut screen = Screen::new(Vec::new());
+        let mut screen = Screen::new(Vec::new(), View::now);
         for n in 0..ROWS + 7 {
             screen.tell(&request(&format!("{n:04}"), "pending", false), false).unwrap();
         }

@@ -56,6 +56,8 @@ async fn a_change_needs_a_fresh_login_and_the_reason_survives_it() {
         .come_back(&bob.answer(&url, "bob+finance", |token| token["auth_time"] = json!(began - 120)))
         .await;
     assert_eq!(old.status, 403, "{}", old.text);
+    let page = bob.get(&format!("/approvals/{id}")).await.text;
+    assert!(page.contains("a good") && !page.contains("logged in again"), "who turned back is not: {page}");
     let asked = bob.decide(&id, "approve", "a good <reason>").await;
     let url: Url = asked.refresh().parse().unwrap();
     let none = |token: &mut Value| {
@@ -67,9 +69,40 @@ async fn a_change_needs_a_fresh_login_and_the_reason_survives_it() {
     let back = bob.come_back(&bob.answer(&url, "bob+finance", |_| {})).await;
     assert_eq!((back.status, back.refresh()), (200, format!("/approvals/{id}")), "{}", back.text);
     assert_eq!(world.votes(&id).await, 0, "coming back decides nothing");
-    assert!(bob.get(&back.refresh()).await.text.contains(">a good &#60;reason&#62;</textarea>"));
+    let again = "You are logged in again. Nothing is decided yet: press Approve.";
+    let page = bob.get(&back.refresh()).await.text;
+    assert!(page.contains(">a good &#60;reason&#62;</textarea>") && page.contains(again), "{page}");
+    let other = world.admin.hold("b", 1).await;
+    assert!(!bob.get(&format!("/approvals/{other}")).await.text.contains("logged in again"));
     assert_eq!(bob.decide(&id, "approve", "a good reason").await.status, 303);
     assert_eq!(world.votes(&id).await, 1);
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_there_says_so_and_a_refused_login_leads_back_to_it() {
+    let world = World::with(Setting { provider: false, ..USUAL }).await;
+    let browser = world.browser();
+    let page = browser.get("/nope").await;
+    assert_eq!(page.status, 404);
+    assert!(page.text.contains("There is no such thing"), "{}", page.text);
+    let wrong = browser.post("/login/first", &[("token", "wrong")]).await;
+    assert_eq!(wrong.status, 403);
+    assert!(wrong.text.contains("<a href=\"/login\" autofocus>Try again</a>"), "{}", wrong.text);
+}
+
+#[tokio::test]
+async fn only_roles_that_the_configuration_gives_are_named() {
+    let world = World::start().await;
+    for (name, role) in [
+        ("olga+operators", Some("admin")),
+        ("vera+auditors", Some("viewer")),
+        ("bob+finance", None),
+        ("carl", None),
+    ] {
+        let page = world.logged_in(name).await.get("/").await.text;
+        let shown = page.split("<span class=\"role\">").nth(1).and_then(|rest| rest.split('<').next());
+        assert_eq!(shown, role, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -60,6 +60,11 @@ impl ApprovalView {
         }
     }
 
+    /// What tells it apart in a list, and what commands take for it.
+    pub fn id_end(&self) -> &str {
+        self.id.get(self.id.len().saturating_sub(8)..).unwrap_or(&self.id)
+    }
+
     pub fn is_pending(&self) -> bool {
         self.state == "pending"
     }

@@ -247,11 +247,15 @@ impl Body {
         Some(match call.body? {
             v1::call::Body::Text(text) => {
                 let bytes = text.len();
-                if pretty.is_empty() {
-                    return Some(Self { text: Shown::lines(text), kind: "text", bytes, masked, raw: None });
-                }
-                let raw = (pretty != text).then(|| Shown::lines(text));
-                Self { text: Shown::lines(pretty), kind: "JSON, indented for reading", bytes, masked, raw }
+                let (shown, kind) = match (pretty.is_empty(), call.too_deep) {
+                    (false, _) => (pretty, "JSON, indented for reading"),
+                    (true, true) => (text.clone(), "JSON, too deep to be indented: shown as it was sent"),
+                    (true, false) => (text.clone(), "text"),
+                };
+                let same = shown == text;
+                let shown = Shown::folded(shown);
+                let raw = (!same || shown.is_folded()).then(|| Shown::lines(text));
+                Self { text: shown, kind, bytes, masked, raw }
             }
             v1::call::Body::Binary(bytes) => Self {
                 text: Shown::lines(hex_lines(&bytes)),
