@@ -91,7 +91,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Self; 71] = [
+    pub const ALL: [Self; 72] = [
         Self::Allowed,
         Self::Approved,
         Self::AutoApproved,

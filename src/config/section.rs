@@ -166,7 +166,7 @@ fn holds(node: Option<&Node>, reader: &mut Reader) -> Option<Holds> {
     let (held, pending) = (HeldLimits::default(), PendingLimits::default());
     let per_principal = number(&mut fields, "per_principal", wide(held.per_principal), 1..=1_000_000, reader);
     let per_rule = number(&mut fields, "per_rule", wide(held.per_rule), 1..=1_000_000, reader);
-    let most = wide(pending.opened_per_principal);
+    let most = i64::from(pending.opened_per_principal);
     let opened = number(&mut fields, "opened_per_principal", most, 1..=100_000, reader);
     let total = number(&mut fields, "total", wide(held.total), 1..=1_000_000, reader);
     fields.close(reader);
