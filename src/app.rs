@@ -25,7 +25,7 @@ use crate::engine::{Comparison, Engine, Following, HashKeys, Ports, Settings, Sn
 use crate::envoy::{self, ServerConfig};
 use crate::inbound;
 use crate::lifecycle::Lifecycle;
-use crate::metrics::Metrics;
+use crate::metrics::{InboundListener, Metrics};
 use crate::notify;
 use crate::ops::{self, Ops};
 use crate::policy::PolicySet;
@@ -268,11 +268,14 @@ impl Bound {
         } = self;
         let health = server.health();
         let (metrics_listener, ops) = ops;
-        let limits = inbound::Limits::default();
-        let ops_task = tokio::spawn(inbound::serve(metrics_listener, ops::router(ops.clone()), limits));
+        let of_ops = report(&engine, InboundListener::Metrics);
+        let ops_router = ops::router(ops.clone());
+        let ops_task =
+            tokio::spawn(inbound::serve(metrics_listener, ops_router, inbound::Limits::default(), of_ops));
         let notifier = notify.map(|(targets, ports)| targets.start(ports));
-        let for_admin = inbound::Limits { connections: admin::CONNECTIONS, ..limits };
-        let admin_task = tokio::spawn(inbound::serve(admin.0, admin.1, for_admin));
+        let for_admin = inbound::Limits { most: admin::CONNECTIONS, ..inbound::Limits::default() };
+        let of_admin = report(&engine, InboundListener::Admin);
+        let admin_task = tokio::spawn(inbound::serve(admin.0, admin.1, for_admin, of_admin));
         let beat_task = tokio::spawn(look_after(ops, health.clone()));
         let mut grpc_task = tokio::spawn(server.serve());
         tokio::select! {
@@ -342,6 +345,10 @@ impl Stop {
         lifecycle.drained(CUT_OFF).await;
         in_time
     }
+}
+
+fn report(engine: &Engine, listener: InboundListener) -> Option<inbound::Report> {
+    Some(inbound::Report { metrics: engine.metrics().clone(), listener })
 }
 
 /// What has to be done every so often, for as long as the server runs. One that waits for the store delays no other.

@@ -113,6 +113,8 @@ pub enum Shown {
     Masked(u64),
     /// Nothing: it has to be masked, and is no JSON.
     Withheld,
+    /// Nothing: the store keeps it no longer, or never kept it. It had so many bytes.
+    NotKept(u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,7 +19,7 @@ use crate::engine::{HandoverUse, HeldLimits};
 use crate::notify as notifications;
 use crate::proxy;
 use crate::request::{BodySource, Limits};
-use crate::store::PendingLimits;
+use crate::store::{PendingLimits, Retention};
 use crate::tls;
 
 mod candidate;
@@ -45,7 +45,7 @@ pub struct Config {
     /// Where approvals, keys, revocations and revisions live.
     pub store: crate::store::Config,
     /// How long the store keeps what is over; an hour at least.
-    pub retention: Duration,
+    pub retention: Retention,
     pub audit: audit::Config,
     /// Who is told of requests for approval; `None` for nobody.
     pub notify: Option<notifications::Config>,
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(config.policies, policies);
         assert!(config.admin.admins.is_empty());
         assert_eq!(config.store, crate::store::Config::Sqlite("/etc/portcullis/portcullis.db".into()));
-        assert_eq!(config.retention, Duration::from_secs(90 * 24 * 3_600));
+        assert_eq!(config.retention.requests, Duration::from_secs(90 * 24 * 3_600));
         assert_eq!(config.holds.held.per_principal, 20);
         assert!(config.admin.identity.issuers.is_empty());
     }

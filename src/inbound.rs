@@ -1,9 +1,11 @@
 //! Serves HTTP/1.1 and HTTP/2 to whoever connects, of whom none may take up the connections of the others: so many at once,
-//! and none for long without a request under way.
+//! of whom those without a credential give way, and none for long without a request under way.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,20 +23,29 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tower::ServiceExt as _;
 
+mod places;
+
+use places::{Handle, Place, Places};
+pub use places::{Most, Report};
+
 /// What clients may take up.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once; more wait until one ends.
-    pub connections: usize,
-    /// How long a connection may stay without a request under way: before the first, between two, or after the last. A
-    /// request is under way once its head is read, until its answer is handed over to be sent, for a minute at most; or as
-    /// long as its handler keeps [`UnderWay`].
+    /// Connections at once.
+    pub most: Most,
+    /// How long the first request may take to come, with its body.
+    pub first: Duration,
+    /// How long a connection may stay without a request under way: between two, or after the last. A request is under way
+    /// once its body is read, or its credential was taken, until its answer is handed over to be sent, for a minute at
+    /// most; or as long as its handler keeps [`UnderWay`].
     pub quiet: Duration,
 }
 
 impl Default for Limits {
+    /// For a listener where nobody shows a credential.
     fn default() -> Self {
-        Self { connections: 256, quiet: Duration::from_secs(10) }
+        let most = Most { strangers: 256, known: 0, of_person: 0 };
+        Self { most, first: Duration::from_secs(5), quiet: Duration::from_secs(10) }
     }
 }
 
@@ -50,19 +61,22 @@ const PIECE: usize = 16 << 10;
 /// Serves `router` until it is dropped. Connections that are served then end by themselves.
 ///
 /// Requests have the address of their peer as `ConnectInfo` among their extensions.
-pub async fn serve<L>(mut listener: L, router: Router, limits: Limits)
+pub async fn serve<L>(mut listener: L, router: Router, limits: Limits, report: Option<Report>)
 where
-    L: Listener,
-    L::Addr: Clone + Send + Sync + 'static,
+    L: Listener<Addr = SocketAddr>,
 {
-    let turns = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(limits.most, report);
+    // Those that gave way end a moment later: they too are so many at most.
+    let open = Arc::new(Semaphore::new(2 * (limits.most.strangers + limits.most.known)));
     // Gone with this future: its connections are told to end, so that no client goes on with a server that has stopped.
     let serving = watch::Sender::new(());
     loop {
-        let Ok(turn) = turns.clone().acquire_owned().await else { return };
+        let Ok(turn) = open.clone().acquire_owned().await else { return };
         let (io, peer) = listener.accept().await;
+        let requests = watch::Sender::new(0);
+        let place = places.admit(peer.ip(), requests.clone());
         let router = router.clone().layer(Extension(ConnectInfo(peer)));
-        let connection = serve_connection(io, router, limits.quiet, serving.subscribe());
+        let connection = serve_connection(io, router, limits, (place, requests), serving.subscribe());
         tokio::spawn(async move {
             connection.await;
             drop(turn);
@@ -70,18 +84,25 @@ where
     }
 }
 
-/// Serves one connection. How it ends is its client's business.
-async fn serve_connection<IO>(io: IO, router: Router, quiet: Duration, mut serving: watch::Receiver<()>)
-where
+/// Serves one connection, with its place and the count of its requests. How it ends is its client's business.
+async fn serve_connection<IO>(
+    io: IO,
+    router: Router,
+    limits: Limits,
+    (place, requests): (Place, watch::Sender<usize>),
+    mut serving: watch::Receiver<()>,
+) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let under_way = watch::Sender::new(0_usize);
-    let mut activity = under_way.subscribe();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let (turn, router) = (Arc::new(Turn::new(&under_way)), router.clone());
-        request.extensions_mut().insert(UnderWay(turn.clone()));
+    let mut activity = requests.subscribe();
+    let handle = place.handle();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (turn, router) = (Arc::new(Turn::new(&requests)), router.clone());
+        let mut request = request.map(|body| Reading::new(body, &turn));
+        request.extensions_mut().insert(UnderWay { turn: turn.clone(), place: handle.clone() });
         async move {
             let answered: Result<Response, Infallible> = router.oneshot(request).await;
+            turn.count();
             answered.map(|response| response.map(|body| Body::new(Sending::new(body, turn))))
         }
     });
@@ -89,17 +110,20 @@ where
     let mut connection = pin!(server.serve_connection(TokioIo::new(io), service));
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = quiet_for(quiet, &mut activity) => connection.as_mut().graceful_shutdown(),
+        () = place.gives_way() => return,
+        () = quiet_for(limits.first, limits.quiet, &mut activity) => connection.as_mut().graceful_shutdown(),
         _ = serving.changed() => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         _ = connection => {}
-        () = quiet_for(LAST_WORDS, &mut activity) => {}
+        () = place.gives_way() => {}
+        () = quiet_for(LAST_WORDS, LAST_WORDS, &mut activity) => {}
     }
 }
 
-/// Completes once no request was under way for so long.
-async fn quiet_for(limit: Duration, activity: &mut watch::Receiver<usize>) {
+/// Completes once no request was under way for so long: at first, and after the first request.
+async fn quiet_for(first: Duration, then: Duration, activity: &mut watch::Receiver<usize>) {
+    let mut limit = first;
     loop {
         let under_way = *activity.borrow_and_update();
         let changed = match under_way {
@@ -109,13 +133,66 @@ async fn quiet_for(limit: Duration, activity: &mut watch::Receiver<usize>) {
         if !matches!(changed, Ok(Ok(()))) {
             return;
         }
+        limit = then;
     }
 }
 
 /// In the extensions of each request: while a clone lives, its connection is not quiet, also after the answer began. For
 /// answers without an end, whose makers know when they have to.
 #[derive(Clone)]
-pub struct UnderWay(#[expect(dead_code, reason = "it counts until it is dropped")] Arc<Turn>);
+pub struct UnderWay {
+    turn: Arc<Turn>,
+    place: Handle,
+}
+
+impl UnderWay {
+    /// The request showed a good credential of `person`: it is under way though its body is not read yet, and its
+    /// connection has one of the places of those who are known.
+    pub fn known(&self, person: &str) {
+        self.turn.count();
+        self.place.know(person);
+    }
+}
+
+/// The body of a request, which is under way once this is read.
+struct Reading {
+    body: Incoming,
+    turn: Weak<Turn>,
+}
+
+impl Reading {
+    fn new(body: Incoming, turn: &Arc<Turn>) -> Self {
+        if body.is_end_stream() {
+            turn.count();
+        }
+        Self { body, turn: Arc::downgrade(turn) }
+    }
+}
+
+impl HttpBody for Reading {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let ended = matches!(polled, Poll::Ready(None)) || self.body.is_end_stream();
+        if ended && let Some(turn) = self.turn.upgrade() {
+            turn.count();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 /// The body of an answer, in pieces. Its request is under way until it ends, or is dropped, or has taken too long.
 struct Sending {
@@ -175,27 +252,35 @@ impl HttpBody for Sending {
     }
 }
 
-/// Counts a request as under way while it lives.
-struct Turn(watch::Sender<usize>);
+/// Counts a request as under way, from when that is said while it lives.
+struct Turn {
+    requests: watch::Sender<usize>,
+    counted: AtomicBool,
+}
 
 impl Turn {
-    fn new(under_way: &watch::Sender<usize>) -> Self {
-        under_way.send_modify(|requests| *requests += 1);
-        Self(under_way.clone())
+    fn new(requests: &watch::Sender<usize>) -> Self {
+        Self { requests: requests.clone(), counted: AtomicBool::new(false) }
+    }
+
+    fn count(&self) {
+        if !self.counted.swap(true, Ordering::Relaxed) {
+            self.requests.send_modify(|requests| *requests += 1);
+        }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.send_modify(|requests| *requests = requests.saturating_sub(1));
+        if *self.counted.get_mut() {
+            self.requests.send_modify(|requests| *requests = requests.saturating_sub(1));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
-    use axum::routing::get;
+    use axum::routing::{get, post};
     use futures_util::StreamExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
@@ -205,7 +290,11 @@ mod tests {
     const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
     const HOUR: Duration = Duration::from_secs(3_600);
 
-    async fn server(connections: usize, quiet: Duration) -> SocketAddr {
+    fn limits(strangers: usize, quiet: Duration) -> Limits {
+        Limits { most: Most { strangers, known: 4, of_person: 4 }, first: quiet, quiet }
+    }
+
+    async fn server(strangers: usize, quiet: Duration) -> SocketAddr {
         let slow = get(async move || {
             // Longer than the connection may be quiet.
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -221,11 +310,21 @@ mod tests {
             });
             Body::from_stream(spaced)
         });
-        let router =
-            Router::new().route("/", get(|| async { "fine" })).route("/slow", slow).route("/events", events);
+        let login = post(async |body: Bytes| format!("{} bytes", body.len()));
+        let known = post(async |Extension(under_way): Extension<UnderWay>, body: Body| {
+            under_way.known("bob");
+            let body = axum::body::to_bytes(body, 100).await.unwrap();
+            format!("{} bytes", body.len())
+        });
+        let router = Router::new()
+            .route("/", get(|| async { "fine" }))
+            .route("/slow", slow)
+            .route("/events", events)
+            .route("/login", login)
+            .route("/known", known);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, router, Limits { connections, quiet }));
+        tokio::spawn(serve(listener, router, limits(strangers, quiet), None));
         address
     }
 
@@ -285,8 +384,7 @@ mod tests {
         let router = Router::new().route("/", get(async || vec![b'x'; LONG]));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let limits = Limits { connections: 1, quiet: Duration::from_millis(50) };
-        tokio::spawn(serve(listener, router, limits));
+        tokio::spawn(serve(listener, router, limits(1, Duration::from_millis(50)), None));
         let stream = sent(address, GET).await;
         // As long as a quiet connection has, and its last words.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -307,7 +405,7 @@ mod tests {
         let who = get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| format!("from {peer}"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, Router::new().route("/", who), Limits { connections: 9, quiet: HOUR }));
+        tokio::spawn(serve(listener, Router::new().route("/", who), limits(9, HOUR), None));
         let mut stream = sent(address, GET).await;
         let own = stream.local_addr().unwrap();
         until(&mut stream, &format!("from {own}")).await;
@@ -318,23 +416,58 @@ mod tests {
         let router = Router::new().route("/", get(|| async { "fine" }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, router, Limits { connections: 10, quiet: HOUR }));
+        let serving = tokio::spawn(serve(listener, router, limits(10, HOUR), None));
         let mut stream = sent(address, GET).await;
         until(&mut stream, "fine").await;
         serving.abort();
         assert_eq!(all_of(stream).await, "");
     }
 
+    const HALF_A_LOGIN: &[u8] = b"POST /login HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nn";
+
     #[tokio::test]
-    async fn of_more_connections_than_allowed_the_last_wait() {
+    async fn a_request_whose_body_does_not_come_is_not_under_way() {
+        let address = server(10, Duration::from_millis(50)).await;
+        assert!(!all_of(sent(address, HALF_A_LOGIN).await).await.contains("bytes"));
+        let whole = b"POST /login HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nn";
+        assert!(all_of(sent(address, whole).await).await.ends_with("1 bytes"));
+    }
+
+    #[tokio::test]
+    async fn who_showed_a_credential_may_take_longer_to_send_a_body() {
+        let address = server(1, Duration::from_millis(50)).await;
+        let head = b"POST /known HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\nconnection: close\r\n\r\n";
+        let mut stream = sent(address, head).await;
+        // Longer than a connection may be quiet, with its last words.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        stream.write_all(b"xy").await.unwrap();
+        assert!(all_of(stream).await.ends_with("2 bytes"));
+    }
+
+    #[tokio::test]
+    async fn half_sent_logins_keep_nobody_out_also_from_the_same_address() {
+        let address = server(4, HOUR).await;
+        let mut flood = Vec::new();
+        for _ in 0..40 {
+            flood.push(sent(address, HALF_A_LOGIN).await);
+        }
+        let mut bob = sent(address, GET).await;
+        until(&mut bob, "fine").await;
+        let closed = flood.drain(..30).map(all_of);
+        let said = futures_util::future::join_all(closed).await;
+        assert!(said.iter().all(String::is_empty), "the oldest gave way: {said:?}");
+    }
+
+    #[tokio::test]
+    async fn a_flood_does_not_close_what_showed_a_credential() {
         let address = server(2, HOUR).await;
-        let (mut first, mut second) = (sent(address, GET).await, sent(address, GET).await);
-        until(&mut first, "fine").await;
-        until(&mut second, "fine").await;
-        let mut third = sent(address, GET).await;
-        let answered = tokio::time::timeout(Duration::from_millis(200), third.read_u8()).await;
-        assert!(answered.is_err(), "{answered:?}");
-        drop(first);
-        until(&mut third, "fine").await;
+        let mut bob = sent(address, b"POST /known HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx").await;
+        until(&mut bob, "1 bytes").await;
+        let mut flood = Vec::new();
+        for _ in 0..40 {
+            flood.push(sent(address, GET).await);
+        }
+        bob.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+        assert!(all_of(bob).await.ends_with("fine"));
     }
 }

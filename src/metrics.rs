@@ -17,6 +17,7 @@ mod callouts;
 mod candidate;
 mod grpc;
 mod handover;
+mod inbound;
 mod logins;
 mod notifications;
 mod policies;
@@ -27,6 +28,7 @@ pub use cache::Miss;
 pub use callouts::{Callout, CalloutResult, IdentityCache};
 pub use candidate::{Compared, NotComparable};
 pub use handover::Handover;
+pub use inbound::InboundListener;
 pub use logins::ConsoleLogin;
 pub use notifications::NotificationResult;
 pub use policies::PollResult;
@@ -355,6 +357,7 @@ fn describe(recorder: &PrometheusRecorder) {
         recorder.describe_histogram(name.into(), Some(Unit::Seconds), text.into());
     }
     grpc::describe(recorder);
+    inbound::describe(recorder);
     logins::describe(recorder);
     notifications::describe(recorder);
     store::describe(recorder);

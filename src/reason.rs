@@ -23,6 +23,7 @@ pub enum Reason {
     ApprovalUsed,
     OutsideHours,
     TooManyPending,
+    TooManyOpened,
     TooManyHeld,
     CallerGone,
     // answered here: what became of a held call
@@ -90,7 +91,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Self; 71] = [
+    pub const ALL: [Self; 72] = [
         Self::Allowed,
         Self::Approved,
         Self::AutoApproved,
@@ -106,6 +107,7 @@ impl Reason {
         Self::ApprovalUsed,
         Self::OutsideHours,
         Self::TooManyPending,
+        Self::TooManyOpened,
         Self::TooManyHeld,
         Self::CallerGone,
         Self::ApprovalStatus,
@@ -181,6 +183,7 @@ impl Reason {
             Self::ApprovalUsed => "already_used",
             Self::OutsideHours => "outside_hours",
             Self::TooManyPending => "too_many_pending",
+            Self::TooManyOpened => "too_many_opened",
             Self::TooManyHeld => "too_many_held",
             Self::CallerGone => "caller_gone",
             Self::ApprovalStatus => "approval_status",
@@ -276,7 +279,7 @@ impl Reason {
             Self::ApprovalUsed => 409,
             Self::BodyTooLarge => 413,
             Self::PathTooLong => 414,
-            Self::TooManyPending | Self::TooManyHeld => 429,
+            Self::TooManyPending | Self::TooManyOpened | Self::TooManyHeld => 429,
             Self::HeaderTooLarge | Self::HeadersTooLarge => 431,
             Self::KeysUnavailable
             | Self::IntrospectionUnavailable

@@ -29,6 +29,7 @@ mod lookups;
 mod outbox;
 #[cfg(test)]
 mod replicas;
+mod retention;
 mod statements;
 #[cfg(test)]
 mod testing;
@@ -52,14 +53,12 @@ pub use credentials::{
     RevokedKey,
 };
 pub use error::{StoreError, VoteError};
+pub use retention::{DEFAULT_BODY_RETENTION, DEFAULT_RETENTION, Retention};
 
 use announce::Announcements;
 use lookups::Lookups;
 pub use outbox::{Outgoing, Settled, Standing};
 use writer::{Ballot, Command, Task, Use};
-
-/// How long finished requests are kept, unless configured otherwise.
-pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600);
 
 /// Changes that wait for the writer; a caller beyond that waits for its turn.
 const QUEUE: usize = 4_096;
@@ -139,11 +138,13 @@ pub struct PendingLimits {
     /// A principal is an issuer, a subject and a SPIFFE id.
     pub per_principal: u32,
     pub per_rule: u32,
+    /// Requests that one principal opens within an hour, whatever becomes of them; see [`Opened::TooManyOpened`].
+    pub opened_per_principal: u32,
 }
 
 impl Default for PendingLimits {
     fn default() -> Self {
-        Self { per_principal: 20, per_rule: 1_000 }
+        Self { per_principal: 20, per_rule: 1_000, opened_per_principal: 1_000 }
     }
 }
 
@@ -156,6 +157,7 @@ pub enum Opened {
     /// This call is a retry of one that was released already.
     AlreadyUsed(Approval),
     TooManyPending,
+    TooManyOpened,
 }
 
 /// Which approvals to list.
@@ -189,7 +191,12 @@ impl Store {
     }
 
     /// Opens the file, or connects to the database, and brings its schema up to date.
-    pub async fn connect(config: &Config, retention: Duration, clock: Clock) -> Result<Self, StoreError> {
+    pub async fn connect(
+        config: &Config,
+        retention: impl Into<Retention>,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let retention = retention.into();
         let (writing, pool) = match config {
             Config::Sqlite(path) => database::sqlite::open(path).await?,
             Config::Postgres(postgres) => database::postgres::open(postgres).await?,

@@ -138,6 +138,7 @@ fn explanation(reason: Reason) -> &'static str {
         }
         Reason::OutsideHours => "this call is approved, and may be made in the hours of its rule only",
         Reason::TooManyPending => "too many calls of this caller or rule wait for approval",
+        Reason::TooManyOpened => "this caller opened too many requests for approval within an hour",
         Reason::TooManyHeld => "too many calls are held open",
         Reason::CallerGone => "the caller hung up",
         Reason::ApprovalStatus => "this is the state of a request for approval",

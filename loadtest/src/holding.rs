@@ -69,7 +69,7 @@ impl Site {
              admin: {{jwt: [{approvers}]}}\n\
              {store}\n\
              audit: {{path: audit.jsonl, mode: {audit}}}\n\
-             holds: {{per_principal: {calls}, per_rule: {calls}, total: {calls}, retry_window: {}s}}\n",
+             holds: {{per_principal: {calls}, per_rule: {calls}, opened_per_principal: 100000, total: {calls}, retry_window: {}s}}\n",
             retry_window.as_secs()
         );
         Ok(Self { binary: binary.to_path_buf(), folder: folder.to_owned(), config, ports })

@@ -2,11 +2,13 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::fault::Fault;
 use super::page::{MAX_LIMIT, page};
 use super::{AdminState, encode, v1, visible};
 use crate::approval::{Approval, Choice, State, VoteRefused};
+use crate::clock;
 use crate::identity::Identity;
 use crate::notice;
 use crate::store::{Filter, VoteError};
@@ -18,6 +20,9 @@ const SIMILAR: usize = 5;
 
 /// How many rows of other people's requests one listing skips before it hands back a page token.
 const PAGES: usize = 8;
+
+/// After which time a listing reads no further pages, and hands back a page token: others wait for their turn.
+const LONGEST_TURN: Duration = Duration::from_millis(500);
 
 /// A request for approval, as one person sees it.
 pub(super) struct Looked {
@@ -58,7 +63,8 @@ impl AdminState {
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         // Who sees everything needs no more rows than are shown.
         let limit = if self.sees_all(who) { limit } else { MAX_LIMIT };
-        let _turn = self.limits.scan().await?;
+        let _turn = self.limits.scan(Some(who)).await?;
+        let begun = clock::instant();
         for _ in 0..PAGES {
             let page = self.store.approvals(Filter { state, limit, before }).await?;
             before = page.before;
@@ -69,7 +75,7 @@ impl AdminState {
                     return Ok(response);
                 }
             }
-            if before.is_none() {
+            if before.is_none() || begun.elapsed() > LONGEST_TURN {
                 break;
             }
         }
@@ -79,7 +85,7 @@ impl AdminState {
 
     /// What waits for a decision, the newest first, whoever may see it; and whether there is more than was read.
     pub(super) async fn pending(&self) -> Result<(Vec<Approval>, bool), Fault> {
-        let _turn = self.limits.scan().await?;
+        let _turn = self.limits.scan(None).await?;
         let (mut pending, mut before) = (Vec::new(), None);
         for _ in 0..PAGES {
             let page = self

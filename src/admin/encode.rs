@@ -93,6 +93,7 @@ pub(super) fn complete(shown: &mut v1::Approval, approval: &Approval) {
         Shown::Whole => {}
         Shown::Masked(fields) => call.masked_fields = fields,
         Shown::Withheld => call.withheld = true,
+        Shown::NotKept(bytes) => call.not_kept_bytes = bytes,
     }
 }
 

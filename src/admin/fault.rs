@@ -42,6 +42,8 @@ pub(super) enum Fault {
         "you watch as often as one may already, or as many watch as the server takes; list the requests instead"
     )]
     TooManyWatchers,
+    #[error("too many lists are asked for in your name at once; wait for those that are under way")]
+    TooManyLists,
     #[error("there is no candidate")]
     NoCandidate,
     #[error("{0}")]
@@ -93,7 +95,7 @@ impl Fault {
             Self::Refused(VoteRefused::NoPerson) => "no_person",
             Self::Refused(VoteRefused::VotedAlready) => "voted_already",
             Self::Refused(VoteRefused::NotPending) => "not_pending",
-            Self::Full(_) | Self::TooManyWatchers => "too_many",
+            Self::Full(_) | Self::TooManyWatchers | Self::TooManyLists => "too_many",
             Self::KeysNotConfigured => "keys_not_configured",
             Self::NotFound | Self::NoSuch(_) | Self::NoCandidate | Self::NoSuchAddress => "not_found",
             Self::Invalid(_) => "invalid_argument",
@@ -128,9 +130,11 @@ impl Fault {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Unavailable | Self::StoreAway | Self::Deadline | Self::TooManyWatchers => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Unavailable
+            | Self::StoreAway
+            | Self::Deadline
+            | Self::TooManyWatchers
+            | Self::TooManyLists => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

@@ -15,7 +15,7 @@ use super::v1::approvals_server::{Approvals, ApprovalsServer};
 use super::v1::bundles_server::{Bundles, BundlesServer};
 use super::v1::candidates_server::{Candidates, CandidatesServer};
 use super::v1::revocations_server::{Revocations, RevocationsServer};
-use super::{AdminState, MAX_REQUEST, v1};
+use super::{AdminState, MAX_REQUEST, limits, v1};
 use crate::approval::Choice;
 use crate::identity::Identity;
 use crate::inbound::UnderWay;
@@ -66,6 +66,7 @@ pub(super) async fn admit(
     {
         return refused(fault);
     }
+    limits::known(request.extensions(), &who);
     request.extensions_mut().insert(who);
     next.run(request).await
 }

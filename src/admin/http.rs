@@ -23,7 +23,7 @@ mod credentials;
 mod watch;
 
 use super::fault::Fault;
-use super::{AdminState, openapi, v1};
+use super::{AdminState, limits, openapi, v1};
 use crate::approval::Choice;
 use crate::identity::Identity;
 
@@ -83,7 +83,9 @@ impl FromRequestParts<AdminState> for Who {
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Fault> {
-        state.authenticate(authorization(&parts.headers)).await.map(Self)
+        let who = state.authenticate(authorization(&parts.headers)).await?;
+        limits::known(&parts.extensions, &who);
+        Ok(Self(who))
     }
 }
 

@@ -132,7 +132,7 @@ impl Watcher {
         let mut before = None;
         loop {
             let filter = Filter { state: Some(State::Pending), limit: 500, before };
-            let turn = self.state.limits.scan().await?;
+            let turn = self.state.limits.scan(Some(&self.who)).await?;
             let page = self.state.store.approvals(filter).await.map_err(Fault::from)?;
             drop(turn);
             self.verify().await?;

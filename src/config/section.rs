@@ -183,6 +183,8 @@ fn holds(node: Option<&Node>, reader: &mut Reader) -> Option<Holds> {
     let (held, pending) = (HeldLimits::default(), PendingLimits::default());
     let per_principal = number(&mut fields, "per_principal", wide(held.per_principal), 1..=1_000_000, reader);
     let per_rule = number(&mut fields, "per_rule", wide(held.per_rule), 1..=1_000_000, reader);
+    let most = i64::from(pending.opened_per_principal);
+    let opened = number(&mut fields, "opened_per_principal", most, 1..=100_000, reader);
     let total = number(&mut fields, "total", wide(held.total), 1..=1_000_000, reader);
     fields.close(reader);
     let (per_principal, per_rule) = (per_principal?, per_rule?);
@@ -200,6 +202,7 @@ fn holds(node: Option<&Node>, reader: &mut Reader) -> Option<Holds> {
         pending: PendingLimits {
             per_principal: u32::try_from(per_principal).unwrap_or(pending.per_principal),
             per_rule: u32::try_from(per_rule).unwrap_or(pending.per_rule),
+            opened_per_principal: u32::try_from(opened?).ok()?,
         },
     })
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::value::{duration, number};
 use crate::document::{Fields, Node, Reader, Value};
-use crate::store::{Config, DEFAULT_RETENTION, Postgres, UrlProblem, UrlSource};
+use crate::store::{
+    Config, DEFAULT_BODY_RETENTION, DEFAULT_RETENTION, Postgres, Retention, UrlProblem, UrlSource,
+};
 
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
@@ -16,8 +18,8 @@ const SHORTEST_RETENTION: Duration = Duration::from_secs(3_600);
 const DEFAULT_PATH: &str = "portcullis.db";
 
 /// Which database, and how long it keeps what is over.
-pub(super) fn store(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<(Config, Duration)> {
-    let sqlite = |path: &str| (Config::Sqlite(folder.join(path)), DEFAULT_RETENTION);
+pub(super) fn store(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> Option<(Config, Retention)> {
+    let sqlite = |path: &str| (Config::Sqlite(folder.join(path)), DEFAULT_RETENTION.into());
     let Some(node) = node else { return Some(sqlite(DEFAULT_PATH)) };
     if !matches!(node.value, Value::Map(_)) {
         return reader.string(node, "`store`").map(sqlite);
@@ -34,18 +36,29 @@ pub(super) fn store(node: Option<&Node>, folder: &Path, reader: &mut Reader) -> 
         (_, Some(node)) => self::postgres(node, folder, reader).map(Config::Postgres),
         (_, None) => path.map(|path| Config::Sqlite(path.unwrap_or_else(|| folder.join(DEFAULT_PATH)))),
     };
-    let retention = retention(&mut fields, reader);
+    let requests = retention(&mut fields, "retention", DEFAULT_RETENTION, reader);
+    let bodies = retention(&mut fields, "body_retention", DEFAULT_BODY_RETENTION, reader);
+    let retention = requests.zip(bodies).map(|(requests, bodies)| Retention { requests, bodies });
     fields.close(reader);
     config.zip(retention)
 }
 
-fn retention(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Duration> {
-    let retention = duration(fields, "retention", DEFAULT_RETENTION, reader)?;
-    if let Some(node) = fields.optional("retention")
+fn retention(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    default: Duration,
+    reader: &mut Reader,
+) -> Option<Duration> {
+    let retention = duration(fields, name, default, reader)?;
+    if let Some(node) = fields.optional(name)
         && retention < SHORTEST_RETENTION
     {
-        let help = "old requests are looked for once an hour; `90d` is the default";
-        reader.error_with_help(node.span, "out-of-range", "`retention` must be at least `1h`", help);
+        let message = format!("`{name}` must be at least `1h`");
+        let help = format!(
+            "what is old is looked for once an hour; `{}d` is the default",
+            default.as_secs() / 86_400
+        );
+        reader.error_with_help(node.span, "out-of-range", message, help);
         return None;
     }
     Some(retention)
@@ -192,8 +205,12 @@ mod tests {
             let text = format!("policies: [p]\n{text}\n");
             let read = parse(&"portcullis.yaml".into(), &text.as_str().into(), Path::new("/etc/portcullis"));
             let config = read.config.unwrap_or_else(|| panic!("{text}: {:?}", read.findings));
-            assert_eq!(config.retention, Duration::from_secs(hours * 3_600), "{text}");
+            assert_eq!(config.retention.requests, Duration::from_secs(hours * 3_600), "{text}");
+            assert_eq!(config.retention.bodies, Duration::from_secs(7 * 24 * 3_600), "{text}");
         }
+        let text = "policies: [p]\nstore: {body_retention: 2h}\n";
+        let read = parse(&"portcullis.yaml".into(), &text.into(), Path::new("/etc/portcullis"));
+        assert_eq!(read.config.unwrap().retention.bodies, Duration::from_secs(2 * 3_600));
     }
 
     #[test]
@@ -211,6 +228,7 @@ mod tests {
             ("{postgres: {url: postgres://p@db/x, max_connections: 3}}", "out-of-range"),
             ("{postgres: {url: postgres://p@db/x, timeout: 50ms}}", "out-of-range"),
             ("{retention: 59m}", "out-of-range"),
+            ("{body_retention: 59m}", "out-of-range"),
             ("{path: a.db, retention: 0s}", "out-of-range"),
             ("{retention: forever}", "invalid-duration"),
             ("{postgres: {url: postgres://p@db/x, pasword_file: p}}", "unknown-field"),

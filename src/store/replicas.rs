@@ -9,7 +9,8 @@ use crate::credential::RevocationKind;
 use crate::effect::Approvers;
 use crate::identity::Method;
 
-const LIMITS: PendingLimits = PendingLimits { per_principal: 10_000, per_rule: 10_000 };
+const LIMITS: PendingLimits =
+    PendingLimits { per_principal: 10_000, per_rule: 10_000, opened_per_principal: 10_000 };
 
 /// Two stores on one database; `None` where there is none.
 async fn two() -> Option<(Place, [Store; 2])> {
@@ -132,7 +133,7 @@ async fn the_same_call_is_one_approval_and_is_released_once_whoever_is_asked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn limits_hold_for_all_servers_together() {
     let Some((_place, stores)) = two().await else { return };
-    let limits = PendingLimits { per_principal: 7, per_rule: 100 };
+    let limits = PendingLimits { per_principal: 7, per_rule: 100, opened_per_principal: 10_000 };
     let opened: Vec<_> = (0..40)
         .map(|n| {
             let store = stores[n % 2].clone();

@@ -17,11 +17,18 @@ mod credentials;
 mod many;
 mod outbox;
 
+pub(super) use many::NewBody;
+
 use approval_row::{Terms, decode, decode_all, from_json, to_json, unreadable};
 
 /// The columns of a request `a` that is read without the body of its call.
 const WITHOUT_BODY: &str = "a.id, a.digest, a.idempotency_key, a.state, a.created_at, a.expires_at, a.terms, a.votes, \
-                            a.progress, '' AS body";
+                            a.progress, '' AS body, CAST(0 AS BIGINT) AS body_bytes";
+
+/// The same with the body.
+const WITH_BODY: &str = "a.id, a.digest, a.idempotency_key, a.state, a.created_at, a.expires_at, a.terms, a.votes, \
+                         a.progress, coalesce((SELECT b.body FROM bodies b WHERE b.approval = a.id), '') AS body, \
+                         a.body_bytes";
 
 /// Requests without the bodies of their calls; `which` of them, as `a`.
 fn without_body(which: &str) -> Query {
@@ -40,6 +47,12 @@ impl Ids {
     }
 }
 
+/// Sorts after every id of a moment before `at`, and before every other.
+pub(super) fn first_id(at: Timestamp) -> String {
+    let milliseconds = u64::try_from(at.as_millisecond()).unwrap_or(0) & 0xffff_ffff_ffff;
+    format!("{:08x}-{:04x}", milliseconds >> 16, milliseconds & 0xffff)
+}
+
 /// The connections that read.
 #[derive(Clone)]
 pub(super) struct Reader(Pool);
@@ -55,8 +68,8 @@ impl Reader {
     }
 
     pub(super) async fn approval(&self, id: &str) -> Result<Option<Approval>, StoreError> {
-        let row =
-            self.0.fetch_optional(database::query("SELECT * FROM approvals WHERE id = $1").bind(id)).await?;
+        let query = AssertSqlSafe(format!("SELECT {WITH_BODY} FROM approvals a WHERE a.id = $1"));
+        let row = self.0.fetch_optional(database::query(query).bind(id)).await?;
         row.map(|row| decode(&row)).transpose()
     }
 
@@ -131,8 +144,9 @@ impl<'c> Transaction<'c> {
         self.0.notify(lines).await
     }
 
+    /// Without the body of its call.
     pub(super) async fn approval(&mut self, id: &str) -> Result<Option<Approval>, StoreError> {
-        let query = database::query("SELECT * FROM approvals WHERE id = $1").bind(id);
+        let query = without_body("WHERE a.id = $1").bind(id);
         query.fetch_optional(&mut self.0).await?.map(|row| decode(&row)).transpose()
     }
 
@@ -157,6 +171,12 @@ impl<'c> Transaction<'c> {
              ORDER BY open_until, id LIMIT $2)",
         );
         query.bind(now.as_microsecond()).bind(i64::from(limit)).execute(&mut self.0).await?;
+        // What nobody decided on proves nothing. Whatever is due beyond the limit expires a moment later.
+        let query = database::query(
+            "DELETE FROM bodies WHERE approval IN (SELECT id FROM approvals WHERE open_until <= $1 \
+             AND state = 'pending' ORDER BY open_until, id LIMIT $2)",
+        );
+        query.bind(now.as_microsecond()).bind(i64::from(limit)).execute(&mut self.0).await?;
         let query = database::query(
             "UPDATE approvals SET state = 'expired', attention_at = NULL, open_until = NULL \
              WHERE id IN (SELECT id FROM approvals WHERE open_until <= $1 ORDER BY open_until, id LIMIT $2) \
@@ -172,6 +192,21 @@ impl<'c> Transaction<'c> {
              AND state NOT IN ('pending', 'approved', 'releasing') ORDER BY created_at LIMIT $2)",
         );
         query.bind(kept_since.as_microsecond()).bind(i64::from(limit)).execute(&mut self.0).await
+    }
+
+    /// Deletes the bodies of finished requests whose ids are from before `kept_since`, the oldest first and at most
+    /// `limit`; how many there were.
+    pub(super) async fn forget_bodies(
+        &mut self,
+        kept_since: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let query = database::query(
+            "DELETE FROM bodies WHERE approval IN (SELECT b.approval FROM bodies b JOIN approvals a ON a.id = b.approval \
+             WHERE b.approval < $1 AND a.state NOT IN ('pending', 'approved', 'releasing') \
+             ORDER BY b.approval LIMIT $2)",
+        );
+        query.bind(first_id(kept_since)).bind(i64::from(limit)).execute(&mut self.0).await
     }
 
     /// How many requests wait for a decision by `rule`.

@@ -59,7 +59,11 @@ impl Place {
         self.open_keeping(DEFAULT_RETENTION, clock).await
     }
 
-    pub(crate) async fn open_keeping(&self, retention: Duration, clock: Clock) -> Store {
+    pub(crate) async fn open_keeping(
+        &self,
+        retention: impl Into<crate::store::Retention>,
+        clock: Clock,
+    ) -> Store {
         Store::connect(&self.config, retention, clock).await.unwrap()
     }
 

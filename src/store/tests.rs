@@ -15,10 +15,14 @@ use crate::identity::Method;
 
 #[path = "tests/approvals.rs"]
 mod approvals;
+#[path = "tests/bodies.rs"]
+mod bodies;
 #[path = "tests/bundles.rs"]
 mod bundles;
 #[path = "tests/credentials.rs"]
 mod credentials;
+#[path = "tests/full.rs"]
+mod full;
 #[path = "tests/outbox.rs"]
 mod outbox;
 #[path = "tests/upgrade.rs"]
@@ -26,7 +30,8 @@ mod upgrade;
 #[path = "tests/votes.rs"]
 mod votes;
 
-const LIMITS: PendingLimits = PendingLimits { per_principal: 10_000, per_rule: 10_000 };
+const LIMITS: PendingLimits =
+    PendingLimits { per_principal: 10_000, per_rule: 10_000, opened_per_principal: 10_000 };
 
 struct Fixture {
     store: Store,
@@ -233,7 +238,8 @@ async fn racing_decisions_are_taken_one_after_the_other() {
 #[tokio::test]
 async fn pending_requests_are_limited_and_room_returns_when_they_are_decided() {
     let fixture = fixture().await;
-    let limits = |per_principal, per_rule| PendingLimits { per_principal, per_rule };
+    let limits =
+        |per_principal, per_rule| PendingLimits { per_principal, per_rule, opened_per_principal: 10_000 };
     let first = fixture.create(new("a")).await;
     let open = |new, limits| fixture.store.open_approval(new, limits);
     assert_eq!(open(new("b"), limits(1, 9)).await.unwrap(), Opened::TooManyPending);

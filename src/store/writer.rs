@@ -18,7 +18,7 @@ use super::config::Config;
 use super::database::{self, Connection};
 use super::outbox::NewNotice;
 use super::statements::{self, Reader, Transaction};
-use super::{PATIENCE, StoreError};
+use super::{PATIENCE, Retention, StoreError};
 use crate::approval::{Event, State};
 use crate::clock::{self, Clock};
 use crate::credential::Revocation;
@@ -42,6 +42,12 @@ const SWEEP: Duration = Duration::from_millis(500);
 /// The most requests that one transaction of a sweep expires or forgets.
 const SWEPT: u32 = 500;
 
+/// The most bodies that one transaction of a sweep forgets: each may have megabytes.
+const SWEPT_BODIES: u32 = 50;
+
+/// What one caller opens within this counts together.
+const OPENED_WITHIN: Duration = Duration::from_secs(3_600);
+
 /// After this a transaction is committed, and what is left has the next one: on a shared database others wait.
 const LONGEST_TRANSACTION: Duration = Duration::from_millis(100);
 
@@ -62,7 +68,7 @@ pub(super) struct Writer {
     /// What it read before the database went away is not to be relied on.
     reader: Reader,
     clock: Clock,
-    retention: Duration,
+    retention: Retention,
     sweeps_until_history: u32,
     told: Announcements,
     ids: Arc<statements::Ids>,
@@ -76,7 +82,7 @@ impl Writer {
     pub(super) fn new(
         database: Database,
         clock: Clock,
-        retention: Duration,
+        retention: Retention,
         told: Announcements,
         up: Arc<AtomicBool>,
         ids: Arc<statements::Ids>,
@@ -218,7 +224,10 @@ impl Writer {
         let mut more = batch.expire().await? == u64::from(SWEPT);
         batch.attend().await?;
         if history_too {
-            let kept_since = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
+            let since = |kept: Duration| now.checked_sub(kept).unwrap_or(Timestamp::MIN);
+            let kept_since = since(retention.requests);
+            let bodies = batch.transaction.forget_bodies(since(retention.bodies), SWEPT_BODIES).await?;
+            more |= bodies == u64::from(SWEPT_BODIES);
             more |= batch.transaction.forget(kept_since, SWEPT).await? == u64::from(SWEPT);
             batch.transaction.forget_notices(kept_since).await?;
             batch.committed.credentials = batch.transaction.forget_credentials(kept_since, now).await?;
@@ -270,12 +279,13 @@ impl Writer {
     /// A transaction at the moment from which nobody else writes.
     async fn begin(&mut self) -> Result<Batch<'_>, StoreError> {
         let transaction = Transaction::begin(self.connection.as_mut().ok_or(StoreError::Away)?).await?;
+        let now = moment(&self.clock);
         Ok(Batch {
             transaction,
-            now: moment(&self.clock),
+            now,
             ids: &self.ids,
             subscriptions: self.told.outbox.subscriptions(),
-            rows: Rows::default(),
+            rows: Rows::new(now.checked_sub(OPENED_WITHIN).unwrap_or(Timestamp::MIN)),
             revocations: HashMap::new(),
             notices: Vec::new(),
             committed: Committed::default(),

@@ -18,6 +18,7 @@ use super::Console;
 use super::seal::Purpose;
 use super::session::Session;
 use super::trouble::Trouble;
+use crate::admin::limits;
 use crate::identity::Identity;
 use crate::reason::Reason;
 
@@ -58,6 +59,9 @@ pub async fn guard(State(console): State<Arc<Console>>, mut request: Request, ne
                 }
                 visitor => visitor.ok().flatten(),
             };
+            if let Some(visitor) = &visitor {
+                limits::known(request.extensions(), &visitor.who);
+            }
             request.extensions_mut().insert(MaybeVisitor(visitor.clone()));
             let path = request.uri().path();
             // What a page asks for by itself keeps no session alive.

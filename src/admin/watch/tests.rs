@@ -190,8 +190,11 @@ async fn a_watch_keeps_its_connection_and_nothing_keeps_it_afterwards() {
     let fixture = fixture().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/v1/approvals:watch", listener.local_addr().unwrap());
-    let limits = crate::inbound::Limits { connections: 1, quiet: Duration::from_millis(50) };
-    tokio::spawn(crate::inbound::serve(listener, crate::admin::router(fixture.state.clone(), None), limits));
+    let (first, quiet) = (Duration::from_millis(50), Duration::from_millis(50));
+    let most = crate::inbound::Most { strangers: 1, known: 0, of_person: 0 };
+    let limits = crate::inbound::Limits { most, first, quiet };
+    let router = crate::admin::router(fixture.state.clone(), None);
+    tokio::spawn(crate::inbound::serve(listener, router, limits, None));
     let mut response = fixture.client.get(&url).bearer_auth("bob+finance").send().await.unwrap();
     let mut buffer = String::new();
     assert_eq!(event(&mut response, &mut buffer).await.0, "ready");

@@ -135,6 +135,12 @@ fn call(out: &mut String, approval: &Value) {
         body(out, text, approval);
     } else if let Some(base64) = approval.pointer("/call/binary").and_then(Value::as_str) {
         let _ = writeln!(out, "  (not text; in base64)\n  {}", visible(base64));
+    } else if let Some(bytes) = approval.pointer("/call/notKeptBytes").and_then(Value::as_str) {
+        let _ = writeln!(
+            out,
+            "  (the body is no longer kept; it had {} bytes, and the digest covers them)",
+            visible(bytes)
+        );
     } else if approval.pointer("/call/headers").is_some() {
         out.push_str("  (no body)\n");
     } else {
@@ -372,6 +378,8 @@ mod tests {
         }
         let withheld = shown(&json!({"call": {"headers": [], "withheld": true}}));
         assert!(withheld.contains("it is not shown"), "{withheld}");
+        let gone = show(&json!({"call": {"headers": [], "notKeptBytes": "12"}}));
+        assert!(gone.contains("no longer kept; it had 12 bytes") && !gone.contains("(no body)"), "{gone}");
     }
 
     #[test]

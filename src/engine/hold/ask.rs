@@ -118,6 +118,7 @@ impl Engine {
             }
             Ok(Opened::AlreadyUsed(approval)) => Err((Reason::ApprovalUsed, Some(Box::new(approval)))),
             Ok(Opened::TooManyPending) => Err(failed(Reason::TooManyPending)),
+            Ok(Opened::TooManyOpened) => Err(failed(Reason::TooManyOpened)),
             Err(error) => {
                 tracing::error!(%error, "an approval could not be opened");
                 Err(failed(Reason::StoreUnavailable))

@@ -7,12 +7,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::approval::{Approval, CallSummary, Caller, Requirement, State};
+use crate::approval::{Approval, CallSummary, Caller, Requirement, Shown, State};
 use crate::effect::{Class, Grant};
 use crate::store::StoreError;
 use crate::store::database::Row;
 
-/// What never changes after a request was made, but for the body of the call, which has its own column.
+/// What never changes after a request was made, but for the body of the call, which has a table of its own.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Terms {
     caller: Caller,
@@ -49,6 +49,10 @@ impl Terms {
 pub(super) fn decode(row: &Row) -> Result<Approval, StoreError> {
     let mut terms: Terms = from_json(row.try_get("terms")?)?;
     terms.call.body = row.try_get("body")?;
+    let bytes: i64 = row.try_get("body_bytes")?;
+    if terms.call.body.is_empty() && bytes > 0 {
+        terms.call.shown = Shown::NotKept(bytes.unsigned_abs());
+    }
     Ok(Approval {
         id: row.try_get("id")?,
         digest: row.try_get("digest")?,

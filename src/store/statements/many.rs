@@ -4,10 +4,18 @@
 use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 
-use super::{Reader, Terms, Transaction, WITHOUT_BODY, decode, open_until, to_json, without_body};
+use super::{Reader, Terms, Transaction, WITHOUT_BODY, decode, first_id, open_until, to_json, without_body};
 use crate::approval::{Approval, State};
 use crate::store::StoreError;
 use crate::store::database::{self, Query, Row};
+
+/// The body of a call that asks for approval, as it is written.
+pub(in crate::store) struct NewBody {
+    /// In base64; empty where it is not kept.
+    pub(in crate::store) kept: String,
+    /// How long it is, also where it is not kept.
+    pub(in crate::store) bytes: i64,
+}
 
 /// The most rows of one statement.
 const MOST: usize = 128;
@@ -78,11 +86,13 @@ impl Transaction<'_> {
         Ok(found)
     }
 
-    /// How many requests of each of these callers (issuer, subject, SPIFFE id) wait for a decision, in their order.
-    pub(in crate::store) async fn pending_of(
+    /// How many requests of each of these callers (issuer, subject, SPIFFE id) wait for a decision, and how many were
+    /// opened since `since`; in their order.
+    pub(in crate::store) async fn counts_of(
         &mut self,
         callers: &[[String; 3]],
-    ) -> Result<Vec<i64>, StoreError> {
+        since: Timestamp,
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
         let mut counts = Vec::with_capacity(callers.len());
         for callers in parts(callers) {
             let row = |at: usize| format!("({at}, ${}, ${}, ${})", 3 * at + 1, 3 * at + 2, 3 * at + 3);
@@ -90,21 +100,26 @@ impl Transaction<'_> {
             let query = database::query(AssertSqlSafe(format!(
                 "WITH v(place, issuer, subject, spiffe) AS (VALUES {}) \
                  SELECT (SELECT count(*) FROM approvals a WHERE a.issuer = v.issuer AND a.subject = v.subject \
-                 AND a.spiffe = v.spiffe AND a.state = 'pending') FROM v ORDER BY v.place",
-                rows.join(", ")
+                 AND a.spiffe = v.spiffe AND a.state = 'pending'), \
+                 (SELECT count(*) FROM approvals a WHERE a.issuer = v.issuer AND a.subject = v.subject \
+                 AND a.spiffe = v.spiffe AND a.id >= ${}) FROM v ORDER BY v.place",
+                rows.join(", "),
+                3 * callers.len() + 1
             )));
-            let query = callers.iter().flatten().fold(query, Query::bind);
-            counts.extend(query.fetch_values::<i64>(&mut self.0).await?);
+            let query = callers.iter().flatten().fold(query, Query::bind).bind(first_id(since));
+            for row in query.fetch_all(&mut self.0).await? {
+                counts.push((row.try_get(0)?, row.try_get(1)?));
+            }
         }
         Ok(counts)
     }
 
     /// Writes new requests, each with the body of its call.
-    pub(in crate::store) async fn insert(&mut self, new: &[(&Approval, &str)]) -> Result<(), StoreError> {
+    pub(in crate::store) async fn insert(&mut self, new: &[(&Approval, &NewBody)]) -> Result<(), StoreError> {
         for new in parts(new) {
             let mut query = database::query(AssertSqlSafe(format!(
                 "INSERT INTO approvals (id, digest, idempotency_key, state, created_at, expires_at, \
-                 issuer, subject, spiffe, terms, votes, body, progress, attention_at, open_until) VALUES {}",
+                 issuer, subject, spiffe, terms, votes, body_bytes, progress, attention_at, open_until) VALUES {}",
                 places(new.len(), 15)
             )));
             for (approval, body) in new {
@@ -120,11 +135,20 @@ impl Transaction<'_> {
                     .bind(&approval.caller.spiffe)
                     .bind(to_json(&Terms::of(approval))?)
                     .bind(to_json(&approval.votes)?)
-                    .bind(*body)
+                    .bind(body.bytes)
                     .bind(to_json(&approval.progress)?)
                     .bind(approval.attention().map(Timestamp::as_microsecond))
                     .bind(open_until(approval));
             }
+            query.execute(&mut self.0).await?;
+        }
+        let kept = new.iter().filter(|(_, body)| !body.kept.is_empty());
+        let kept: Vec<(&str, &str)> =
+            kept.map(|(approval, body)| (approval.id.as_str(), body.kept.as_str())).collect();
+        for kept in parts(&kept) {
+            let sql = format!("INSERT INTO bodies (approval, body) VALUES {}", places(kept.len(), 2));
+            let query = database::query(AssertSqlSafe(sql));
+            let query = kept.iter().fold(query, |query, (id, body)| query.bind(*id).bind(*body));
             query.execute(&mut self.0).await?;
         }
         // What rules approved by themselves waits for nobody.
@@ -164,6 +188,16 @@ impl Transaction<'_> {
                     .bind(approval.attention().map(Timestamp::as_microsecond))
                     .bind(open_until(approval));
             }
+            query.execute(&mut self.0).await?;
+        }
+        Ok(())
+    }
+
+    /// The bodies of these requests are kept no longer.
+    pub(in crate::store) async fn drop_bodies(&mut self, ids: &[String]) -> Result<(), StoreError> {
+        for ids in parts(ids) {
+            let sql = format!("DELETE FROM bodies WHERE approval IN ({})", list(ids.len()));
+            let query = ids.iter().fold(database::query(AssertSqlSafe(sql)), Query::bind);
             query.execute(&mut self.0).await?;
         }
         Ok(())

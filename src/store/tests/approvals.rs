@@ -159,7 +159,7 @@ async fn reminders_and_escalations_come_once_and_are_remembered() {
 async fn what_is_withdrawn_or_revoked_makes_room_and_is_told() {
     let fixture = fixture().await;
     let mut changes = fixture.store.changes();
-    let one = PendingLimits { per_principal: 1, per_rule: 1 };
+    let one = PendingLimits { per_principal: 1, per_rule: 1, opened_per_principal: 10_000 };
     let pending = fixture.create(new("a")).await;
     let withdrawn =
         fixture.store.vote(&pending.id, &person("ana"), Choice::Withdraw, "a typo").await.unwrap();
@@ -279,7 +279,7 @@ async fn what_rules_approve_waits_for_nobody_and_takes_no_room() {
     let mut changes = fixture.store.changes();
     let by_rule = || vec![("refunds/large".to_owned(), "tiny".to_owned())];
     let auto = NewApproval { auto_approved: by_rule(), ..new("a") };
-    let full = PendingLimits { per_principal: 1, per_rule: 1 };
+    let full = PendingLimits { per_principal: 1, per_rule: 1, opened_per_principal: 10_000 };
     fixture.create(new("pending")).await;
     let approval = created(fixture.store.open_approval(auto, full).await.unwrap());
     assert_eq!(approval.state, State::Approved);
@@ -301,7 +301,7 @@ async fn what_rules_approve_waits_for_nobody_and_takes_no_room() {
 #[tokio::test]
 async fn a_flood_is_limited_whatever_its_form() {
     let fixture = fixture().await;
-    let limits = PendingLimits { per_principal: 3, per_rule: 100 };
+    let limits = PendingLimits { per_principal: 3, per_rule: 100, opened_per_principal: 10_000 };
     let class = Class::new([Part::Method]);
     let forms: Vec<NewApproval> = (0..20)
         .map(|n| match n % 4 {

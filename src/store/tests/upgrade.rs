@@ -37,6 +37,7 @@ async fn what_an_older_version_kept_is_opened_decided_and_released() {
     assert_eq!((pending.state, pending.caller.credential.clone()), (State::Pending, None));
     assert_eq!(pending.requires, [Requirement::of("", vec![finance(1)])]);
     assert_eq!(pending.call.body, "eyJhbW91bnQiOjcwMH0=");
+    assert_eq!(pending.call.shown, crate::approval::Shown::Whole);
     assert_eq!((read(2).await.state, read(3).await.state), (State::Approved, State::Used));
 
     // The call that comes again finds its request; nobody decides on their own, an approver does.

@@ -5,7 +5,11 @@ use super::{Ballot, Batch, Use};
 use crate::approval::{Approval, CallSummary, Decided, Event, Progress, State, Vote, VoteRefused, later};
 use crate::credential::{Revocation, RevocationKind};
 use crate::store::announce::Change;
+use crate::store::statements::NewBody;
 use crate::store::{NewApproval, Opened, PendingLimits, StoreError, VoteError};
+
+/// The longest body, in bytes, that is kept of a call that rules approved by themselves: nobody is asked to look at it.
+const KEPT_OF_APPROVED: i64 = 4 << 10;
 
 /// The most requests that one sweep looks at; the rest have the next one's attention.
 const ATTENDED: u32 = 500;
@@ -28,11 +32,15 @@ impl Batch<'_> {
         if let Some(used) = self.released(new) {
             return Ok(Opened::AlreadyUsed(used.clone()));
         }
+        if self.rows.opened_by(&new.caller) >= i64::from(limits.opened_per_principal) {
+            return Ok(Opened::TooManyOpened);
+        }
         let mut approval = self.asked(new);
-        if !approval.approve_by_rules(&new.auto_approved, self.now) && self.is_full(new, limits).await? {
+        let by_rules = approval.approve_by_rules(&new.auto_approved, self.now);
+        if !by_rules && self.is_full(new, limits).await? {
             return Ok(Opened::TooManyPending);
         }
-        self.rows.add(approval.clone(), new.call.body.clone());
+        self.rows.add(approval.clone(), body_of(new, by_rules));
         self.happened(&approval, Event::Opened);
         if !new.auto_approved.is_empty() {
             self.happened(&approval, Event::AutoApproved);
@@ -229,4 +237,13 @@ impl Batch<'_> {
             self.notify(event, approval);
         }
     }
+}
+
+/// What is kept of the body of a call that rules approved, or that waits for people.
+fn body_of(new: &NewApproval, by_rules: bool) -> NewBody {
+    let base64 = &new.call.body;
+    let padding = base64.len() - base64.trim_end_matches('=').len();
+    let bytes = i64::try_from((base64.len() / 4 * 3).saturating_sub(padding)).unwrap_or(i64::MAX);
+    let kept = !by_rules || bytes <= KEPT_OF_APPROVED;
+    NewBody { kept: if kept { base64.clone() } else { String::new() }, bytes }
 }

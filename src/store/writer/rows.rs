@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::Timestamp;
+
 use super::{Command, Task};
 use crate::approval::{Approval, Caller, State};
-use crate::store::statements::Transaction;
+use crate::store::statements::{NewBody, Transaction};
 use crate::store::{NewApproval, StoreError};
 
 /// What makes two requests one: the digest and the idempotency key.
@@ -23,21 +25,24 @@ pub(super) struct About {
 }
 
 /// What is known of them.
-#[derive(Default)]
 pub(super) struct Rows {
     /// By id, without bodies; `None`: there is none.
     approvals: HashMap<String, Option<Approval>>,
     calls: HashMap<Call, OfCall>,
-    /// How many requests of a caller wait for a decision.
-    pending_of: HashMap<Principal, i64>,
+    /// Since when requests that were opened count.
+    since: Timestamp,
+    /// How many requests of a caller wait for a decision, and how many were opened since.
+    counts_of: HashMap<Principal, (i64, i64)>,
     /// How many wait by a rule.
     pending_by: HashMap<String, i64>,
     /// The bodies of what is new and not written.
-    new: BTreeMap<String, String>,
+    new: BTreeMap<String, NewBody>,
     /// What is changed and not written.
     changed: BTreeSet<String>,
     /// What waits for no decision any more, and is still written as if it did.
     decided: Vec<String>,
+    /// What ended before anybody decided, and still has its body.
+    undecided: Vec<String>,
 }
 
 /// The requests of one call.
@@ -79,6 +84,21 @@ impl About {
 }
 
 impl Rows {
+    /// Of what is opened, what came since `since` counts.
+    pub(super) fn new(since: Timestamp) -> Self {
+        Self {
+            approvals: HashMap::new(),
+            calls: HashMap::new(),
+            since,
+            counts_of: HashMap::new(),
+            pending_by: HashMap::new(),
+            new: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            decided: Vec::new(),
+            undecided: Vec::new(),
+        }
+    }
+
     /// Reads what is not known yet. What was changed is written before: statements see it only then.
     pub(super) async fn know(
         &mut self,
@@ -88,7 +108,7 @@ impl Rows {
         let About { mut ids, mut calls, mut callers } = about;
         ids.retain(|id| !self.approvals.contains_key(id));
         calls.retain(|call| !self.calls.contains_key(call));
-        callers.retain(|caller| !self.pending_of.contains_key(caller));
+        callers.retain(|caller| !self.counts_of.contains_key(caller));
         if ids.is_empty() && calls.is_empty() && callers.is_empty() {
             return Ok(());
         }
@@ -99,8 +119,8 @@ impl Rows {
         calls.dedup();
         callers.sort_unstable();
         callers.dedup();
-        let counts = transaction.pending_of(&callers).await?;
-        self.pending_of.extend(callers.into_iter().zip(counts));
+        let counts = transaction.counts_of(&callers, self.since).await?;
+        self.counts_of.extend(callers.into_iter().zip(counts));
         let (open, used) = (transaction.open_of(&calls).await?, transaction.used_of(&calls).await?);
         let named = transaction.all_of(&ids).await?;
         self.approvals.extend(ids.into_iter().map(|id| (id, None)));
@@ -126,9 +146,14 @@ impl Rows {
         calls(new).find_map(|call| self.approval(self.calls.get(&call)?.used.as_deref()?))
     }
 
-    /// How many requests of `caller` wait for a decision.
+    /// How many requests of a known caller wait for a decision.
     pub(super) fn pending_of(&self, caller: &Caller) -> i64 {
-        self.pending_of.get(&principal(caller)).copied().unwrap_or(i64::MAX)
+        self.counts_of.get(&principal(caller)).map_or(i64::MAX, |(pending, _)| *pending)
+    }
+
+    /// How many requests a known caller opened of late.
+    pub(super) fn opened_by(&self, caller: &Caller) -> i64 {
+        self.counts_of.get(&principal(caller)).map_or(i64::MAX, |(_, opened)| *opened)
     }
 
     /// How many wait by `rule`.
@@ -147,7 +172,10 @@ impl Rows {
     }
 
     /// A new request, and the body of its call.
-    pub(super) fn add(&mut self, approval: Approval, body: String) {
+    pub(super) fn add(&mut self, approval: Approval, body: NewBody) {
+        if let Some((_, opened)) = self.counts_of.get_mut(&principal(&approval.caller)) {
+            *opened += 1;
+        }
         if approval.state == State::Pending {
             self.count_pending(&approval, 1);
         }
@@ -160,6 +188,9 @@ impl Rows {
         if before == State::Pending && approval.state != State::Pending {
             self.count_pending(&approval, -1);
             self.decided.push(approval.id.clone());
+            if matches!(approval.state, State::Withdrawn | State::Expired) {
+                self.undecided.push(approval.id.clone());
+            }
         }
         self.changed.insert(approval.id.clone());
         self.remember(approval);
@@ -168,7 +199,7 @@ impl Rows {
     /// Forgets everything: what is in the store is changed by a statement of its own. All has to be written before.
     pub(super) fn forget(&mut self) {
         debug_assert!(self.new.is_empty() && self.changed.is_empty() && self.decided.is_empty());
-        *self = Self::default();
+        *self = Self::new(self.since);
     }
 
     /// Writes what is not written yet. What is open no more goes first, because it may be open anew.
@@ -179,14 +210,16 @@ impl Rows {
         transaction.update(&changed).await?;
         transaction.not_pending(&std::mem::take(&mut self.decided)).await?;
         let new = std::mem::take(&mut self.new);
-        let new: Vec<(&Approval, &str)> =
-            new.iter().filter_map(|(id, body)| Some((self.approval(id)?, body.as_str()))).collect();
-        transaction.insert(&new).await
+        let new: Vec<(&Approval, &NewBody)> =
+            new.iter().filter_map(|(id, body)| Some((self.approval(id)?, body))).collect();
+        transaction.insert(&new).await?;
+        // Last: it may be new.
+        transaction.drop_bodies(&std::mem::take(&mut self.undecided)).await
     }
 
     fn count_pending(&mut self, approval: &Approval, change: i64) {
-        if let Some(known) = self.pending_of.get_mut(&principal(&approval.caller)) {
-            *known += change;
+        if let Some((pending, _)) = self.counts_of.get_mut(&principal(&approval.caller)) {
+            *pending += change;
         }
         for rule in &approval.rules {
             if let Some(known) = self.pending_by.get_mut(rule) {

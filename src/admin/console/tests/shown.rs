@@ -92,7 +92,7 @@ async fn what_callers_write_is_text_wherever_it_stands() {
     let markup = |html: &str| html.matches('<').count() - html.matches("<span class=\"mark\"").count() * 2;
     let expected = markup(&bob.get(&format!("/approvals/{plain}")).await.text);
     for (index, text) in NAUGHTY.into_iter().enumerate() {
-        let limits = PendingLimits { per_principal: 100, per_rule: 100 };
+        let limits = PendingLimits { per_principal: 100, per_rule: 100, opened_per_principal: 10_000 };
         let opened = world.admin.store.open_approval(new(index, text), limits).await.unwrap();
         let Opened::Created(approval) = opened else { panic!("{opened:?}") };
         let reason = text.replace(|c: char| crate::admin::visible::is_deceptive(c) && c != '\n', "");
@@ -153,7 +153,7 @@ async fn no_naughty_text_is_markup_or_hidden_on_any_page() {
         })
         .take(1)
         .collect();
-    let limits = PendingLimits { per_principal: 100, per_rule: 100 };
+    let limits = PendingLimits { per_principal: 100, per_rule: 100, opened_per_principal: 10_000 };
     let opened = world.admin.store.open_approval(all, limits).await.unwrap();
     let Opened::Created(approval) = opened else { panic!("{opened:?}") };
     let own = bob.get(&format!("/approvals/{plain}")).await.text;
@@ -226,7 +226,7 @@ async fn history_is_filtered_and_comes_in_pages() {
     for index in 0..52 {
         let mut new = new(index, "x");
         new.rules = vec![if index == 0 { "pay/first".into() } else { "pay/other".into() }];
-        let limits = PendingLimits { per_principal: 100, per_rule: 100 };
+        let limits = PendingLimits { per_principal: 100, per_rule: 100, opened_per_principal: 10_000 };
         match world.admin.store.open_approval(new, limits).await.unwrap() {
             Opened::Created(approval) => ids.push(approval.id),
             other => panic!("{other:?}"),

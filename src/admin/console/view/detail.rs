@@ -36,6 +36,8 @@ pub struct Detail {
     pub whole: bool,
     /// The body has to be masked and can't be read, so that nothing of it is shown.
     pub withheld: bool,
+    /// How long the body was, if it is kept no longer; else 0.
+    pub not_kept: u64,
     /// Why who asks may not decide.
     pub may_not: Option<String>,
     /// The notification targets that hear of a broken glass.
@@ -125,6 +127,7 @@ impl Detail {
             destination: Shown::line(&call.destination),
             headers: headers.collect(),
             withheld: call.withheld,
+            not_kept: call.not_kept_bytes,
             body: Body::of(call),
             revision: Shown::line(&approval.revision),
             digest: approval.digest.clone(),
