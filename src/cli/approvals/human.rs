@@ -378,7 +378,7 @@ mod tests {
         }
         let withheld = shown(&json!({"call": {"headers": [], "withheld": true}}));
         assert!(withheld.contains("it is not shown"), "{withheld}");
-        let gone = show(&json!({"call": {"headers": [], "notKeptBytes": "12"}}));
+        let gone = shown(&json!({"call": {"headers": [], "notKeptBytes": "12"}}));
         assert!(gone.contains("no longer kept; it had 12 bytes") && !gone.contains("(no body)"), "{gone}");
     }
 
