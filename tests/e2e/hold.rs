@@ -124,7 +124,7 @@ async fn a_ticket_lets_the_same_call_pass_once_by_ext_proc() {
 /// Envoy's own deadline is shorter than the rule's wait: the ticket must come before it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ticket_comes_before_envoys_deadline() {
-    let shorter = Options::ext_authz().edit("timeout: 310s}", "timeout: 1s}").policies(POLICIES);
+    let shorter = Options::ext_authz().edit("timeout: 310s", "timeout: 1s").policies(POLICIES);
     let world = World::start(shorter).await;
     assert_eq!(world.post("/v1/refunds", Some("ana"), LARGE).await.error(), "approval_pending");
     let shorter = Options { config: "holds: {max_message_timeout: 2s}", ..Options::default() };
