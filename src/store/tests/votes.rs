@@ -136,8 +136,8 @@ async fn an_approval_that_a_revoked_person_gave_is_not_used_whoever_wrote_the_re
     let row = |id: &str, subject: &str| {
         format!(
             "INSERT INTO approvals (id, digest, idempotency_key, state, created_at, expires_at, issuer, subject, spiffe, \
-             terms, votes, body) VALUES ('{id}', '{id}', '', 'approved', {created}, {}, '{IDP}', 'ana', '', '{terms}', \
-             '{}', '')",
+             terms, votes, body, progress) VALUES ('{id}', '{id}', '', 'approved', {created}, {}, '{IDP}', 'ana', '', '{terms}', \
+             '{}', '', '{{}}')",
             created + 3_600_000_000_i64,
             vote(subject)
         )
