@@ -381,7 +381,8 @@ mod tests {
             args.grpc_encoding = "snappy".to_owned();
         };
         let json = |args: &mut Args| args.content_type = "application/grpc+json".to_owned();
-        let changes: [(&dyn Fn(&mut Args), _); 3] =
+        type Change<'c> = &'c dyn Fn(&mut Args);
+        let changes: [(Change<'_>, _); 3] =
             [(&broken, "(invalid_protobuf)"), (&encoding, "(unknown_encoding)"), (&json, "(unknown_format)")];
         for (change, code) in changes {
             let (output, failure) = run_with(rules, change, b"\0\0\0\0\x02\x0a\x09");

@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use super::headers::Value;
 use super::{Asked, COVERED_FOR_TOKENS, Target};
-use crate::effect::{HeaderChange, Part, person_key};
+use crate::effect::{HeaderChange, Part};
 use crate::identity::Identity;
 use crate::request::Request;
 
@@ -29,9 +29,9 @@ impl Fields {
     /// Who calls, with all that upstreams may be told of them: the same login of another tenant, or of another person, is
     /// another caller.
     pub fn identity(&mut self, identity: &Identity) {
-        let person = identity.person.as_deref().map(person_key).unwrap_or_default();
+        let person = identity.person.as_deref().unwrap_or_default();
         let Identity { issuer, subject, spiffe, email, tenant, .. } = identity;
-        self.add_texts([&**issuer, subject, spiffe, &person, email, tenant]);
+        self.add_texts([&**issuer, subject, spiffe, person, email, tenant]);
         for list in [&identity.groups, &identity.scopes] {
             let list: BTreeSet<&str> = list.iter().map(String::as_str).collect();
             self.count(list.len());
