@@ -243,7 +243,8 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                let lost = matches!(self.database, Config::Postgres(_)) && database::is_lost(&error);
+                // Of SQLite too: after a commit that failed nobody knows whether the connection is in a transaction still.
+                let lost = database::is_lost(&error);
                 if lost && self.connection.take().is_some() {
                     self.up.store(false, Ordering::Relaxed);
                     tracing::error!(%error, database = %self.database, "the store's database is away");
@@ -254,8 +255,11 @@ impl Writer {
     }
 
     async fn connect_again(&mut self) {
-        let Config::Postgres(postgres) = &self.database else { return };
-        match database::postgres::connect(postgres).await {
+        let connected = match &self.database {
+            Config::Sqlite(path) => database::sqlite::connect(path).await,
+            Config::Postgres(postgres) => database::postgres::connect(postgres).await,
+        };
+        match connected {
             Ok(connection) => {
                 tracing::info!(database = %self.database, "the store's database is back");
                 self.reader.renew();
@@ -278,6 +282,10 @@ impl Writer {
 
     /// A transaction at the moment from which nobody else writes.
     async fn begin(&mut self) -> Result<Batch<'_>, StoreError> {
+        // A file is opened anew at once: there is no server to wait for.
+        if self.connection.is_none() && matches!(self.database, Config::Sqlite(_)) {
+            self.connect_again().await;
+        }
         let transaction = Transaction::begin(self.connection.as_mut().ok_or(StoreError::Away)?).await?;
         let now = moment(&self.clock);
         Ok(Batch {

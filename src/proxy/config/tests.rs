@@ -132,11 +132,11 @@ fn what_covers_another_route_takes_its_place() {
 fn every_timeout_outlasts_the_longest_hold() {
     let text = written(&needs(&[HOLDS]), &options(Service::ExtAuthz));
     // 5 minutes, a decision before and one after them, and room.
-    assert!(text.contains("timeout: 310s}") && text.contains("stream_idle_timeout: 965s"), "{text}");
+    assert!(text.contains("timeout: 310s\n") && text.contains("stream_idle_timeout: 965s"), "{text}");
     let text = written(&needs(&[HOLDS]), &options(Service::ExtProc));
     assert!(text.contains("message_timeout: 10s") && text.contains("max_message_timeout: 900s"), "{text}");
     let text = written(&needs(&[PLAIN]), &options(Service::ExtAuthz));
-    assert!(text.contains("timeout: 10s}"), "{text}");
+    assert!(text.contains(" timeout: 10s\n"), "{text}");
     let mut patient = needs(&[HOLDS]);
     patient.server = Server {
         max_message_timeout: Duration::from_millis(1_800_500),

@@ -17,12 +17,7 @@ const READERS: u32 = 4;
 pub(in crate::store) async fn open(path: &Path) -> Result<(Connection, Pool), StoreError> {
     let open_failed = |reason: String| StoreError::Open { place: path.display().to_string(), reason };
     create_private(path).map_err(|error| open_failed(error.to_string()))?;
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5));
+    let options = options(path);
     let mut writing = options.clone().connect().await.map_err(|error| open_error(path, error))?;
     MIGRATIONS.run(&mut writing).await.map_err(|error| match error {
         MigrateError::VersionMissing(_)
@@ -44,6 +39,20 @@ pub(in crate::store) async fn open(path: &Path) -> Result<(Connection, Pool), St
         .await
         .map_err(|error| open_error(path, error))?;
     Ok((writing, Pool::Sqlite(pool)))
+}
+
+/// A new connection for the writer of a file that was opened before.
+pub(in crate::store) async fn connect(path: &Path) -> Result<Connection, StoreError> {
+    Ok(Connection::Sqlite(options(path).connect().await?))
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
 }
 
 /// The bodies of held calls are nobody else's business.

@@ -1,6 +1,6 @@
 //! Requests for approval in the writer's transaction.
 
-use super::rows::About;
+use super::rows::{About, Call, calls};
 use super::{Ballot, Batch, Use};
 use crate::approval::{Approval, CallSummary, Decided, Event, Progress, State, Vote, VoteRefused, later};
 use crate::credential::{Revocation, RevocationKind};
@@ -21,16 +21,11 @@ impl Batch<'_> {
         limits: PendingLimits,
     ) -> Result<Opened, StoreError> {
         self.know(About::request(new)).await?;
-        if let Some(mut open) = self.rows.open(new).cloned() {
-            if open.state_at(self.now) != State::Expired {
-                return Ok(Opened::Attached(open));
+        // The very call first: a retry of it does not wait with others of its class.
+        for call in calls(new) {
+            if let Some(found) = self.found(new, &call) {
+                return Ok(found);
             }
-            // The sweep has not come by yet.
-            let before = std::mem::replace(&mut open.state, State::Expired);
-            self.update(open, before, Event::Expired);
-        }
-        if let Some(used) = self.released(new) {
-            return Ok(Opened::AlreadyUsed(used.clone()));
         }
         if self.rows.opened_by(&new.caller) >= i64::from(limits.opened_per_principal) {
             return Ok(Opened::TooManyOpened);
@@ -48,9 +43,22 @@ impl Batch<'_> {
         Ok(Opened::Created(approval))
     }
 
+    /// What there is of `call` already, which is that of `new`.
+    fn found(&mut self, new: &NewApproval, call: &Call) -> Option<Opened> {
+        if let Some(mut open) = self.rows.open(call).cloned() {
+            if open.state_at(self.now) != State::Expired {
+                return Some(Opened::Attached(open));
+            }
+            // The sweep has not come by yet.
+            let before = std::mem::replace(&mut open.state, State::Expired);
+            self.update(open, before, Event::Expired);
+        }
+        self.released(new, call).cloned().map(Opened::AlreadyUsed)
+    }
+
     /// The approval that released this very call, if that was so short ago that this is a retry of it.
-    fn released(&self, new: &NewApproval) -> Option<&Approval> {
-        let used = self.rows.used(new)?;
+    fn released(&self, new: &NewApproval, call: &Call) -> Option<&Approval> {
+        let used = self.rows.used(call)?;
         let since = used.progress.used.as_ref().map(|used| used.at);
         let recent = since.is_some_and(|at| self.now < later(at, new.retry_window));
         let keyed = !new.idempotency_key.is_empty() && self.now < used.expires;

@@ -11,7 +11,7 @@ use crate::store::statements::{NewBody, Transaction};
 use crate::store::{NewApproval, StoreError};
 
 /// What makes two requests one: the digest and the idempotency key.
-type Call = (String, String);
+pub(super) type Call = (String, String);
 
 /// Issuer, subject and SPIFFE id.
 type Principal = [String; 3];
@@ -136,14 +136,14 @@ impl Rows {
         self.approvals.get(id)?.as_ref()
     }
 
-    /// What is open of the call of `new`.
-    pub(super) fn open(&self, new: &NewApproval) -> Option<&Approval> {
-        calls(new).find_map(|call| self.approval(self.calls.get(&call)?.open.as_deref()?))
+    /// What is open of a call.
+    pub(super) fn open(&self, call: &Call) -> Option<&Approval> {
+        self.approval(self.calls.get(call)?.open.as_deref()?)
     }
 
-    /// What released the call of `new` last.
-    pub(super) fn used(&self, new: &NewApproval) -> Option<&Approval> {
-        calls(new).find_map(|call| self.approval(self.calls.get(&call)?.used.as_deref()?))
+    /// What released a call last.
+    pub(super) fn used(&self, call: &Call) -> Option<&Approval> {
+        self.approval(self.calls.get(call)?.used.as_deref()?)
     }
 
     /// How many requests of a known caller wait for a decision.
@@ -256,7 +256,7 @@ impl Rows {
 }
 
 /// What an open request has to be for to be `new`'s: the very call, or one of its class.
-fn calls(new: &NewApproval) -> impl Iterator<Item = Call> {
+pub(super) fn calls(new: &NewApproval) -> impl Iterator<Item = Call> {
     new.exact.iter().chain([&new.digest]).map(|digest| (digest.clone(), new.idempotency_key.clone()))
 }
 

@@ -92,13 +92,6 @@ fn of_levels(level: &'static str) -> Vec<Case> {
             &[],
         ),
         (
-            "lossy-body",
-            Authz,
-            level,
-            authz_route("check_settings: {with_request_body: {max_request_bytes: 1048576}}"),
-            &[],
-        ),
-        (
             "short-timeout",
             Authz,
             level,
